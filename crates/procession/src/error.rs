@@ -1,0 +1,87 @@
+//! The one error type of the engine.
+
+use std::fmt;
+
+/// What an [`Error`] is about; match on it to decide what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A wait reached its deadline.
+    TimedOut,
+    /// A signal arrived while waiting; the caller decides whether to go on.
+    Interrupted,
+    /// The other side, or this object, is closed.
+    Closed,
+    /// A process ended that was still needed.
+    WorkerDied,
+    /// A value is out of the range that the call accepts.
+    InvalidInput,
+    /// What arrived does not follow the protocol.
+    Protocol,
+    /// An operating system call failed.
+    Os,
+}
+
+/// An error of the engine: a kind, a sentence, and the system's error number where there is one.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    errno: Option<i32>,
+}
+
+/// The result of an engine call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), errno: None }
+    }
+
+    /// The failure of the system call `what`.
+    pub fn os(what: &str, errno: i32) -> Error {
+        let kind = if errno == rustix::io::Errno::INTR.raw_os_error() {
+            ErrorKind::Interrupted
+        } else {
+            ErrorKind::Os
+        };
+        let reason = std::io::Error::from_raw_os_error(errno);
+        Error { kind, message: format!("{what}: {reason}"), errno: Some(errno) }
+    }
+
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The system's error number, if a system call failed.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// Whether a signal ended a wait.
+    pub fn is_interrupted(&self) -> bool {
+        self.kind == ErrorKind::Interrupted
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds the name of the system call that failed.
+pub(crate) trait During<T> {
+    /// Converts a system error into an [`Error`] that names `what`.
+    fn during(self, what: &str) -> Result<T>;
+}
+
+impl<T> During<T> for rustix::io::Result<T> {
+    fn during(self, what: &str) -> Result<T> {
+        self.map_err(|e| Error::os(what, e.raw_os_error()))
+    }
+}

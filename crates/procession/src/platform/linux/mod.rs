@@ -1,0 +1,11 @@
+//! Linux: memfd, futex, eventfd, epoll, pidfd, posix_spawn.
+
+mod doorbell;
+mod futex;
+mod memory;
+mod poller;
+
+pub use doorbell::Doorbell;
+pub use futex::{wait, wake};
+pub use memory::{Mapping, memory_file};
+pub use poller::{Poller, Ready, SignalGuard};

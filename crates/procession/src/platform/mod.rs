@@ -1,0 +1,16 @@
+//! What a platform supplies, and the table that picks the files.
+//!
+//! * `Mapping`: bytes that several processes see; `memory_file` makes the file behind one.
+//! * `wait`, `wake`: sleep on a shared 32-bit word until another process changes it.
+//! * `Doorbell`: a descriptor that wakes a sleeper; `Poller`: one wait for many descriptors, which no signal can slip past.
+//!
+//! Everything above this room reaches the operating system through these names only.
+
+#[cfg(target_os = "linux")]
+#[path = "linux/mod.rs"]
+mod imp;
+#[cfg(not(target_os = "linux"))]
+#[path = "unsupported.rs"]
+mod imp;
+
+pub use imp::*;

@@ -1,0 +1,66 @@
+//! A segment: an anonymous memory file and its mapping in this process.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use crate::error::{During, Result};
+use crate::platform::{Mapping, memory_file};
+use crate::shared_memory::words;
+
+/// Memory shared by the processes that hold its descriptor; the kernel frees it with the last of them.
+#[derive(Debug)]
+pub struct Segment {
+    file: OwnedFd,
+    mapping: Mapping,
+}
+
+impl Segment {
+    /// A new segment of `size` zero bytes, taken now (`reserve`) or at first touch.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(name: &str, size: usize, reserve: bool) -> Result<Segment> {
+        let file = memory_file(name, size, reserve)?;
+        let mapping = Mapping::new(&file, 0, size, false)?;
+        Ok(Segment { file, mapping })
+    }
+
+    /// The segment behind a descriptor that another process passed here.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(file: OwnedFd) -> Result<Segment> {
+        let size = rustix::fs::fstat(&file).during("fstat")?.st_size as usize;
+        let mapping = Mapping::new(&file, 0, size, false)?;
+        Ok(Segment { file, mapping })
+    }
+
+    /// Its bytes.
+    pub fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// The 32-bit word at `offset`.
+    ///
+    /// # Panics
+    /// When the offset, which is a constant of the layout, lies outside.
+    #[inline]
+    pub fn word32(&self, offset: usize) -> &AtomicU32 {
+        words::word32(&self.mapping, offset).expect("a word of the layout lies in its segment")
+    }
+
+    /// The 64-bit word at `offset`.
+    ///
+    /// # Panics
+    /// When the offset, which is a constant of the layout, lies outside.
+    #[inline]
+    pub fn word64(&self, offset: usize) -> &AtomicU64 {
+        words::word64(&self.mapping, offset).expect("a word of the layout lies in its segment")
+    }
+}
+
+impl AsFd for Segment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,106 @@
+//! The words and bytes of a mapping that other processes change: the only place that turns a mapping into references.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use crate::platform::Mapping;
+
+/// The 32-bit word at `offset`, or none if it is out of bounds or not aligned.
+#[inline]
+pub fn word32(mapping: &Mapping, offset: usize) -> Option<&AtomicU32> {
+    if !offset.is_multiple_of(4) || offset.checked_add(4)? > mapping.size() {
+        return None;
+    }
+    // SAFETY:
+    //   * in bounds and aligned: both checked above, and a mapping starts on a page;
+    //   * any bit pattern is a u32, and nothing hands out `&mut` to these bytes;
+    //   * the mapping outlives `&self`, to which the reference is tied.
+    Some(unsafe { &*mapping.start().as_ptr().add(offset).cast::<AtomicU32>() })
+}
+
+/// The 64-bit word at `offset`, or none if it is out of bounds or not aligned.
+#[inline]
+pub fn word64(mapping: &Mapping, offset: usize) -> Option<&AtomicU64> {
+    if !offset.is_multiple_of(8) || offset.checked_add(8)? > mapping.size() {
+        return None;
+    }
+    // SAFETY: as in `word32`, with eight bytes.
+    Some(unsafe { &*mapping.start().as_ptr().add(offset).cast::<AtomicU64>() })
+}
+
+/// Copies `bytes` to `offset`; false, and nothing written, if they do not fit.
+#[inline]
+pub fn copy_in(mapping: &Mapping, offset: usize, bytes: &[u8]) -> bool {
+    match offset.checked_add(bytes.len()) {
+        Some(end) if end <= mapping.size() => {}
+        _ => return false,
+    }
+    // SAFETY:
+    //   * in bounds: checked above; the ranges cannot overlap, as no safe reference into a mapping exists;
+    //   * another process may read at the same time: it takes what it copied as untrusted bytes (`copy_out`).
+    unsafe {
+        let place = mapping.start().as_ptr().add(offset);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len());
+    }
+    true
+}
+
+/// Adds the `size` bytes at `offset` to `into`; false, and nothing added, if they are out of bounds.
+#[inline]
+pub fn copy_out(mapping: &Mapping, offset: usize, size: usize, into: &mut Vec<u8>) -> bool {
+    match offset.checked_add(size) {
+        Some(end) if end <= mapping.size() => {}
+        _ => return false,
+    }
+    into.reserve(size);
+    // SAFETY:
+    //   * in bounds: checked above; room for `size` bytes after the length: reserved above;
+    //   * any bytes are u8; another process may write at the same time, so whoever reads the copy checks what it says.
+    unsafe {
+        let place = mapping.start().as_ptr().add(offset);
+        std::ptr::copy_nonoverlapping(place, into.as_mut_ptr().add(into.len()), size);
+        into.set_len(into.len() + size);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::memory_file;
+
+    fn page() -> Mapping {
+        Mapping::new(memory_file("test", 4096, true).unwrap(), 0, 4096, false).unwrap()
+    }
+
+    #[test]
+    fn words_out_of_bounds_or_askew_do_not_exist() {
+        let m = page();
+        assert!(word32(&m, 4092).is_some());
+        assert!(word32(&m, 4096).is_none());
+        assert!(word32(&m, 2).is_none());
+        assert!(word64(&m, 4092).is_none());
+        assert!(word64(&m, usize::MAX - 7).is_none());
+    }
+
+    #[test]
+    fn bytes_come_back_and_never_leave_the_mapping() {
+        let m = page();
+        assert!(copy_in(&m, 4090, b"abcdef"));
+        assert!(!copy_in(&m, 4091, b"abcdef"));
+        let mut out = vec![b'>'];
+        assert!(copy_out(&m, 4090, 6, &mut out));
+        assert!(!copy_out(&m, 4091, 6, &mut out));
+        assert_eq!(out, b">abcdef");
+    }
+
+    #[test]
+    fn a_mirrored_mapping_shows_the_same_bytes_twice() {
+        let file = memory_file("test", 4096, true).unwrap();
+        let m = Mapping::mirrored(&file, 0, 4096).unwrap();
+        assert!(copy_in(&m, 4094, b"wrap"));
+        let mut out = Vec::new();
+        assert!(copy_out(&m, 0, 2, &mut out));
+        assert_eq!(out, b"ap");
+    }
+}
