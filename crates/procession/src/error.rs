@@ -41,11 +41,7 @@ impl Error {
 
     /// The failure of the system call `what`.
     pub fn os(what: &str, errno: i32) -> Error {
-        let kind = if errno == rustix::io::Errno::INTR.raw_os_error() {
-            ErrorKind::Interrupted
-        } else {
-            ErrorKind::Os
-        };
+        let kind = if errno == rustix::io::Errno::INTR.raw_os_error() { ErrorKind::Interrupted } else { ErrorKind::Os };
         let reason = std::io::Error::from_raw_os_error(errno);
         Error { kind, message: format!("{what}: {reason}"), errno: Some(errno) }
     }

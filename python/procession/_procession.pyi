@@ -1,0 +1,3 @@
+"""The compiled half of procession: what the binding crate exports."""
+
+__version__: str
