@@ -1,7 +1,9 @@
 //! Process-based parallelism that does not hang, does not copy and needs no tuning: the engine.
 
+pub mod channel;
 pub mod error;
 pub mod platform;
+pub mod pool;
 pub mod shared_memory;
 
 pub use error::{Error, ErrorKind, Result};

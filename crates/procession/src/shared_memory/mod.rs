@@ -1,7 +1,9 @@
 //! What two processes can both see.
 
+mod arena;
 mod segment;
 mod words;
 
+pub use arena::{Arena, Block};
 pub use segment::Segment;
-pub use words::{copy_in, copy_out, word32, word64};
+pub use words::{copy_in, copy_out, copy_to, word32, word64};

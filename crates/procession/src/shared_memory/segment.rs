@@ -25,6 +25,22 @@ impl Segment {
         Ok(Segment { file, mapping })
     }
 
+    /// A new segment of as many bytes as this process may map, at most `most` and at least `least`, none of them
+    /// taken yet: a place to cut blocks from.
+    ///
+    /// # Errors
+    /// The system's, when not even `least` bytes can be had.
+    pub fn create_sparse(name: &str, least: usize, most: usize) -> Result<Segment> {
+        let mut size = most;
+        loop {
+            match Segment::create(name, size, false) {
+                Err(_) if size / 4 > least => size /= 4,
+                Err(_) if size > least => size = least,
+                answer => return answer,
+            }
+        }
+    }
+
     /// The segment behind a descriptor that another process passed here.
     ///
     /// # Errors

@@ -25,6 +25,20 @@ pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
     Ok(file)
 }
 
+/// Takes the memory of `size` bytes of a memory file from `offset` now, so that none left is an error and not a SIGBUS.
+///
+/// # Errors
+/// The system's, among them no memory left.
+pub fn reserve(file: impl AsFd, offset: usize, size: usize) -> Result<()> {
+    rustix::fs::fallocate(file, FallocateFlags::empty(), offset as u64, size as u64).during("fallocate")
+}
+
+/// Gives the memory of `size` bytes of a memory file from `offset` back; they read as zero from then on.
+pub fn release(file: impl AsFd, offset: usize, size: usize) {
+    let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let _ = rustix::fs::fallocate(file, how, offset as u64, size as u64);
+}
+
 /// A shared mapping of a file, for as long as this value lives.
 ///
 /// A process that is forked does not have it (`MADV_DONTFORK`): each process maps what it needs itself.
@@ -59,6 +73,9 @@ impl Mapping {
         if !inherited {
             mapping.keep_from_children()?;
         }
+        // A sparse mapping has no place in a core dump; where the advice is unknown, nothing is lost.
+        // SAFETY: DONTDUMP changes what a core dump holds, not the memory.
+        let _ = unsafe { rustix::mm::madvise(mapping.start.as_ptr().cast(), size, Advice::LinuxDontDump) };
         Ok(mapping)
     }
 

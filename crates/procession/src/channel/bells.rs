@@ -1,0 +1,149 @@
+//! Who sleeps, who polls, and how they are woken.
+//!
+//! A side that is awake is not woken. Each worker has one bit in `sleeping` and one in `polling`, so that the parent can
+//! take back what a dead worker had set; a count could not be mended. The order that loses no wake-up: the sleeper sets
+//! its bit, then looks for work once more; the publisher publishes, then looks for bits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU64, fence};
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::platform;
+use crate::shared_memory::Segment;
+
+use super::slots::MAX_WORKERS;
+
+const PARENT_SLEEPS_AT: usize = 192;
+const STOP_AT: usize = 196;
+const SLEEPING_AT: usize = 256;
+const POLLING_AT: usize = 512;
+const BELLS_AT: usize = 4096;
+const WORDS: usize = MAX_WORKERS / 64;
+
+/// The sleeping and polling workers of a pool, and whether its parent sleeps.
+#[derive(Clone, Debug)]
+pub struct Bells {
+    segment: Arc<Segment>,
+}
+
+impl Bells {
+    /// The bells in a pool's `segment`.
+    pub fn new(segment: Arc<Segment>) -> Bells {
+        Bells { segment }
+    }
+
+    fn bit(&self, base: usize, worker: usize) -> (&AtomicU64, u64) {
+        (self.segment.word64(base + worker / 64 * 8), 1 << (worker % 64))
+    }
+
+    /// Worker: says that it polls, or no longer does.
+    pub fn set_polling(&self, worker: usize, polls: bool) {
+        let (bits, bit) = self.bit(POLLING_AT, worker);
+        if polls { bits.fetch_or(bit, SeqCst) } else { bits.fetch_and(!bit, SeqCst) };
+    }
+
+    /// Worker: sleeps until it is woken, unless `ready` finds something to do after the bit is set.
+    ///
+    /// # Errors
+    /// `TimedOut` at the deadline, `Interrupted` when a signal handler ran.
+    pub fn sleep(&self, worker: usize, until: Option<Instant>, ready: impl FnOnce() -> bool) -> Result<()> {
+        let bell = self.segment.word32(BELLS_AT + worker * 4);
+        let rung = bell.load(SeqCst);
+        let (bits, bit) = self.bit(SLEEPING_AT, worker);
+        bits.fetch_or(bit, SeqCst);
+        fence(SeqCst);
+        let answer = if ready() { Ok(()) } else { platform::wait(bell, rung, until) };
+        bits.fetch_and(!bit, SeqCst);
+        answer
+    }
+
+    /// Parent, after publishing: wakes one sleeper unless those that poll will take the `ready` records.
+    #[inline]
+    pub fn wake_one(&self, ready: u64) {
+        fence(SeqCst);
+        if ready <= u64::from(self.count(POLLING_AT)) {
+            return;
+        }
+        self.wake_any();
+    }
+
+    /// Parent: wakes one sleeper, if there is one.
+    pub fn wake_any(&self) -> bool {
+        for index in 0..WORDS {
+            let bits = self.segment.word64(SLEEPING_AT + index * 8);
+            loop {
+                let now = bits.load(SeqCst);
+                if now == 0 {
+                    break;
+                }
+                let bit = 1 << now.trailing_zeros();
+                if bits.fetch_and(!bit, SeqCst) & bit != 0 {
+                    self.ring(index * 64 + now.trailing_zeros() as usize);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Parent: wakes every sleeper.
+    pub fn wake_all(&self) {
+        fence(SeqCst);
+        while self.wake_any() {}
+    }
+
+    fn ring(&self, worker: usize) {
+        let bell = self.segment.word32(BELLS_AT + worker * 4);
+        bell.fetch_add(1, SeqCst);
+        platform::wake(bell, 1);
+    }
+
+    fn count(&self, base: usize) -> u32 {
+        (0..WORDS).map(|index| self.segment.word64(base + index * 8).load(Relaxed).count_ones()).sum()
+    }
+
+    /// How many workers sleep.
+    pub fn sleepers(&self) -> u32 {
+        self.count(SLEEPING_AT)
+    }
+
+    /// Parent: takes back what a dead worker had set.
+    pub fn forget(&self, worker: usize) {
+        for base in [SLEEPING_AT, POLLING_AT] {
+            let (bits, bit) = self.bit(base, worker);
+            bits.fetch_and(!bit, SeqCst);
+        }
+    }
+
+    /// Parent: says that it is about to sleep; look at the rings once more after this.
+    pub fn parent_sleeps(&self) {
+        self.segment.word32(PARENT_SLEEPS_AT).store(1, SeqCst);
+        fence(SeqCst);
+    }
+
+    /// Parent: says that it is awake.
+    pub fn parent_awake(&self) {
+        self.segment.word32(PARENT_SLEEPS_AT).store(0, Relaxed);
+    }
+
+    /// Worker, after publishing: whether the parent has to be woken, by the one who asks.
+    #[inline]
+    pub fn take_parent_wake(&self) -> bool {
+        fence(SeqCst);
+        let word = self.segment.word32(PARENT_SLEEPS_AT);
+        word.load(Relaxed) != 0 && word.swap(0, SeqCst) != 0
+    }
+
+    /// Parent: tells all workers to end when they find nothing to do.
+    pub fn stop(&self) {
+        self.segment.word32(STOP_AT).store(1, SeqCst);
+        self.wake_all();
+    }
+
+    /// Worker: whether to end when there is nothing to do.
+    pub fn is_stopped(&self) -> bool {
+        self.segment.word32(STOP_AT).load(SeqCst) != 0
+    }
+}

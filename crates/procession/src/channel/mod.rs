@@ -1,0 +1,13 @@
+//! How bytes travel between the processes of a pool: slots with tasks one way, a ring of frames the other.
+
+mod bells;
+mod frame;
+mod ring;
+mod slots;
+mod spin;
+
+pub use bells::Bells;
+pub use frame::{Frame, FrameKind, FRAME_BYTES};
+pub use ring::{Consumer, Ledger, Phase, Producer, RING_BYTES};
+pub use slots::{Slots, Ticket, MAX_WORKERS, SLOTS};
+pub use spin::Spin;

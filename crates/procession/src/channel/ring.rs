@@ -1,0 +1,358 @@
+//! A worker's own segment: its ledger, and the ring that its results go through.
+//!
+//! The worker alone writes, the parent alone reads: no lock, and nothing that a death could leave half done. A frame
+//! counts from the moment `tail` is stored. The ring is mapped twice in a row, so no frame is ever in two pieces.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Mapping};
+use crate::shared_memory::{Arena, Block, Segment, copy_in, copy_out, word64};
+
+use super::frame::{FRAME_BYTES, Frame, FrameKind};
+use super::slots::Ticket;
+
+/// The bytes of a ring.
+pub const RING_BYTES: usize = 256 << 10;
+/// A larger payload goes into a block.
+const INLINE_BYTES: usize = RING_BYTES / 8;
+const RING_AT: usize = 4096;
+const END: usize = RING_AT + RING_BYTES;
+
+const TAIL_AT: usize = 0;
+const HEAD_AT: usize = 64;
+const SPACE_AT: usize = 72;
+const WAITS_AT: usize = 76;
+const TICKET_AT: usize = 128;
+const ITEM_AT: usize = 136;
+const PHASE_AT: usize = 140;
+/// A block starts with a word that says whether it is lent.
+const BLOCK_HEAD: usize = 64;
+
+/// What a worker is doing, as its ledger says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Phase {
+    /// Starting: imports, unpickling, the initializer.
+    Starting = 0,
+    /// Nothing.
+    Idle = 1,
+    /// It holds a record and has not begun with it.
+    Claimed = 2,
+    /// It rebuilds the arguments.
+    Decoding = 3,
+    /// It runs an item.
+    Running = 4,
+    /// It ends by itself.
+    Leaving = 5,
+}
+
+/// What a worker has written about itself: which record, which item of it, doing what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The record, if the phase is `Claimed`, `Decoding` or `Running`.
+    pub ticket: Ticket,
+    /// The item within the record.
+    pub item: u32,
+    /// What it does.
+    pub phase: Phase,
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct Producer {
+    segment: Arc<Segment>,
+    ring: Mapping,
+    arena: Arena,
+    lent: Vec<Block>,
+    tail: u64,
+    seen_head: u64,
+}
+
+/// The parent's end.
+#[derive(Debug)]
+pub struct Consumer {
+    segment: Arc<Segment>,
+    ring: Mapping,
+    head: u64,
+}
+
+impl Consumer {
+    /// A new worker's segment, of at most `most` bytes of address space.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(most: usize) -> Result<Consumer> {
+        let segment = Segment::create_sparse("procession-worker", END + (64 << 20), most)?;
+        platform::reserve(&segment, 0, RING_AT)?;
+        let ring = Mapping::mirrored(&segment, RING_AT as u64, RING_BYTES)?;
+        Ok(Consumer { segment: Arc::new(segment), ring, head: 0 })
+    }
+
+    /// A descriptor of the segment, for the worker.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        self.segment.as_fd().try_clone_to_owned().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))
+    }
+
+    /// Whether the worker has published something.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.segment.word64(TAIL_AT).load(Acquire) != self.head
+    }
+
+    /// Whether `segment`, a worker's, holds something unread: for those who have no access to the consumer.
+    #[inline]
+    pub fn has_unread(segment: &Segment) -> bool {
+        segment.word64(TAIL_AT).load(Acquire) != segment.word64(HEAD_AT).load(Relaxed)
+    }
+
+    /// The worker's segment.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// Adds the bytes of all published frames to `into`; false if the worker wrote nonsense into its words.
+    pub fn drain(&mut self, into: &mut Vec<u8>) -> bool {
+        let tail = self.segment.word64(TAIL_AT).load(Acquire);
+        let size = tail.wrapping_sub(self.head);
+        if size == 0 {
+            return true;
+        }
+        if size > RING_BYTES as u64 {
+            return false;
+        }
+        copy_out(&self.ring, self.head as usize % RING_BYTES, size as usize, into);
+        self.head = tail;
+        self.segment.word64(HEAD_AT).store(tail, SeqCst);
+        if self.segment.word32(WAITS_AT).load(SeqCst) != 0 {
+            let space = self.segment.word32(SPACE_AT);
+            space.fetch_add(1, SeqCst);
+            platform::wake(space, 1);
+        }
+        true
+    }
+
+    /// Adds a large payload to `into` and gives its block back; false if its place makes no sense.
+    pub fn collect(&self, payload: &[u8], into: &mut Vec<u8>) -> bool {
+        let Some((offset, size)) = place(payload) else { return false };
+        let Some(start) = offset.checked_add(BLOCK_HEAD) else { return false };
+        let Some(lent) = word64(self.segment.mapping(), offset) else { return false };
+        let copied = copy_out(self.segment.mapping(), start, size, into);
+        lent.store(0, Release);
+        copied
+    }
+
+    /// What the worker has written about itself; none if it wrote nonsense.
+    pub fn ledger(&self) -> Option<Ledger> {
+        let phase = match self.segment.word32(PHASE_AT).load(SeqCst) {
+            0 => Phase::Starting,
+            1 => Phase::Idle,
+            2 => Phase::Claimed,
+            3 => Phase::Decoding,
+            4 => Phase::Running,
+            5 => Phase::Leaving,
+            _ => return None,
+        };
+        let ticket = self.segment.word64(TICKET_AT).load(SeqCst);
+        Some(Ledger { ticket, item: self.segment.word32(ITEM_AT).load(SeqCst), phase })
+    }
+}
+
+fn place(payload: &[u8]) -> Option<(usize, usize)> {
+    let offset = u64::from_le_bytes(*payload.first_chunk()?);
+    let size = u64::from_le_bytes(*payload.get(8..)?.first_chunk()?);
+    Some((offset.try_into().ok()?, size.try_into().ok()?))
+}
+
+impl Producer {
+    /// The worker's end of the segment behind `descriptor`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(descriptor: OwnedFd) -> Result<Producer> {
+        let segment = Arc::new(Segment::open(descriptor)?);
+        let ring = Mapping::mirrored(&*segment, RING_AT as u64, RING_BYTES)?;
+        let arena = Arena::new(segment.clone(), END);
+        Ok(Producer { segment, ring, arena, lent: Vec::new(), tail: 0, seen_head: 0 })
+    }
+
+    /// Writes into the ledger.
+    #[inline]
+    pub fn note(&self, phase: Phase, ticket: Ticket, item: u32) {
+        self.segment.word64(TICKET_AT).store(ticket, Relaxed);
+        self.segment.word32(ITEM_AT).store(item, Relaxed);
+        self.segment.word32(PHASE_AT).store(phase as u32, Release);
+    }
+
+    /// Writes the item that runs now into the ledger.
+    #[inline]
+    pub fn note_item(&self, item: u32) {
+        self.segment.word32(ITEM_AT).store(item, Release);
+    }
+
+    /// Writes a frame; it counts after [`Producer::publish`]. Waits while the ring is full: `stuck` is called now and
+    /// then, to wake the parent and to give up by an error.
+    ///
+    /// # Errors
+    /// What `stuck` says, or no memory for a large payload.
+    #[inline]
+    pub fn write(
+        &mut self,
+        kind: FrameKind,
+        ticket: Ticket,
+        item: u32,
+        payload: &[u8],
+        stuck: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let mut place = [0; 16];
+        let large = payload.len() > INLINE_BYTES;
+        let payload = if large {
+            let (offset, size) = self.lend(payload)?;
+            place[..8].copy_from_slice(&(offset as u64).to_le_bytes());
+            place[8..].copy_from_slice(&(size as u64).to_le_bytes());
+            &place[..]
+        } else {
+            payload
+        };
+        let size = FRAME_BYTES + payload.len();
+        if self.tail + size as u64 > self.seen_head + RING_BYTES as u64 {
+            self.wait_for_space(size, stuck)?;
+        }
+        let at = self.tail as usize % RING_BYTES;
+        let head = Frame { kind, large, ticket: ticket as u32, item, size: payload.len() as u32 };
+        copy_in(&self.ring, at, &head.encode());
+        copy_in(&self.ring, at + FRAME_BYTES, payload);
+        self.tail += size as u64;
+        Ok(())
+    }
+
+    /// Makes all that was written count.
+    #[inline]
+    pub fn publish(&self) {
+        self.segment.word64(TAIL_AT).store(self.tail, Release);
+    }
+
+    #[cold]
+    fn wait_for_space(&mut self, size: usize, stuck: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.publish();
+        let fits = |producer: &mut Producer| {
+            producer.seen_head = producer.segment.word64(HEAD_AT).load(SeqCst);
+            producer.tail + size as u64 <= producer.seen_head + RING_BYTES as u64
+        };
+        while !fits(self) {
+            let space = self.segment.clone();
+            let space = space.word32(SPACE_AT);
+            let before = space.load(SeqCst);
+            self.segment.word32(WAITS_AT).store(1, SeqCst);
+            if !fits(self) {
+                stuck()?;
+                match platform::wait(space, before, Some(Instant::now() + Duration::from_millis(20))) {
+                    Err(e) if e.kind() == ErrorKind::Os => return Err(e),
+                    _ => {}
+                }
+            }
+            self.segment.word32(WAITS_AT).store(0, SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Copies a large payload into a block that the parent gives back.
+    fn lend(&mut self, payload: &[u8]) -> Result<(usize, usize)> {
+        let mapping = self.segment.mapping();
+        let arena = &mut self.arena;
+        self.lent.retain(|block| {
+            let lent = word64(mapping, block.offset).is_none_or(|word| word.load(Acquire) != 0);
+            if !lent {
+                arena.free(*block);
+            }
+            lent
+        });
+        let block = self.arena.allocate(payload.len() + BLOCK_HEAD)?;
+        self.segment.word64(block.offset).store(1, Relaxed);
+        copy_in(mapping, block.offset + BLOCK_HEAD, payload);
+        self.lent.push(block);
+        Ok((block.offset, payload.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Producer, Consumer) {
+        let consumer = Consumer::create(1 << 30).unwrap();
+        (Producer::open(consumer.descriptor().unwrap()).unwrap(), consumer)
+    }
+
+    fn never() -> Result<()> {
+        panic!("the ring has room")
+    }
+
+    #[test]
+    fn frames_count_once_published() {
+        let (mut p, mut c) = pair();
+        p.write(FrameKind::Returned, 5, 1, b"one", &mut never).unwrap();
+        assert!(!c.is_ready());
+        p.publish();
+        assert!(c.is_ready());
+        let mut bytes = Vec::new();
+        assert!(c.drain(&mut bytes));
+        let (frame, payload, rest) = Frame::decode(&bytes).unwrap();
+        assert_eq!((frame.kind, frame.ticket, frame.item, payload), (FrameKind::Returned, 5, 1, &b"one"[..]));
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn large_payloads_go_through_blocks_that_come_back() {
+        let (mut p, mut c) = pair();
+        let payload = vec![7u8; 1 << 20];
+        for _ in 0..50 {
+            p.write(FrameKind::Returned, 1, 0, &payload, &mut never).unwrap();
+            p.publish();
+            let mut bytes = Vec::new();
+            assert!(c.drain(&mut bytes));
+            let (frame, place, _) = Frame::decode(&bytes).unwrap();
+            assert!(frame.large);
+            let mut out = Vec::new();
+            assert!(c.collect(place, &mut out));
+            assert_eq!(out, payload);
+        }
+        assert_eq!(p.lent.len(), 1);
+    }
+
+    #[test]
+    fn a_full_ring_waits_until_the_parent_has_read() {
+        let (mut p, mut c) = pair();
+        let payload = vec![1u8; 20_000];
+        let total = 200;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for _ in 0..total {
+                    p.write(FrameKind::Returned, 1, 0, &payload, &mut || Ok(())).unwrap();
+                    p.publish();
+                }
+            });
+            let mut bytes = Vec::new();
+            while bytes.len() < total * (20_000 + FRAME_BYTES) {
+                assert!(c.drain(&mut bytes));
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    #[test]
+    fn nonsense_in_the_words_is_noticed() {
+        let (p, mut c) = pair();
+        p.segment.word64(TAIL_AT).store(u64::MAX / 2, SeqCst);
+        assert!(!c.drain(&mut Vec::new()));
+        p.segment.word32(PHASE_AT).store(99, SeqCst);
+        assert_eq!(c.ledger(), None);
+        assert!(!c.collect(&[0xff; 16], &mut Vec::new()));
+    }
+}

@@ -1,0 +1,261 @@
+//! The ring of task slots: the parent publishes, any worker claims.
+//!
+//! A slot's word holds its position in the order of publishing and its state:
+//!
+//! | state | meaning | who may change it |
+//! |---|---|---|
+//! | 0 | free | the parent: to ready |
+//! | 1 | ready | a worker: to claimed; the parent: to free (revoked) |
+//! | 2 + w | claimed by worker w, who copies it out | worker w: to free; the parent once w is dead |
+//!
+//! Nobody ever waits for a slot's word: a worker that is stopped or killed between claiming and freeing keeps one slot,
+//! which the parent skips, and finds again by the number in the word when the worker is dead.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use crate::shared_memory::{Segment, copy_in, copy_out};
+
+/// How many slots there are.
+pub const SLOTS: usize = 256;
+/// The most workers that one ring serves.
+pub const MAX_WORKERS: usize = 1024;
+
+const SLOT_BYTES: usize = 2048;
+const SLOT_HEAD: usize = 16;
+const HEAD_AT: usize = 64;
+const TAIL_AT: usize = 128;
+const SLOTS_AT: usize = 16384;
+
+const FREE: u64 = 0;
+const READY: u64 = 1;
+const CLAIMED: u64 = 2;
+/// Marks a slot that holds the place of its payload (offset, length) instead of the payload.
+const ELSEWHERE: u32 = 1 << 31;
+
+/// The position of a record in the order of publishing; never used twice in a pool.
+pub type Ticket = u64;
+
+fn word(position: u64, state: u64) -> u64 {
+    position << 16 | state
+}
+
+/// The slots in a pool's segment, seen from either side.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    segment: Arc<Segment>,
+}
+
+impl Slots {
+    /// Where the slots end and blocks may start.
+    pub const END: usize = SLOTS_AT + SLOTS * SLOT_BYTES;
+    /// The largest payload that a slot holds itself.
+    pub const INLINE_BYTES: usize = SLOT_BYTES - SLOT_HEAD;
+
+    /// The slots in `segment`.
+    pub fn new(segment: Arc<Segment>) -> Slots {
+        Slots { segment }
+    }
+
+    fn at(ticket: Ticket) -> usize {
+        SLOTS_AT + (ticket as usize % SLOTS) * SLOT_BYTES
+    }
+
+    /// Whether a worker would find something to claim.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.segment.word64(HEAD_AT).load(Relaxed) < self.segment.word64(TAIL_AT).load(Acquire)
+    }
+
+    /// How many records wait to be claimed, at most.
+    pub fn unclaimed(&self) -> u64 {
+        let head = self.segment.word64(HEAD_AT).load(Acquire);
+        self.segment.word64(TAIL_AT).load(Relaxed).saturating_sub(head)
+    }
+
+    /// Publishes `head` followed by `body`, or the place of `body` in a block; none if no slot is free. Parent only.
+    pub fn publish(&self, body: &[u8], place: Option<(u64, u64)>) -> Option<Ticket> {
+        let tail = self.segment.word64(TAIL_AT);
+        let first = tail.load(Relaxed);
+        let free = |ticket: &Ticket| {
+            let state = self.segment.word64(Slots::at(*ticket)).load(Acquire) & 0xffff;
+            state == FREE
+        };
+        // A slot that is not free belongs to a worker that stands still: go past it.
+        let ticket = (first..first + SLOTS as u64).find(free)?;
+        let at = Slots::at(ticket);
+        let mapping = self.segment.mapping();
+        let size = match place {
+            None => {
+                debug_assert!(body.len() <= Slots::INLINE_BYTES);
+                copy_in(mapping, at + SLOT_HEAD, body);
+                body.len() as u32
+            }
+            Some((offset, length)) => {
+                let mut bytes = [0; 16];
+                bytes[..8].copy_from_slice(&offset.to_le_bytes());
+                bytes[8..].copy_from_slice(&length.to_le_bytes());
+                copy_in(mapping, at + SLOT_HEAD, &bytes);
+                ELSEWHERE
+            }
+        };
+        self.segment.word32(at + 8).store(size, Relaxed);
+        self.segment.word64(at).store(word(ticket, READY), Release);
+        tail.store(ticket + 1, SeqCst);
+        Some(ticket)
+    }
+
+    /// Claims the oldest ready record for `worker`.
+    pub fn claim(&self, worker: usize) -> Option<Ticket> {
+        let head_word = self.segment.word64(HEAD_AT);
+        loop {
+            let tail = self.segment.word64(TAIL_AT).load(Acquire);
+            let head = head_word.load(Acquire).max(tail.saturating_sub(SLOTS as u64));
+            if head >= tail {
+                return None;
+            }
+            let slot = self.segment.word64(Slots::at(head));
+            let mine = word(head, CLAIMED + worker as u64);
+            let claimed = slot.compare_exchange(word(head, READY), mine, AcqRel, Acquire).is_ok();
+            // Whatever the word was, nobody finds this position ready again.
+            let _ = head_word.fetch_max(head + 1, AcqRel);
+            if claimed {
+                return Some(head);
+            }
+        }
+    }
+
+    /// Copies a claimed record out of its slot, or gives the place of its body.
+    pub fn read(&self, ticket: Ticket, into: &mut Vec<u8>) -> Option<(u64, u64)> {
+        let at = Slots::at(ticket);
+        let size = self.segment.word32(at + 8).load(Relaxed);
+        let mapping = self.segment.mapping();
+        if size & ELSEWHERE == 0 {
+            copy_out(mapping, at + SLOT_HEAD, (size as usize).min(Slots::INLINE_BYTES), into);
+            return None;
+        }
+        let mut place = Vec::with_capacity(16);
+        copy_out(mapping, at + SLOT_HEAD, 16, &mut place);
+        let number = |range: std::ops::Range<usize>| u64::from_le_bytes(place[range].try_into().expect("eight bytes"));
+        Some((number(0..8), number(8..16)))
+    }
+
+    /// Frees a slot that its worker has copied out.
+    pub fn free(&self, ticket: Ticket) {
+        self.segment.word64(Slots::at(ticket)).store(word(ticket, FREE), Release);
+    }
+
+    /// Takes a record back that nobody has claimed; false if somebody has. Parent only.
+    pub fn revoke(&self, ticket: Ticket) -> bool {
+        let slot = self.segment.word64(Slots::at(ticket));
+        slot.compare_exchange(word(ticket, READY), word(ticket, FREE), AcqRel, Relaxed).is_ok()
+    }
+
+    /// Frees what a dead worker had claimed and not copied out; says which. Parent only.
+    pub fn reclaim(&self, worker: usize) -> Vec<Ticket> {
+        let mut tickets = Vec::new();
+        for slot in 0..SLOTS {
+            let slot = self.segment.word64(SLOTS_AT + slot * SLOT_BYTES);
+            let now = slot.load(Acquire);
+            if now & 0xffff == CLAIMED + worker as u64 {
+                tickets.push(now >> 16);
+                slot.store(now & !0xffff | FREE, Release);
+            }
+        }
+        tickets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots() -> Slots {
+        Slots::new(Arc::new(Segment::create("test", Slots::END, true).unwrap()))
+    }
+
+    #[test]
+    fn records_are_claimed_once_and_in_order() {
+        let s = slots();
+        for n in 0..3u8 {
+            assert_eq!(s.publish(&[n], None), Some(n.into()));
+        }
+        for n in 0..3u8 {
+            assert_eq!(s.claim(7), Some(n.into()));
+            let mut body = Vec::new();
+            assert_eq!(s.read(n.into(), &mut body), None);
+            assert_eq!(body, [n]);
+            s.free(n.into());
+        }
+        assert_eq!(s.claim(7), None);
+    }
+
+    #[test]
+    fn a_full_ring_refuses_and_a_stuck_slot_is_skipped() {
+        let s = slots();
+        for _ in 0..SLOTS {
+            assert!(s.publish(b"x", None).is_some());
+        }
+        assert_eq!(s.publish(b"x", None), None);
+        assert_eq!(s.claim(1), Some(0));
+        assert_eq!(s.claim(2), Some(1));
+        s.free(1);
+        assert_eq!(s.publish(b"y", None), Some(SLOTS as u64 + 1));
+        assert_eq!(s.reclaim(1), [0]);
+        let mut seen = Vec::new();
+        while let Some(ticket) = s.claim(2) {
+            seen.push(ticket);
+            s.free(ticket);
+        }
+        assert_eq!(seen.len(), SLOTS - 1);
+        assert_eq!(seen.last(), Some(&(SLOTS as u64 + 1)));
+    }
+
+    #[test]
+    fn a_revoked_record_is_not_claimed() {
+        let s = slots();
+        let ticket = s.publish(b"x", None).unwrap();
+        assert!(s.revoke(ticket));
+        assert_eq!(s.claim(0), None);
+        let ticket = s.publish(b"x", None).unwrap();
+        assert_eq!(s.claim(0), Some(ticket));
+        assert!(!s.revoke(ticket));
+    }
+
+    #[test]
+    fn threads_that_claim_at_once_share_the_records_out() {
+        let s = slots();
+        let total = 20_000u64;
+        let claimed = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let (s, claimed) = (s.clone(), &claimed);
+                scope.spawn(move || {
+                    loop {
+                        match s.claim(worker) {
+                            Some(ticket) => {
+                                let mut body = Vec::new();
+                                s.read(ticket, &mut body);
+                                s.free(ticket);
+                                let n = u64::from_le_bytes(body.try_into().unwrap());
+                                if n == u64::MAX {
+                                    return;
+                                }
+                                claimed.lock().unwrap().push(n);
+                            }
+                            None => std::thread::yield_now(),
+                        }
+                    }
+                });
+            }
+            for n in (0..total).chain([u64::MAX; 4]) {
+                while s.publish(&n.to_le_bytes(), None).is_none() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut claimed = claimed.into_inner().unwrap();
+        claimed.sort_unstable();
+        assert_eq!(claimed, (0..total).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,456 @@
+//! The parent's half of a pool: publishes what the scheduler grants, reads what the workers write, notices deaths.
+//!
+//! Nothing here waits but [`Waiter::sleep`], which needs no access to the driver: whoever waits lets others work on it.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::channel::{Bells, Consumer, Frame, FrameKind, Phase, Slots, Ticket, MAX_WORKERS};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Doorbell, Poller, SignalGuard};
+use crate::shared_memory::{Arena, Block, Segment, copy_in};
+
+use super::record::{HEAD_BYTES, RecordHead};
+use super::scheduler::{Grant, JobId, Lost, Scheduler};
+
+/// The token of the bell in the poller; workers have their index.
+const BELL: u64 = u64::MAX;
+/// The most address space of a segment that blocks are cut from.
+const MOST_BYTES: usize = 1 << 38;
+
+/// What a new worker needs to take its seat.
+#[derive(Debug)]
+pub struct Invitation {
+    /// Its seat.
+    pub index: usize,
+    /// The pool's segment.
+    pub pool: OwnedFd,
+    /// Its own segment.
+    pub own: OwnedFd,
+    /// The parent's bell.
+    pub parent: OwnedFd,
+}
+
+#[derive(Debug)]
+struct Seat {
+    ring: Consumer,
+    sentinel: Option<OwnedFd>,
+    ready: bool,
+    leaving: bool,
+}
+
+/// Where a payload lies in [`Batch::bytes`].
+pub type Payload = std::ops::Range<usize>;
+
+/// An item's outcome.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The job.
+    pub job: JobId,
+    /// The item.
+    pub item: u64,
+    /// Whether it returned (or raised).
+    pub returned: bool,
+    /// Where its payload lies.
+    pub payload: Payload,
+}
+
+/// A worker that has ended.
+#[derive(Clone, Debug)]
+pub struct Death {
+    /// Its seat.
+    pub index: usize,
+    /// The items that were lost with it.
+    pub lost: Vec<Lost>,
+    /// Whether it died before it was ready.
+    pub starting: bool,
+    /// Whether it had said that it would end.
+    pub expected: bool,
+}
+
+/// What came in by one look at the workers.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The payloads.
+    pub bytes: Vec<u8>,
+    /// Outcomes, in the order of each worker.
+    pub outcomes: Vec<Outcome>,
+    /// Workers that have become ready.
+    pub ready: Vec<usize>,
+    /// Workers that end by themselves.
+    pub leaving: Vec<usize>,
+    /// Failures of the initializer.
+    pub init_failed: Vec<Payload>,
+    /// Workers that ended.
+    pub deaths: Vec<Death>,
+}
+
+impl Batch {
+    /// Whether nothing came in.
+    pub fn is_empty(&self) -> bool {
+        self.outcomes.is_empty()
+            && self.ready.is_empty()
+            && self.leaving.is_empty()
+            && self.init_failed.is_empty()
+            && self.deaths.is_empty()
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        if self.bytes.capacity() > 4 << 20 {
+            self.bytes = Vec::new();
+        }
+        self.outcomes.clear();
+        self.ready.clear();
+        self.leaving.clear();
+        self.init_failed.clear();
+        self.deaths.clear();
+    }
+}
+
+/// What a waiting caller sleeps on.
+#[derive(Debug)]
+pub struct Waiter {
+    poller: Poller,
+    bell: Doorbell,
+    bells: Bells,
+}
+
+impl Waiter {
+    /// Sleeps until a worker has something to say, one dies, [`Waiter::wake`] is called, or `until`. Call
+    /// [`Driver::about_to_sleep`] first.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal handler ran.
+    pub fn sleep(&self, until: Option<Instant>, guard: Option<&SignalGuard>) -> Result<()> {
+        let mut ready = Vec::new();
+        let answer = self.poller.wait(until, guard, &mut ready);
+        self.bells.parent_awake();
+        answer
+    }
+
+    /// Wakes whoever sleeps here.
+    pub fn wake(&self) {
+        self.bell.ring();
+    }
+}
+
+/// Tells, without access to the driver, whether a worker has published something.
+#[derive(Debug, Default)]
+pub struct Glance {
+    rings: Vec<Arc<Segment>>,
+}
+
+impl Glance {
+    /// Whether a worker has published something.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.rings.iter().any(|ring| Consumer::has_unread(ring))
+    }
+}
+
+/// The parent's end of a pool.
+#[derive(Debug)]
+pub struct Driver {
+    slots: Slots,
+    bells: Bells,
+    arena: Arena,
+    segment: Arc<Segment>,
+    waiter: Arc<Waiter>,
+    seats: Vec<Option<Seat>>,
+    glance: Arc<Glance>,
+    blocks: HashMap<Ticket, Block>,
+    /// Decides; told here what happens.
+    pub scheduler: Scheduler,
+    scratch: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl Driver {
+    /// The parent's end of a pool of `workers`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(workers: usize) -> Result<Driver> {
+        let least = Slots::END + (64 << 20);
+        let segment = Arc::new(Segment::create_sparse("procession-pool", least, MOST_BYTES)?);
+        platform::reserve(&*segment, 0, Slots::END)?;
+        let bells = Bells::new(segment.clone());
+        let poller = Poller::new()?;
+        let bell = Doorbell::new()?;
+        poller.add(&bell, BELL)?;
+        Ok(Driver {
+            slots: Slots::new(segment.clone()),
+            arena: Arena::new(segment.clone(), Slots::END),
+            waiter: Arc::new(Waiter { poller, bell, bells: bells.clone() }),
+            bells,
+            segment,
+            seats: Vec::new(),
+            glance: Arc::default(),
+            blocks: HashMap::new(),
+            scheduler: Scheduler::new(workers),
+            scratch: Vec::new(),
+            record: Vec::new(),
+        })
+    }
+
+    /// What to sleep on.
+    pub fn waiter(&self) -> Arc<Waiter> {
+        self.waiter.clone()
+    }
+
+    /// Prepares a seat for one more worker.
+    ///
+    /// # Errors
+    /// The system's, or `InvalidInput` when there are [`MAX_WORKERS`] already.
+    pub fn invite(&mut self) -> Result<Invitation> {
+        let index = match self.seats.iter().position(Option::is_none) {
+            Some(index) => index,
+            None if self.seats.len() < MAX_WORKERS => {
+                self.seats.push(None);
+                self.seats.len() - 1
+            }
+            None => {
+                let message = format!("a pool has at most {MAX_WORKERS} workers");
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+        };
+        let ring = Consumer::create(MOST_BYTES)?;
+        let pool = copy_of(self.segment.as_fd())?;
+        let parent = copy_of(self.waiter.bell.as_fd())?;
+        let invitation = Invitation { index, pool, own: ring.descriptor()?, parent };
+        self.seats[index] = Some(Seat { ring, sentinel: None, ready: false, leaving: false });
+        self.renew_glance();
+        Ok(invitation)
+    }
+
+    /// The worker of seat `index` runs; `sentinel` becomes readable when it ends.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn seated(&mut self, index: usize, sentinel: OwnedFd) -> Result<()> {
+        self.waiter.poller.add(&sentinel, index as u64)?;
+        if let Some(seat) = self.seats.get_mut(index).and_then(Option::as_mut) {
+            seat.sentinel = Some(sentinel);
+        }
+        Ok(())
+    }
+
+    /// Gives up the seat of a worker that could not be started.
+    pub fn uninvite(&mut self, index: usize) {
+        if let Some(seat) = self.seats.get_mut(index) {
+            *seat = None;
+        }
+        self.renew_glance();
+    }
+
+    /// What to poll before sleeping; take a new one when workers came or went.
+    pub fn glance(&self) -> Arc<Glance> {
+        self.glance.clone()
+    }
+
+    fn renew_glance(&mut self) {
+        let rings = self.seats.iter().flatten().map(|seat| seat.ring.segment().clone()).collect();
+        self.glance = Arc::new(Glance { rings });
+    }
+
+    /// Publishes `body` as the record of `grant`; false when no slot is free, and the grant waits again.
+    ///
+    /// # Errors
+    /// No memory for a large body: the grant is not withdrawn, fail its items.
+    pub fn publish(&mut self, grant: Grant, body: &[u8]) -> Result<bool> {
+        let head = RecordHead::of(&grant).encode();
+        let size = HEAD_BYTES + body.len();
+        let ticket = if size <= Slots::INLINE_BYTES {
+            self.record.clear();
+            self.record.extend_from_slice(&head);
+            self.record.extend_from_slice(body);
+            self.slots.publish(&self.record, None)
+        } else {
+            let block = self.arena.allocate(size)?;
+            copy_in(self.segment.mapping(), block.offset, &head);
+            copy_in(self.segment.mapping(), block.offset + HEAD_BYTES, body);
+            let ticket = self.slots.publish(&[], Some((block.offset as u64, size as u64)));
+            match ticket {
+                Some(ticket) => drop(self.blocks.insert(key(ticket), block)),
+                None => self.arena.free(block),
+            }
+            ticket
+        };
+        match ticket {
+            Some(ticket) => {
+                self.scheduler.published(grant, key(ticket));
+                self.bells.wake_one(self.slots.unclaimed());
+                Ok(true)
+            }
+            None => {
+                self.scheduler.withdrawn(grant, 0);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads what the workers have published.
+    pub fn read(&mut self, batch: &mut Batch) {
+        for index in 0..self.seats.len() {
+            self.read_seat(index, batch);
+        }
+    }
+
+    /// Looks for workers that have ended, without waiting.
+    pub fn look_for_deaths(&mut self, batch: &mut Batch) {
+        let mut ready = Vec::new();
+        let _ = self.waiter.poller.wait(Some(Instant::now()), None, &mut ready);
+        for token in ready {
+            if token == BELL {
+                self.waiter.bell.hush();
+            } else {
+                self.bury(token as usize, batch);
+            }
+        }
+    }
+
+    /// Says that the caller is about to sleep; false when something came in just now.
+    pub fn about_to_sleep(&mut self) -> bool {
+        self.bells.parent_sleeps();
+        if self.glance.is_ready() {
+            self.bells.parent_awake();
+            return false;
+        }
+        true
+    }
+
+    /// Wakes a sleeping worker if records lie unclaimed: whoever should have taken them may be stopped.
+    pub fn nudge(&self) -> bool {
+        self.slots.is_ready() && self.bells.wake_any()
+    }
+
+    /// Tells the workers to end when no record is left.
+    pub fn stop(&self) {
+        self.bells.stop();
+    }
+
+    /// Takes back all records that nobody has claimed.
+    pub fn revoke_all(&mut self, tickets: &[Ticket]) {
+        for ticket in tickets {
+            if self.slots.revoke(*ticket) {
+                self.forget_block(key(*ticket));
+            }
+        }
+    }
+
+    fn forget_block(&mut self, ticket: Ticket) {
+        if let Some(block) = self.blocks.remove(&ticket) {
+            self.arena.free(block);
+        }
+    }
+
+    fn read_seat(&mut self, index: usize, batch: &mut Batch) {
+        let Some(seat) = self.seats[index].as_mut() else { return };
+        if !seat.ring.is_ready() {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        seat.ring.drain(&mut bytes);
+        let mut rest = &bytes[..];
+        while let Some((frame, payload, after)) = Frame::decode(rest) {
+            rest = after;
+            self.handle(index, frame, payload, batch);
+        }
+        self.scratch = bytes;
+    }
+
+    fn handle(&mut self, index: usize, frame: Frame, payload: &[u8], batch: &mut Batch) {
+        let Some(seat) = self.seats[index].as_mut() else { return };
+        let ticket = Ticket::from(frame.ticket);
+        match frame.kind {
+            FrameKind::Returned | FrameKind::Raised => {
+                let Some((job, item)) = self.scheduler.finished(ticket, frame.item) else { return };
+                let payload = keep(seat, frame, payload, batch);
+                let returned = frame.kind == FrameKind::Returned;
+                batch.outcomes.push(Outcome { job, item, returned, payload });
+            }
+            FrameKind::Done | FrameKind::HandedBack => {
+                let nanos = payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                self.scheduler.done(ticket, frame.item, nanos);
+                self.forget_block(ticket);
+            }
+            FrameKind::Undecodable => {
+                self.scheduler.separate(ticket);
+                self.forget_block(ticket);
+            }
+            FrameKind::Ready => {
+                seat.ready = true;
+                batch.ready.push(index);
+            }
+            FrameKind::InitFailed => {
+                seat.leaving = true;
+                let payload = keep(seat, frame, payload, batch);
+                batch.init_failed.push(payload);
+            }
+            FrameKind::Leaving => {
+                seat.leaving = true;
+                batch.leaving.push(index);
+            }
+        }
+    }
+
+    /// A worker has ended: reads what it left, finds what it held, gives up its seat.
+    fn bury(&mut self, index: usize, batch: &mut Batch) {
+        if self.seats.get(index).is_none_or(Option::is_none) {
+            return;
+        }
+        self.read_seat(index, batch);
+        let Some(seat) = self.seats[index].take() else { return };
+        if let Some(sentinel) = &seat.sentinel {
+            self.waiter.poller.remove(sentinel);
+        }
+        self.renew_glance();
+        self.bells.forget(index);
+        let mut lost = Vec::new();
+        for ticket in self.slots.reclaim(index) {
+            self.scheduler.died(key(ticket), None, false);
+            self.forget_block(key(ticket));
+        }
+        let ledger = seat.ring.ledger();
+        if let Some(ledger) = ledger {
+            let (held, item) = match ledger.phase {
+                Phase::Claimed => (true, None),
+                Phase::Decoding | Phase::Running => (true, Some(ledger.item)),
+                Phase::Starting | Phase::Idle | Phase::Leaving => (false, None),
+            };
+            if held {
+                let held = key(ledger.ticket);
+                lost.extend(self.scheduler.died(held, item, ledger.phase == Phase::Decoding));
+                self.forget_block(held);
+            }
+        }
+        // It may have been woken for a record that it did not take.
+        self.bells.wake_all();
+        batch.deaths.push(Death { index, lost, starting: !seat.ready, expected: seat.leaving });
+    }
+}
+
+/// What names a record while it is out: frames have room for the low half of its ticket.
+fn key(ticket: Ticket) -> Ticket {
+    Ticket::from(ticket as u32)
+}
+
+/// Copies a payload where it stays.
+fn keep(seat: &Seat, frame: Frame, payload: &[u8], batch: &mut Batch) -> Payload {
+    let start = batch.bytes.len();
+    if frame.large {
+        seat.ring.collect(payload, &mut batch.bytes);
+    } else {
+        batch.bytes.extend_from_slice(payload);
+    }
+    start..batch.bytes.len()
+}
+
+fn copy_of(file: BorrowedFd<'_>) -> Result<OwnedFd> {
+    file.try_clone_to_owned().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))
+}

@@ -1,0 +1,11 @@
+//! A pool: who runs what, and what happens when somebody dies. `README.md` beside this file has the states.
+
+mod driver;
+mod record;
+mod scheduler;
+mod worker;
+
+pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Payload, Waiter};
+pub use record::RecordHead;
+pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};
+pub use worker::{Turn, Worker};

@@ -1,0 +1,449 @@
+//! Decides what goes into the next record, and what becomes of records when workers finish or die.
+//!
+//! It starts nothing, reads no clock and uses no thread: it is told what happened and answers what to do. The size of
+//! a record follows guided self-scheduling (Polychronopoulos and Kuck, 1987) with the measured time of an item as a
+//! second bound.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::channel::Ticket;
+
+/// Names a job of a pool.
+pub type JobId = u64;
+
+/// How much work a record may hold, in nanoseconds of measured time.
+const RECORD_NS: f64 = 200_000.0;
+/// The most items of a record.
+const MAX_ITEMS: u64 = 4096;
+
+/// How items make chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Each item stands alone; how many travel together is decided here.
+    Adaptive,
+    /// So many items always stay together.
+    Fixed(u32),
+}
+
+impl Chunk {
+    fn items(self) -> u64 {
+        match self {
+            Chunk::Adaptive => 1,
+            Chunk::Fixed(items) => u64::from(items.max(1)),
+        }
+    }
+}
+
+/// What the next record holds: `count` items of `job` from `first`, in chunks of `chunk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The job.
+    pub job: JobId,
+    /// Its first item.
+    pub first: u64,
+    /// How many items.
+    pub count: u32,
+    /// How many of them make a chunk.
+    pub chunk: u32,
+}
+
+/// What a death did: the items that were lost with the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The job.
+    pub job: JobId,
+    /// The item that ran when the worker died.
+    pub item: u64,
+}
+
+#[derive(Debug)]
+struct Job {
+    available: u64,
+    next: u64,
+    complete: bool,
+    chunk: Chunk,
+    again: VecDeque<Again>,
+    /// Measured nanoseconds an item; 0 while unknown.
+    mean: f64,
+    /// Chunks in the last record.
+    last: u64,
+    /// Whether the job waits in `order`.
+    queued: bool,
+    /// Records that are out.
+    out: usize,
+}
+
+/// Items that came back.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    first: u64,
+    count: u64,
+    alone: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    grant: Grant,
+    /// How many of its items have an outcome; they come in order.
+    done: u32,
+}
+
+/// The state of all jobs of a pool.
+#[derive(Debug, Default)]
+pub struct Scheduler {
+    workers: usize,
+    jobs: HashMap<JobId, Job>,
+    order: VecDeque<JobId>,
+    out: HashMap<Ticket, Out>,
+    granted: usize,
+}
+
+impl Scheduler {
+    /// For a pool of `workers`.
+    pub fn new(workers: usize) -> Scheduler {
+        Scheduler { workers: workers.max(1), ..Scheduler::default() }
+    }
+
+    /// A new job with `available` items so far; `complete` when no more will come.
+    pub fn submit(&mut self, job: JobId, available: u64, complete: bool, chunk: Chunk) {
+        let state = Job {
+            available,
+            next: 0,
+            complete,
+            chunk,
+            again: VecDeque::new(),
+            mean: 0.0,
+            last: 0,
+            queued: false,
+            out: 0,
+        };
+        self.jobs.insert(job, state);
+        self.queue(job);
+    }
+
+    /// More items of a job have come.
+    pub fn extend(&mut self, job: JobId, more: u64, complete: bool) {
+        if let Some(state) = self.jobs.get_mut(&job) {
+            state.available += more;
+            state.complete |= complete;
+            self.queue(job);
+        }
+    }
+
+    /// Forgets a job; what is out of it comes back as nothing.
+    pub fn cancel(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+        self.order.retain(|queued| *queued != job);
+    }
+
+    /// Items of a job that are known and not given out.
+    pub fn waiting(&self, job: JobId) -> u64 {
+        let again = |state: &Job| state.again.iter().map(|a| a.count).sum::<u64>();
+        self.jobs.get(&job).map_or(0, |state| state.available - state.next + again(state))
+    }
+
+    fn queue(&mut self, job: JobId) {
+        let Some(state) = self.jobs.get_mut(&job) else { return };
+        if !state.queued && state.has_next() {
+            state.queued = true;
+            self.order.push_back(job);
+        }
+    }
+
+    /// Whether something waits to be given out.
+    pub fn has_waiting(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    /// How many records are out.
+    pub fn out(&self) -> usize {
+        self.out.len() + self.granted
+    }
+
+    /// What to publish next: jobs take turns, a record each. None while enough is out, or nothing waits.
+    ///
+    /// Each grant ends in [`Scheduler::published`] or [`Scheduler::withdrawn`].
+    pub fn grant(&mut self) -> Option<Grant> {
+        let enough = self.out() >= 4 * self.workers + 4;
+        let turns = self.order.len();
+        for _ in 0..turns {
+            let job = self.order.pop_front()?;
+            let workers = self.workers as u64;
+            let state = self.jobs.get_mut(&job)?;
+            if enough && !state.is_single() {
+                self.order.push_back(job);
+                continue;
+            }
+            let grant = state.take(job, workers);
+            state.out += 1;
+            self.granted += 1;
+            state.queued = false;
+            self.queue(job);
+            return Some(grant);
+        }
+        None
+    }
+
+    /// The grant is out as `ticket`.
+    pub fn published(&mut self, grant: Grant, ticket: Ticket) {
+        self.granted -= 1;
+        self.out.insert(ticket, Out { grant, done: 0 });
+    }
+
+    /// The grant could not be published; the first `failed` items are dealt with, the rest waits again.
+    pub fn withdrawn(&mut self, grant: Grant, failed: u32) {
+        self.granted -= 1;
+        self.put_back(grant, failed, false);
+    }
+
+    /// Which item of which job has its outcome now; none if the record is not known.
+    #[inline]
+    pub fn finished(&mut self, ticket: Ticket, item: u32) -> Option<(JobId, u64)> {
+        let out = self.out.get_mut(&ticket)?;
+        if item != out.done || item >= out.grant.count {
+            return None;
+        }
+        out.done += 1;
+        Some((out.grant.job, out.grant.first + u64::from(item)))
+    }
+
+    /// A record is worked off, but for its items from `from` on, which wait again; it took `nanos`.
+    pub fn done(&mut self, ticket: Ticket, from: u32, nanos: u64) {
+        let Some(out) = self.out.remove(&ticket) else { return };
+        if let Some(state) = self.jobs.get_mut(&out.grant.job) {
+            if out.done > 0 {
+                let mean = (nanos as f64 / f64::from(out.done)).max(1.0);
+                state.mean = if state.mean == 0.0 { mean } else { (state.mean + mean) / 2.0 };
+            }
+            if from < out.grant.count {
+                state.last = 1;
+            }
+        }
+        self.put_back(out.grant, from.max(out.done), false);
+    }
+
+    /// The items of a record go out again one by one.
+    pub fn separate(&mut self, ticket: Ticket) {
+        if let Some(out) = self.out.remove(&ticket) {
+            self.put_back(out.grant, out.done, true);
+        }
+    }
+
+    /// A worker died that held `ticket`: `item` is the one it ran, if any; `decoding` when it was rebuilding the items.
+    ///
+    /// What has no outcome and did not run waits again; what ran is lost.
+    pub fn died(&mut self, ticket: Ticket, item: Option<u32>, decoding: bool) -> Option<Lost> {
+        let out = self.out.remove(&ticket)?;
+        let alone = decoding && out.grant.count - out.done > 1;
+        let ran = match item {
+            Some(item) if !alone && item == out.done && item < out.grant.count => Some(item),
+            _ => None,
+        };
+        let from = ran.map_or(out.done, |item| item + 1);
+        self.put_back(out.grant, from, alone);
+        let lost = |item| Lost { job: out.grant.job, item: out.grant.first + u64::from(item) };
+        ran.map(lost)
+    }
+
+    fn put_back(&mut self, grant: Grant, from: u32, alone: bool) {
+        let Some(state) = self.jobs.get_mut(&grant.job) else { return };
+        state.out -= 1;
+        if from < grant.count {
+            let first = grant.first + u64::from(from);
+            state.again.push_front(Again { first, count: u64::from(grant.count - from), alone });
+        }
+        self.queue(grant.job);
+    }
+}
+
+impl Job {
+    fn has_next(&self) -> bool {
+        self.next < self.available || !self.again.is_empty()
+    }
+
+    fn is_single(&self) -> bool {
+        self.complete && self.available == 1
+    }
+
+    /// How many items the next record may hold, of `waiting` that stand in a row.
+    fn batch(&self, waiting: u64, workers: u64) -> u64 {
+        let unit = self.chunk.items();
+        let chunks = waiting.div_ceil(unit);
+        let by_time = if self.mean == 0.0 { 1 } else { (RECORD_NS / (self.mean * unit as f64)) as u64 };
+        let share = if self.complete { chunks / (2 * workers) } else { chunks.div_ceil(workers) };
+        let chunks = share.min(by_time).min(2 * self.last).max(1);
+        let most = (MAX_ITEMS / unit).max(1);
+        chunks.min(most) * unit
+    }
+
+    fn take(&mut self, job: JobId, workers: u64) -> Grant {
+        let unit = self.chunk.items();
+        if let Some(again) = self.again.pop_front() {
+            let size = if again.alone { 1 } else { self.batch(again.count, workers) };
+            let count = size.min(again.count);
+            if count < again.count {
+                self.again.push_front(Again { first: again.first + count, count: again.count - count, ..again });
+            }
+            let chunk = if again.alone { 1 } else { unit };
+            return Grant { job, first: again.first, count: count as u32, chunk: chunk as u32 };
+        }
+        let waiting = self.available - self.next;
+        let count = self.batch(waiting, workers).min(waiting);
+        let first = self.next;
+        self.next += count;
+        self.last = count.div_ceil(unit);
+        Grant { job, first, count: count as u32, chunk: unit as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn submit(items: u64, chunk: Chunk) -> Scheduler {
+        let mut s = Scheduler::new(2);
+        s.submit(1, items, true, chunk);
+        s
+    }
+
+    #[test]
+    fn records_start_small_grow_with_quick_items_and_shrink_towards_the_end() {
+        let mut s = submit(10_000, Chunk::Adaptive);
+        let mut sizes = Vec::new();
+        let mut ticket = 0;
+        while let Some(grant) = s.grant() {
+            s.published(grant, ticket);
+            for item in 0..grant.count {
+                s.finished(ticket, item);
+            }
+            s.done(ticket, grant.count, u64::from(grant.count) * 100);
+            sizes.push(grant.count);
+            ticket += 1;
+        }
+        assert_eq!(sizes[0], 1);
+        assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
+        assert_eq!(*sizes.last().unwrap(), 1);
+        assert_eq!(sizes.iter().sum::<u32>(), 10_000);
+    }
+
+    #[test]
+    fn slow_items_travel_alone() {
+        let mut s = submit(100, Chunk::Adaptive);
+        for ticket in 0..100 {
+            let grant = s.grant().unwrap();
+            assert_eq!(grant.count, 1);
+            s.published(grant, ticket);
+            s.finished(ticket, 0);
+            s.done(ticket, 1, 1_000_000);
+        }
+    }
+
+    #[test]
+    fn a_fixed_chunk_is_never_cut() {
+        let mut s = submit(103, Chunk::Fixed(10));
+        let mut ticket = 0;
+        while let Some(grant) = s.grant() {
+            assert!(grant.count % 10 == 0 || grant.first + u64::from(grant.count) == 103);
+            s.published(grant, ticket);
+            (0..grant.count).for_each(|item| assert!(s.finished(ticket, item).is_some()));
+            s.done(ticket, grant.count, 1000);
+            ticket += 1;
+        }
+    }
+
+    #[test]
+    fn the_item_that_ran_is_lost_and_the_rest_waits_again() {
+        let mut s = submit(8, Chunk::Fixed(8));
+        let grant = s.grant().unwrap();
+        s.published(grant, 0);
+        s.finished(0, 0);
+        assert_eq!(s.died(0, Some(1), false), Some(Lost { job: 1, item: 1 }));
+        assert_eq!(s.waiting(1), 6);
+    }
+
+    #[test]
+    fn a_record_that_kills_while_decoded_is_taken_apart_first() {
+        let mut s = submit(4, Chunk::Fixed(4));
+        let grant = s.grant().unwrap();
+        s.published(grant, 0);
+        assert_eq!(s.died(0, Some(0), true), None);
+        let grant = s.grant().unwrap();
+        assert_eq!((grant.first, grant.count, grant.chunk), (0, 1, 1));
+        s.published(grant, 1);
+        assert_eq!(s.died(1, Some(0), true), Some(Lost { job: 1, item: 0 }));
+    }
+
+    #[test]
+    fn jobs_take_turns() {
+        let mut s = Scheduler::new(2);
+        s.submit(1, 100, true, Chunk::Adaptive);
+        s.submit(2, 100, true, Chunk::Adaptive);
+        let jobs: Vec<JobId> = (0..4).map(|_| s.grant().unwrap().job).collect();
+        assert_eq!(jobs, [1, 2, 1, 2]);
+    }
+
+    /// What a simulated worker does next with the record it holds.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Finish,
+        Die { running: bool, decoding: bool },
+        HandBack,
+        Separate,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => Just(Step::Finish),
+            1 => (any::<bool>(), any::<bool>()).prop_map(|(running, decoding)| Step::Die { running, decoding }),
+            1 => Just(Step::HandBack),
+            1 => Just(Step::Separate),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_gets_exactly_one_outcome(
+            items in 0u64..300,
+            chunk in prop_oneof![Just(Chunk::Adaptive), (1u32..40).prop_map(Chunk::Fixed)],
+            workers in 1usize..5,
+            steps in proptest::collection::vec((step(), 0u32..50, 1u64..1_000_000), 1..60),
+        ) {
+            let mut s = Scheduler::new(workers);
+            s.submit(9, items / 2, false, chunk);
+            s.extend(9, items - items / 2, true);
+            let mut outcomes = vec![0u32; items as usize];
+            let mut held: VecDeque<(Ticket, Grant)> = VecDeque::new();
+            let mut ticket = 0;
+            let mut script = steps.into_iter().chain(std::iter::repeat((Step::Finish, u32::MAX, 1000)));
+            loop {
+                while let Some(grant) = s.grant() {
+                    s.published(grant, ticket);
+                    held.push_back((ticket, grant));
+                    ticket += 1;
+                }
+                let Some((ticket, grant)) = held.pop_front() else { break };
+                let (step, upto, nanos) = script.next().unwrap();
+                let upto = upto.min(grant.count);
+                let ran = if matches!(step, Step::Die { decoding: true, .. } | Step::Separate) { 0 } else { upto };
+                for item in 0..ran {
+                    let (_, index) = s.finished(ticket, item).unwrap();
+                    outcomes[index as usize] += 1;
+                }
+                match step {
+                    Step::Finish if ran == grant.count => s.done(ticket, grant.count, nanos),
+                    Step::Finish | Step::HandBack => s.done(ticket, ran, nanos),
+                    Step::Separate => s.separate(ticket),
+                    Step::Die { running, decoding } => {
+                        let item = (running || decoding).then_some(ran);
+                        if let Some(lost) = s.died(ticket, item, decoding) {
+                            outcomes[lost.item as usize] += 1;
+                        }
+                    }
+                }
+            }
+            prop_assert!(outcomes.iter().all(|n| *n == 1), "{:?}", outcomes);
+            prop_assert_eq!(s.out(), 0);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A worker's half of a pool: claim, note, run, publish.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::channel::{Bells, FrameKind, Phase, Producer, Slots, Spin, Ticket};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::Doorbell;
+use crate::shared_memory::{Segment, copy_out};
+
+use super::record::RecordHead;
+
+/// A record whose items take longer than this gives the rest back, so that idle workers can take it.
+const HAND_BACK_AFTER: Duration = Duration::from_millis(2);
+/// How long the parent may sleep on results of a record that is not worked off.
+const RING_AFTER: Duration = Duration::from_micros(500);
+
+/// What a worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Works off the record that is in [`Worker::body`] now.
+    Record(RecordHead),
+    /// Ends: the pool is closed.
+    Stop,
+}
+
+/// The worker's end of a pool.
+#[derive(Debug)]
+pub struct Worker {
+    index: usize,
+    pool: Arc<Segment>,
+    slots: Slots,
+    bells: Bells,
+    ring: Producer,
+    parent: Doorbell,
+    spin: Spin,
+    body: Vec<u8>,
+    ticket: Ticket,
+    next: u32,
+    begun: Instant,
+    rung: Instant,
+}
+
+impl Worker {
+    /// Takes the seat `index` with the descriptors of an invitation.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(index: usize, pool: OwnedFd, own: OwnedFd, parent: OwnedFd) -> Result<Worker> {
+        let pool = Arc::new(Segment::open(pool)?);
+        let now = Instant::now();
+        Ok(Worker {
+            index,
+            slots: Slots::new(pool.clone()),
+            bells: Bells::new(pool.clone()),
+            pool,
+            ring: Producer::open(own)?,
+            parent: Doorbell::from_fd(parent),
+            spin: Spin::new(),
+            body: Vec::new(),
+            ticket: 0,
+            next: 0,
+            begun: now,
+            rung: now,
+        })
+    }
+
+    /// Says that the worker is ready for records.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ready(&mut self) -> Result<()> {
+        self.ring.note(Phase::Idle, 0, 0);
+        self.tell(FrameKind::Ready, 0, &[])
+    }
+
+    /// Says that the initializer failed; the worker ends after this.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn init_failed(&mut self, failure: &[u8]) -> Result<()> {
+        self.tell(FrameKind::InitFailed, 0, failure)
+    }
+
+    /// Says that the worker ends by itself.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn leaving(&mut self) -> Result<()> {
+        self.ring.note(Phase::Leaving, 0, 0);
+        self.tell(FrameKind::Leaving, 0, &[])
+    }
+
+    /// Waits for the next record.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal handler ran: look at what it wants and wait again.
+    pub fn turn(&mut self) -> Result<Turn> {
+        loop {
+            if let Some(ticket) = self.slots.claim(self.index) {
+                return self.take(ticket);
+            }
+            if self.bells.is_stopped() && !self.slots.is_ready() {
+                return Ok(Turn::Stop);
+            }
+            let (slots, bells) = (&self.slots, &self.bells);
+            bells.set_polling(self.index, true);
+            let found = self.spin.until(|| slots.is_ready() || bells.is_stopped());
+            bells.set_polling(self.index, false);
+            if !found {
+                let asleep = Instant::now();
+                bells.sleep(self.index, None, || slots.is_ready() || bells.is_stopped())?;
+                self.spin.slept(asleep.elapsed());
+            }
+        }
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Result<Turn> {
+        self.ring.note(Phase::Claimed, ticket, 0);
+        self.body.clear();
+        let place = self.slots.read(ticket, &mut self.body);
+        self.slots.free(ticket);
+        if let Some((offset, size)) = place {
+            let read = copy_out(self.pool.mapping(), offset as usize, size as usize, &mut self.body);
+            if !read {
+                return Err(Error::new(ErrorKind::Protocol, "a record's block lies outside of the pool's segment"));
+            }
+        }
+        let Some((head, _)) = RecordHead::decode(&self.body) else {
+            return Err(Error::new(ErrorKind::Protocol, "a record without a head"));
+        };
+        self.ticket = ticket;
+        self.next = 0;
+        self.begun = Instant::now();
+        self.rung = self.begun;
+        Ok(Turn::Record(head))
+    }
+
+    /// The body of the record that was taken.
+    pub fn body(&self) -> &[u8] {
+        RecordHead::decode(&self.body).map_or(&[], |(_, body)| body)
+    }
+
+    /// Takes the record's memory to read from while the worker writes; give it back with [`Worker::put_body`].
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Gives the memory of a record back, for the next one.
+    pub fn put_body(&mut self, body: Vec<u8>) {
+        self.body = body;
+    }
+
+    /// The arguments are rebuilt from here on: a death now is blamed on the first item.
+    pub fn decoding(&self) {
+        self.ring.note(Phase::Decoding, self.ticket, self.next);
+    }
+
+    /// The next item starts now.
+    #[inline]
+    pub fn running(&self) {
+        self.ring.note(Phase::Running, self.ticket, self.next);
+    }
+
+    /// The outcome of the item that ran.
+    ///
+    /// # Errors
+    /// No memory for a large payload: the item is not reported then.
+    #[inline]
+    pub fn outcome(&mut self, kind: FrameKind, payload: &[u8]) -> Result<()> {
+        let (bells, parent) = (&self.bells, &self.parent);
+        let mut stuck = || {
+            if bells.take_parent_wake() {
+                parent.ring();
+            }
+            Ok(())
+        };
+        self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// After an outcome that is not the record's last: makes it count, rings if the parent would wait too long, and
+    /// says whether the rest of the record should go back.
+    #[inline]
+    pub fn between(&mut self) -> bool {
+        self.ring.publish();
+        let now = Instant::now();
+        if now - self.rung > RING_AFTER {
+            self.rung = now;
+            self.wake_parent();
+        }
+        now - self.begun > HAND_BACK_AFTER
+    }
+
+    /// The record is worked off.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn done(&mut self) -> Result<()> {
+        self.end(FrameKind::Done)
+    }
+
+    /// The items that have not run go back.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn hand_back(&mut self) -> Result<()> {
+        self.end(FrameKind::HandedBack)
+    }
+
+    /// One of the items cannot be rebuilt: they go back to be sent one by one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn undecodable(&mut self) -> Result<()> {
+        self.end(FrameKind::Undecodable)
+    }
+
+    fn end(&mut self, kind: FrameKind) -> Result<()> {
+        let nanos = self.begun.elapsed().as_nanos() as u64;
+        self.tell(kind, self.next, &nanos.to_le_bytes())?;
+        self.ring.note(Phase::Idle, 0, 0);
+        Ok(())
+    }
+
+    fn tell(&mut self, kind: FrameKind, item: u32, payload: &[u8]) -> Result<()> {
+        let (bells, parent) = (&self.bells, &self.parent);
+        let mut stuck = || {
+            if bells.take_parent_wake() {
+                parent.ring();
+            }
+            Ok(())
+        };
+        self.ring.write(kind, self.ticket, item, payload, &mut stuck)?;
+        self.ring.publish();
+        self.wake_parent();
+        Ok(())
+    }
+
+    #[inline]
+    fn wake_parent(&self) {
+        if self.bells.take_parent_wake() {
+            self.parent.ring();
+        }
+    }
+}
