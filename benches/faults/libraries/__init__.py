@@ -1,0 +1,43 @@
+"""One adapter a library: how it makes a pool, submits a task and waits for it."""
+
+import importlib
+from importlib.util import find_spec
+
+NAMES = (
+    "procession",
+    "multiprocessing",
+    "futures",
+    "loky",
+    "mpire",
+    "pebble",
+    "billiard",
+    "multiprocess",
+)
+
+
+class NotOffered(Exception):
+    """The library has no such thing, so the probe says nothing about it."""
+
+
+def installed(name):
+    """Says whether the library behind the adapter `name` can be imported here."""
+    return find_spec("concurrent.futures" if name == "futures" else name) is not None
+
+
+def start_methods(name):
+    """The start methods the adapter `name` can be asked for, the library's own default first."""
+    return importlib.import_module(f"{__name__}.{name}_library").START_METHODS
+
+
+def load(name, start_method):
+    """Makes the adapter of a library.
+
+    Args:
+        name: one of `NAMES`.
+        start_method: one of `start_methods(name)`.
+
+    Returns:
+        An object with `pool(workers, initializer)`, whose result has `submit`, `map`, `close` and `terminate`; and
+        `context`, the library's multiprocessing-like constructors (None when it has none).
+    """
+    return importlib.import_module(f"{__name__}.{name}_library").Library(start_method)

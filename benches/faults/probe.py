@@ -1,0 +1,89 @@
+"""The program that runs one probe: `python -m benches.faults.probe NUMBER LIBRARY START_METHOD PATIENCE`.
+
+The runner starts it in a folder of its own, where it leaves its verdict.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from contextlib import contextmanager, nullcontext
+
+from benches.faults import end_probes, libraries, object_probes, pool_probes, tasks
+from benches.faults.footprint import footprint, growth
+from benches.faults.verdict import Fault
+
+# Those whose process itself is compared before and after; the others end it, or are judged from outside.
+LEAVE_NOTHING = {*range(1, 9), 13, 14, 15, 17, 18}
+PROBES = dict(sorted({**pool_probes.PROBES, **end_probes.PROBES, **object_probes.PROBES}.items()))
+
+
+class Probe:
+    """What a probe is given.
+
+    Attributes:
+        library: the adapter of the library.
+        name, start_method: which one it is.
+        patience: how much longer than usual everything may take; more than 1 on a busy machine.
+    """
+
+    def __init__(self, name, start_method, patience):
+        self.name, self.start_method, self.patience = name, start_method, patience
+        self.library = libraries.load(name, start_method)
+
+    def say(self, stage):
+        """Tells the runner what is being done, in case it never ends."""
+        tasks.note("stage", stage)
+
+    @contextmanager
+    def pool(self):
+        """A pool of two workers, ended in good order unless a fault was found."""
+        self.say("starting the pool")
+        pool = self.library.pool(2)
+        self.say("waiting for tasks")
+        yield pool
+        self.say("closing the pool")
+        pool.close()
+
+    @contextmanager
+    def leaving_nothing(self):
+        """Compares what the process has after the block with what it had before.
+
+        A pool used and ended before the block has started what a library starts once (a forkserver, a tracker).
+
+        Raises:
+            Fault: when there is more.
+        """
+        with self.pool() as pool:
+            pool.map(tasks.own_pid, range(4), 10)
+        before = footprint()
+        yield
+        self.say("looking for leftovers")
+        if left := growth(before):
+            raise Fault(f"leaves {left}")
+
+
+def main():
+    """Runs the probe that the command line names."""
+    number, name, start_method, patience = int(sys.argv[1]), *sys.argv[2:]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        probe = Probe(name, start_method, float(patience))
+        with probe.leaving_nothing() if number in LEAVE_NOTHING else nullcontext():
+            what = PROBES[number](probe)
+        verdict = {"ok": True, "what": what or "ok", "detail": ""}
+    except libraries.NotOffered:
+        verdict = {"ok": None, "what": "-", "detail": "not offered"}
+    except Fault as fault:
+        verdict = {"ok": False, "what": fault.what, "detail": fault.detail}
+    except Exception as error:
+        verdict = {"ok": False, "what": f"raises {type(error).__name__}", "detail": traceback.format_exc()}
+    tasks.note("verdict", json.dumps(verdict))
+    if not verdict["ok"]:
+        os._exit(0)  # how a broken pool ends at exit is not the question
+
+
+if __name__ == "__main__":
+    main()
