@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::error::{During, Result};
-use crate::platform::{Mapping, memory_file};
+use crate::error::Result;
+use crate::platform::{Mapping, file_size, memory_file};
 use crate::shared_memory::words;
 
 /// Memory shared by the processes that hold its descriptor; the kernel frees it with the last of them.
@@ -46,7 +46,7 @@ impl Segment {
     /// # Errors
     /// The system's.
     pub fn open(file: OwnedFd) -> Result<Segment> {
-        let size = rustix::fs::fstat(&file).during("fstat")?.st_size as usize;
+        let size = file_size(&file)?;
         let mapping = Mapping::new(&file, 0, size, false)?;
         Ok(Segment { file, mapping })
     }

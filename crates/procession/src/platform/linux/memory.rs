@@ -25,6 +25,14 @@ pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
     Ok(file)
 }
 
+/// How many bytes a memory file has.
+///
+/// # Errors
+/// The system's.
+pub fn file_size(file: impl AsFd) -> Result<usize> {
+    Ok(rustix::fs::fstat(file).during("fstat")?.st_size as usize)
+}
+
 /// Takes the memory of `size` bytes of a memory file from `offset` now, so that none left is an error and not a SIGBUS.
 ///
 /// # Errors

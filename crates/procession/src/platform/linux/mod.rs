@@ -7,5 +7,5 @@ mod poller;
 
 pub use doorbell::Doorbell;
 pub use futex::{wait, wake};
-pub use memory::{Mapping, memory_file, release, reserve};
+pub use memory::{Mapping, file_size, memory_file, release, reserve};
 pub use poller::{Poller, Ready, SignalGuard};
