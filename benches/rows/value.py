@@ -1,0 +1,24 @@
+"""A shared number, counted up under its lock."""
+
+from benches.workload import Workload, main, seconds
+
+ROW = Workload("`Value` += 1 under its lock", "k/s", target=3)
+
+
+def count_up(value, count):
+    """Adds 1 so many times."""
+    for _ in range(count):
+        with value.get_lock():
+            value.value += 1
+
+
+def measure(library):
+    """Thousands of additions a second."""
+    count = library.count(200_000)
+    value = library.context.Value("q", 0)
+    count_up(value, count // 10)
+    return count / seconds(count_up, value, count) / 1e3
+
+
+if __name__ == "__main__":
+    main(measure)
