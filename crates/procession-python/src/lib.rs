@@ -1,10 +1,12 @@
 //! The Python binding: one file a room of the engine, nothing decided here.
 
+mod process;
+
 use pyo3::prelude::*;
 
 /// The compiled half of procession.
 #[pymodule]
 fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    Ok(())
+    process::register(module)
 }

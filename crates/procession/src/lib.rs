@@ -4,6 +4,7 @@ pub mod channel;
 pub mod error;
 pub mod platform;
 pub mod pool;
+pub mod process;
 pub mod shared_memory;
 
 pub use error::{Error, ErrorKind, Result};

@@ -3,6 +3,7 @@
 //! * `Mapping`: bytes that several processes see; `memory_file` makes the file behind one.
 //! * `wait`, `wake`: sleep on a shared 32-bit word until another process changes it.
 //! * `Doorbell`: a descriptor that wakes a sleeper; `Poller`: one wait for many descriptors, which no signal can slip past.
+//! * `spawn`: another program in a new process, with exactly the descriptors listed; `duplicate` copies a descriptor.
 //!
 //! Everything above this room reaches the operating system through these names only.
 
