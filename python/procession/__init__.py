@@ -1,5 +1,50 @@
-"""Process-based parallelism that does not hang, does not copy and needs no tuning."""
+"""Process-based parallelism that does not hang, does not copy and needs no tuning.
 
-from procession._procession import __version__
+The names are those of the standard library's `multiprocessing`: `import procession as multiprocessing`.
+"""
 
-__all__ = ["__version__"]
+from procession import context as _context
+from procession._procession import __version__ as __version__
+
+_default = _context._default_context
+_METHODS = (
+    "Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Manager", "Pipe",
+    "Pool", "Process", "Queue", "RLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "Value",
+    "active_children", "allow_connection_pickling", "cpu_count", "current_process", "freeze_support",
+    "get_all_start_methods", "get_context", "get_logger", "get_start_method", "log_to_stderr", "parent_process",
+    "set_executable", "set_forkserver_preload", "set_start_method",
+)  # fmt: skip
+_EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
+_SUBMODULES = frozenset((
+    "connection", "context", "dummy", "forkserver", "futures", "heap", "managers", "pool", "process", "queues",
+    "reduction", "resource_sharer", "resource_tracker", "shared_memory", "sharedctypes", "spawn", "synchronize",
+    "util",
+))  # fmt: skip
+
+SUBDEBUG = 5
+SUBWARNING = 25
+
+globals().update((name, getattr(_default, name)) for name in _METHODS)
+
+__all__ = ["reducer", *_METHODS, *_EXCEPTIONS]
+
+
+def __getattr__(name):
+    """Import submodules and exceptions when they are first asked for."""
+    if name in _EXCEPTIONS:
+        value = globals()[name] = getattr(_context, name)
+        return value
+    module = "reduction" if name == "reducer" else name
+    if module in _SUBMODULES:
+        from importlib import import_module
+
+        try:
+            return import_module(f"procession.{module}")
+        except ModuleNotFoundError as error:
+            if error.name != f"procession.{module}":
+                raise
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_EXCEPTIONS, *_SUBMODULES})

@@ -20,8 +20,8 @@ fn c_strings(strings: Vec<Vec<u8>>) -> PyResult<Vec<CString>> {
     converted.map_err(|_| PyValueError::new_err("embedded null byte"))
 }
 
-/// Runs `program` with `arguments`, `environment` (b"NAME=value" each) and copies of `descriptors` as 3, 4, 5 ...
-/// Returns the process's id; raises OSError when the program cannot be run.
+/// Runs `program` with `arguments`, `environment` (b"NAME=value" each) and copies of `descriptors` as 3, 4, 5 ...;
+/// the signals `blocked` are blocked in it. Returns the process's id; raises OSError when the program cannot be run.
 #[pyfunction]
 fn spawn_process(
     py: Python<'_>,
@@ -29,11 +29,12 @@ fn spawn_process(
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
     descriptors: Vec<i32>,
+    blocked: Vec<i32>,
 ) -> PyResult<i32> {
     let program = CString::new(program).map_err(|_| PyValueError::new_err("embedded null byte"))?;
     let arguments = c_strings(arguments)?;
     let environment = c_strings(environment)?;
-    py.detach(|| process::spawn(&program, &arguments, &environment, &descriptors)).map_err(raised)
+    py.detach(|| process::spawn(&program, &arguments, &environment, &descriptors, &blocked)).map_err(raised)
 }
 
 /// Ends this process `grace_ms` after `parent`, a pidfd of its parent, becomes readable.

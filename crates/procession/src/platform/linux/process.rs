@@ -29,11 +29,12 @@ pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
 /// Runs `program` in a new process and gives its id.
 ///
 /// Its descriptors are the standard streams and copies of `descriptors`, numbered from [`FIRST_DESCRIPTOR`] in the order
-/// given; every other one is closed. Signals have their default dispositions and none is blocked.
+/// given; every other one is closed. Signals have their default dispositions and none but `blocked` are blocked, which
+/// a program that is not yet ready for them can let through later.
 ///
 /// # Errors
 /// The system's, among them that the program is not there or may not be run.
-pub fn spawn(program: &CStr, arguments: &[CString], environment: &[CString], descriptors: &[RawFd]) -> Result<i32> {
+pub fn spawn(program: &CStr, arguments: &[CString], environment: &[CString], descriptors: &[RawFd], blocked: &[i32]) -> Result<i32> {
     let end = FIRST_DESCRIPTOR + descriptors.len() as RawFd;
     // Above all numbers that the child gets, so that no copy made there overwrites one that is still to be made.
     let copies = descriptors.iter().map(|file| duplicate(*file, end)).collect::<Result<Vec<_>>>()?;
@@ -42,7 +43,7 @@ pub fn spawn(program: &CStr, arguments: &[CString], environment: &[CString], des
         actions.place(copy.as_raw_fd(), number)?;
     }
     actions.close_from(end)?;
-    let attributes = Attributes::new()?;
+    let attributes = Attributes::new(blocked)?;
     let arguments = terminated(arguments);
     let environment = terminated(environment);
     let mut pid = 0;
@@ -120,20 +121,23 @@ fn open_descriptors() -> Vec<RawFd> {
     entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Default dispositions for all signals, and none blocked.
+/// Default dispositions for all signals, and the mask.
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    fn new() -> Result<Attributes> {
+    fn new(blocked: &[i32]) -> Result<Attributes> {
         // SAFETY: all zero bytes are a value of these plain C types, and the calls below give them their meaning.
-        let (mut attributes, mut all, mut none) = unsafe { (Attributes(std::mem::zeroed()), std::mem::zeroed(), std::mem::zeroed()) };
+        let (mut attributes, mut all, mut mask) = unsafe { (Attributes(std::mem::zeroed()), std::mem::zeroed(), std::mem::zeroed()) };
         // SAFETY: every pointer is to a local of the right type that lives through its call.
         unsafe {
             checked("posix_spawnattr_init", libc::posix_spawnattr_init(&mut attributes.0))?;
             libc::sigfillset(&mut all);
-            libc::sigemptyset(&mut none);
+            libc::sigemptyset(&mut mask);
+            for signal in blocked {
+                libc::sigaddset(&mut mask, *signal);
+            }
             checked("posix_spawnattr_setsigdefault", libc::posix_spawnattr_setsigdefault(&mut attributes.0, &all))?;
-            checked("posix_spawnattr_setsigmask", libc::posix_spawnattr_setsigmask(&mut attributes.0, &none))?;
+            checked("posix_spawnattr_setsigmask", libc::posix_spawnattr_setsigmask(&mut attributes.0, &mask))?;
             let flags = (libc::POSIX_SPAWN_SETSIGDEF | libc::POSIX_SPAWN_SETSIGMASK) as libc::c_short;
             checked("posix_spawnattr_setflags", libc::posix_spawnattr_setflags(&mut attributes.0, flags))?;
         }

@@ -1,0 +1,408 @@
+"""Contexts: a start method together with every constructor."""
+
+import os
+import sys
+import threading
+
+from procession import process
+
+__all__ = []
+
+DEFAULT_START_METHOD = "forkserver"
+_EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
+
+
+def __getattr__(name):
+    if name in _EXCEPTIONS:
+        from procession import _exceptions
+
+        value = globals()[name] = getattr(_exceptions, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Exception:
+    """An exception class as an attribute of contexts, fetched when first asked for."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner):
+        return getattr(sys.modules[__name__], self.name)
+
+
+class BaseContext:
+    """Everything a program needs, for one start method."""
+
+    ProcessError = _Exception()
+    BufferTooShort = _Exception()
+    TimeoutError = _Exception()
+    AuthenticationError = _Exception()
+
+    current_process = staticmethod(process.current_process)
+    parent_process = staticmethod(process.parent_process)
+    active_children = staticmethod(process.active_children)
+
+    @property
+    def __class__(self):
+        # For isinstance(context, multiprocessing.context.BaseContext), which libraries ask, without importing it.
+        standard = sys.modules.get("multiprocessing.context")
+        return type(self) if standard is None else _also_standard(type(self), standard.BaseContext)
+
+    def __reduce__(self):
+        return get_context, (self._name,)
+
+    def cpu_count(self):
+        """Return the number of CPUs that this process may use."""
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        if not count:
+            raise NotImplementedError("cannot determine number of cpus")
+        return count
+
+    def Manager(self):
+        """Return a started manager: a process that holds objects which others use through proxies."""
+        from procession.managers import SyncManager
+
+        manager = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
+
+    def Pipe(self, duplex=True):
+        """Return two connections, the ends of a pipe."""
+        from procession.connection import Pipe
+
+        return Pipe(duplex)
+
+    def Lock(self):
+        """Return a lock."""
+        from procession.synchronize import Lock
+
+        return Lock(ctx=self.get_context())
+
+    def RLock(self):
+        """Return a lock that its owner may acquire again."""
+        from procession.synchronize import RLock
+
+        return RLock(ctx=self.get_context())
+
+    def Condition(self, lock=None):
+        """Return a condition variable."""
+        from procession.synchronize import Condition
+
+        return Condition(lock, ctx=self.get_context())
+
+    def Semaphore(self, value=1):
+        """Return a semaphore."""
+        from procession.synchronize import Semaphore
+
+        return Semaphore(value, ctx=self.get_context())
+
+    def BoundedSemaphore(self, value=1):
+        """Return a semaphore that cannot be released above its first value."""
+        from procession.synchronize import BoundedSemaphore
+
+        return BoundedSemaphore(value, ctx=self.get_context())
+
+    def Event(self):
+        """Return an event."""
+        from procession.synchronize import Event
+
+        return Event(ctx=self.get_context())
+
+    def Barrier(self, parties, action=None, timeout=None):
+        """Return a barrier."""
+        from procession.synchronize import Barrier
+
+        return Barrier(parties, action, timeout, ctx=self.get_context())
+
+    def Queue(self, maxsize=0):
+        """Return a queue."""
+        from procession.queues import Queue
+
+        return Queue(maxsize, ctx=self.get_context())
+
+    def JoinableQueue(self, maxsize=0):
+        """Return a queue that counts the items that are done."""
+        from procession.queues import JoinableQueue
+
+        return JoinableQueue(maxsize, ctx=self.get_context())
+
+    def SimpleQueue(self):
+        """Return a queue with the fewest methods."""
+        from procession.queues import SimpleQueue
+
+        return SimpleQueue(ctx=self.get_context())
+
+    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+        """Return a pool of worker processes."""
+        from procession.pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+
+    def RawValue(self, typecode_or_type, *args):
+        """Return a ctypes object in shared memory."""
+        from procession.sharedctypes import RawValue
+
+        return RawValue(typecode_or_type, *args)
+
+    def RawArray(self, typecode_or_type, size_or_initializer):
+        """Return a ctypes array in shared memory."""
+        from procession.sharedctypes import RawArray
+
+        return RawArray(typecode_or_type, size_or_initializer)
+
+    def Value(self, typecode_or_type, *args, lock=True):
+        """Return a ctypes object in shared memory with a lock."""
+        from procession.sharedctypes import Value
+
+        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
+
+    def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
+        """Return a ctypes array in shared memory with a lock."""
+        from procession.sharedctypes import Array
+
+        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
+
+    def freeze_support(self):
+        """Run the child and exit, in a frozen executable that was started as one."""
+        from procession.spawn import freeze_support
+
+        freeze_support()
+
+    def get_logger(self):
+        """Return the logger of this package."""
+        from procession.util import get_logger
+
+        return get_logger()
+
+    def log_to_stderr(self, level=None):
+        """Have the logger print to stderr."""
+        from procession.util import log_to_stderr
+
+        return log_to_stderr(level)
+
+    def allow_connection_pickling(self):
+        """Make connections and sockets picklable."""
+        from procession import connection  # noqa: F401
+
+    def set_executable(self, executable):
+        """Set the interpreter that new children run."""
+        from procession.spawn import set_executable
+
+        set_executable(executable)
+
+    def set_forkserver_preload(self, module_names):
+        """Set the modules that the forkserver imports before it forks.
+
+        Raises:
+            TypeError: `module_names` is not a list of strings.
+        """
+        from procession.forkserver import set_forkserver_preload
+
+        set_forkserver_preload(module_names)
+
+    def get_context(self, method=None):
+        """Return the context of a start method, this one for None.
+
+        Raises:
+            ValueError: there is no such start method.
+        """
+        if method is None:
+            return self
+        try:
+            return _concrete_contexts[method]
+        except (KeyError, TypeError):
+            known = ", ".join(_concrete_contexts)
+            raise ValueError(f"cannot find context for {method!r}: the start methods are {known}") from None
+
+    def get_start_method(self, allow_none=False):
+        """Return the name of the start method."""
+        return self._name
+
+    def set_start_method(self, method, force=False):
+        """Only the default context's start method can be set: raises ValueError."""
+        raise ValueError("cannot set start method of concrete context")
+
+    @property
+    def reducer(self):
+        """The module that pickles for children."""
+        return globals().get("_reducer") or _default_reducer()
+
+    @reducer.setter
+    def reducer(self, reduction):
+        globals()["_reducer"] = reduction
+
+    def _check_available(self):
+        pass
+
+
+def _default_reducer():
+    from procession import reduction
+
+    return reduction
+
+
+_standard_twins = {}
+
+
+def _also_standard(cls, standard):
+    twin = _standard_twins.get(cls)
+    if twin is None:
+        twin = _standard_twins[cls] = type(cls.__name__, (cls, standard), {"__module__": cls.__module__})
+    return twin
+
+
+class Process(process.BaseProcess):
+    """A process started by the default context's start method."""
+
+    _start_method = None
+
+    @staticmethod
+    def _Popen(process_obj):
+        return _default_context.get_context().Process._Popen(process_obj)
+
+
+class ForkProcess(process.BaseProcess):
+    """A process that starts as a copy of its parent."""
+
+    _start_method = "fork"
+
+    @staticmethod
+    def _Popen(process_obj):
+        from procession.popen_fork import Popen
+
+        return Popen(process_obj)
+
+
+class SpawnProcess(process.BaseProcess):
+    """A process that starts as a fresh interpreter."""
+
+    _start_method = "spawn"
+
+    @staticmethod
+    def _Popen(process_obj):
+        from procession.popen_spawn import Popen
+
+        return Popen(process_obj)
+
+
+class ForkServerProcess(process.BaseProcess):
+    """A process that starts as a copy of the forkserver, which has imported the main module."""
+
+    _start_method = "forkserver"
+
+    @staticmethod
+    def _Popen(process_obj):
+        from procession.popen_forkserver import Popen
+
+        return Popen(process_obj)
+
+
+class ForkContext(BaseContext):
+    """The context of start method fork."""
+
+    _name = "fork"
+    Process = ForkProcess
+
+
+class SpawnContext(BaseContext):
+    """The context of start method spawn."""
+
+    _name = "spawn"
+    Process = SpawnProcess
+
+
+class ForkServerContext(BaseContext):
+    """The context of start method forkserver."""
+
+    _name = "forkserver"
+    Process = ForkServerProcess
+
+
+_concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserver": ForkServerContext()}
+
+
+class DefaultContext(BaseContext):
+    """The context behind the package's own functions; its start method can be set, once."""
+
+    Process = Process
+
+    def __init__(self, context):
+        self._default_context = context
+        self._actual_context = None
+
+    def __reduce__(self):
+        return _get_default_context, ()
+
+    def get_context(self, method=None):
+        """Return the context of a start method; None fixes and returns the current one."""
+        if method is not None:
+            return super().get_context(method)
+        if self._actual_context is None:
+            self._actual_context = self._default_context
+        return self._actual_context
+
+    def set_start_method(self, method, force=False):
+        """Set the start method; None with `force` goes back to the default.
+
+        Raises:
+            RuntimeError: it is set already and `force` is false.
+        """
+        if self._actual_context is not None and not force:
+            raise RuntimeError("context has already been set")
+        if method is None and force:
+            self._actual_context = None
+            return
+        self._actual_context = self.get_context(method)
+
+    def get_start_method(self, allow_none=False):
+        """Return the name of the start method; with `allow_none`, None while it is not fixed."""
+        if self._actual_context is None:
+            if allow_none:
+                return None
+            self._actual_context = self._default_context
+        return self._actual_context._name
+
+    def get_all_start_methods(self):
+        """Return the names of the start methods."""
+        return list(_concrete_contexts)
+
+
+_default_context = DefaultContext(_concrete_contexts[DEFAULT_START_METHOD])
+get_context = _default_context.get_context
+
+
+def _get_default_context():
+    return _default_context
+
+
+def _force_start_method(method):
+    _default_context._actual_context = _concrete_contexts[method]
+
+
+# -- what is being started ------------------------------------------------------------------------------------------
+
+_tls = threading.local()
+
+
+def get_spawning_popen():
+    """Return the Popen whose process object this thread is pickling, or None."""
+    return getattr(_tls, "spawning_popen", None)
+
+
+def set_spawning_popen(popen):
+    """Say which Popen's process object this thread is pickling."""
+    _tls.spawning_popen = popen
+    standard = sys.modules.get("multiprocessing.context")
+    if standard is not None:  # its queues and locks ask it
+        standard.set_spawning_popen(popen)
+
+
+def assert_spawning(obj):
+    """Raise RuntimeError unless a process object is being pickled for its child."""
+    if get_spawning_popen() is None:
+        name = type(obj).__name__
+        raise RuntimeError(
+            f"{name} objects should only be shared between processes through inheritance:"
+            " give it to Process(args=...) or to the initializer of a pool"
+        )

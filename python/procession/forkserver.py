@@ -1,0 +1,241 @@
+"""The parent's side of the forkserver: boots it, asks it for children, boots another when it died."""
+
+import os
+import struct
+import threading
+
+from procession import process, util
+
+__all__ = [
+    "ensure_running", "get_inherited_fds", "connect_to_new_process", "set_forkserver_preload",
+]  # fmt: skip
+
+MOST_DESCRIPTORS = 200  # in one message; the kernel's limit is 253
+# How many descriptors are still to come, this message's included, and whether 0, 1 and 2 are among them.
+REQUEST = struct.Struct("I???")
+_STOP_SECONDS = 5.0
+
+
+class ServerDied(Exception):
+    """The forkserver ended before it had started the child."""
+
+
+class ForkServer:
+    """The forkserver of this process: its own, or the one that this process was forked from."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self._preload_modules = ["__main__"]
+        self._forget()
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _forget(self):
+        self._forkserver_pid = None
+        self._sentinel = None  # a pidfd of the server
+        self._control = None  # the socket that takes requests
+        self._owner = None  # the process that must reap the server
+        self.first_number = 0  # of the descriptors that children inherit
+        self.environment = None  # of the server
+
+    def _after_fork(self):
+        # Whoever held it is not here. The server itself serves this process too.
+        self._lock = threading.RLock()
+
+    def inherit(self, pid, sentinel, control, first_number):
+        """Use the server that this process was forked from."""
+        self._forget()
+        self._forkserver_pid = pid
+        self._sentinel = sentinel
+        self._control = control
+        self.first_number = first_number
+        self.environment = dict(os.environ)
+
+    def set_forkserver_preload(self, modules_names):
+        """Set the modules that a server, when it boots, imports before it forks."""
+        if not isinstance(modules_names, list | tuple) or not all(type(name) is str for name in modules_names):
+            raise TypeError("module_names must be a list of strings")
+        self._preload_modules = list(modules_names)
+
+    def is_running(self):
+        """Return whether there is a server that has not ended."""
+        from procession.popen_base import wait_ready
+
+        return self._control is not None and not wait_ready(self._sentinel, 0)
+
+    def ensure_running(self):
+        """Boot a server unless one runs.
+
+        Raises:
+            RuntimeError: it ended while it booted.
+        """
+        with self._lock:
+            if self.is_running():
+                return
+            self._discard()
+            self._boot()
+
+    def _boot(self):
+        import pickle
+        import socket
+
+        from procession import popen_spawn, spawn
+
+        data = spawn.get_preparation_data("forkserver")
+        # Keys reach children with their process objects, never the server.
+        del data["authkey"]
+        data["preload"] = self._preload_modules
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            ours.setblocking(True)  # whatever the default timeout is
+            memory = popen_spawn.memory_file(pickle.dumps(data))
+            try:
+                descriptors = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
+                self.environment = dict(os.environ)
+                pid = popen_spawn.start_interpreter(spawn.command_line("forkserver_main"), descriptors)
+            finally:
+                os.close(memory)
+        self._forkserver_pid, self._owner, self._control = pid, os.getpid(), ours
+        self._sentinel = os.pidfd_open(pid)
+        try:
+            self.first_number = self._booted()
+        except BaseException:
+            self._stop()
+            raise
+        # At exit it would notice by itself, but only after this process is gone.
+        util.Finalize(None, self._stop, exitpriority=-200)
+        util.info("the forkserver is process %s", pid)
+
+    def _booted(self):
+        """Wait until the server has imported what it preloads; return the number it told."""
+        import select
+
+        # As long as the imports take: the end of the server, or Ctrl-C, ends the wait.
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(self._sentinel, select.POLLIN)
+        while not (ready := poller.poll(60_000)):
+            util.debug("the forkserver is still importing")
+        if any(fd == self._control.fileno() for fd, _ in ready):
+            answer = self._control.recv(64)
+            if answer:
+                return int(answer)
+        raise RuntimeError("the forkserver ended while it was starting: its error is on stderr")
+
+    def start(self, memory, descriptors):
+        """Ask for a child.
+
+        Args:
+            memory: a descriptor of what the child unpickles.
+            descriptors: what it inherits.
+
+        Returns:
+            The child's id, a pidfd of it, and a socket on which its exit status will come.
+
+        Raises:
+            ServerDied: there was no answer.
+            OSError: the server could not fork.
+        """
+        import socket
+
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                ours.setblocking(True)
+                # The server's own standard streams are those of the time when it booted.
+                streams = [number for number in (0, 1, 2) if _is_open(number)]
+                everything = [memory, process.own_pidfd(), *streams, *descriptors]
+                for at in range(0, len(everything), MOST_DESCRIPTORS):
+                    batch = everything[at : at + MOST_DESCRIPTORS]
+                    socket.send_fds(ours, [REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)))], batch)
+                socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            return *self._answer(ours), ours
+        except (BrokenPipeError, ConnectionResetError) as error:
+            ours.close()
+            raise ServerDied from error
+        except BaseException:
+            ours.close()
+            raise
+
+    def _answer(self, ours):
+        import socket
+
+        try:
+            message, fds, _, _ = socket.recv_fds(ours, 64, 1)
+        except KeyboardInterrupt:
+            # The child is on its way and nobody would know of it.
+            self._kill_unknown(ours)
+            raise
+        if not message:
+            raise ServerDied
+        pid = int(message)
+        if pid < 0:
+            raise OSError(-pid, f"the forkserver cannot fork: {os.strerror(-pid)}")
+        return pid, fds[0]
+
+    def _kill_unknown(self, ours):
+        import signal
+        import socket
+
+        ours.settimeout(_STOP_SECONDS)
+        try:
+            _, fds, _, _ = socket.recv_fds(ours, 64, 1)
+        except OSError:
+            return
+        for fd in fds:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            os.close(fd)
+
+    def _discard(self):
+        """Let go of a server that has ended, or belongs to another process."""
+        if self._control is None:
+            return
+        self._control.close()
+        if self._owner == os.getpid():
+            try:
+                os.waitid(os.P_PIDFD, self._sentinel, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                pass
+        os.close(self._sentinel)
+        self._forget()
+
+    def _stop(self):
+        """End the server of this process, if there is one; its children live on."""
+        from procession.popen_base import wait_ready
+
+        with self._lock:
+            if self._control is not None and self._owner == os.getpid():
+                import signal
+
+                try:
+                    signal.pidfd_send_signal(self._sentinel, signal.SIGTERM)
+                    if not wait_ready(self._sentinel, _STOP_SECONDS):
+                        signal.pidfd_send_signal(self._sentinel, signal.SIGKILL)
+                        wait_ready(self._sentinel, _STOP_SECONDS)
+                except ProcessLookupError:
+                    pass
+            self._discard()
+
+
+def _is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def get_inherited_fds():
+    """Return the descriptors that this process inherited through the forkserver."""
+    from procession import forkserver_main
+
+    return list(forkserver_main.inherited)
+
+
+_forkserver = ForkServer()
+ensure_running = _forkserver.ensure_running
+set_forkserver_preload = _forkserver.set_forkserver_preload
+
+
+def connect_to_new_process(fds):
+    """The standard library's way to ask its own forkserver; this one is asked by `Process.start` only."""
+    raise NotImplementedError("this forkserver starts children for process objects only")

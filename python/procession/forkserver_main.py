@@ -1,0 +1,252 @@
+"""The forkserver: a single-threaded process that has imported the parent's main module and forks children from itself.
+
+It holds three things: the control socket (4 letters and one socket a request), a pidfd of the process that booted it,
+and for each child its pidfd and the socket on which the requester awaits the child's exit status. Data and descriptors
+for a child lie in the queue of that socket, where the child itself reads them: the server never does.
+"""
+
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+from procession import process, spawn
+from procession.forkserver import REQUEST
+
+__all__ = []
+
+MEMORY, PARENT, CONTROL, CLIENTS = 3, 4, 5, 6  # as ForkServer._boot lists them
+LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
+
+inherited = []
+
+
+def main(preload=True):
+    """Import what children need, tell the parent, then serve until it ends."""
+    import pickle
+
+    for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
+        os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was blocked until now
+    data = pickle.loads(_contents(MEMORY))
+    if preload:
+        _preload(data)
+    Server().serve()
+
+
+def _contents(descriptor):
+    # By position, because the server may run itself again.
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+# -- before the first child -----------------------------------------------------------------------------------------
+
+
+def _preload(data):
+    import gc
+
+    modules = data.pop("preload")
+    names = {key: data.pop(key, None) for key in ("init_main_from_name", "init_main_from_path")}
+    own = process.current_process()
+    own._inheriting = True
+    argv = sys.argv
+    try:
+        spawn.prepare(data)
+        for module in modules:
+            # Errors are not told: the child imports the module itself and reports what happens.
+            try:
+                if module == "__main__":
+                    spawn.prepare({key: value for key, value in names.items() if value is not None})
+                else:
+                    __import__(module)
+            except BaseException:
+                continue
+    finally:
+        del own._inheriting
+        sys.argv = argv
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass
+    _refuse_threads()
+    gc.collect()
+    gc.freeze()  # so that collections in children do not write to every page
+
+
+def _refuse_threads():
+    threading = sys.modules.get("threading")
+    others = [] if threading is None else [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    if not others:
+        return
+    message = (
+        f"procession: importing the main module or the preload list started threads ({', '.join(others)}),"
+        " which a fork would lose: the forkserver goes on without these imports, so that each child does them itself"
+    )
+    print(message, file=sys.stderr, flush=True)
+    for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
+        os.set_inheritable(descriptor, True)
+    arguments = spawn.command_line("forkserver_main", False)
+    os.execv(arguments[0], arguments)
+
+
+# -- serving --------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    def __init__(self):
+        # What the imports set is what children find; the server itself must not be interrupted.
+        self.handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
+        if self.handlers[signal.SIGINT] is signal.SIG_IGN:
+            self.handlers[signal.SIGINT] = signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(MEMORY)
+        self.control = socket.socket(fileno=CONTROL)
+        self.control.setblocking(True)
+        self.epoll = select.epoll()
+        self.epoll.register(PARENT, select.EPOLLIN)
+        self.epoll.register(CONTROL, select.EPOLLIN)
+        self.children = {}  # pidfd -> (id, socket of the requester)
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        self.first_number = max(LOWEST_INHERITED, highest + 1)
+
+    def serve(self):
+        self.control.send(b"%d" % self.first_number)
+        while True:
+            for descriptor, _ in self.epoll.poll():
+                if descriptor == PARENT:
+                    # The children have lifelines of their own.
+                    os._exit(0)
+                elif descriptor == CONTROL:
+                    self.fork()
+                else:
+                    self.report(descriptor)
+
+    def fork(self):
+        message, fds, _, _ = socket.recv_fds(self.control, 16, 1)
+        if not message:
+            os._exit(0)
+        if not fds:
+            return
+        requester = socket.socket(fileno=fds[0])
+        requester.setblocking(True)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            answer(requester, -error.errno, [])
+            requester.close()
+            return
+        if pid == 0:
+            self.be_child(requester)
+        pidfd = os.pidfd_open(pid)
+        self.children[pidfd] = pid, requester
+        self.epoll.register(pidfd, select.EPOLLIN)
+        answer(requester, pid, [pidfd])
+
+    def report(self, pidfd):
+        """Send the exit status of a child that has ended."""
+        # A sibling forked meanwhile may keep the registration alive.
+        self.epoll.unregister(pidfd)
+        pid, requester = self.children.pop(pidfd)
+        try:
+            result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            status = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+            drain(requester)
+            requester.send(struct.pack("i", status))
+        except OSError:  # taken by a handler of a preloaded module, or nobody asks any more
+            pass
+        requester.close()
+        os.close(pidfd)
+
+    def be_child(self, requester):
+        """Be the child: never returns."""
+        code = 1
+        try:
+            from procession import child
+
+            self.release()
+            # The child's parent is the requester; the process that booted the server may be another one.
+            memory, parent = receive(requester, self.first_number)
+            child.run_forked(lambda: spawn.load(memory), parent)
+        finally:
+            os._exit(code)
+
+    def release(self):
+        """Close in a child what belongs to the server; what the client side needs is kept."""
+        from procession.forkserver import _forkserver
+
+        self.epoll.close()
+        server = os.pidfd_open(os.getppid())
+        self.control.close()
+        for pidfd, (_, requester) in self.children.items():
+            os.close(pidfd)
+            requester.close()
+        os.close(PARENT)
+        _forkserver.inherit(os.getppid(), server, socket.socket(fileno=CLIENTS), self.first_number)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+
+def drain(requester):
+    """Drop what a child that was killed early has not read: closing a socket with a filled queue would reset it."""
+    requester.setblocking(False)
+    try:
+        while requester.recv(1):
+            pass
+    except BlockingIOError:
+        requester.setblocking(True)
+
+
+def answer(requester, number, fds):
+    try:
+        socket.send_fds(requester, [b"%d" % number], fds)
+    except OSError:  # nobody asks any more: the child finds its lifeline cut
+        pass
+
+
+# -- in the child ---------------------------------------------------------------------------------------------------
+
+
+def receive(requester, first_number):
+    """Receive the child's descriptors and give those it inherits their numbers.
+
+    Returns:
+        The descriptors of the data and of the parent.
+    """
+    descriptors, missing = [], 1
+    while missing > 0:
+        message, fds, _, _ = socket.recv_fds(requester, REQUEST.size, 253)
+        if not message:
+            raise EOFError("the parent gave up")
+        descriptors += fds
+        missing, *streams = REQUEST.unpack(message)
+        missing -= len(fds)
+    requester.close()
+    end = first_number + len(descriptors)
+    if max(descriptors) >= first_number:
+        # Out of the way, so that no number is taken before its own descriptor is moved.
+        descriptors = [_moved(descriptor, end) for descriptor in descriptors]
+    memory, parent, *others = descriptors
+    for number in (0, 1, 2):
+        if streams[number]:
+            descriptor = others.pop(0)
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+    for number, descriptor in enumerate(others, first_number):
+        os.dup2(descriptor, number, inheritable=False)
+        os.close(descriptor)
+        inherited.append(number)
+    return memory, parent
+
+
+def _moved(descriptor, lowest):
+    import fcntl
+
+    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
+    os.close(descriptor)
+    return copy

@@ -1,0 +1,145 @@
+"""The parent's hold of one child: its id, its sentinel, its exit status, signals for it."""
+
+import os
+import select
+import signal
+import threading
+import time
+
+from procession import util
+
+__all__ = []
+
+UNKNOWN_STATUS = 255
+_LONGEST_POLL_MS = 3_600_000  # poll() takes an int of milliseconds; longer waits are several of these
+
+
+def wait_ready(descriptor, timeout):
+    """Wait until `descriptor` is readable; signal handlers run meanwhile.
+
+    Args:
+        descriptor: a number.
+        timeout: seconds, None for no limit; not more than 0 looks without waiting.
+
+    Returns:
+        Whether it is readable.
+    """
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    if timeout is None:
+        while not poller.poll(_LONGEST_POLL_MS):
+            pass
+        return True
+    end = time.monotonic() + timeout
+    left = timeout
+    while True:
+        if poller.poll(min(max(0, -(-left * 1000 // 1)), _LONGEST_POLL_MS)):
+            return True
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+
+
+class PopenBase:
+    """A started process; each start method says how it launches and how it learns the exit status."""
+
+    method = None
+
+    def __init__(self, process_obj):
+        util._flush_std_streams()
+        self.returncode = None
+        self.finalizer = None
+        self.pid = None
+        self.sentinel = None
+        self._owner = os.getpid()
+        self._collecting = threading.Lock()
+        self._launch(process_obj)
+
+    def duplicate_for_child(self, fd):
+        """Return the number that descriptor `fd` has in the child."""
+        return fd
+
+    def _adopt(self, pid, sentinel, *others):
+        """Take hold of child `pid`; the descriptors are closed with this object."""
+        self.pid = pid
+        self.sentinel = sentinel
+        self.finalizer = util.Finalize(self, util.close_fds, (sentinel, *others))
+
+    def _watch(self, pid):
+        """Return a pidfd of a child that was just started."""
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            # It has ended and, with SIGCHLD ignored or a foreign waitpid(-1), is gone without a trace.
+            self.returncode = UNKNOWN_STATUS
+            sentinel, other = os.pipe()
+            os.close(other)
+            return sentinel
+
+    def poll(self, flag=os.WNOHANG):
+        """Return the exit status, or None while the process runs; flag 0 waits for it."""
+        return self.wait(None if flag == 0 else 0)
+
+    def wait(self, timeout=None):
+        """Wait for the end at most `timeout` seconds and return the exit status, or None."""
+        if self.returncode is None and os.getpid() == self._owner and wait_ready(self.sentinel, timeout):
+            with self._collecting:  # the system gives the status only once
+                if self.returncode is None:
+                    self.returncode = self._collect()
+        return self.returncode
+
+    def _collect(self):
+        """Return the exit status of the process, which has ended."""
+        try:
+            result = os.waitid(os.P_PIDFD, self.sentinel, os.WEXITED)
+        except ChildProcessError:
+            # Somebody's waitpid(-1), or an ignored SIGCHLD, took it.
+            return status_of_reaped(self.sentinel)
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+    def _send_signal(self, number):
+        if self.returncode is None:
+            try:
+                signal.pidfd_send_signal(self.sentinel, number)
+            except ProcessLookupError:
+                pass
+
+    def interrupt(self):
+        """Send SIGINT."""
+        self._send_signal(signal.SIGINT)
+
+    def terminate(self):
+        """Send SIGTERM."""
+        self._send_signal(signal.SIGTERM)
+
+    def kill(self):
+        """Send SIGKILL."""
+        self._send_signal(signal.SIGKILL)
+
+    def close(self):
+        """Release the descriptors."""
+        if self.finalizer is not None:
+            self.finalizer()
+
+
+# ioctl(PIDFD_GET_INFO), Linux 6.15: the kernel still knows how a reaped process ended.
+_PIDFD_GET_INFO = 0xC040FF0B
+_PIDFD_INFO_EXIT = 1 << 3
+
+
+def status_of_reaped(pidfd):
+    """Return the exit status of a process that somebody else has reaped, UNKNOWN_STATUS where the kernel forgets it."""
+    import fcntl
+    import struct
+
+    info = bytearray(64)
+    struct.pack_into("Q", info, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    except OSError:
+        return UNKNOWN_STATUS
+    (mask,) = struct.unpack_from("Q", info, 0)
+    if not mask & _PIDFD_INFO_EXIT:
+        return UNKNOWN_STATUS
+    (status,) = struct.unpack_from("i", info, 60)
+    return os.waitstatus_to_exitcode(status)

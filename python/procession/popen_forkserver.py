@@ -1,0 +1,61 @@
+"""Start method forkserver: the child is forked from a server that has imported the main module."""
+
+import os
+import struct
+
+from procession.popen_base import UNKNOWN_STATUS, wait_ready
+from procession.popen_spawn import PicklingPopen
+
+__all__ = ["Popen"]
+
+_STATUS_SECONDS = 5.0  # how long the server may take to tell the status of a child that has ended
+
+
+class Popen(PicklingPopen):
+    """A child of the forkserver."""
+
+    method = "forkserver"
+
+    def _launch(self, process_obj):
+        from procession.forkserver import ServerDied, _forkserver
+
+        for last in (False, True):
+            _forkserver.ensure_running()
+            try:
+                return self._start(process_obj, _forkserver)
+            except ServerDied:
+                # Its socket is closed before its end shows: make sure of that.
+                _forkserver._stop()
+                if last:
+                    raise RuntimeError("the forkserver died twice while it started a process") from None
+
+    def _start(self, process_obj, server):
+        self._server = server
+        descriptors, memory = [], None
+        try:
+            memory = self._pickle(process_obj, descriptors, server.first_number)
+            pid, sentinel, self._status = server.start(memory, descriptors)
+        finally:
+            for descriptor in descriptors if memory is None else [memory, *descriptors]:
+                os.close(descriptor)
+        self._adopt(pid, sentinel)
+
+    def _preparation_data(self, process_obj):
+        data = super()._preparation_data(process_obj)
+        environment = dict(os.environ)
+        if environment != self._server.environment:
+            data["environment"] = environment
+        return data
+
+    def _collect(self):
+        # The server was told of the end at the same moment as this process.
+        try:
+            status = self._status.recv(4) if wait_ready(self._status.fileno(), _STATUS_SECONDS) else b""
+        except OSError:
+            status = b""
+        self._status.close()
+        return struct.unpack("i", status)[0] if len(status) == 4 else UNKNOWN_STATUS
+
+    def close(self):
+        self._status.close()
+        super().close()

@@ -1,0 +1,105 @@
+"""Start method spawn: the child is a fresh interpreter."""
+
+import os
+import signal
+
+from procession import context, process, spawn
+from procession._procession import spawn_process
+from procession.popen_base import PopenBase
+
+__all__ = ["Popen"]
+
+FIRST_NUMBER = 3  # of the descriptors a spawned program gets, in the order they are listed
+
+
+class PicklingPopen(PopenBase):
+    """A start method whose child unpickles its process object."""
+
+    class DupFd:
+        """What the standard library's reducers make of a duplicated descriptor."""
+
+        def __init__(self, fd):
+            self.fd = fd
+
+        def detach(self):
+            return self.fd
+
+    def _pickle(self, process_obj, descriptors, first):
+        """Return a descriptor with the preparation data and the process object.
+
+        Args:
+            descriptors: gets copies of those that the child inherits; the caller closes them.
+            first: the child's number of the first one.
+        """
+        from procession import reduction
+
+        self._descriptors, self._first = descriptors, first
+        before = context.get_spawning_popen()
+        context.set_spawning_popen(self)
+        try:
+            data = reduction.ForkingPickler.dumps(self._preparation_data(process_obj))
+            data = bytes(data) + bytes(_dumps(process_obj))
+        finally:
+            context.set_spawning_popen(before)
+        return memory_file(data)
+
+    def _preparation_data(self, process_obj):
+        return spawn.get_preparation_data(process_obj._name)
+
+    def duplicate_for_child(self, fd):
+        """Have the child inherit a copy of `fd`; return its number there."""
+        self._descriptors.append(os.dup(fd))
+        return self._first + len(self._descriptors) - 1
+
+
+def _dumps(process_obj):
+    from procession import reduction
+
+    try:
+        return reduction.ForkingPickler.dumps(process_obj)
+    except reduction.NOT_BY_NAME as error:
+        from procession import culprit
+
+        raise culprit.with_path(error, process_obj) from error
+
+
+def memory_file(data):
+    """Return a descriptor of an anonymous file that holds `data`, at its beginning."""
+    descriptor = os.memfd_create("procession")
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def start_interpreter(arguments, descriptors):
+    """Run a command with copies of `descriptors` as 3, 4 ...; return the process's id.
+
+    SIGINT is blocked there until the program unblocks it: Ctrl-C in the middle of an interpreter's start is noise.
+    """
+    environment = [b"%s=%s" % item for item in os.environb.items()]
+    arguments = [os.fsencode(a) for a in arguments]
+    return spawn_process(arguments[0], arguments, environment, descriptors, [signal.SIGINT])
+
+
+class Popen(PicklingPopen):
+    """A spawned child."""
+
+    method = "spawn"
+
+    def _launch(self, process_obj):
+        descriptors = [-1, process.own_pidfd()]
+        try:
+            descriptors[0] = self._pickle(process_obj, descriptors, FIRST_NUMBER)
+            arguments = spawn.command_line("spawn", len(descriptors))
+            pid = start_interpreter(arguments, descriptors)
+        finally:
+            for descriptor in descriptors[:1] + descriptors[2:]:
+                if descriptor >= 0:
+                    os.close(descriptor)
+        self._adopt(pid, self._watch(pid))

@@ -1,0 +1,332 @@
+"""Process objects, and what the running process knows about itself, its parent and its children."""
+
+import itertools
+import os
+import sys
+from _weakrefset import WeakSet
+
+__all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
+
+try:
+    ORIGINAL_DIR = os.path.abspath(os.getcwd())
+except OSError:  # the directory was removed
+    ORIGINAL_DIR = None
+
+
+def current_process():
+    """Return the process object of the running process."""
+    return _current_process
+
+
+def parent_process():
+    """Return an object for the process that started this one, or None in the main process."""
+    return _parent_process
+
+
+def active_children():
+    """Return the list of living child processes; those that have ended are joined on the way."""
+    _cleanup()
+    return list(_children)
+
+
+def _cleanup():
+    for child in list(_children):
+        if child._popen is None or child._popen.poll() is not None:
+            _children.discard(child)
+
+
+class BaseProcess:
+    """An activity that runs in a process of its own; see the `multiprocessing` documentation.
+
+    Args:
+        group: always None.
+        target: what `run` calls; None calls nothing.
+        name: for people; by default made of the class's name and a number.
+        args, kwargs: what `target` is called with.
+        daemon: whether the process is terminated when its parent exits; None takes the parent's value.
+    """
+
+    def _Popen(self):
+        raise NotImplementedError(f"{type(self).__name__} has no start method; use Process of a context")
+
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):  # noqa: B006
+        if group is not None:
+            raise AssertionError("group must be None: there are no process groups here")
+        parent = _current_process
+        self._identity = parent._identity + (next(_process_counter),)
+        self._config = parent._config.copy()
+        self._parent_pid = os.getpid()
+        self._parent_name = parent.name
+        self._popen = None
+        self._closed = False
+        self._target = target
+        self._args = tuple(args)
+        self._kwargs = dict(kwargs)
+        self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
+        if daemon is not None:
+            self.daemon = daemon
+        _dangling.add(self)
+
+    def run(self):
+        """Call the target; subclasses override this."""
+        if self._target:
+            self._target(*self._args, **self._kwargs)
+
+    def start(self):
+        """Start the process.
+
+        Raises:
+            AssertionError: it was started before, or belongs to another process.
+            PicklingError, TypeError, AttributeError: something it needs cannot be pickled; the message says what.
+        """
+        self._check_closed()
+        if self._popen is not None:
+            raise AssertionError("a process is started only once")
+        if self._parent_pid != os.getpid():
+            raise AssertionError("a process object is started by the process that made it")
+        _cleanup()
+        self._popen = self._Popen(self)
+        # The child has its own; keeping these would keep the user's objects alive as long as this one.
+        del self._target, self._args, self._kwargs
+        _children.add(self)
+
+    def _signal(self, name):
+        self._check_closed()
+        if self._popen is None:
+            raise ValueError(f"cannot {name} a process that was not started")
+        getattr(self._popen, name)()
+
+    def terminate(self):
+        """Send SIGTERM."""
+        self._signal("terminate")
+
+    def kill(self):
+        """Send SIGKILL."""
+        self._signal("kill")
+
+    def interrupt(self):
+        """Send SIGINT."""
+        self._signal("interrupt")
+
+    def join(self, timeout=None):
+        """Wait until the process ends or `timeout` seconds are over.
+
+        Raises:
+            AssertionError: it was not started, or not by this process.
+        """
+        self._check_closed()
+        if self._parent_pid != os.getpid():
+            raise AssertionError("only the parent of a process can join it")
+        if self._popen is None:
+            raise AssertionError("a process must be started before it is joined")
+        if self._popen.wait(timeout) is not None:
+            _children.discard(self)
+
+    def is_alive(self):
+        """Return whether the process runs."""
+        self._check_closed()
+        if self is _current_process:
+            return True
+        if self._parent_pid != os.getpid():
+            raise AssertionError("only the parent of a process can ask whether it is alive")
+        if self._popen is None:
+            return False
+        if self._popen.poll() is None:
+            return True
+        _children.discard(self)
+        return False
+
+    def close(self):
+        """Release what the object holds; most methods raise ValueError afterwards.
+
+        Raises:
+            ValueError: the process still runs.
+        """
+        if self._popen is not None:
+            if self._popen.poll() is None:
+                raise ValueError("a running process cannot be closed: join or terminate it first")
+            self._popen.close()
+            self._popen = None
+            _children.discard(self)
+        self._closed = True
+
+    def _check_closed(self):
+        if self._closed:
+            raise ValueError("this process object is closed")
+
+    @property
+    def name(self):
+        return self._name
+
+    @name.setter
+    def name(self, name):
+        if not isinstance(name, str):
+            raise AssertionError("the name of a process must be a string")
+        self._name = name
+
+    @property
+    def daemon(self):
+        """Whether the process is terminated when its parent exits."""
+        return self._config.get("daemon", False)
+
+    @daemon.setter
+    def daemon(self, daemonic):
+        if self._popen is not None:
+            raise AssertionError("daemon is set before the process is started")
+        self._config["daemon"] = daemonic
+
+    @property
+    def authkey(self):
+        """The key that connections between this family of processes prove to know."""
+        return self._config["authkey"]
+
+    @authkey.setter
+    def authkey(self, authkey):
+        self._config["authkey"] = AuthenticationString(authkey)
+
+    @property
+    def exitcode(self):
+        """The exit status, the negative number of the signal that ended the process, or None while it runs."""
+        self._check_closed()
+        return None if self._popen is None or self is _current_process else self._popen.poll()
+
+    @property
+    def ident(self):
+        """The process's id, or None before it is started."""
+        self._check_closed()
+        if self is _current_process:
+            return os.getpid()
+        return self._popen.pid if self._popen is not None else None
+
+    pid = ident
+
+    @property
+    def sentinel(self):
+        """A descriptor that becomes ready when the process ends."""
+        self._check_closed()
+        if self._popen is None:
+            raise ValueError("a process has a sentinel only after it is started")
+        return self._popen.sentinel
+
+    def __repr__(self):
+        words = [f"name={self._name!r}"]
+        if self._popen is not None:
+            words.append(f"pid={self._popen.pid}")
+        words += [f"parent={self._parent_pid}", self._state()]
+        if self.daemon:
+            words.append("daemon")
+        return f"<{type(self).__name__} {' '.join(words)}>"
+
+    def _state(self):
+        if self is _current_process:
+            return "started"
+        if self._closed:
+            return "closed"
+        if self._popen is None:
+            return "initial"
+        code = self._popen.poll()
+        return "started" if code is None else f"stopped exitcode={_exit_name(code)}"
+
+
+def _exit_name(code):
+    import signal
+
+    try:
+        return signal.Signals(-code).name if code < 0 else code
+    except ValueError:
+        return code
+
+
+class AuthenticationString(bytes):
+    """A key; it is pickled only for a child that is being started, so that it never leaves by accident."""
+
+    def __reduce__(self):
+        from procession.context import get_spawning_popen
+
+        if get_spawning_popen() is None:
+            raise TypeError("a key is given to children only: pickling it elsewhere would give it away")
+        return AuthenticationString, (bytes(self),)
+
+
+class _ParentProcess(BaseProcess):
+    """The process that started this one, as seen from here."""
+
+    def __init__(self, name, pid, sentinel):
+        self._identity = ()
+        self._name = name
+        self._pid = pid
+        self._parent_pid = None
+        self._popen = None
+        self._closed = False
+        self._sentinel = sentinel
+        self._config = {}
+
+    def is_alive(self):
+        from procession.popen_base import wait_ready
+
+        return not wait_ready(self._sentinel, 0)
+
+    @property
+    def ident(self):
+        return self._pid
+
+    pid = ident
+
+    @property
+    def sentinel(self):
+        return self._sentinel
+
+    def join(self, timeout=None):
+        """Wait until the parent ends or `timeout` seconds are over."""
+        from procession.popen_base import wait_ready
+
+        wait_ready(self._sentinel, timeout)
+
+
+class _MainProcess(BaseProcess):
+    """The process that nobody here started."""
+
+    def __init__(self):
+        self._identity = ()
+        self._name = "MainProcess"
+        self._parent_pid = None
+        self._popen = None
+        self._closed = False
+        self._config = {"authkey": AuthenticationString(os.urandom(32))}
+
+    def close(self):
+        pass
+
+
+_own_pidfd = (0, -1)  # of which process, the descriptor
+
+
+def own_pidfd():
+    """Return a descriptor that children watch to learn of this process's end; it is made once."""
+    global _own_pidfd
+    pid, descriptor = _own_pidfd
+    if pid != os.getpid():
+        # An inherited one stays open: the lifeline of this process may be told of it by number.
+        descriptor = os.pidfd_open(os.getpid())
+        _own_pidfd = (os.getpid(), descriptor)
+    return descriptor
+
+
+def _become(process, parent_sentinel):
+    """Make `process` the running process's own object, in a child that has just begun."""
+    global _current_process, _parent_process, _process_counter, _children
+    _process_counter = itertools.count(1)
+    _children = set()
+    _current_process = process
+    _parent_process = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
+    standard = sys.modules.get("multiprocessing.process")
+    if standard is not None:  # logging asks it for the name of the process
+        standard._current_process = process
+        standard._parent_process = _parent_process
+
+
+_current_process = _MainProcess()
+_parent_process = None
+_process_counter = itertools.count(1)
+_children = set()
+_dangling = WeakSet()

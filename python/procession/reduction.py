@@ -1,0 +1,246 @@
+"""Pickling for other processes: descriptors, sockets, bound methods, and by value what children cannot import."""
+
+import copyreg
+import functools
+import io
+import os
+import pickle
+import sys
+from abc import ABCMeta
+
+from procession import context
+
+__all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
+
+HAVE_SEND_HANDLE = True
+_ANSWER = b"A"  # some byte must travel with descriptors
+
+# What plain pickling raises for functions, classes and objects that only cloudpickle knows.
+NOT_BY_NAME = (pickle.PicklingError, AttributeError, TypeError)
+
+
+class ForkingPickler(pickle.Pickler):
+    """A pickler for messages between processes, which other modules teach their types by `register`."""
+
+    _extra_reducers = {}
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.dispatch_table = copyreg.dispatch_table | extra_reducers()
+
+    @classmethod
+    def register(cls, type, reduce):
+        """Have `reduce` pickle the objects of a type."""
+        cls._extra_reducers[type] = reduce
+
+    @classmethod
+    def dumps(cls, obj, protocol=None):
+        """Return the pickle of `obj`, by value where plain pickling fails or children could not import.
+
+        Raises:
+            PicklingError, TypeError, AttributeError: it cannot be pickled at all.
+        """
+        if not main_is_importable():
+            return _dumps_with(_MainByValue, obj, protocol)
+        buffer = io.BytesIO()
+        try:
+            cls(buffer, protocol).dump(obj)
+        except NOT_BY_NAME as error:
+            return _dumps_by_value(obj, protocol, error)
+        return buffer.getbuffer()
+
+    loads = staticmethod(pickle.loads)
+
+
+def extra_reducers():
+    """Return the reducers that were registered here, with the standard `ForkingPickler`, and for sockets."""
+    table = {}
+    standard = sys.modules.get("multiprocessing.reduction")
+    if standard is not None:
+        table.update(standard.ForkingPickler._extra_reducers)
+    socket = sys.modules.get("socket")
+    if socket is not None:
+        table[socket.socket] = _reduce_socket
+    table.update(ForkingPickler._extra_reducers)
+    return table
+
+
+register = ForkingPickler.register
+
+
+def dump(obj, file, protocol=None):
+    """Write the pickle of `obj` to a file, as `ForkingPickler.dumps` makes it."""
+    file.write(ForkingPickler.dumps(obj, protocol))
+
+
+# -- by value -------------------------------------------------------------------------------------------------------
+
+
+def main_is_importable():
+    """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return spec.name != "__main__" and not spec.name.endswith(".__main__")
+    path = getattr(main, "__file__", None)
+    # IPython's launcher has no guard against being imported.
+    return path is not None and os.path.splitext(os.path.basename(path))[0] != "ipython"
+
+
+class _NeedsValue(Exception):
+    """A function or class of `__main__` came up: start again, by value."""
+
+
+class _MainByValue(ForkingPickler):
+    """Stops at the functions and classes that children would look for in vain."""
+
+    def reducer_override(self, obj):
+        if isinstance(obj, _BY_NAME) and getattr(obj, "__module__", None) == "__main__":
+            raise _NeedsValue
+        return NotImplemented
+
+
+_BY_NAME = (type, type(main_is_importable))
+
+
+def _dumps_with(pickler, obj, protocol):
+    buffer = io.BytesIO()
+    try:
+        pickler(buffer, protocol).dump(obj)
+    except (_NeedsValue, *NOT_BY_NAME) as error:
+        return _dumps_by_value(obj, protocol, error)
+    return buffer.getbuffer()
+
+
+def _dumps_by_value(obj, protocol, first_error):
+    try:
+        pickler_class = _by_value_pickler()
+    except ImportError:
+        raise first_error from None
+    buffer = io.BytesIO()
+    pickler_class(buffer, protocol).dump(obj)
+    return buffer.getbuffer()
+
+
+@functools.cache
+def _by_value_pickler():
+    import cloudpickle
+
+    class ByValuePickler(cloudpickle.Pickler):
+        """cloudpickle's, with our reducers, and by name what children find in `__main__`."""
+
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.dispatch_table = self.dispatch_table.new_child(extra_reducers())
+            self.main = sys.modules.get("__main__") if main_is_importable() else None
+
+        def reducer_override(self, obj):
+            if self.main is not None and isinstance(obj, _BY_NAME) and _is_found_in(self.main, obj):
+                return NotImplemented
+            return super().reducer_override(obj)
+
+    return ByValuePickler
+
+
+def _is_found_in(module, obj):
+    if getattr(obj, "__module__", None) != "__main__":
+        return False
+    found = module
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+# -- descriptors ----------------------------------------------------------------------------------------------------
+
+
+class InheritedFd:
+    """A descriptor that the child being started finds at a known number."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def detach(self):
+        """Return the descriptor, now the caller's."""
+        return self.fd
+
+
+def DupFd(fd):
+    """Return a picklable stand-in for a copy of `fd`; its `detach()` gives the descriptor in the process that unpickles."""
+    popen = context.get_spawning_popen()
+    if popen is not None:
+        return InheritedFd(popen.duplicate_for_child(fd))
+    from procession import resource_sharer
+
+    return resource_sharer.DupFd(fd)
+
+
+def sendfds(sock, fds):
+    """Send descriptors over a unix socket."""
+    import array
+    import socket
+
+    numbers = array.array("i", fds)
+    sock.sendmsg([bytes([len(numbers) % 256])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
+    if sock.recv(1) != _ANSWER:
+        raise RuntimeError("did not receive acknowledgement of fd")
+
+
+def recvfds(sock, size):
+    """Receive `size` descriptors from a unix socket."""
+    import socket
+
+    message, fds, flags, _ = socket.recv_fds(sock, 1, size)
+    if not message and not fds:
+        raise EOFError
+    try:
+        sock.send(_ANSWER)
+        if len(fds) != size or message[0] != size % 256 or flags & socket.MSG_CTRUNC:
+            raise RuntimeError(f"received {len(fds)} descriptors instead of {size}")
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return list(fds)
+
+
+def send_handle(conn, handle, destination_pid):
+    """Send a descriptor over a connection."""
+    import socket
+
+    with socket.socket(fileno=os.dup(conn.fileno())) as sock:
+        sock.setblocking(True)
+        sendfds(sock, [handle])
+
+
+def recv_handle(conn):
+    """Receive a descriptor from a connection."""
+    import socket
+
+    with socket.socket(fileno=os.dup(conn.fileno())) as sock:
+        sock.setblocking(True)
+        return recvfds(sock, 1)[0]
+
+
+# -- sockets --------------------------------------------------------------------------------------------------------
+
+
+def _reduce_socket(sock):
+    return _rebuild_socket, (DupFd(sock.fileno()), sock.family, sock.type, sock.proto)
+
+
+def _rebuild_socket(df, family, type, proto):
+    import socket
+
+    return socket.socket(family, type, proto, fileno=df.detach())
+
+
+class AbstractReducer(metaclass=ABCMeta):
+    """A base for replacements of this module, given to `context.reducer`."""
+
+    ForkingPickler = ForkingPickler
+    register = register
+    dump = dump
+    send_handle = send_handle
+    recv_handle = recv_handle
+    DupFd = DupFd

@@ -1,0 +1,139 @@
+"""Watches over resources that have a name and would outlive a killed process: named shared memory, semaphores.
+
+A small process reads, from a pipe that this process and its children write, which names are in use. When the last
+writer is gone it removes what is left, and says so.
+"""
+
+import os
+import threading
+import warnings
+
+from procession import util
+
+__all__ = ["ensure_running", "register", "unregister"]
+
+_LONGEST_LINE = 512  # what the kernel writes to a pipe in one piece, by any system
+
+
+def _unlink_shared_memory(name):
+    os.unlink("/dev/shm/" + name.removeprefix("/"))
+
+
+def _nothing(name):
+    raise RuntimeError("there is no such resource to clean up")
+
+
+_CLEANUP_FUNCS = {
+    "noop": _nothing,
+    "semaphore": lambda name: os.unlink("/dev/shm/sem." + name.removeprefix("/")),
+    "shared_memory": _unlink_shared_memory,
+}
+
+
+class ResourceTracker:
+    """This process's end of the pipe."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self._fd = None
+        self._pid = None
+        self._owner = None
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self):
+        # The pipe serves the child too; whoever held the lock is not here.
+        self._lock = threading.RLock()
+
+    def getfd(self):
+        """Return the writing end of the pipe."""
+        self.ensure_running()
+        return self._fd
+
+    def ensure_running(self):
+        """Start the tracking process unless it runs."""
+        with self._lock:
+            if self._fd is not None:
+                if self._check_alive():
+                    return
+                os.close(self._fd)
+                self._reap()
+                self._fd = self._pid = None
+                warnings.warn("resource_tracker: process died unexpectedly, relaunching. Some resources might leak.")
+            self._launch()
+
+    def _launch(self):
+        from procession import spawn
+        from procession.popen_spawn import start_interpreter
+
+        reader, writer = os.pipe()
+        try:
+            self._pid = start_interpreter(spawn.command_line("resource_tracker_main"), [reader])
+        except BaseException:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        self._fd, self._owner = writer, os.getpid()
+        # It ends once no process of this family writes any more.
+
+    def _reap(self):
+        if self._owner == os.getpid() and self._pid is not None:
+            try:
+                os.waitpid(self._pid, 0)
+            except ChildProcessError:
+                pass
+
+    def inherit(self, descriptor):
+        """Use the tracker of the parent, whose pipe this process inherited."""
+        self._fd = descriptor
+
+    def _check_alive(self):
+        try:
+            self._write(b"PROBE:0:noop\n")
+        except OSError:
+            return False
+        return True
+
+    def register(self, name, rtype):
+        """Have the resource removed when this family of processes has ended and nobody has removed it."""
+        self._send("REGISTER", name, rtype)
+
+    def unregister(self, name, rtype):
+        """Forget a resource: somebody has removed it."""
+        self._send("UNREGISTER", name, rtype)
+
+    def _send(self, command, name, rtype):
+        line = f"{command}:{name}:{rtype}\n".encode("ascii")
+        if len(line) > _LONGEST_LINE:
+            raise ValueError("msg too long: the name of a resource has at most 512 bytes together with its type")
+        self.ensure_running()
+        self._write(line)
+
+    def _write(self, line):
+        written = os.write(self._fd, line)
+        if written != len(line):
+            raise RuntimeError(f"only {written} of {len(line)} bytes reached the resource tracker")
+
+    def _stop(self):
+        """Let the process end, and reap it."""
+        with self._lock:
+            if self._fd is None:
+                return
+            os.close(self._fd)
+            self._fd = None
+            self._reap()
+            self._pid = None
+
+
+_resource_tracker = ResourceTracker()
+ensure_running = _resource_tracker.ensure_running
+register = _resource_tracker.register
+unregister = _resource_tracker.unregister
+getfd = _resource_tracker.getfd
+
+
+def main(fd):
+    """Track what is written to a pipe until its last writer is gone."""
+    from procession.resource_tracker_main import track
+
+    track(fd)

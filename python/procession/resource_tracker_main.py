@@ -1,0 +1,62 @@
+"""The process that removes named resources which nobody removed."""
+
+import signal
+import sys
+
+from procession.resource_tracker import _CLEANUP_FUNCS
+
+__all__ = []
+
+READER = 3
+
+
+def main():
+    """Track what the inherited pipe says."""
+    # It must outlive the processes it watches over.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for stream in (sys.stdin, sys.stdout):
+        try:
+            stream.close()
+        except (AttributeError, OSError, ValueError):
+            pass
+    track(READER)
+
+
+def track(fd):
+    """Follow the registrations on `fd` to its end, then remove what is left."""
+    left = {kind: set() for kind in _CLEANUP_FUNCS}
+    with open(fd, "rb") as lines:
+        for line in lines:
+            try:
+                _follow(line, left)
+            except Exception as error:
+                _say(f"cannot follow {line!r}: {error!r}")
+    for kind, names in left.items():
+        if names:
+            _say(f"There appear to be {len(names)} leaked {kind} objects to clean up at shutdown: {names}")
+        for name in sorted(names):
+            try:
+                _CLEANUP_FUNCS[kind](name)
+            except Exception as error:
+                _say(f"{name!r}: {error}")
+
+
+def _follow(line, left):
+    # Names may hold colons, commands and kinds do not.
+    command, rest = line.strip().decode("ascii").split(":", 1)
+    name, kind = rest.rsplit(":", 1)
+    if command == "REGISTER":
+        left[kind].add(name)
+    elif command == "UNREGISTER":
+        left[kind].remove(name)
+    elif command != "PROBE":
+        raise ValueError("unknown command")
+
+
+def _say(text):
+    try:
+        print(f"resource_tracker: {text}", file=sys.stderr, flush=True)
+    except (AttributeError, OSError, ValueError):
+        pass

@@ -1,0 +1,308 @@
+"""Fresh interpreters: their command line, what they are told about the parent, and how they find its main module."""
+
+import os
+import sys
+import types
+
+from procession import process, util
+
+__all__ = [
+    "_main", "freeze_support", "set_executable", "get_executable", "get_preparation_data", "get_command_line",
+    "import_main_path",
+]  # fmt: skip
+
+WINEXE = False
+FROZEN_SWITCH = "--multiprocessing-fork"
+
+_executable = None
+
+
+def set_executable(executable):
+    """Set the interpreter that new processes run; None goes back to `sys.executable`."""
+    global _executable
+    _executable = None if executable is None else os.fsencode(executable)
+
+
+def get_executable():
+    """Return the interpreter that new processes run."""
+    if _executable is not None:
+        return _executable
+    return None if sys.executable is None else os.fsencode(sys.executable)
+
+
+# -- the command line -----------------------------------------------------------------------------------------------
+
+# The package is loaded from where the parent has it: with -I, -E or -S sys.path may not lead there.
+_BOOTSTRAP = (
+    "import _frozen_importlib as b, _frozen_importlib_external as e;"
+    "b._load(e.PathFinder.find_spec('procession', [{directory!r}]));"
+    "from procession.{module} import main; main({arguments})"
+)
+_FLAGS = (
+    ("debug", "d"),
+    ("dont_write_bytecode", "B"),
+    ("no_site", "S"),
+    ("verbose", "v"),
+    ("bytes_warning", "b"),
+    ("quiet", "q"),
+    ("optimize", "O"),
+)
+
+
+def interpreter_flags():
+    """Return the options that give another interpreter the settings of this one."""
+    options = []
+    for name, letter in _FLAGS:
+        level = getattr(sys.flags, name)
+        if level:
+            options.append("-" + letter * int(level))
+    if sys.flags.isolated:
+        options.append("-I")
+    else:
+        if sys.flags.ignore_environment:
+            options.append("-E")
+        if sys.flags.no_user_site:
+            options.append("-s")
+        if sys.flags.safe_path:
+            options.append("-P")
+    for warning in sys.warnoptions:
+        options += ["-W", warning]
+    for name, value in sys._xoptions.items():
+        options += ["-X", name if value is True else f"{name}={value}"]
+    return options
+
+
+def command_line(module, *arguments):
+    """Return the command that calls `main(*arguments)` of one of this package's modules in a fresh interpreter."""
+    executable = get_executable()
+    if executable is None:
+        raise RuntimeError("sys.executable is not known: call set_executable()")
+    text = ", ".join(map(repr, arguments))
+    if getattr(sys, "frozen", False):
+        return [executable, FROZEN_SWITCH, module, text]
+    directory = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = _BOOTSTRAP.format(directory=directory, module=module, arguments=text)
+    return [executable, *interpreter_flags(), "-c", code]
+
+
+def get_command_line(**kwds):
+    """Return the command of a child that reads its process object from descriptors."""
+    return command_line("spawn", *kwds.values())
+
+
+def is_forking(argv):
+    """Return whether a command line is one of ours for a frozen executable."""
+    return len(argv) >= 2 and argv[1] == FROZEN_SWITCH
+
+
+def freeze_support():
+    """Be the child and exit, when this is a frozen executable that was started as one; else do nothing."""
+    if is_forking(sys.argv):
+        from ast import literal_eval
+        from importlib import import_module
+
+        module, arguments = sys.argv[2], literal_eval(f"({sys.argv[3]},)")
+        import_module(f"procession.{module}").main(*arguments)
+        sys.exit()
+
+
+# -- what the child is told -----------------------------------------------------------------------------------------
+
+
+def _check_not_importing_main():
+    if getattr(process.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "a process is being started while this one still imports the main module of its parent.\n"
+            "The start methods spawn and forkserver import that module again in each child, so what it does when\n"
+            "run as a program must stand under\n"
+            "\n"
+            "    if __name__ == '__main__':\n"
+            "        freeze_support()  # only for programs that are frozen into an executable\n"
+            "        ...\n"
+        )
+
+
+def main_source(main=None):
+    """Return how a child can import the main module: ("name", module), ("path", file), or None when it cannot."""
+    main = main or sys.modules.get("__main__")
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    if name is not None:
+        return "name", name
+    path = getattr(main, "__file__", None)
+    if path is None:
+        return None
+    if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:
+        path = os.path.join(process.ORIGINAL_DIR, path)
+    return "path", os.path.normpath(path)
+
+
+def get_preparation_data(name):
+    """Return what a child needs before its process object can be unpickled.
+
+    Raises:
+        RuntimeError: this process itself is still importing its parent's main module.
+    """
+    _check_not_importing_main()
+    import signal
+
+    sys_path = sys.path.copy()
+    if "" in sys_path and process.ORIGINAL_DIR is not None:
+        sys_path[sys_path.index("")] = process.ORIGINAL_DIR
+    data = {
+        "name": name,
+        "authkey": process.current_process().authkey,
+        "log_to_stderr": util._log_to_stderr,
+        "sys_path": sys_path,
+        "sys_argv": sys.argv,
+        "orig_dir": process.ORIGINAL_DIR,
+        "dir": _current_directory(),
+        "start_method": _start_method(),
+        "ignored_signals": [int(n) for n in _carried_signals() if signal.getsignal(n) is signal.SIG_IGN],
+    }
+    if util._logger is not None:
+        data["log_level"] = util._logger.getEffectiveLevel()
+    source = main_source()
+    if source is not None:
+        data["init_main_from_" + source[0]] = source[1]
+    return data
+
+
+def _carried_signals():
+    # Python itself ignores SIGPIPE and SIGXFSZ; an ignored SIGCHLD would take the child's own children away.
+    import signal
+
+    return signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD}
+
+
+def _current_directory():
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _start_method():
+    from procession import context
+
+    return context._default_context.get_start_method()
+
+
+def prepare(data):
+    """Make this process resemble its parent, as `get_preparation_data` told it."""
+    own = process.current_process()
+    if "name" in data:
+        own.name = data["name"]
+    if "authkey" in data:
+        own.authkey = data["authkey"]
+    if data.get("environment") is not None:
+        _set_environment(data["environment"])
+    if data.get("log_to_stderr"):
+        util.log_to_stderr()
+    if "log_level" in data:
+        util.get_logger().setLevel(data["log_level"])
+    if "sys_path" in data:
+        sys.path = data["sys_path"]
+    if "sys_argv" in data:
+        sys.argv = data["sys_argv"]
+    if data.get("dir") is not None:
+        try:
+            os.chdir(data["dir"])
+        except OSError as error:
+            util.info("the parent's directory cannot be entered: %s", error)
+    if "orig_dir" in data:
+        process.ORIGINAL_DIR = data["orig_dir"]
+    if data.get("ignored_signals"):
+        import signal
+
+        for number in data["ignored_signals"]:
+            signal.signal(number, signal.SIG_IGN)
+    if "start_method" in data:
+        from procession import context
+
+        context._force_start_method(data["start_method"])
+    if "init_main_from_name" in data:
+        _import_main_by_name(data["init_main_from_name"])
+    elif "init_main_from_path" in data:
+        import_main_path(data["init_main_from_path"])
+
+
+def _set_environment(environment):
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
+# -- the parent's main module ---------------------------------------------------------------------------------------
+
+_main_modules = []  # keeps the modules that `__main__` used to be: their globals must not be cleared
+
+
+def _import_main_by_name(name):
+    # A folder's, zip's or package's __main__ has an implied guard.
+    if name == "__main__" or name.endswith(".__main__"):
+        return
+    current = sys.modules["__main__"]
+    if getattr(getattr(current, "__spec__", None), "name", None) == name:
+        return
+    import runpy
+
+    module = types.ModuleType("__mp_main__")
+    _install(module, lambda: runpy.run_module(name, run_name="__mp_main__", alter_sys=True))
+
+
+def import_main_path(path):
+    """Run the parent's main module from its file, as `__mp_main__`, unless that was done."""
+    current = sys.modules["__main__"]
+    stem = os.path.splitext(os.path.basename(path))[0]
+    if stem == "ipython" or getattr(current, "__file__", None) == path:
+        return
+    import runpy
+
+    module = types.ModuleType("__mp_main__")
+    _install(module, lambda: runpy.run_path(path, run_name="__mp_main__"))
+
+
+def _install(module, run):
+    _main_modules.append(sys.modules["__main__"])
+    module.__dict__.update(run())
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+
+
+# -- the child ------------------------------------------------------------------------------------------------------
+
+
+def main(count):
+    """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated."""
+    import signal
+
+    from procession import child
+
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # SIGINT was blocked until now
+    for descriptor in range(3, 3 + count):
+        os.set_inheritable(descriptor, False)
+    code = child.run(lambda: load(3), 4)
+    # The interpreter ends in its own way, so that exit functions run; its status is that of the process object.
+    sys.exit(code)
+
+
+def _main(fd, parent_sentinel):
+    """Run the process object that `fd` describes and return its exit status."""
+    from procession import child
+
+    return child.run(lambda: load(fd), parent_sentinel)
+
+
+def load(fd):
+    """Prepare this process and unpickle its process object from a descriptor, which is closed."""
+    import pickle
+
+    own = process.current_process()
+    own._inheriting = True
+    try:
+        with open(fd, "rb") as file:
+            prepare(pickle.load(file))
+            return pickle.load(file)
+    finally:
+        del own._inheriting

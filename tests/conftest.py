@@ -1,0 +1,72 @@
+"""Fixtures for all tests: every start method through one name, and nothing left behind by any test."""
+
+import gc
+import os
+import threading
+import time
+
+import psutil
+import pytest
+
+import procession
+from procession import forkserver, process, resource_tracker
+
+SETTLE_SECONDS = 5.0
+
+
+@pytest.fixture(params=procession.get_all_start_methods())
+def context(request):
+    """The context of each start method in turn."""
+    return procession.get_context(request.param)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Fail a test that leaves a process, a zombie, a descriptor or a thread."""
+    before = _belongings()
+    yield
+    end = time.monotonic() + SETTLE_SECONDS
+    left = _left_since(before)
+    while left and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.01)
+        left = _left_since(before)
+    assert not left, f"left behind: {left}"
+
+
+def _left_since(before):
+    now = _belongings()
+    left = [p for p in now[0] if p not in before[0]] + [t for t in now[2] if t not in before[2]]
+    descriptors = set(now[1].items()) - set(before[1].items())
+    if len(now[1]) > len(before[1]):
+        left += sorted(descriptors)
+    return left
+
+
+def _belongings():
+    """Children, descriptors and threads of this process, without the helpers that live as long as it does."""
+    helpers = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
+    children = {(p.pid, _command(p)) for p in psutil.Process().children() if p.pid not in helpers}
+    control = forkserver._forkserver._control
+    kept = {
+        control.fileno() if control else None,
+        forkserver._forkserver._sentinel,
+        resource_tracker._resource_tracker._fd,
+        process._own_pidfd[1],
+    }
+    descriptors = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        if int(name) not in kept:
+            descriptors[int(name)] = target
+    return children, descriptors, {t.name for t in threading.enumerate()}
+
+
+def _command(p):
+    try:
+        return p.status(), " ".join(p.cmdline())[:100]
+    except psutil.Error:
+        return "gone", ""

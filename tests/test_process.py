@@ -1,0 +1,344 @@
+"""Processes: their attributes, their life and their end, under every start method."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+import procession
+
+LIMIT = 20  # seconds; far more than anything here takes
+
+
+def nothing():
+    pass
+
+
+def write_line(fd, text):
+    os.write(fd, f"{text}\n".encode())
+
+
+def tell_environment(path):
+    me, parent = procession.current_process(), procession.parent_process()
+    with open(path, "w") as file:
+        file.write(f"{me.name}|{me.pid == os.getpid()}|{me.daemon}|{parent.pid}|{parent.name}|{parent.is_alive()}")
+
+
+def leave(code):
+    sys.exit(code)
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+def stay():
+    while True:
+        time.sleep(60)
+
+
+def refuse_sigterm(path):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    touch(path)
+    stay()
+
+
+def touch(path, *text):
+    with open(f"{path}.part", "w") as file:
+        file.write(" ".join(map(str, text)))
+    os.rename(f"{path}.part", path)
+
+
+def wait_for(path):
+    end = time.monotonic() + LIMIT
+    while not os.path.exists(path):
+        assert time.monotonic() < end, f"no {path}"
+        time.sleep(0.005)
+    with open(path) as file:
+        return file.read()
+
+
+def finish(process):
+    process.join(LIMIT)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "told")
+
+
+def test_a_process_knows_itself_and_its_parent(context, path):
+    process = context.Process(target=tell_environment, args=(path,), name="child", daemon=True)
+    process.start()
+    assert finish(process) == 0
+    assert wait_for(path) == f"child|True|True|{os.getpid()}|MainProcess|True"
+
+
+def test_a_process_is_alive_from_start_to_end(context):
+    process = context.Process(target=stay)
+    assert not process.is_alive() and process.exitcode is None and process.pid is None
+    process.start()
+    try:
+        assert process.is_alive() and process.exitcode is None
+        assert process in procession.active_children()
+        process.join(0)
+        process.join(-1)
+        assert process.is_alive()
+    finally:
+        process.kill()
+    assert finish(process) == -signal.SIGKILL
+    assert not process.is_alive() and process not in procession.active_children()
+
+
+@pytest.mark.parametrize("code, status", [(None, 0), (0, 0), (7, 7), (True, 1), ("a message", 1), ([1], 1)])
+def test_sys_exit_gives_the_exit_status(context, code, status, capfd):
+    process = context.Process(target=leave, args=(code,))
+    process.start()
+    assert finish(process) == status
+    expected = "" if isinstance(code, int | None) else f"{code}\n"
+    assert capfd.readouterr().err == expected
+
+
+def test_an_exception_is_printed_and_gives_status_1(context, capfd):
+    process = context.Process(target=fail, args=("because",), name="unlucky")
+    process.start()
+    assert finish(process) == 1
+    error = capfd.readouterr().err
+    assert error.startswith("Process unlucky:\nTraceback") and error.endswith("ValueError: because\n")
+
+
+@pytest.mark.parametrize("method, number", [("terminate", 15), ("kill", 9), ("interrupt", 2)])
+def test_a_signal_ends_a_process(context, method, number, path):
+    process = context.Process(target=touch_and_stay, args=(path,))
+    process.start()
+    wait_for(path)
+    getattr(process, method)()
+    # SIGINT becomes KeyboardInterrupt, an exception like any other.
+    assert finish(process) == (1 if method == "interrupt" else -number)
+
+
+def touch_and_stay(path):
+    sys.stderr = open(os.devnull, "w")
+    touch(path)
+    stay()
+
+
+def test_the_sentinel_is_ready_when_the_process_has_ended(context):
+    import select
+
+    process = context.Process(target=nothing)
+    with pytest.raises(ValueError):
+        _ = process.sentinel
+    process.start()
+    assert select.select([process.sentinel], [], [], LIMIT)[0] == [process.sentinel]
+    assert finish(process) == 0
+    assert select.select([process.sentinel], [], [], 0)[0] == [process.sentinel]
+
+
+def test_a_closed_process_refuses_everything(context):
+    process = context.Process(target=stay)
+    process.start()
+    with pytest.raises(ValueError):
+        process.close()
+    process.kill()
+    finish(process)
+    process.close()
+    process.close()
+    for use in (process.join, process.is_alive, process.terminate, process.start, lambda: process.exitcode):
+        with pytest.raises(ValueError):
+            use()
+
+
+def test_misuse_is_an_error_at_once(context):
+    process = context.Process(target=nothing)
+    with pytest.raises(AssertionError):
+        process.join()
+    with pytest.raises(AssertionError):
+        context.Process(group=1)
+    with pytest.raises(TypeError):
+        context.Process(nonsense=1)
+    with pytest.raises(AssertionError):
+        process.name = 1
+    process.start()
+    with pytest.raises(AssertionError):
+        process.start()
+    with pytest.raises(AssertionError):
+        process.daemon = True
+    finish(process)
+
+
+class Greeter(procession.Process):
+    """A subclass of the default context's process."""
+
+    def __init__(self, path, whom):
+        super().__init__(name="greeter")
+        self.path, self.whom = path, whom
+
+    def run(self):
+        touch(self.path, "hello", self.whom)
+
+
+def test_a_subclass_runs_its_own_run(path):
+    process = Greeter(path, "world")
+    process.start()
+    assert finish(process) == 0
+    assert wait_for(path) == "hello world"
+
+
+def start_daemon_inside(path):
+    process = procession.Process(target=touch, args=(path, "from below"))
+    process.start()
+    process.join()
+
+
+def test_a_daemon_may_have_children(context, path):
+    process = context.Process(target=start_daemon_inside, args=(path,), daemon=True)
+    process.start()
+    assert finish(process) == 0
+    assert wait_for(path) == "from below"
+
+
+def test_a_lambda_and_a_closure_reach_the_child(context, path):
+    word = "closure"
+    process = context.Process(target=lambda: touch(path, word))
+    process.start()
+    assert finish(process) == 0
+    assert wait_for(path) == "closure"
+
+
+class Client:
+    def __init__(self):
+        self.settings = {"lock": [threading.Lock()]}
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_an_error_names_the_part_that_cannot_be_pickled(method):
+    process = procession.get_context(method).Process(target=nothing, args=(1, Client()))
+    with pytest.raises(TypeError, match=r"args\[1\].settings\['lock'\]\[0\]: lock"):
+        process.start()
+
+
+def announce_and_watch(path):
+    touch(path, os.getpid())
+    procession.parent_process().join(LIMIT)
+    touch(path + ".parent", "gone" if not procession.parent_process().is_alive() else "alive")
+    stay()
+
+
+def start_watcher(path):
+    procession.Process(target=announce_and_watch, args=(path,)).start()
+    stay()
+
+
+def test_a_child_sees_its_parents_death_and_does_not_outlive_it(context, path):
+    process = context.Process(target=start_watcher, args=(path,))
+    process.start()
+    pidfd = os.pidfd_open(int(wait_for(path)))
+    try:
+        process.kill()
+        finish(process)
+        assert wait_for(path + ".parent") == "gone"
+        assert procession.popen_base.wait_ready(pidfd, LIMIT)
+    finally:
+        os.close(pidfd)
+
+
+def test_a_foreign_waitpid_does_not_lose_the_exit_status(path):
+    process = procession.get_context("fork").Process(target=leave, args=(5,))
+    process.start()
+    os.waitpid(process.pid, 0)
+    assert finish(process) in (5, 255)
+    assert not process.is_alive()
+
+
+@pytest.mark.parametrize("ignored", [signal.SIG_IGN])
+def test_an_ignored_sigchld_does_not_hang_join(context, ignored):
+    before = signal.signal(signal.SIGCHLD, ignored)
+    try:
+        processes = [context.Process(target=leave, args=(3,)) for _ in range(5)]
+        for process in processes:
+            process.start()
+        assert {finish(process) for process in processes} <= {3, 255}
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def tell_signals(path):
+    handled = [n for n in signal.valid_signals() if signal.getsignal(n) not in (signal.SIG_DFL, signal.SIG_IGN, None)]
+    touch(path, [int(n) for n in handled], int(signal.getsignal(signal.SIGUSR2)), signal.pthread_sigmask(0, ()))
+
+
+def test_a_child_starts_with_clean_signals(context, path):
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    try:
+        process = context.Process(target=tell_signals, args=(path,))
+        process.start()
+        assert finish(process) == 0
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    # What the parent ignores stays ignored; its handlers and its mask are its own.
+    assert wait_for(path) == f"[{int(signal.SIGINT)}] {int(signal.SIG_IGN)} set()"
+
+
+def tell_random(path):
+    import random
+
+    import numpy
+
+    touch(path, random.random(), numpy.random.random())
+
+
+def test_children_have_random_states_of_their_own(context, tmp_path):
+    import random
+
+    import numpy
+
+    random.seed(1)
+    numpy.random.seed(1)
+    paths = [str(tmp_path / str(n)) for n in range(3)]
+    processes = [context.Process(target=tell_random, args=(path,)) for path in paths]
+    for process in processes:
+        process.start()
+    for process in processes:
+        assert finish(process) == 0
+    numbers = [number for path in paths for number in wait_for(path).split()]
+    assert len(set(numbers)) == 6
+
+
+def tell_surroundings(path):
+    touch(path, os.getcwd(), sys.argv[-1], sys.path[0], os.environ.get("PROCESSION_TEST"), sys.stdin.read())
+
+
+def test_a_child_has_the_parents_surroundings_at_its_start(context, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["program", "argument"])
+    monkeypatch.syspath_prepend("/somewhere")
+    monkeypatch.setenv("PROCESSION_TEST", "yes")
+    process = context.Process(target=tell_surroundings, args=(path,))
+    process.start()
+    assert finish(process) == 0
+    assert wait_for(path) == f"{tmp_path} argument /somewhere yes "
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_dead_forkserver_is_replaced(number):
+    from procession.forkserver import _forkserver
+
+    context = procession.get_context("forkserver")
+    orphan = context.Process(target=stay)
+    orphan.start()
+    os.kill(_forkserver._forkserver_pid, number)
+    process = context.Process(target=leave, args=(4,))
+    process.start()
+    assert finish(process) == 4
+    orphan.kill()
+    assert finish(orphan) == 255
