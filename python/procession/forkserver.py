@@ -52,7 +52,9 @@ class ForkServer:
 
     def set_forkserver_preload(self, modules_names):
         """Set the modules that a server, when it boots, imports before it forks."""
-        if not isinstance(modules_names, list | tuple) or not all(type(name) is str for name in modules_names):
+        if not isinstance(modules_names, list | tuple) or not all(
+            type(name) is str for name in modules_names
+        ):
             raise TypeError("module_names must be a list of strings")
         self._preload_modules = list(modules_names)
 
@@ -146,7 +148,9 @@ class ForkServer:
                 everything = [memory, process.own_pidfd(), *streams, *descriptors]
                 for at in range(0, len(everything), MOST_DESCRIPTORS):
                     batch = everything[at : at + MOST_DESCRIPTORS]
-                    socket.send_fds(ours, [REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)))], batch)
+                    socket.send_fds(
+                        ours, [REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)))], batch
+                    )
                 socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
             return *self._answer(ours), ours
         except (BrokenPipeError, ConnectionResetError) as error:

@@ -58,7 +58,9 @@ class ResourceTracker:
                 os.close(self._fd)
                 self._reap()
                 self._fd = self._pid = None
-                warnings.warn("resource_tracker: process died unexpectedly, relaunching. Some resources might leak.")
+                warnings.warn(
+                    "resource_tracker: process died unexpectedly, relaunching. Some resources might leak."
+                )
             self._launch()
 
     def _launch(self):
@@ -105,7 +107,9 @@ class ResourceTracker:
     def _send(self, command, name, rtype):
         line = f"{command}:{name}:{rtype}\n".encode("ascii")
         if len(line) > _LONGEST_LINE:
-            raise ValueError("msg too long: the name of a resource has at most 512 bytes together with its type")
+            raise ValueError(
+                "msg too long: the name of a resource has at most 512 bytes together with its type"
+            )
         self.ensure_running()
         self._write(line)
 
