@@ -5,10 +5,9 @@ import os
 import threading
 import time
 
+import procession
 import psutil
 import pytest
-
-import procession
 from procession import forkserver, process, resource_tracker
 
 SETTLE_SECONDS = 5.0

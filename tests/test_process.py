@@ -6,9 +6,8 @@ import sys
 import threading
 import time
 
-import pytest
-
 import procession
+import pytest
 
 LIMIT = 20  # seconds; far more than anything here takes
 
@@ -24,9 +23,7 @@ def write_line(fd, text):
 def tell_environment(path):
     me, parent = procession.current_process(), procession.parent_process()
     with open(path, "w") as file:
-        file.write(
-            f"{me.name}|{me.pid == os.getpid()}|{me.daemon}|{parent.pid}|{parent.name}|{parent.is_alive()}"
-        )
+        file.write(f"{me.name}|{me.pid == os.getpid()}|{me.daemon}|{parent.pid}|{parent.name}|{parent.is_alive()}")
 
 
 def leave(code):
@@ -271,12 +268,8 @@ def test_an_ignored_sigchld_does_not_hang_join(context, ignored):
 
 
 def tell_signals(path):
-    handled = [
-        n for n in signal.valid_signals() if signal.getsignal(n) not in (signal.SIG_DFL, signal.SIG_IGN, None)
-    ]
-    touch(
-        path, [int(n) for n in handled], int(signal.getsignal(signal.SIGUSR2)), signal.pthread_sigmask(0, ())
-    )
+    handled = [n for n in signal.valid_signals() if signal.getsignal(n) not in (signal.SIG_DFL, signal.SIG_IGN, None)]
+    touch(path, [int(n) for n in handled], int(signal.getsignal(signal.SIGUSR2)), signal.pthread_sigmask(0, ()))
 
 
 def test_a_child_starts_with_clean_signals(context, path):

@@ -52,9 +52,7 @@ class ForkServer:
 
     def set_forkserver_preload(self, modules_names):
         """Set the modules that a server, when it boots, imports before it forks."""
-        if not isinstance(modules_names, list | tuple) or not all(
-            type(name) is str for name in modules_names
-        ):
+        if not isinstance(modules_names, list | tuple) or not all(type(name) is str for name in modules_names):
             raise TypeError("module_names must be a list of strings")
         self._preload_modules = list(modules_names)
 

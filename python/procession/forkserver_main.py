@@ -79,11 +79,7 @@ def _preload(data):
 
 def _refuse_threads():
     threading = sys.modules.get("threading")
-    others = (
-        []
-        if threading is None
-        else [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-    )
+    others = [] if threading is None else [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     if not others:
         return
     message = (

@@ -6,7 +6,6 @@ import io
 import os
 import pickle
 import sys
-from abc import ABCMeta
 
 from procession import context
 
@@ -235,7 +234,7 @@ def _rebuild_socket(df, family, type, proto):
     return socket.socket(family, type, proto, fileno=df.detach())
 
 
-class AbstractReducer(metaclass=ABCMeta):
+class AbstractReducer:
     """A base for replacements of this module, given to `context.reducer`."""
 
     ForkingPickler = ForkingPickler

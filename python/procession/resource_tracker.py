@@ -8,8 +8,6 @@ import os
 import threading
 import warnings
 
-from procession import util
-
 __all__ = ["ensure_running", "register", "unregister"]
 
 _LONGEST_LINE = 512  # what the kernel writes to a pipe in one piece, by any system
@@ -59,7 +57,7 @@ class ResourceTracker:
                 self._reap()
                 self._fd = self._pid = None
                 warnings.warn(
-                    "resource_tracker: process died unexpectedly, relaunching. Some resources might leak."
+                    "resource_tracker: process died unexpectedly, relaunching. Some resources might leak.", stacklevel=4
                 )
             self._launch()
 
@@ -107,9 +105,7 @@ class ResourceTracker:
     def _send(self, command, name, rtype):
         line = f"{command}:{name}:{rtype}\n".encode("ascii")
         if len(line) > _LONGEST_LINE:
-            raise ValueError(
-                "msg too long: the name of a resource has at most 512 bytes together with its type"
-            )
+            raise ValueError("msg too long: the name of a resource has at most 512 bytes together with its type")
         self.ensure_running()
         self._write(line)
 

@@ -243,11 +243,7 @@ class Finalize:
 def _run_finalizers(minpriority=None):
     """Run the finalizers that have an exit priority, of at least `minpriority` unless None, the highest first."""
     # A copy by list() is atomic: other threads and the garbage collector change the registry meanwhile.
-    due = [
-        k
-        for k in list(_finalizer_registry)
-        if k[0] is not None and (minpriority is None or k[0] >= minpriority)
-    ]
+    due = [k for k in list(_finalizer_registry) if k[0] is not None and (minpriority is None or k[0] >= minpriority)]
     for key in sorted(due, reverse=True):
         finalizer = _finalizer_registry.get(key)
         if finalizer is None:

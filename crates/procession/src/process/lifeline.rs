@@ -4,12 +4,8 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::process::{Signal, getpid, kill_process};
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{SignalGuard, duplicate};
+use crate::platform::{SignalGuard, duplicate, kill_own_process, wait_readable};
 
 const STACK_BYTES: usize = 64 * 1024;
 
@@ -35,13 +31,13 @@ pub fn hold(parent: RawFd, grace: Duration) -> Result<()> {
 
 fn wait_and_end(parent: &OwnedFd, grace: Duration) {
     loop {
-        match poll(&mut [PollFd::new(parent, PollFlags::IN)], None) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => break,
+        match wait_readable(parent) {
+            Ok(()) => break,
+            Err(error) if error.is_interrupted() => {}
             // Somebody closed the descriptor under us: then nothing is known, so nothing is killed.
             Err(_) => return,
         }
     }
     thread::sleep(grace);
-    let _ = kill_process(getpid(), Signal::KILL);
+    kill_own_process();
 }

@@ -10,4 +10,4 @@ pub use doorbell::Doorbell;
 pub use futex::{wait, wake};
 pub use memory::{Mapping, file_size, memory_file, release, reserve};
 pub use poller::{Poller, Ready, SignalGuard};
-pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
+pub use process::{FIRST_DESCRIPTOR, duplicate, kill_own_process, spawn, wait_readable};

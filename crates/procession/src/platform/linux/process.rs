@@ -2,10 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use crate::error::{Error, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::error::{During, Error, Result};
 
 /// The first number that [`spawn`] gives to a listed descriptor; 0, 1 and 2 are the standard streams.
 pub const FIRST_DESCRIPTOR: RawFd = 3;
@@ -26,6 +28,20 @@ pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Waits, without a limit, until `file` is readable.
+///
+/// # Errors
+/// `Interrupted` when a signal handler ran, and the system's.
+pub fn wait_readable(file: impl AsFd) -> Result<()> {
+    let mut watched = [PollFd::new(&file, PollFlags::IN)];
+    poll(&mut watched, None).during("poll").map(|_| ())
+}
+
+/// Ends the calling process at once, as SIGKILL does.
+pub fn kill_own_process() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
 /// Runs `program` in a new process and gives its id.
 ///
 /// Its descriptors are the standard streams and copies of `descriptors`, numbered from [`FIRST_DESCRIPTOR`] in the order
@@ -34,7 +50,13 @@ pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The system's, among them that the program is not there or may not be run.
-pub fn spawn(program: &CStr, arguments: &[CString], environment: &[CString], descriptors: &[RawFd], blocked: &[i32]) -> Result<i32> {
+pub fn spawn(
+    program: &CStr,
+    arguments: &[CString],
+    environment: &[CString],
+    descriptors: &[RawFd],
+    blocked: &[i32],
+) -> Result<i32> {
     let end = FIRST_DESCRIPTOR + descriptors.len() as RawFd;
     // Above all numbers that the child gets, so that no copy made there overwrites one that is still to be made.
     let copies = descriptors.iter().map(|file| duplicate(*file, end)).collect::<Result<Vec<_>>>()?;
@@ -127,7 +149,8 @@ struct Attributes(libc::posix_spawnattr_t);
 impl Attributes {
     fn new(blocked: &[i32]) -> Result<Attributes> {
         // SAFETY: all zero bytes are a value of these plain C types, and the calls below give them their meaning.
-        let (mut attributes, mut all, mut mask) = unsafe { (Attributes(std::mem::zeroed()), std::mem::zeroed(), std::mem::zeroed()) };
+        let (mut attributes, mut all, mut mask) =
+            unsafe { (Attributes(std::mem::zeroed()), std::mem::zeroed(), std::mem::zeroed()) };
         // SAFETY: every pointer is to a local of the right type that lives through its call.
         unsafe {
             checked("posix_spawnattr_init", libc::posix_spawnattr_init(&mut attributes.0))?;
