@@ -1,0 +1,130 @@
+"""The interface of the package on threads instead of processes.
+
+`from procession.dummy import Pool` turns a program for processes into one for threads: all names mean the
+same, but everything is shared, nothing is pickled, and the work takes turns under the interpreter's lock.
+"""
+
+import array
+import itertools
+import sys
+import threading
+import weakref
+from queue import Queue
+from threading import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
+
+from procession.dummy.connection import Pipe
+
+__all__ = [
+    "Array",
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "JoinableQueue",
+    "Lock",
+    "Manager",
+    "Namespace",
+    "Pipe",
+    "Pool",
+    "Process",
+    "Queue",
+    "RLock",
+    "Semaphore",
+    "Value",
+    "active_children",
+    "current_process",
+    "dict",
+    "freeze_support",
+    "list",
+    "shutdown",
+]
+
+_children = weakref.WeakKeyDictionary()  # a thread -> the set of those it started
+_names = itertools.count(1)
+
+
+class DummyProcess(threading.Thread):
+    """A thread that looks like a process."""
+
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):  # noqa: B006
+        name = name or f"{type(self).__name__}-{next(_names)}"
+        super().__init__(group, target, name, args, kwargs, daemon=daemon)
+        self._parent = current_process()
+
+    def start(self):
+        """Start the thread; RuntimeError when it was started before or was made by another thread."""
+        if self._parent is not current_process():
+            raise RuntimeError("only the thread that made this object can start it")
+        super().start()
+        _children.setdefault(self._parent, set()).add(self)
+
+    @property
+    def pid(self):
+        """The id of the thread, None before the start."""
+        return self.native_id
+
+    @property
+    def exitcode(self):
+        """None before the start and while the thread runs, then 0."""
+        return 0 if self.ident is not None and not self.is_alive() else None
+
+
+class Namespace:
+    """A bag of attributes; its repr shows those without a leading underscore."""
+
+    def __init__(self, /, **attributes):
+        self.__dict__.update(attributes)
+
+    def __repr__(self):
+        shown = sorted(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Value:
+    """An object with an attribute `value`; type and lock are accepted and ignored."""
+
+    def __init__(self, typecode, value, lock=True):
+        self._typecode = typecode
+        self.value = value
+
+    def __repr__(self):
+        return f"<{type(self).__name__}({self._typecode!r}, {self.value!r})>"
+
+
+Process = DummyProcess
+JoinableQueue = Queue
+current_process = threading.current_thread
+dict = dict
+list = list
+
+
+def active_children():
+    """Return the threads that this thread started and that still run."""
+    mine = _children.get(current_process(), set())
+    mine.difference_update([child for child in mine if not child.is_alive()])
+    return [*mine]
+
+
+def freeze_support():
+    """Do nothing: threads need no preparation."""
+
+
+def Array(typecode, sequence, lock=True):
+    """Return an `array.array`; the lock is accepted and ignored."""
+    return array.array(typecode, sequence)
+
+
+def Manager():
+    """Return this module, which has everything a manager makes."""
+    return sys.modules[__name__]
+
+
+def shutdown():
+    """Do nothing: there is no server."""
+
+
+def Pool(processes=None, initializer=None, initargs=()):
+    """Return a `ThreadPool`."""
+    from procession.threadpool import ThreadPool
+
+    return ThreadPool(processes, initializer, initargs)

@@ -1,0 +1,171 @@
+"""What the methods of a pool answer: one result, or the result of a map (lazy ones: `iterators.py`).
+
+Nothing here knows who computes.  A pool makes one of these objects, hands it out, and settles it from
+whichever thread learns the outcome; the user waits or awaits.
+"""
+
+import threading
+import types
+
+from procession import context
+
+RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
+
+
+class PoolTerminated(context.ProcessError):
+    """The pool was terminated before this task had an outcome."""
+
+
+class Wakeable:
+    """An object that asyncio code can wait for without a thread: watchers are called when it changes."""
+
+    def __init__(self):
+        self._watchers = []
+
+    def _watch(self):
+        """Return a future of the running loop that is done at the next `_wake_watchers`."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._watchers.append((loop, future))
+        return future
+
+    def _wake_watchers(self):
+        while self._watchers:
+            try:
+                loop, future = self._watchers.pop()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                loop.call_soon_threadsafe(_finish_future, future)
+            except RuntimeError:  # that loop is closed: nobody waits there any more
+                pass
+
+
+def _finish_future(future):
+    if not future.done():
+        future.set_result(None)
+
+
+class AsyncResult(Wakeable):
+    """The result of one `apply_async`, settled once.  It can also be awaited.
+
+    `callback` and `error_callback` run before the result counts as ready, in the thread that settles it,
+    one at a time when the pool gives a common `turn` (a lock).
+    """
+
+    def __init__(self, callback=None, error_callback=None, turn=None):
+        super().__init__()
+        self._callback = callback
+        self._error_callback = error_callback
+        self._turn = turn
+        self._lock = threading.Lock()
+        self._event = threading.Event()
+        self._settled = False
+        self._success = False
+        self._value = None
+
+    def ready(self):
+        """Return whether the call has an outcome.  Never blocks."""
+        return self._event.is_set()
+
+    def successful(self):
+        """Return whether the call ended without an exception; ValueError while there is no outcome yet."""
+        if not self.ready():
+            raise ValueError(f"{self!r} has no outcome yet: wait() for it first")
+        return self._success
+
+    def wait(self, timeout=None):
+        """Block until there is an outcome or `timeout` seconds have passed."""
+        self._event.wait(timeout)
+
+    def get(self, timeout=None):
+        """Return the value, or raise what the call raised.
+
+        Blocks until there is an outcome; raises `procession.TimeoutError` after `timeout` seconds without.
+        """
+        if not self._event.wait(timeout):
+            raise context.TimeoutError(f"no result after {timeout} seconds")
+        if self._success:
+            return self._value
+        raise self._value
+
+    def __await__(self):
+        while not self.ready():
+            future = self._watch()
+            if self.ready():  # settled before the watcher was in the list: nobody would wake it
+                break
+            yield from future
+        return self.get()
+
+    def _settle(self, success, value, tell=True):
+        """Give the result its outcome; False when it had one already.  `tell` runs the user's callback."""
+        with self._lock:
+            if self._settled:
+                return False
+            self._settled = True
+            self._success, self._value = success, value
+        callback = self._callback if success else self._error_callback
+        self._callback = self._error_callback = None
+        if tell and callback is not None:
+            self._call(callback, value)
+        self._event.set()
+        self._wake_watchers()
+        return True
+
+    def _call(self, callback, value):
+        # A callback that raises must neither lose the result nor end the thread that settles results.
+        try:
+            if self._turn is None:
+                callback(value)
+            else:
+                with self._turn:
+                    callback(value)
+        except BaseException as error:
+            report = (type(error), error, error.__traceback__, threading.current_thread())
+            threading.excepthook(threading.ExceptHookArgs(report))
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+
+ApplyResult = AsyncResult
+
+
+class MapResult(AsyncResult):
+    """The result of a map: a list in the order of the input, ready when every chunk has come back.
+
+    One failed chunk makes the whole map fail, with the failure that came first, but only once the others
+    are through: after `get` no task of the map is running any more.
+    """
+
+    def __init__(self, length, chunks, callback=None, error_callback=None, turn=None):
+        super().__init__(callback, error_callback, turn)
+        self._values = [None] * length
+        self._chunks_left = chunks
+        self._first_error = None
+        if chunks == 0:
+            self._settle(True, self._values)
+
+    def _chunk_done(self, start, values):
+        """Take the values of the chunk that begins at item `start`; True when the map is complete."""
+        self._values[start : start + len(values)] = values
+        return self._count_down(None)
+
+    def _chunk_failed(self, error):
+        """Take the failure of a chunk; True when the map is complete."""
+        return self._count_down(error)
+
+    def _count_down(self, error):
+        with self._lock:
+            self._chunks_left -= 1
+            if self._first_error is None:
+                self._first_error = error
+            if self._chunks_left:
+                return False
+        if self._first_error is None:
+            self._settle(True, self._values)
+        else:
+            self._values = None
+            self._settle(False, self._first_error)
+        return True

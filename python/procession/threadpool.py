@@ -1,0 +1,171 @@
+"""A pool of threads with the interface of the pool of processes.
+
+This is what the user sees; what the threads do is in `threadcrew.py`.
+"""
+
+import itertools
+import operator
+import os
+import threading
+import types
+import warnings
+from functools import partial
+from time import monotonic
+
+from procession.iterators import IMapIterator, IMapUnorderedIterator
+from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
+from procession.threadcrew import Crew, Source, run_call, run_chunk, work
+
+# A thread cannot be killed.  `join` after `terminate` leaves one that is stuck in its task after this time.
+TERMINATED_JOIN_LIMIT_S = 5.0
+_numbers = itertools.count(1)
+
+
+class ThreadPool:
+    """`processes` threads (default: as many as CPUs may be used) that work off tasks.
+
+    Each runs `initializer(*initargs)` first; when that raises, every task of the pool fails with its error.
+    Raises ValueError for fewer than one thread, TypeError for an initializer that cannot be called.
+    """
+
+    def __init__(self, processes=None, initializer=None, initargs=()):
+        count = len(os.sched_getaffinity(0)) if processes is None else operator.index(processes)
+        if count < 1:
+            raise ValueError(f"a pool needs at least one thread, not {count}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, not {initializer!r}")
+        self._state = RUN
+        self._processes = count
+        self._crew = Crew(count)
+        name = f"ThreadPool-{next(_numbers)}"
+        self._pool = [
+            threading.Thread(
+                target=work, args=(self._crew, initializer, initargs), name=f"{name}-{index}", daemon=True
+            )
+            for index in range(1, count + 1)
+        ]
+        for thread in self._pool:
+            thread.start()
+
+    def apply(self, func, args=(), kwds={}):  # noqa: B006 - the documented signature
+        """Call `func(*args, **kwds)` in a worker and return its result; blocks until it is there."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):  # noqa: B006
+        """Have `func(*args, **kwds)` called; return an AsyncResult at once."""
+        self._check_running()
+        _check_callable(func)
+        result = AsyncResult(callback, error_callback, self._crew.turn)
+        self._crew.start(result, [partial(run_call, self._crew, result, func, args, kwds)])
+        return result
+
+    def map(self, func, iterable, chunksize=None):
+        """Return `[func(item) for item in iterable]`, computed by the workers; blocks until all is there."""
+        return self.map_async(func, iterable, chunksize).get()
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """Like `map`, but return an AsyncResult at once."""
+        return self._map(map, func, iterable, chunksize, callback, error_callback)
+
+    def starmap(self, func, iterable, chunksize=None):
+        """Return `[func(*item) for item in iterable]`; blocks until all is there."""
+        return self.starmap_async(func, iterable, chunksize).get()
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """Like `starmap`, but return an AsyncResult at once."""
+        return self._map(itertools.starmap, func, iterable, chunksize, callback, error_callback)
+
+    def imap(self, func, iterable, chunksize=1):
+        """Return an iterator over `func(item)` in the order of `iterable`, which is read as needed."""
+        return self._lazy_map(IMapIterator, func, iterable, chunksize)
+
+    def imap_unordered(self, func, iterable, chunksize=1):
+        """Return an iterator over `func(item)` in the order in which they are done."""
+        return self._lazy_map(IMapUnorderedIterator, func, iterable, chunksize)
+
+    def close(self):
+        """Take no further tasks; the workers end when those at hand are done.  Never blocks."""
+        if self._state == RUN:
+            self._state = CLOSE
+            self._crew.close()
+
+    def terminate(self):
+        """Drop the tasks that wait; their results fail with PoolTerminated.  Running tasks run on."""
+        self._state = TERMINATE
+        self._crew.terminate()
+
+    def join(self):
+        """Block until the workers have ended; ValueError before `close` or `terminate`.
+
+        After `terminate` a worker that stays in its task for 5 seconds is left to itself (a daemon thread).
+        """
+        if self._state == RUN:
+            raise ValueError("Pool is still running: call close() or terminate() before join()")
+        limit = None if self._state == CLOSE else monotonic() + TERMINATED_JOIN_LIMIT_S
+        for thread in self._pool:
+            if thread is not threading.current_thread():
+                thread.join(None if limit is None else max(0.0, limit - monotonic()))
+        stuck = sum(thread.is_alive() for thread in self._pool)
+        if stuck and limit is not None:
+            message = f"{stuck} threads of {self!r} are still in their tasks"
+            warnings.warn(message, ResourceWarning, stacklevel=2)
+
+    def __enter__(self):
+        self._check_running()
+        return self
+
+    def __exit__(self, *_exception):
+        self.terminate()
+
+    def __reduce__(self):
+        raise NotImplementedError("a pool cannot be passed to another process or pickled: create one there")
+
+    def __repr__(self):
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"<{name} state={self._state} size={self._processes}>"
+
+    def __del__(self, _warn=warnings.warn, _RUN=RUN):
+        if getattr(self, "_state", None) == _RUN and self._crew.is_ours():
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+            self._crew.close()
+
+    def _check_running(self):
+        if self._state != RUN:
+            raise ValueError("Pool not running")
+        if not self._crew.is_ours():
+            raise ValueError("Pool not running: its threads stayed behind in the fork, create one here")
+
+    def _map(self, mapper, func, iterable, chunksize, callback, error_callback):
+        self._check_running()
+        _check_callable(func)
+        size = None if chunksize is None else _check_chunksize(chunksize)
+        items = iterable if isinstance(iterable, list | tuple | range) else list(iterable)
+        if size is None:
+            # Four chunks a worker, rounded up, as documented by example and relied upon.
+            size = max(1, -(-len(items) // (self._processes * 4)))
+        starts = range(0, len(items), size)
+        result = MapResult(len(items), len(starts), callback, error_callback, self._crew.turn)
+        run = partial(run_chunk, self._crew, result, mapper, func)
+        self._crew.start(result, [partial(run, at, items[at : at + size]) for at in starts])
+        return result
+
+    def _lazy_map(self, kind, func, iterable, chunksize):
+        self._check_running()
+        _check_callable(func)
+        source = Source(self._crew, kind, func, iterable, _check_chunksize(chunksize))
+        self._crew.start(source.results, [source.step])
+        return source.results
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+
+def _check_callable(func):
+    if not callable(func):
+        raise TypeError(f"a task must be callable, not {func!r}")
+
+
+def _check_chunksize(chunksize):
+    size = operator.index(chunksize)
+    if size < 1:
+        raise ValueError(f"chunksize must be at least 1, not {size}")
+    return size
