@@ -1,6 +1,7 @@
 """The programs of the README and of docs/ run, and print what the page says they print."""
 
 import doctest
+import os
 import re
 import subprocess
 import sys
@@ -30,7 +31,11 @@ def programs():
 def test_a_program_of_the_documentation_runs(code, prints, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(code)
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=LIMIT_S, cwd=tmp_path)
+    # Unbuffered output would mix the lines of processes that print at the same time.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=LIMIT_S, cwd=tmp_path, env=environment
+    )
     assert done.returncode == 0, done.stderr
     if prints is not None:
         alike = doctest.OutputChecker().check_output(prints, done.stdout, doctest.ELLIPSIS)

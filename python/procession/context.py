@@ -43,7 +43,7 @@ class BaseContext:
     parent_process = staticmethod(process.parent_process)
     active_children = staticmethod(process.active_children)
 
-    @property
+    @property  # type: ignore[misc]  # read-only is enough
     def __class__(self):
         # For isinstance(context, multiprocessing.context.BaseContext), which libraries ask, without importing it.
         standard = sys.modules.get("multiprocessing.context")

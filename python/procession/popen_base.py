@@ -43,7 +43,7 @@ def wait_ready(descriptor, timeout):
 class PopenBase:
     """A started process; each start method says how it launches and how it learns the exit status."""
 
-    method = None
+    method: str | None = None
 
     def __init__(self, process_obj):
         util._flush_std_streams()

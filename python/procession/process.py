@@ -8,7 +8,7 @@ from _weakrefset import WeakSet
 __all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
 
 try:
-    ORIGINAL_DIR = os.path.abspath(os.getcwd())
+    ORIGINAL_DIR: str | None = os.path.abspath(os.getcwd())
 except OSError:  # the directory was removed
     ORIGINAL_DIR = None
 

@@ -165,7 +165,7 @@ class InheritedFd:
 
 
 def DupFd(fd):
-    """Return a picklable stand-in for a copy of `fd`; its `detach()` gives the descriptor in the process that unpickles."""
+    """Return a picklable stand-in for a copy of `fd`; `detach()` gives the descriptor where it is unpickled."""
     popen = context.get_spawning_popen()
     if popen is not None:
         return InheritedFd(popen.duplicate_for_child(fd))

@@ -39,9 +39,7 @@ class ThreadPool:
         self._crew = Crew(count)
         name = f"ThreadPool-{next(_numbers)}"
         self._pool = [
-            threading.Thread(
-                target=work, args=(self._crew, initializer, initargs), name=f"{name}-{index}", daemon=True
-            )
+            threading.Thread(target=work, args=(self._crew, initializer, initargs), name=f"{name}-{index}", daemon=True)
             for index in range(1, count + 1)
         ]
         for thread in self._pool:
