@@ -34,6 +34,10 @@ def __getattr__(name):
     if name in _EXCEPTIONS:
         value = globals()[name] = getattr(_context, name)
         return value
+    if name == "install":
+        from procession.drop_in import install
+
+        return install
     module = "reduction" if name == "reducer" else name
     if module in _SUBMODULES:
         from importlib import import_module

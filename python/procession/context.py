@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 
-from procession import process
+from procession import process, standard
 
 __all__ = []
 
@@ -46,8 +46,8 @@ class BaseContext:
     @property  # type: ignore[misc]  # read-only is enough
     def __class__(self):
         # For isinstance(context, multiprocessing.context.BaseContext), which libraries ask, without importing it.
-        standard = sys.modules.get("multiprocessing.context")
-        return type(self) if standard is None else _also_standard(type(self), standard.BaseContext)
+        module = standard.loaded("context")
+        return type(self) if module is None else _also_standard(type(self), module.BaseContext)
 
     def __reduce__(self):
         return get_context, (self._name,)
@@ -245,10 +245,10 @@ def _default_reducer():
 _standard_twins = {}
 
 
-def _also_standard(cls, standard):
+def _also_standard(cls, base):
     twin = _standard_twins.get(cls)
     if twin is None:
-        twin = _standard_twins[cls] = type(cls.__name__, (cls, standard), {"__module__": cls.__module__})
+        twin = _standard_twins[cls] = type(cls.__name__, (cls, base), {"__module__": cls.__module__})
     return twin
 
 
@@ -393,9 +393,9 @@ def get_spawning_popen():
 def set_spawning_popen(popen):
     """Say which Popen's process object this thread is pickling."""
     _tls.spawning_popen = popen
-    standard = sys.modules.get("multiprocessing.context")
-    if standard is not None:  # its queues and locks ask it
-        standard.set_spawning_popen(popen)
+    module = standard.loaded("context")
+    if module is not None:  # its queues and locks ask it
+        module.set_spawning_popen(popen)
 
 
 def assert_spawning(obj):

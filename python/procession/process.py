@@ -2,8 +2,9 @@
 
 import itertools
 import os
-import sys
 from _weakrefset import WeakSet
+
+from procession import standard
 
 __all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
 
@@ -292,7 +293,8 @@ class _MainProcess(BaseProcess):
         self._parent_pid = None
         self._popen = None
         self._closed = False
-        self._config = {"authkey": AuthenticationString(os.urandom(32))}
+        # The standard library's semaphores ask for the prefix: in a child its process object is ours.
+        self._config = {"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"}
 
     def close(self):
         pass
@@ -319,10 +321,10 @@ def _become(process, parent_sentinel):
     _children = set()
     _current_process = process
     _parent_process = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
-    standard = sys.modules.get("multiprocessing.process")
-    if standard is not None:  # logging asks it for the name of the process
-        standard._current_process = process
-        standard._parent_process = _parent_process
+    module = standard.loaded("process")
+    if module is not None:  # logging asks it for the name of the process
+        module._current_process = process
+        module._parent_process = _parent_process
 
 
 _current_process = _MainProcess()

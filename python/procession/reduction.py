@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 
-from procession import context
+from procession import context, standard
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
@@ -54,9 +54,9 @@ class ForkingPickler(pickle.Pickler):
 def extra_reducers():
     """Return the reducers that were registered here, with the standard `ForkingPickler`, and for sockets."""
     table = {}
-    standard = sys.modules.get("multiprocessing.reduction")
-    if standard is not None:
-        table.update(standard.ForkingPickler._extra_reducers)
+    module = standard.loaded("reduction")
+    if module is not None:
+        table.update(module.ForkingPickler._extra_reducers)
     socket = sys.modules.get("socket")
     if socket is not None:
         table[socket.socket] = _reduce_socket

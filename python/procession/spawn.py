@@ -4,7 +4,7 @@ import os
 import sys
 import types
 
-from procession import process, util
+from procession import process, standard, util
 
 __all__ = [
     "_main", "freeze_support", "set_executable", "get_executable", "get_preparation_data", "get_command_line",
@@ -159,6 +159,8 @@ def get_preparation_data(name):
         "start_method": _start_method(),
         "ignored_signals": [int(n) for n in _carried_signals() if signal.getsignal(n) is signal.SIG_IGN],
     }
+    if standard.is_replaced():
+        data["replace_standard"] = True
     if util._logger is not None:
         data["log_level"] = util._logger.getEffectiveLevel()
     source = main_source()
@@ -220,6 +222,10 @@ def prepare(data):
         from procession import context
 
         context._force_start_method(data["start_method"])
+    if data.get("replace_standard"):
+        from procession.drop_in import install
+
+        install()
     if "init_main_from_name" in data:
         _import_main_by_name(data["init_main_from_name"])
     elif "init_main_from_path" in data:

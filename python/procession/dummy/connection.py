@@ -29,8 +29,17 @@ class Connection:
         return self._in.get()
 
     def send_bytes(self, buf, offset=0, size=None):
-        """Send a copy of a part of a bytes-like object; ValueError when it has no such part."""
-        view = memoryview(buf).cast("B")
+        """Send a copy of a part of a bytes-like object; ValueError when it has no such part.
+
+        A whole object of another type goes as it is: `recv_bytes` at a relay may have got it from `send`.
+        """
+        try:
+            view = memoryview(buf).cast("B")
+        except TypeError:
+            if offset or size is not None:
+                raise
+            self._out.put(buf)
+            return
         size = len(view) - offset if size is None else size
         if offset < 0 or size < 0 or offset + size > len(view):
             raise ValueError(f"no {size} bytes at {offset} in a buffer of {len(view)}")

@@ -1,0 +1,96 @@
+"""`python -m procession script.py args...`: runs a program with `multiprocessing` replaced by procession."""
+
+import os
+import runpy
+import sys
+
+USAGE = """\
+usage: python -m procession script.py [argument ...]
+       python -m procession -m module [argument ...]
+       python -m procession -c code [argument ...]
+       python -m procession --help | --version
+
+Runs an unchanged Python program with `multiprocessing` replaced by procession: in the program, in the
+libraries it imports (concurrent.futures.ProcessPoolExecutor and others), and in all its children.
+The script may also be a directory or a zip file with a __main__.py; - reads it from standard input.
+"""
+
+
+def main(arguments):
+    """Carry out a command line; the program's own end (SystemExit, an exception) is passed on."""
+    if not arguments:
+        sys.exit(f"procession: no program given\n\n{USAGE}")
+    first, rest = arguments[0], arguments[1:]
+    if first in ("-h", "--help"):
+        print(USAGE, end="")
+    elif first in ("-V", "--version"):
+        from procession import __version__
+
+        print("procession", __version__)
+    elif first in ("-m", "-c"):
+        if not rest:
+            sys.exit(f"procession: {first} needs an argument\n\n{USAGE}")
+        (_run_module if first == "-m" else _run_code)(rest[0], rest[1:])
+    elif first.startswith("-") and first != "-":
+        sys.exit(f"procession: unknown option {first}\n\n{USAGE}")
+    else:
+        _run_script(first, rest)
+
+
+def _run_module(name, arguments):
+    _become(["-m", *arguments], os.getcwd())
+    # Sets sys.argv[0] to the module's file and leaves `__main__.__spec__`, by which children find it.
+    runpy._run_module_as_main(name)
+
+
+def _run_code(code, arguments):
+    module = _become(["-c", *arguments], "")
+    exec(compile(code, "<string>", "exec"), module.__dict__)
+
+
+def _run_script(path, arguments):
+    if path == "-":
+        module = _become(["-", *arguments], "")
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), module.__dict__)
+        return
+    if not os.path.exists(path):
+        sys.exit(f"procession: no such program: {path}")
+    if os.path.isdir(path) or _is_archive(path):
+        _become([path, *arguments], path)
+        runpy._run_module_as_main("__main__", alter_argv=False)
+        return
+    module = _become([path, *arguments], os.path.dirname(os.path.abspath(path)))
+    module.__file__ = path
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    exec(code, module.__dict__)
+
+
+def _become(argv, directory):
+    """Make this process look like one that was started for the program; return its `__main__` module."""
+    from procession.drop_in import install
+
+    sys.argv[:] = argv
+    # -m procession put the current directory there, unless python was told not to.
+    if sys.flags.safe_path:
+        if argv[0] not in ("-m", "-c", "-"):
+            sys.path.insert(0, directory)
+    else:
+        sys.path[0] = directory
+    module = type(sys)("__main__")
+    module.__dict__.update(__builtins__=__builtins__, __annotations__={}, __spec__=None)
+    # Our own module must not be collected: its functions are on the stack.
+    sys.modules["procession.__main__"] = sys.modules["__main__"]
+    sys.modules["__main__"] = module
+    install()
+    return module
+
+
+def _is_archive(path):
+    import zipfile
+
+    return zipfile.is_zipfile(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

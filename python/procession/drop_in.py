@@ -1,0 +1,145 @@
+"""Puts procession in the place of `multiprocessing`, for a program and the libraries it imports.
+
+An import of `multiprocessing` or of one of its submodules then gives the module of the same name from
+here.  Children do the same before they import anything of the program: that they should is part of
+what they are told about their parent.
+"""
+
+import contextlib
+import importlib
+import importlib.machinery
+import sys
+import threading
+
+from procession import standard
+
+STANDARD = "multiprocessing"
+OURS = "procession"
+
+# These bring an engine of their own, which is built on private parts of the standard library's.  They
+# keep it: it works beside ours.
+KEEP_STANDARD = ("joblib.externals.loky", "loky")
+
+_OTHER_NAMES = {"popen_spawn_posix": "popen_spawn"}
+
+_swap = threading.RLock()
+
+
+def install():
+    """Replace `multiprocessing`; a second call does nothing.
+
+    Modules that were imported before and hold `multiprocessing` or a submodule of it as a global variable
+    get ours there; what else they took out of it stays the standard library's, so call this early.
+    """
+    if standard.is_replaced():
+        return
+    ours = importlib.import_module(OURS)
+    # Our exceptions are subclasses of the standard ones, so these must be there first.
+    importlib.import_module(f"{OURS}._exceptions")
+    for name in [name for name in sys.modules if _is_standard(name)]:
+        standard.kept[name] = sys.modules.pop(name)
+    sys.meta_path.insert(0, _Finder())
+    sys.modules[STANDARD] = ours
+    _rebind_globals()
+
+
+def _is_standard(name):
+    return name == STANDARD or name.startswith(STANDARD + ".")
+
+
+def _our_name(name):
+    rest = name.removeprefix(STANDARD).lstrip(".")
+    return f"{OURS}.{_OTHER_NAMES.get(rest, rest)}" if rest else OURS
+
+
+def _rebind_globals():
+    names = {id(module): name for name, module in standard.kept.items()}
+    for user_name, user in list(sys.modules.items()):
+        if _is_standard(user_name) or user_name == OURS or user_name.startswith(OURS + "."):
+            continue
+        for variable, value in list(getattr(user, "__dict__", {}).items()):
+            name = names.get(id(value))
+            if name is not None:
+                with contextlib.suppress(ImportError):
+                    setattr(user, variable, importlib.import_module(_our_name(name)))
+
+
+class _Finder:
+    """Finds our modules under the standard names, and the libraries that keep the standard ones."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        """As of `importlib.abc.MetaPathFinder`."""
+        if _is_standard(name):
+            return importlib.machinery.ModuleSpec(name, _Loader(_our_name(name)))
+        if name.startswith(KEEP_STANDARD) and _belongs(name):
+            spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+            if spec is not None and hasattr(spec.loader, "exec_module"):
+                spec.loader = _StandardLoader(spec.loader)
+            return spec
+        return None
+
+
+def _belongs(name):
+    return any(name == library or name.startswith(library + ".") for library in KEEP_STANDARD)
+
+
+class _Loader:
+    """Answers an import with a module of ours, under whose own name it stays known too."""
+
+    def __init__(self, our_name):
+        self._our_name = our_name
+
+    def create_module(self, spec):
+        """Return our module."""
+        try:
+            module = importlib.import_module(self._our_name)
+        except ModuleNotFoundError as error:
+            if error.name != self._our_name:
+                raise
+            raise ModuleNotFoundError(f"procession has no module {spec.name!r}", name=spec.name) from None
+        self._own_spec = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        """Do nothing but undo what the import system changed: the module was there before."""
+        module.__spec__ = self._own_spec
+
+
+class _StandardLoader:
+    """Runs a module while `multiprocessing` is the standard library's for it."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def create_module(self, spec):
+        """As the loader behind does."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        """Run the module's code."""
+        # What it shares with others must not be imported for the first time now.
+        importlib.import_module("concurrent.futures.process")
+        with standard_modules():
+            self._loader.exec_module(module)
+
+
+@contextlib.contextmanager
+def standard_modules():
+    """Make `multiprocessing` the standard library's again while the block runs."""
+    with _swap:
+        finders = [finder for finder in sys.meta_path if isinstance(finder, _Finder)]
+        ours = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_standard(name)}
+        sys.modules.update(standard.kept)
+        for finder in finders:
+            sys.meta_path.remove(finder)
+        try:
+            yield
+        finally:
+            sys.meta_path[:0] = finders
+            for name in [name for name in sys.modules if _is_standard(name)]:
+                standard.kept[name] = sys.modules.pop(name)
+            sys.modules.update(ours)
