@@ -3,7 +3,7 @@
 import os
 import sys
 
-from procession import process, util
+from procession import process, standard, util
 from procession._procession import hold_lifeline
 
 __all__ = []
@@ -74,6 +74,9 @@ def bootstrap(process_obj, parent_sentinel):
         if process_obj._start_method is not None:
             context._force_start_method(process_obj._start_method)
         util._close_stdin()
+        own_thread = threading.main_thread()
+        if hasattr(own_thread, "_set_native_id"):  # a fork does not, before Python 3.13
+            own_thread._set_native_id()
         process._become(process_obj, parent_sentinel)
         util._finalizer_registry.clear()
         util._run_after_forkers()
@@ -83,6 +86,7 @@ def bootstrap(process_obj, parent_sentinel):
             code = 0
         finally:
             util._exit_function()
+            standard.end()
     except SystemExit as exit_request:
         code = exit_status(exit_request)
     except BaseException:

@@ -393,9 +393,7 @@ def get_spawning_popen():
 def set_spawning_popen(popen):
     """Say which Popen's process object this thread is pickling."""
     _tls.spawning_popen = popen
-    module = standard.loaded("context")
-    if module is not None:  # its queues and locks ask it
-        module.set_spawning_popen(popen)
+    standard.spawning(popen)
 
 
 def assert_spawning(obj):

@@ -20,7 +20,7 @@ __all__ = []
 MEMORY, PARENT, CONTROL, CLIENTS = 3, 4, 5, 6  # as ForkServer._boot lists them
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
 
-inherited = []
+inherited: list[int] = []
 
 
 def main(preload=True):

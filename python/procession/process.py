@@ -321,10 +321,7 @@ def _become(process, parent_sentinel):
     _children = set()
     _current_process = process
     _parent_process = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
-    module = standard.loaded("process")
-    if module is not None:  # logging asks it for the name of the process
-        module._current_process = process
-        module._parent_process = _parent_process
+    standard.begin(process, _parent_process)
 
 
 _current_process = _MainProcess()

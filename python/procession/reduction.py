@@ -53,10 +53,7 @@ class ForkingPickler(pickle.Pickler):
 
 def extra_reducers():
     """Return the reducers that were registered here, with the standard `ForkingPickler`, and for sockets."""
-    table = {}
-    module = standard.loaded("reduction")
-    if module is not None:
-        table.update(module.ForkingPickler._extra_reducers)
+    table = dict(standard.reducers())
     socket = sys.modules.get("socket")
     if socket is not None:
         table[socket.socket] = _reduce_socket

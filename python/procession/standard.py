@@ -18,3 +18,37 @@ def is_replaced():
 def loaded(name):
     """Return the module `multiprocessing.<name>` of the standard library if it is loaded, else None."""
     return (kept or sys.modules).get(f"multiprocessing.{name}")
+
+
+def begin(process_obj, parent):
+    """Tell the standard modules, in a child that has just begun, who runs and that what they knew is the parent's."""
+    process = loaded("process")
+    if process is not None:
+        # Logs and queues ask for the current process.
+        process._current_process = process_obj
+        process._parent_process = parent
+        process._children = set()
+    util = loaded("util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        util._run_after_forkers()
+
+
+def end():
+    """Let the standard modules finish, such as the thread of a queue that still has items to send."""
+    util = loaded("util")
+    if util is not None:
+        util._exit_function()
+
+
+def spawning(popen):
+    """Tell the standard modules which process object is being pickled."""
+    context = loaded("context")
+    if context is not None:
+        context.set_spawning_popen(popen)
+
+
+def reducers():
+    """Return what was registered with the standard `ForkingPickler`."""
+    reduction = loaded("reduction")
+    return {} if reduction is None else reduction.ForkingPickler._extra_reducers
