@@ -5,6 +5,8 @@ pub mod error;
 pub mod platform;
 pub mod pool;
 pub mod process;
+pub mod primitive;
 pub mod shared_memory;
+pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

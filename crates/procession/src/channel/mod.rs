@@ -2,12 +2,14 @@
 
 mod bells;
 mod frame;
+mod queue;
 mod ring;
 mod slots;
 mod spin;
 
 pub use bells::Bells;
 pub use frame::{Frame, FrameKind, FRAME_BYTES};
+pub use queue::{Attempt, Oldest, Queue};
 pub use ring::{Consumer, Ledger, Phase, Producer, RING_BYTES};
 pub use slots::{Slots, Ticket, MAX_WORKERS, SLOTS};
 pub use spin::Spin;

@@ -1,13 +1,20 @@
 //! Linux: memfd, futex, eventfd, epoll, pidfd, posix_spawn.
 
+mod descriptors;
 mod doorbell;
 mod futex;
+mod half;
+mod identity;
 mod memory;
 mod poller;
 mod process;
 
+pub use descriptors::{Readiness, adopt, wait_descriptors};
 pub use doorbell::Doorbell;
 pub use futex::{wait, wake};
 pub use memory::{Mapping, file_size, memory_file, release, reserve};
+pub use memory::{Mapping, memory_file, release, reserve};
+pub use half::{wait_low, wake_low};
+pub use identity::{forks, identity, is_alive, thread_id};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, kill_own_process, spawn, wait_readable};

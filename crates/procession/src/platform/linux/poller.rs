@@ -29,6 +29,11 @@ impl SignalGuard {
             SignalGuard { before }
         }
     }
+
+    /// The mask that the thread had, for the calls that sleep with it.
+    pub(super) fn mask_before(&self) -> *const libc::sigset_t {
+        std::ptr::from_ref(&self.before)
+    }
 }
 
 impl Drop for SignalGuard {

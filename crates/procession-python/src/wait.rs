@@ -1,0 +1,51 @@
+//! How every blocking call of the binding waits: detached, with a deadline, and seeing to signals.
+
+use std::time::{Duration, Instant};
+
+use procession::{Error, ErrorKind};
+use pyo3::exceptions::{PyEOFError, PyOSError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+/// The deadline that a Python timeout means: none for `None` and infinity, now for what is negative.
+pub(crate) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Instant>> {
+    let Some(timeout) = timeout.filter(|t| !t.is_none()) else { return Ok(None) };
+    let seconds: f64 = timeout
+        .extract()
+        .map_err(|_| PyTypeError::new_err(format!("a timeout is a number of seconds or None, not {}", kind_of(timeout))))?;
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("a timeout is a number of seconds, not nan"));
+    }
+    // What lies beyond the clock never comes.
+    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).ok().and_then(|d| Instant::now().checked_add(d)))
+}
+
+fn kind_of(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "this".into(), |n| n.to_string())
+}
+
+/// Calls `step` detached from the interpreter until it answers something else than `Interrupted`; a signal handler that
+/// raises ends the wait.
+pub(crate) fn until_done<T: Send>(
+    py: Python<'_>,
+    step: impl Fn() -> procession::Result<T> + Sync,
+) -> PyResult<procession::Result<T>> {
+    loop {
+        match py.detach(&step) {
+            Err(e) if e.is_interrupted() => py.check_signals()?,
+            answer => return Ok(answer),
+        }
+    }
+}
+
+/// The Python exception for an error of the engine.
+pub(crate) fn raised(e: Error) -> PyErr {
+    if let Some(errno) = e.errno() {
+        return PyOSError::new_err((errno, e.to_string()));
+    }
+    match e.kind() {
+        ErrorKind::TimedOut => PyTimeoutError::new_err(e.to_string()),
+        ErrorKind::Closed => PyEOFError::new_err(e.to_string()),
+        ErrorKind::InvalidInput => PyValueError::new_err(e.to_string()),
+        _ => PyOSError::new_err(e.to_string()),
+    }
+}

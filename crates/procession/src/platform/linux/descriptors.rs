@@ -1,0 +1,68 @@
+//! Waiting for a few descriptors, none of which is worth an epoll set.
+#![allow(unsafe_code)]
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use super::SignalGuard;
+use crate::error::{Error, Result};
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Something to read, or the other side is gone.
+    Read,
+    /// Room to write, or the other side is gone.
+    Write,
+}
+
+/// Waits until one of `files` is ready or `until` comes; gives the places of those ready, none at the deadline.
+///
+/// Signals are let through, as the mask before `guard` says, while the wait sleeps.
+///
+/// # Errors
+/// `Interrupted` when a signal handler ran; `EBADF` for a descriptor that is not open.
+pub fn wait_descriptors(
+    files: &[(RawFd, Readiness)],
+    until: Option<Instant>,
+    guard: Option<&SignalGuard>,
+) -> Result<Vec<usize>> {
+    let mut set: Vec<libc::pollfd> = files
+        .iter()
+        .map(|&(fd, what)| libc::pollfd {
+            fd,
+            events: if what == Readiness::Read { libc::POLLIN } else { libc::POLLOUT },
+            revents: 0,
+        })
+        .collect();
+    let left = until.map(|until| {
+        let left = until.saturating_duration_since(Instant::now());
+        let tv_sec = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
+        libc::timespec { tv_sec, tv_nsec: i64::from(left.subsec_nanos()) as _ }
+    });
+    let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let mask = guard.map_or(std::ptr::null(), SignalGuard::mask_before);
+    // SAFETY: `set` has the length that is given; `left` and `mask` are null or point to values that outlive the call.
+    let count = unsafe { libc::ppoll(set.as_mut_ptr(), set.len() as libc::nfds_t, left, mask) };
+    if count < 0 {
+        return Err(Error::os("poll", std::io::Error::last_os_error().raw_os_error().unwrap_or(0)));
+    }
+    if set.iter().any(|one| one.revents & libc::POLLNVAL != 0) {
+        return Err(Error::os("poll", libc::EBADF));
+    }
+    Ok(set.iter().enumerate().filter(|(_, one)| one.revents != 0).map(|(place, _)| place).collect())
+}
+
+/// Takes over a descriptor that the interpreter handed out as a number.
+///
+/// # Errors
+/// `EBADF` when it is not open.
+pub fn adopt(file: RawFd) -> Result<OwnedFd> {
+    // SAFETY: fcntl with F_GETFD only asks.
+    if file < 0 || unsafe { libc::fcntl(file, libc::F_GETFD) } < 0 {
+        return Err(Error::os("fcntl", libc::EBADF));
+    }
+    // SAFETY: it is open, as was just seen, and the caller says that nobody else will close it. A caller that is wrong
+    // closes somebody's descriptor, which is what `os.close` in Python allows too, and touches no memory.
+    Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}

@@ -1,0 +1,141 @@
+//! Who a process is, so that another can tell whether it still lives.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use rustix::process::Pid;
+
+/// The bits of a process's number within its identity: Linux numbers stay below 2^22.
+const PID_BITS: u32 = 22;
+const PID_MASK: u64 = (1 << PID_BITS) - 1;
+
+static IDENTITY: AtomicU64 = AtomicU64::new(0);
+/// How many forks lie behind this process: those of its ancestors, and its own.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+static WATCHES_FORK: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static THREAD: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+extern "C" fn forked_in_parent() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+extern "C" fn forked_in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    IDENTITY.store(0, Ordering::Relaxed);
+}
+
+/// This process: its number in the low 22 bits, its start time in the high half, bits 22 to 31 zero.
+///
+/// A number is given out again after its process ended; number and start time together are not.
+#[inline]
+pub fn identity() -> u64 {
+    match IDENTITY.load(Ordering::Relaxed) {
+        0 => find_identity(),
+        known => known,
+    }
+}
+
+#[cold]
+fn find_identity() -> u64 {
+    watch_fork();
+    let pid = rustix::process::getpid().as_raw_nonzero().get() as u64 & PID_MASK;
+    let start = stat_of(pid).map_or(0, |s| s.start);
+    let me = pid | u64::from(start) << 32;
+    IDENTITY.store(me, Ordering::Relaxed);
+    me
+}
+
+fn watch_fork() {
+    if !WATCHES_FORK.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handlers only change atomics, which is allowed between fork and exec; they are never unloaded,
+        // as an extension module stays in its process.
+        unsafe { libc::pthread_atfork(None, Some(forked_in_parent), Some(forked_in_child)) };
+    }
+}
+
+/// A number that changes in parent and child with every fork; what was made before has been seen by two processes.
+#[inline]
+pub fn forks() -> u32 {
+    if IDENTITY.load(Ordering::Relaxed) == 0 {
+        find_identity();
+    }
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// The calling thread's number, unique among the threads that live.
+#[inline]
+pub fn thread_id() -> u32 {
+    let now = forks();
+    THREAD.with(|known| match known.get() {
+        (id, then) if id != 0 && then == now => id,
+        _ => {
+            let id = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+            known.set((id, now));
+            id
+        }
+    })
+}
+
+/// Whether the process with this [`identity`] still runs. A zombie does not.
+pub fn is_alive(identity: u64) -> bool {
+    let pid = identity & PID_MASK;
+    let start = (identity >> 32) as u32;
+    match stat_of(pid) {
+        Some(stat) => !stat.ended && (start == 0 || stat.start == start),
+        // Perhaps /proc is missing or hides others' processes: only the kernel's own word counts then.
+        None => match Pid::from_raw(pid as i32) {
+            Some(pid) => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
+            None => false,
+        },
+    }
+}
+
+struct Stat {
+    ended: bool,
+    start: u32,
+}
+
+fn stat_of(pid: u64) -> Option<Stat> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name, in parentheses, may hold anything; what follows the last one are plain numbers.
+    let tail = &text[text.iter().rposition(|&b| b == b')')? + 1..];
+    let fields: Vec<&str> = std::str::from_utf8(tail).ok()?.split_ascii_whitespace().collect();
+    let threads: u32 = fields.get(17)?.parse().ok()?;
+    let start: u64 = fields.get(19)?.parse().ok()?;
+    // The first thread of a process may end before the others.
+    let ended = matches!(*fields.first()?, "X" | "x") || (*fields.first()? == "Z" && threads <= 1);
+    Some(Stat { ended, start: start as u32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_a_recycled_number_is_not_it() {
+        assert!(is_alive(identity()));
+        assert!(!is_alive(identity() ^ 1 << 32));
+        assert_ne!(thread_id(), 0);
+        assert_eq!(identity() as u32 >> PID_BITS, 0);
+    }
+
+    #[test]
+    fn a_zombie_is_not_alive() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = u64::from(child.id());
+        let who = pid | u64::from(stat_of(pid).unwrap().start) << 32;
+        assert!(is_alive(who));
+        child.kill().unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while is_alive(who) && std::time::Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert!(!is_alive(who));
+        child.wait().unwrap();
+        assert!(!is_alive(who));
+    }
+}

@@ -1,0 +1,259 @@
+//! The list of those who wait for a condition or a barrier, each with its own word to sleep on.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::arena::Cell;
+use super::patience::{look_for_signals, nap};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{identity, is_alive, wait, wake};
+
+/// Offsets in the cell: how many places there are, the next ticket, the word of those who found no place; then the places.
+const PLACES: usize = 0;
+const TICKET: usize = 4;
+const CROWD: usize = 8;
+const FIRST: usize = 16;
+/// A place: who waits there (8 bytes), its state (4), its ticket (4).
+const PLACE_BYTES: usize = 16;
+
+/// The states of a place. Whoever enters, and whoever wakes, holds the lock that goes with the list.
+///
+/// ```text
+/// FREE     -> WAITING   by who enters, after it wrote who it is
+/// WAITING  -> a message by who wakes it
+/// WAITING  -> FREE      by itself when it gives up, or by a waker that finds it dead
+/// a message -> FREE     by itself: it was woken
+/// ```
+const FREE: u32 = 0;
+const WAITING: u32 = 1;
+
+/// A place in the list, or none: then its holder waits with the crowd and may wake without a reason.
+#[derive(Debug)]
+pub struct Place(Spot);
+
+#[derive(Debug)]
+enum Spot {
+    Own(usize),
+    Crowd(u32),
+}
+
+/// A list of waiters.
+#[derive(Debug)]
+pub struct Waiters {
+    cell: Cell,
+    start: usize,
+    places: usize,
+}
+
+impl Waiters {
+    /// What the crowd is told, and what `wake` is told by who has only one thing to say.
+    pub const WOKEN: u32 = 2;
+
+    /// Bytes of a list with `places`.
+    pub const fn bytes(places: usize) -> usize {
+        FIRST + places * PLACE_BYTES
+    }
+
+    /// Makes a list from byte `start` to the end of `cell`, which is new there.
+    pub fn create(cell: Cell, start: usize) -> Waiters {
+        let places = (cell.size() - start - FIRST) / PLACE_BYTES;
+        cell.word32(start + PLACES).store(places as u32, Ordering::Release);
+        Waiters { cell, start, places }
+    }
+
+    /// The list that another process made in `cell`.
+    pub fn open(cell: Cell, start: usize) -> Waiters {
+        let room = (cell.size() - start - FIRST) / PLACE_BYTES;
+        let places = room.min(cell.word32(start + PLACES).load(Ordering::Acquire) as usize);
+        Waiters { cell, start, places }
+    }
+
+    /// The memory it lives in.
+    pub fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    /// The memory it lives in.
+    pub fn cell_mut(&mut self) -> &mut Cell {
+        &mut self.cell
+    }
+
+    fn who(&self, place: usize) -> &AtomicU64 {
+        self.cell.word64(self.start + FIRST + place * PLACE_BYTES)
+    }
+
+    fn state(&self, place: usize) -> &AtomicU32 {
+        self.cell.word32(self.start + FIRST + place * PLACE_BYTES + 8)
+    }
+
+    fn ticket(&self, place: usize) -> &AtomicU32 {
+        self.cell.word32(self.start + FIRST + place * PLACE_BYTES + 12)
+    }
+
+    /// Enters the list.
+    pub fn enter(&self) -> Place {
+        let ticket = self.cell.word32(self.start + TICKET).fetch_add(1, Ordering::Relaxed);
+        for place in 0..self.places {
+            if self.state(place).load(Ordering::Acquire) == FREE {
+                self.who(place).store(identity(), Ordering::Relaxed);
+                self.ticket(place).store(ticket, Ordering::Relaxed);
+                self.state(place).store(WAITING, Ordering::Release);
+                return Place(Spot::Own(place));
+            }
+        }
+        Place(Spot::Crowd(self.cell.word32(self.start + CROWD).load(Ordering::Acquire)))
+    }
+
+    /// Waits at `place` to be woken; gives the message.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted` when it is time to look for signals. The place is kept: wait again, or leave it.
+    pub fn wait(&self, place: &Place, until: Option<Instant>) -> Result<u32> {
+        let (word, before) = match place.0 {
+            Spot::Own(place) => (self.state(place), WAITING),
+            Spot::Crowd(before) => (self.cell.word32(self.start + CROWD), before),
+        };
+        loop {
+            let now = word.load(Ordering::Acquire);
+            if now != before {
+                return Ok(self.woken(place, now));
+            }
+            match nap(until, |end| wait(word, before, end)) {
+                Ok(true) => {}
+                Ok(false) => return look_for_signals(),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn woken(&self, place: &Place, now: u32) -> u32 {
+        match place.0 {
+            Spot::Own(place) => {
+                self.state(place).store(FREE, Ordering::Release);
+                now
+            }
+            Spot::Crowd(_) => Waiters::WOKEN,
+        }
+    }
+
+    /// Leaves the list; gives the message if one has come at the last moment.
+    pub fn leave(&self, place: &Place) -> Option<u32> {
+        match place.0 {
+            Spot::Crowd(_) => None,
+            Spot::Own(at) => {
+                let state = self.state(at);
+                match state.compare_exchange(WAITING, FREE, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => None,
+                    Err(message) => Some(self.woken(place, message)),
+                }
+            }
+        }
+    }
+
+    /// Wakes up to `count` of those who wait, the longest waiting first, and tells them `message`.
+    ///
+    /// Whoever has died is dropped from the list and not counted.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a message that is a state of the list.
+    pub fn wake(&self, count: usize, message: u32) -> Result<usize> {
+        if message < Waiters::WOKEN {
+            return Err(Error::new(ErrorKind::InvalidInput, "not a message"));
+        }
+        let next = self.cell.word32(self.start + TICKET).load(Ordering::Relaxed);
+        let mut waiting: Vec<(u32, usize)> = (0..self.places)
+            .filter(|&place| self.state(place).load(Ordering::Acquire) == WAITING)
+            .map(|place| (next.wrapping_sub(self.ticket(place).load(Ordering::Relaxed)), place))
+            .collect();
+        waiting.sort_unstable_by(|a, b| b.cmp(a));
+        let mut woken = 0;
+        for (_, place) in waiting {
+            if woken == count {
+                return Ok(woken);
+            }
+            let state = self.state(place);
+            if state.compare_exchange(WAITING, message, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                // Nobody asleep there: on its way, or dead.
+                if wake(state, 1) == 0 && self.is_dead(place) {
+                    state.store(FREE, Ordering::Release);
+                } else {
+                    woken += 1;
+                }
+            }
+        }
+        if woken < count {
+            let crowd = self.cell.word32(self.start + CROWD);
+            crowd.fetch_add(1, Ordering::AcqRel);
+            woken += wake(crowd, (count - woken).min(i32::MAX as usize) as u32) as usize;
+        }
+        Ok(woken)
+    }
+
+    fn is_dead(&self, place: usize) -> bool {
+        let who = self.who(place).load(Ordering::Relaxed);
+        who != identity() && !is_alive(who)
+    }
+
+    /// How many wait and are alive; drops the others from the list.
+    pub fn alive(&self) -> usize {
+        let mut alive = 0;
+        for place in 0..self.places {
+            if self.state(place).load(Ordering::Acquire) != WAITING {
+                continue;
+            }
+            if self.is_dead(place) {
+                let _ = self.state(place).compare_exchange(WAITING, FREE, Ordering::AcqRel, Ordering::Relaxed);
+            } else {
+                alive += 1;
+            }
+        }
+        alive
+    }
+
+    /// How many are on the list, dead or alive.
+    pub fn waiting(&self) -> usize {
+        (0..self.places).filter(|&place| self.state(place).load(Ordering::Relaxed) == WAITING).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(places: usize) -> Waiters {
+        Waiters::create(Cell::create(Waiters::bytes(places)).unwrap(), 0)
+    }
+
+    #[test]
+    fn the_longest_waiting_is_woken_first() {
+        let list = list(7);
+        let (first, second) = (list.enter(), list.enter());
+        assert_eq!(list.wake(1, 5).unwrap(), 1);
+        assert_eq!(list.wait(&first, None).unwrap(), 5);
+        assert_eq!(list.leave(&second), None);
+        assert_eq!(list.waiting(), 0);
+    }
+
+    #[test]
+    fn the_dead_swallow_no_wake_up() {
+        let list = list(7);
+        let dead = list.enter();
+        let Spot::Own(at) = dead.0 else { panic!("there is room") };
+        list.who(at).store(identity() ^ 1 << 32, Ordering::Relaxed);
+        let live = list.enter();
+        assert_eq!(list.waiting(), 2);
+        assert_eq!(list.wake(1, Waiters::WOKEN).unwrap(), 1);
+        assert_eq!(list.wait(&live, None).unwrap(), Waiters::WOKEN);
+        assert_eq!(list.alive(), 0);
+    }
+
+    #[test]
+    fn who_finds_no_place_is_woken_too() {
+        let list = list(3);
+        let places: Vec<Place> = (0..list.places + 1).map(|_| list.enter()).collect();
+        list.wake(usize::MAX, Waiters::WOKEN).unwrap();
+        for place in &places {
+            list.wait(place, None).unwrap();
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The protocols of the words, apart from where the words live: `tests/loom.rs` runs these functions in a model.
+
+pub mod lock;
+pub mod permits;

@@ -1,0 +1,112 @@
+//! Permits and waiters in one word.
+
+use std::time::Instant;
+
+use super::super::patience::{look_for_signals, nap};
+use crate::error::{Error, ErrorKind, Result};
+use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
+
+/// One waiter: the high half of the word counts them, the low half, on which they sleep, the permits.
+///
+/// ```text
+/// permits | waiters | meaning
+///    0    |    0    | all taken, nobody waits: `release` makes no system call
+///    0    |   > 0   | all taken, `release` must wake one
+///   > 0   |   > 0   | a woken waiter is on its way to take a permit
+/// ```
+///
+/// A waiter that is killed stays in the count. That costs later releases a needless system call and nothing else: no
+/// permit is ever handed to a waiter, each takes its own.
+const WAITER: u64 = 1 << 32;
+const PERMITS: u64 = WAITER - 1;
+
+#[cfg(not(loom))]
+const LOOKS: u32 = 60;
+#[cfg(loom)]
+const LOOKS: u32 = 1;
+
+/// How many permits are left.
+pub fn left(word: &AtomicU64) -> u32 {
+    (word.load(Ordering::Relaxed) & PERMITS) as u32
+}
+
+/// Takes a permit if one is left.
+#[inline]
+pub fn try_acquire(word: &AtomicU64) -> bool {
+    let mut now = word.load(Ordering::Relaxed);
+    while now & PERMITS != 0 {
+        match word.compare_exchange_weak(now, now - 1, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(changed) => now = changed,
+        }
+    }
+    false
+}
+
+/// Takes a permit, waiting for one until `until`.
+///
+/// # Errors
+/// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
+#[cold]
+pub fn acquire_slow(word: &AtomicU64, until: Option<Instant>) -> Result<()> {
+    for _ in 0..LOOKS {
+        if try_acquire(word) {
+            return Ok(());
+        }
+        pause();
+    }
+    word.fetch_add(WAITER, Ordering::Relaxed);
+    let answer = loop {
+        if try_acquire(word) {
+            break Ok(());
+        }
+        match nap(until, |end| wait_low(word, 0, end)) {
+            Ok(true) => {}
+            // A permit may have come together with the end of the sleep.
+            Ok(false) if try_acquire(word) => break Ok(()),
+            Ok(false) => break look_for_signals(),
+            Err(_) if try_acquire(word) => break Ok(()),
+            Err(e) => break Err(e),
+        }
+    };
+    // A waiter that leaves without a permit may have been the one that a release woke: pass it on.
+    let before = word.fetch_sub(WAITER, Ordering::Relaxed);
+    if answer.is_err() && before & PERMITS != 0 && before >= 2 * WAITER {
+        wake_low(word, 1);
+    }
+    answer
+}
+
+/// Gives `count` permits, up to `most` in all.
+///
+/// # Errors
+/// `InvalidInput` when that would be too many; none is given then.
+#[inline]
+pub fn release(word: &AtomicU64, count: u32, most: u32) -> Result<()> {
+    let mut now = word.load(Ordering::Relaxed);
+    loop {
+        if (now & PERMITS) + u64::from(count) > u64::from(most) {
+            return too_many();
+        }
+        match word.compare_exchange_weak(now, now + u64::from(count), Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => break,
+            Err(changed) => now = changed,
+        }
+    }
+    if now >= WAITER {
+        wake_low(word, count);
+    }
+    Ok(())
+}
+
+#[cold]
+fn too_many() -> Result<()> {
+    Err(Error::new(ErrorKind::InvalidInput, "semaphore or lock released too many times"))
+}
+
+fn pause() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
