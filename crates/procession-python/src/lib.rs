@@ -1,6 +1,9 @@
 //! The Python binding: one file a room of the engine, nothing decided here.
 
 mod process;
+mod connection;
+mod sync;
+mod wait;
 
 use pyo3::prelude::*;
 
@@ -9,4 +12,7 @@ use pyo3::prelude::*;
 fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     process::register(module)
+    connection::register(module)?;
+    sync::register(module)?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! How bytes travel between the processes of a pool: slots with tasks one way, a ring of frames the other.
 
 mod bells;
+mod connection;
 mod frame;
 mod queue;
 mod ring;
@@ -8,6 +9,7 @@ mod slots;
 mod spin;
 
 pub use bells::Bells;
+pub use connection::{Receiving, Sending, receive_body};
 pub use frame::{Frame, FrameKind, FRAME_BYTES};
 pub use queue::{Attempt, Oldest, Queue};
 pub use ring::{Consumer, Ledger, Phase, Producer, RING_BYTES};

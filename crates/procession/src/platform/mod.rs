@@ -3,7 +3,7 @@
 //! * `Mapping`: bytes that several processes see; `memory_file` makes the file behind one.
 //! * `wait`, `wake`: sleep on a shared 32-bit word until another process changes it; `wait_low`, `wake_low`: on half of a 64-bit one.
 //! * `identity`, `is_alive`: who this process is, and whether the one that wrote its identity into a word still runs.
-//! * `wait_descriptors`: one wait for a few descriptors.
+//! * `wait_descriptors`: one wait for a few descriptors; `Stream`: reading and writing one; `adopt`: taking over its number.
 //! * `Doorbell`: a descriptor that wakes a sleeper; `Poller`: one wait for many descriptors, which no signal can slip past.
 //! * `spawn`: another program in a new process, with exactly the descriptors listed; `duplicate` copies a descriptor.
 //!

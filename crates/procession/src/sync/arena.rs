@@ -11,6 +11,7 @@ use crate::shared_memory::{copy_in, word32, word64};
 /// Cells begin at multiples of a cache line, so that neighbours do not slow each other down.
 const LINE_BYTES: usize = 64;
 const ARENA_BYTES: usize = 64 * 1024;
+const SHARED: u64 = u64::MAX;
 
 /// A memory file and its mapping, which forked children share.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ pub struct Cell {
     arena: Arc<Arena>,
     place: usize,
     size: usize,
-    /// The forks behind its process when it was made, none if another process may know the cell anyway.
-    private_since: Option<u32>,
+    /// The forks behind its process when it was made; [`SHARED`] if another process may know the cell anyway.
+    private_since: AtomicU64,
 }
 
 impl Cell {
@@ -57,14 +58,14 @@ impl Cell {
         if let Some(arena) = current.as_ref().filter(|a| a.maker == identity())
             && let Some(place) = arena.take(size)
         {
-            return Ok(Cell { arena: arena.clone(), place, size, private_since: Some(forks()) });
+            return Ok(Cell { arena: arena.clone(), place, size, private_since: u64::from(forks()).into() });
         }
         let arena = Arena::create(size.max(ARENA_BYTES))?;
         let place = arena.take(size).expect("a new arena has room");
         if size < ARENA_BYTES {
             *current = Some(arena.clone());
         }
-        Ok(Cell { arena, place, size, private_since: Some(forks()) })
+        Ok(Cell { arena, place, size, private_since: u64::from(forks()).into() })
     }
 
     /// The cell of `size` bytes at `place` of the arena behind `file`, which another process passed here.
@@ -77,7 +78,7 @@ impl Cell {
         let arena = Arena::open(file)?;
         match place.checked_add(size) {
             Some(end) if size > 0 && place.is_multiple_of(LINE_BYTES) && end <= arena.mapping.size() => {
-                Ok(Cell { arena, place, size, private_since: None })
+                Ok(Cell { arena, place, size, private_since: SHARED.into() })
             }
             _ => Err(Error::new(ErrorKind::InvalidInput, "a cell outside of its arena")),
         }
@@ -87,8 +88,8 @@ impl Cell {
     ///
     /// # Errors
     /// `InvalidInput` when the descriptor no longer is the arena's: somebody else closed it.
-    pub fn share(&mut self) -> Result<(RawFd, usize, usize)> {
-        self.private_since = None;
+    pub fn share(&self) -> Result<(RawFd, usize, usize)> {
+        self.private_since.store(SHARED, Ordering::Relaxed);
         let known = Arena::key(&self.arena.file).ok();
         let mapped = locked(&OPENED).iter().any(|(key, a)| Some(*key) == known && a.as_ptr() == Arc::as_ptr(&self.arena));
         if !mapped {
@@ -131,7 +132,7 @@ impl Cell {
 impl Drop for Cell {
     fn drop(&mut self) {
         // A cell that another process may know is not used again: nobody tells when that one lets go of it.
-        if self.private_since == Some(forks()) && self.arena.maker == identity() {
+        if *self.private_since.get_mut() == u64::from(forks()) && self.arena.maker == identity() {
             let zeros = vec![0; self.size];
             copy_in(&self.arena.mapping, self.place, &zeros);
             locked(&self.arena.rooms).free.push((self.place, self.size));
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_found_again_through_its_descriptor() {
-        let mut cell = Cell::create(8).unwrap();
+        let cell = Cell::create(8).unwrap();
         cell.word32(4).store(7, Ordering::Relaxed);
         let (_, place, size) = cell.share().unwrap();
         let again = Cell::open(cell.as_fd().try_clone_to_owned().unwrap(), place, size).unwrap();
@@ -225,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_shared_cell_is_not_used_again() {
-        let mut cell = Cell::create(2048).unwrap();
+        let cell = Cell::create(2048).unwrap();
         cell.share().unwrap();
         let (arena, place) = (cell.arena.clone(), cell.place);
         drop(cell);

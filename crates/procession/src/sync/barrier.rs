@@ -56,8 +56,8 @@ impl Barrier {
     }
 
     /// The memory it lives in.
-    pub fn cell_mut(&mut self) -> &mut Cell {
-        self.list.cell_mut()
+    pub fn cell(&self) -> &Cell {
+        self.list.cell()
     }
 
     /// How many parties meet.

@@ -30,8 +30,8 @@ impl Event {
     }
 
     /// The memory it lives in.
-    pub fn cell_mut(&mut self) -> &mut Cell {
-        &mut self.cell
+    pub fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     /// Whether it is set.

@@ -28,8 +28,8 @@ impl Lock {
     }
 
     /// The memory it lives in.
-    pub fn cell_mut(&mut self) -> &mut Cell {
-        &mut self.cell
+    pub fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     /// Takes the lock if it is free.

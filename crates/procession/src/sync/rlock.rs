@@ -37,8 +37,8 @@ impl RLock {
     }
 
     /// The memory it lives in.
-    pub fn cell_mut(&mut self) -> &mut Cell {
-        &mut self.cell
+    pub fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     #[inline]

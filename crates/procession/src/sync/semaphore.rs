@@ -45,8 +45,8 @@ impl Semaphore {
     }
 
     /// The memory it lives in.
-    pub fn cell_mut(&mut self) -> &mut Cell {
-        &mut self.cell
+    pub fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     /// Takes a permit if one is left.

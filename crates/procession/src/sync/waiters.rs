@@ -73,11 +73,6 @@ impl Waiters {
         &self.cell
     }
 
-    /// The memory it lives in.
-    pub fn cell_mut(&mut self) -> &mut Cell {
-        &mut self.cell
-    }
-
     fn who(&self, place: usize) -> &AtomicU64 {
         self.cell.word64(self.start + FIRST + place * PLACE_BYTES)
     }

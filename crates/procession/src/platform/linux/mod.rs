@@ -8,6 +8,7 @@ mod identity;
 mod memory;
 mod poller;
 mod process;
+mod stream;
 
 pub use descriptors::{Readiness, adopt, wait_descriptors};
 pub use doorbell::Doorbell;
@@ -18,3 +19,4 @@ pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, is_alive, thread_id};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, kill_own_process, spawn, wait_readable};
+pub use stream::Stream;

@@ -1,0 +1,281 @@
+//! The room `channel` for Python: one end of a pipe, and the wait for several descriptors.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, TryLockError};
+use std::time::{Duration, Instant};
+
+use procession::channel::{Receiving, Sending, Spin, receive_body};
+use procession::platform::{Readiness, SignalGuard, Stream, wait_descriptors};
+use procession::Result;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+use crate::wait::{deadline, raised};
+
+/// The longest sleep: a signal that another thread of the process took does not end it.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// One end of a pipe, for messages of bytes.
+#[pyclass(frozen, subclass, module = "procession._procession")]
+pub(crate) struct Connection {
+    /// The descriptor's number, -1 when closed.
+    handle: AtomicI32,
+    readable: AtomicBool,
+    writable: AtomicBool,
+    stream: Mutex<Option<Stream>>,
+    spin: Mutex<Spin>,
+}
+
+/// Sleeps until `files` are ready; none when `until` comes first. Signal handlers run meanwhile.
+fn sleep(py: Python<'_>, files: &[(i32, Readiness)], until: Option<Instant>) -> PyResult<Vec<usize>> {
+    loop {
+        // Signals that came before are seen to here, those that come from now on end the sleep.
+        let guard = SignalGuard::block_all();
+        py.check_signals()?;
+        let slice = Instant::now() + SLICE;
+        let end = until.map_or(slice, |until| until.min(slice));
+        let answer = py.detach(|| wait_descriptors(files, Some(end), Some(&guard)));
+        drop(guard);
+        match answer {
+            Ok(ready) if ready.is_empty() && until.is_none_or(|until| Instant::now() < until) => {}
+            Ok(ready) => return Ok(ready),
+            Err(e) if e.is_interrupted() => {}
+            Err(e) => return Err(raised(e)),
+        }
+    }
+}
+
+impl Connection {
+    fn stream(&self) -> PyResult<Stream> {
+        match self.handle.load(Ordering::Relaxed) {
+            ..0 => Err(PyOSError::new_err("handle is closed")),
+            _ => Ok((*self.stream.lock().unwrap_or_else(|e| e.into_inner())).expect("an open connection has a stream")),
+        }
+    }
+
+    fn check_readable(&self) -> PyResult<Stream> {
+        let stream = self.stream()?;
+        if !self.readable.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err("connection is write-only"));
+        }
+        Ok(stream)
+    }
+
+    fn check_writable(&self) -> PyResult<Stream> {
+        let stream = self.stream()?;
+        if !self.writable.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err("connection is read-only"));
+        }
+        Ok(stream)
+    }
+
+    /// Calls `step` until it has an answer; between two calls the stream becomes ready for `what`.
+    fn until_ready<T: Send>(
+        &self,
+        py: Python<'_>,
+        stream: Stream,
+        what: Readiness,
+        mut step: impl FnMut() -> Result<Option<T>> + Send,
+    ) -> PyResult<Result<T>> {
+        // What is ready at once needs no other thread to run meanwhile.
+        let mut answer = step();
+        loop {
+            match answer {
+                Ok(Some(value)) => return Ok(Ok(value)),
+                Err(e) if !e.is_interrupted() => return Ok(Err(e)),
+                _ => {}
+            }
+            let polled = py.detach(|| match self.spin.try_lock() {
+                Ok(mut spin) => poll(&mut spin, &mut step),
+                Err(TryLockError::Poisoned(spin)) => poll(&mut spin.into_inner(), &mut step),
+                Err(TryLockError::WouldBlock) => step(),
+            });
+            if !matches!(polled, Ok(None)) {
+                answer = polled;
+                continue;
+            }
+            let start = Instant::now();
+            sleep(py, &[(stream.number(), what)], None)?;
+            if let Ok(mut spin) = self.spin.try_lock() {
+                spin.slept(start.elapsed());
+            }
+            answer = py.detach(&mut step);
+        }
+    }
+
+    fn send_slice(&self, py: Python<'_>, stream: Stream, message: &[u8]) -> PyResult<()> {
+        let mut sending = Sending::new(message.len());
+        self.until_ready(py, stream, Readiness::Write, || Ok(sending.step(stream, message)?.then_some(())))?.map_err(raised)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+fn poll<T>(spin: &mut Spin, step: &mut impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    let mut answer = Ok(None);
+    spin.until(|| {
+        answer = step();
+        !matches!(answer, Ok(None))
+    });
+    answer
+}
+
+/// The bytes of any buffer, copied only when they are not a bytes object already.
+fn bytes_of<'py>(buffer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    if let Ok(bytes) = buffer.cast::<PyBytes>() {
+        return Ok(bytes.clone());
+    }
+    let copy = PyMemoryView::from(buffer)?.call_method0("tobytes")?;
+    copy.cast_into::<PyBytes>().map_err(Into::into)
+}
+
+#[pymethods]
+impl Connection {
+    #[new]
+    #[pyo3(signature = (handle, readable=true, writable=true))]
+    fn new(handle: &Bound<'_, PyAny>, readable: bool, writable: bool) -> PyResult<Connection> {
+        let handle: i32 = handle.call_method0("__index__")?.extract()?;
+        if handle < 0 {
+            return Err(PyValueError::new_err("invalid handle"));
+        }
+        if !readable && !writable {
+            return Err(PyValueError::new_err("at least one of `readable` and `writable` must be True"));
+        }
+        Ok(Connection {
+            handle: handle.into(),
+            readable: readable.into(),
+            writable: writable.into(),
+            stream: Mutex::new(Some(Stream::new(handle))),
+            spin: Mutex::default(),
+        })
+    }
+
+    /// The descriptor's number, None when closed.
+    #[getter(_handle)]
+    fn get_handle(&self) -> Option<i32> {
+        Some(self.handle.load(Ordering::Relaxed)).filter(|&h| h >= 0)
+    }
+
+    #[setter(_handle)]
+    fn set_handle(&self, handle: Option<i32>) {
+        let handle = handle.unwrap_or(-1);
+        self.handle.store(handle, Ordering::Relaxed);
+        *self.stream.lock().unwrap_or_else(|e| e.into_inner()) = (handle >= 0).then(|| Stream::new(handle));
+    }
+
+    /// Whether the connection is closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.handle.load(Ordering::Relaxed) < 0
+    }
+
+    /// Whether messages can be received.
+    #[getter]
+    fn readable(&self) -> bool {
+        self.readable.load(Ordering::Relaxed)
+    }
+
+    /// Whether messages can be sent.
+    #[getter]
+    fn writable(&self) -> bool {
+        self.writable.load(Ordering::Relaxed)
+    }
+
+    /// Return the descriptor's number.
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.stream()?.number())
+    }
+
+    /// Close the connection; closing twice does nothing.
+    fn close(&self) -> PyResult<()> {
+        let handle = self.handle.swap(-1, Ordering::Relaxed);
+        if handle >= 0 {
+            drop(procession::platform::adopt(handle).map_err(raised)?);
+        }
+        Ok(())
+    }
+
+    /// Send the bytes of a buffer as one message.
+    #[pyo3(signature = (buf, offset=0, size=None))]
+    fn send_bytes(&self, py: Python<'_>, buf: &Bound<'_, PyAny>, offset: isize, size: Option<isize>) -> PyResult<()> {
+        let stream = self.check_writable()?;
+        let bytes = bytes_of(buf)?;
+        let bytes = bytes.as_bytes();
+        let offset = usize::try_from(offset).map_err(|_| PyValueError::new_err("the offset is negative"))?;
+        let rest = bytes.get(offset..).ok_or_else(|| PyValueError::new_err("the offset lies behind the buffer"))?;
+        let part = match size {
+            None => rest,
+            Some(size) => {
+                let size = usize::try_from(size).map_err(|_| PyValueError::new_err("the size is negative"))?;
+                rest.get(..size).ok_or_else(|| PyValueError::new_err("the buffer is shorter than offset + size"))?
+            }
+        };
+        self.send_slice(py, stream, part)
+    }
+
+    fn _send(&self, py: Python<'_>, pickle: &Bound<'_, PyAny>) -> PyResult<()> {
+        let stream = self.check_writable()?;
+        let bytes = bytes_of(pickle)?;
+        self.send_slice(py, stream, bytes.as_bytes())
+    }
+
+    fn _check_writable(&self) -> PyResult<()> {
+        self.check_writable().map(drop)
+    }
+
+    /// Receive a message as bytes; None when it is longer than `most`, which is left unread.
+    #[pyo3(signature = (most=None))]
+    fn _receive<'py>(&self, py: Python<'py>, most: Option<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let stream = self.check_readable()?;
+        let mut receiving = Receiving::default();
+        let size = self.until_ready(py, stream, Readiness::Read, || receiving.step(stream))?.map_err(raised)?;
+        if most.is_some_and(|most| size > most) {
+            return Ok(None);
+        }
+        let size = usize::try_from(size).map_err(|_| PyOSError::new_err("the message is larger than memory"))?;
+        PyBytes::new_with(py, size, |into| {
+            let mut got = 0;
+            self.until_ready(py, stream, Readiness::Read, || Ok(receive_body(stream, into, &mut got)?.then_some(())))?
+                .map_err(raised)
+        })
+        .map(Some)
+    }
+
+    /// Whether there is something to receive, waiting `timeout` seconds for it; None is no limit.
+    #[pyo3(signature = (timeout=None), text_signature = "($self, timeout=0.0)")]
+    fn _poll(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let stream = self.check_readable()?;
+        let until = deadline(timeout)?;
+        Ok(!sleep(py, &[(stream.number(), Readiness::Read)], until)?.is_empty())
+    }
+
+    /// Give up reading after a message that is too long.
+    fn _stop_reading(&self) -> PyResult<()> {
+        if self.writable() {
+            self.readable.store(false, Ordering::Relaxed);
+            Ok(())
+        } else {
+            self.close()
+        }
+    }
+}
+
+/// The places of those of `descriptors` that are readable, waiting `timeout` seconds for the first; None is no limit.
+#[pyfunction]
+#[pyo3(signature = (descriptors, timeout=None))]
+fn wait_readable(py: Python<'_>, descriptors: Vec<i32>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<usize>> {
+    let until = deadline(timeout)?;
+    let files: Vec<(i32, Readiness)> = descriptors.into_iter().map(|fd| (fd, Readiness::Read)).collect();
+    sleep(py, &files, until)
+}
+
+/// Adds the room's class and function.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Connection>()?;
+    module.add_function(wrap_pyfunction!(wait_readable, module)?)
+}

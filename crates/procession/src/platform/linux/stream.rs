@@ -1,0 +1,130 @@
+//! Reading and writing what a descriptor has or takes right now.
+#![allow(unsafe_code)]
+
+use std::os::fd::RawFd;
+
+use super::{Readiness, wait_descriptors};
+use crate::error::{Error, Result};
+
+/// What pipes and sockets keep by themselves, 64 and 208 KiB, is too few for large messages; every user may ask for this.
+const LARGE_BYTES: libc::c_int = 1 << 20;
+
+/// A descriptor by its number, for the moment of a call: the interpreter owns it and may close it at any time.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    file: RawFd,
+    is_socket: bool,
+}
+
+fn failed(what: &str) -> Error {
+    Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// Whether the last call failed because the kernel knows no call that never waits for this kind of file: pipes before
+/// Linux 6.4. A ready pipe has room for `PIPE_BUF` bytes at least.
+fn is_refused() -> bool {
+    matches!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ESPIPE))
+}
+
+fn is_not_yet(error: &Error) -> bool {
+    matches!(error.errno(), Some(libc::EAGAIN))
+}
+
+impl Stream {
+    /// The stream behind a number.
+    pub fn new(file: RawFd) -> Stream {
+        // SAFETY: all zeros are a valid `stat`, which the call fills.
+        let kind = unsafe {
+            let mut stat: libc::stat = std::mem::zeroed();
+            if libc::fstat(file, &mut stat) == 0 { stat.st_mode & libc::S_IFMT } else { 0 }
+        };
+        Stream { file, is_socket: kind == libc::S_IFSOCK }
+    }
+
+    /// Its number.
+    pub fn number(self) -> RawFd {
+        self.file
+    }
+
+    /// Makes room for large messages, where that can be had.
+    pub fn enlarge(self) {
+        // SAFETY: changes the capacity of a pipe or socket; the option's value is an int that outlives the call.
+        unsafe {
+            if self.is_socket {
+                let (value, size) = (std::ptr::from_ref(&LARGE_BYTES).cast(), size_of_val(&LARGE_BYTES));
+                libc::setsockopt(self.file, libc::SOL_SOCKET, libc::SO_SNDBUF, value, size as libc::socklen_t);
+            } else {
+                libc::fcntl(self.file, libc::F_SETPIPE_SZ, LARGE_BYTES);
+            }
+        }
+    }
+
+    fn is_ready(self, what: Readiness) -> Result<bool> {
+        Ok(!wait_descriptors(&[(self.file, what)], Some(std::time::Instant::now()), None)?.is_empty())
+    }
+
+    /// Reads what is there into `into`, at most as much as fits; none if nothing is there yet, 0 at the end.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read_now(self, into: &mut [u8]) -> Result<Option<usize>> {
+        let (start, size) = (into.as_mut_ptr().cast(), into.len());
+        let mut count = if self.is_socket {
+            // SAFETY: `start` and `size` are those of a slice that this call alone may change.
+            unsafe { libc::recv(self.file, start, size, libc::MSG_DONTWAIT) }
+        } else {
+            let part = libc::iovec { iov_base: start, iov_len: size };
+            // SAFETY: as above.
+            unsafe { libc::preadv2(self.file, &part, 1, -1, libc::RWF_NOWAIT) }
+        };
+        if count < 0 && is_refused() {
+            if !self.is_ready(Readiness::Read)? {
+                return Ok(None);
+            }
+            // SAFETY: as above.
+            count = unsafe { libc::read(self.file, start, size) };
+        }
+        match count {
+            0.. => Ok(Some(count as usize)),
+            _ => not_yet(failed("read")),
+        }
+    }
+
+    /// Writes as much of `head` and then `body` as there is room for now; none if there is no room yet.
+    ///
+    /// # Errors
+    /// The system's, `EPIPE` when the other side is closed.
+    pub fn write_now(self, head: &[u8], body: &[u8]) -> Result<Option<usize>> {
+        let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        let mut parts = [part(head), part(body)];
+        let mut count = if self.is_socket {
+            // SAFETY: all zeros are a valid `msghdr`; the parts are those of two slices that outlive the call, which
+            // only reads them.
+            unsafe {
+                let mut message: libc::msghdr = std::mem::zeroed();
+                message.msg_iov = parts.as_mut_ptr();
+                message.msg_iovlen = parts.len() as _;
+                libc::sendmsg(self.file, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            }
+        } else {
+            // SAFETY: the parts are those of two slices that outlive the call, which only reads them.
+            unsafe { libc::pwritev2(self.file, parts.as_ptr(), parts.len() as libc::c_int, -1, libc::RWF_NOWAIT) }
+        };
+        if count < 0 && is_refused() {
+            if !self.is_ready(Readiness::Write)? {
+                return Ok(None);
+            }
+            let some = if head.is_empty() { body } else { head };
+            // SAFETY: start and length are those of a slice, which the call only reads.
+            count = unsafe { libc::write(self.file, some.as_ptr().cast(), some.len().min(libc::PIPE_BUF)) };
+        }
+        match count {
+            0.. => Ok(Some(count as usize)),
+            _ => not_yet(failed("write")),
+        }
+    }
+}
+
+fn not_yet(error: Error) -> Result<Option<usize>> {
+    if is_not_yet(&error) { Ok(None) } else { Err(error) }
+}

@@ -1,0 +1,116 @@
+"""How two sides show each other that they know the same key, without showing the key.
+
+One side sends a challenge: random bytes behind the name of a digest. The other answers with the name and the HMAC of
+the challenge. This is the exchange of the standard library since Python 3.12; with earlier ones, which name no
+digest, it is the HMAC-MD5 alone.
+"""
+
+import hmac
+import os
+
+from procession import context
+
+CHALLENGE = b"#CHALLENGE#"
+WELCOME = b"#WELCOME#"
+FAILURE = b"#FAILURE#"
+
+# Random bytes of a challenge; what earlier versions sent, without a digest's name; their answer's length.
+MESSAGE_LENGTH = 40
+_UNNAMED_LENGTH = 20
+_UNNAMED_ANSWER_LENGTH = 16
+
+# Nothing longer is read from a side that has not yet shown that it knows the key.
+_LONGEST = 256
+
+_DIGESTS = frozenset(("md5", "sha256", "sha384", "sha3_256", "sha3_384"))
+_OURS = "sha256"
+_UNNAMED = "md5"
+
+
+def _check_key(authkey):
+    if not isinstance(authkey, bytes):
+        raise ValueError(f"an authentication key is bytes, not {type(authkey).__name__}")
+
+
+def _named_digest(message):
+    """Return the digest that stands in braces before a message, None when there is none.
+
+    Raises:
+        AuthenticationError: the name is none of those that are allowed.
+    """
+    if not message.startswith(b"{"):
+        return None
+    name, brace, _ = message[1 : len(max(_DIGESTS, key=len)) + 2].partition(b"}")
+    digest = name.decode("ascii", "replace")
+    if not brace or digest not in _DIGESTS:
+        raise context.AuthenticationError(f"unsupported digest in a challenge or an answer: {digest!r}")
+    return digest
+
+
+def _hmac(authkey, message, digest):
+    try:
+        return hmac.new(authkey, message, digest).digest()
+    except ValueError:
+        # A system that follows FIPS has no md5.
+        raise context.AuthenticationError(f"this system does not offer the digest {digest!r}")
+
+
+def _create_response(authkey, message):
+    """Return the answer to a challenge."""
+    digest = None if len(message) == _UNNAMED_LENGTH else _named_digest(message)
+    if digest is None:
+        return _hmac(authkey, message, _UNNAMED)
+    return b"{%s}" % digest.encode() + _hmac(authkey, message, digest)
+
+
+def _verify_challenge(authkey, message, response):
+    """Check an answer to our challenge.
+
+    Raises:
+        AuthenticationError: it is not the answer of one who knows the key.
+    """
+    if len(response) == _UNNAMED_ANSWER_LENGTH:
+        digest, answer = _UNNAMED, response
+    else:
+        digest = _named_digest(response)
+        if digest is None:
+            raise context.AuthenticationError("an answer without the name of a digest")
+        answer = response[len(digest) + 2 :]
+    if not hmac.compare_digest(_hmac(authkey, message, digest), answer):
+        raise context.AuthenticationError("the answer to the challenge is wrong: the keys differ")
+
+
+def deliver_challenge(connection, authkey, digest_name=_OURS):
+    """Find out whether the other side knows the key; waits for its answer.
+
+    Raises:
+        AuthenticationError: it does not.
+    """
+    _check_key(authkey)
+    message = b"{%s}" % digest_name.encode("ascii") + os.urandom(MESSAGE_LENGTH)
+    connection.send_bytes(CHALLENGE + message)
+    response = connection.recv_bytes(_LONGEST)
+    try:
+        _verify_challenge(authkey, message, response)
+    except context.AuthenticationError:
+        connection.send_bytes(FAILURE)
+        raise
+    connection.send_bytes(WELCOME)
+
+
+def answer_challenge(connection, authkey):
+    """Show the other side that this one knows the key; waits for its verdict.
+
+    Raises:
+        AuthenticationError: the other side does not follow the protocol, or does not accept the answer.
+    """
+    _check_key(authkey)
+    challenge = connection.recv_bytes(_LONGEST)
+    if not challenge.startswith(CHALLENGE):
+        raise context.AuthenticationError("the other side began without a challenge")
+    message = challenge[len(CHALLENGE) :]
+    if len(message) < _UNNAMED_LENGTH:
+        raise context.AuthenticationError(f"a challenge of {len(message)} bytes is too short")
+    connection.send_bytes(_create_response(authkey, message))
+    if connection.recv_bytes(_LONGEST) != WELCOME:
+        raise context.AuthenticationError("the other side did not accept our answer")

@@ -1,0 +1,350 @@
+"""Locks, semaphores, conditions, events and barriers between processes.
+
+All of them live in shared memory and outlive any process that uses them; the engine's `sync` room has the protocols.
+"""
+
+import threading
+import time
+
+from procession import _procession as engine
+from procession import context, process, reduction
+
+__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
+
+SEM_VALUE_MAX = engine.Semaphore.MOST
+
+# How many can wait for one condition with a place of their own; more may wake without a reason.
+_PLACES = 63
+
+
+class OwnerDied(RuntimeWarning):
+    """The process that held a lock ended without releasing it: what the lock guards may be half changed."""
+
+
+def _pass_on(primitive, *rest):
+    """Return what rebuilds a primitive in the child that is being started.
+
+    Raises:
+        RuntimeError: no child is being started; a primitive travels in no other way.
+    """
+    context.assert_spawning(primitive)
+    descriptor, place, size = primitive._share()
+    return _rebuild, (type(primitive), reduction.DupFd(descriptor), place, size, *rest)
+
+
+def _rebuild(cls, descriptor, place, size, *rest):
+    return cls._rebuilt(engine.Cell.open(descriptor.detach(), place, size), *rest)
+
+
+class SemLock:
+    """What locks and semaphores have in common, beyond their engine class."""
+
+    @staticmethod
+    def _make_name():
+        # They have no name anywhere: the kernel frees them with the last process.
+        return None
+
+    @property
+    def _semlock(self):
+        return self
+
+    @property
+    def name(self):
+        """None: it has no name outside of its processes."""
+        return None
+
+    def _holder(self):
+        """Return who holds the lock, in the words of `repr`."""
+        if self._is_mine():
+            name = process.current_process().name
+            thread = threading.current_thread().name
+            return name if thread == "MainThread" else f"{name}|{thread}"
+        if not self.locked():
+            return "None"
+        return "SomeOtherThread" if self._count() > 0 else "SomeOtherProcess"
+
+
+class Lock(engine.Lock, SemLock):
+    """A lock that any process or thread may release.
+
+    Args:
+        robust: when its owner has died, `acquire` raises `OwnerDied`, holding the lock, instead of warning.
+        ctx: the context it is for.
+    """
+
+    def __new__(cls, *, robust=False, ctx=None):
+        return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
+
+    def __init__(self, *, robust=False, ctx=None):
+        pass
+
+    @classmethod
+    def _rebuilt(cls, cell, robust):
+        return engine.Lock.__new__(cls, cell, robust)
+
+    def __reduce__(self):
+        return _pass_on(self, self._robust)
+
+    def __repr__(self):
+        return f"<{type(self).__name__}(owner={self._holder()})>"
+
+
+class RLock(engine.RLock, SemLock):
+    """A lock that its owner may acquire again, and must release as often.
+
+    Args:
+        robust: when its owner has died, `acquire` raises `OwnerDied`, holding the lock, instead of warning.
+        ctx: the context it is for.
+    """
+
+    def __new__(cls, *, robust=False, ctx=None):
+        return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
+
+    def __init__(self, *, robust=False, ctx=None):
+        pass
+
+    @classmethod
+    def _rebuilt(cls, cell, robust):
+        return engine.RLock.__new__(cls, cell, robust)
+
+    def __reduce__(self):
+        return _pass_on(self, self._robust)
+
+    def __repr__(self):
+        holder = self._holder()
+        count = self._count() if self._is_mine() else 0 if holder == "None" else "nonzero"
+        return f"<{type(self).__name__}({holder}, {count})>"
+
+
+class Semaphore(engine.Semaphore, SemLock):
+    """A counter of permits: `acquire` takes one or waits for it, `release` gives one.
+
+    Args:
+        value: the permits at the beginning.
+        ctx: the context it is for.
+
+    Raises:
+        ValueError: a negative value, or one above `SEM_VALUE_MAX`.
+    """
+
+    def __new__(cls, value=1, *, ctx=None):
+        return super().__new__(cls, engine.Cell.create(cls.BYTES), value)
+
+    def __init__(self, value=1, *, ctx=None):
+        pass
+
+    @classmethod
+    def _rebuilt(cls, cell):
+        return engine.Semaphore.__new__(cls, cell)
+
+    def __reduce__(self):
+        return _pass_on(self)
+
+    def get_value(self):
+        """Return how many permits are left."""
+        return self._get_value()
+
+    def __repr__(self):
+        return f"<{type(self).__name__}(value={self._get_value()})>"
+
+
+class BoundedSemaphore(Semaphore):
+    """A semaphore that cannot be released above its first value: that is a ValueError."""
+
+    def __new__(cls, value=1, *, ctx=None):
+        return engine.Semaphore.__new__(cls, engine.Cell.create(cls.BYTES), value, value)
+
+    def __repr__(self):
+        return f"<{type(self).__name__}(value={self._get_value()}, maxvalue={self._most})>"
+
+
+class _Count:
+    """A number that tests and `repr` ask a condition for."""
+
+    def __init__(self, count):
+        self.get_value = count
+
+
+class Condition:
+    """A condition variable: wait, holding a lock, until another process notifies.
+
+    Args:
+        lock: a `Lock` or `RLock` of this package; without one, a new `RLock`.
+        ctx: the context it is for.
+    """
+
+    def __init__(self, lock=None, *, ctx=None):
+        if lock is None:
+            lock = RLock(ctx=ctx)
+        elif not isinstance(lock, (engine.Lock, engine.RLock)):
+            raise TypeError(f"a condition needs a Lock or an RLock of this package, not {type(lock).__name__}")
+        cell = engine.Cell.create(engine.Waiters.bytes(_PLACES))
+        self._assemble(lock, engine.Waiters(cell, False))
+
+    def _assemble(self, lock, waiters):
+        self._lock = lock
+        self._waiters = waiters
+        self.acquire = lock.acquire
+        self.release = lock.release
+
+    @classmethod
+    def _rebuilt(cls, cell, lock):
+        condition = cls.__new__(cls)
+        condition._assemble(lock, engine.Waiters(cell, True))
+        return condition
+
+    def _share(self):
+        return self._waiters._share()
+
+    def __reduce__(self):
+        return _pass_on(self, self._lock)
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *exc_info):
+        return self._lock.__exit__(*exc_info)
+
+    # Whoever waits enters and leaves the list in one step, so sleepers that have woken are never counted.
+    @property
+    def _sleeping_count(self):
+        return _Count(self._waiters.waiting)
+
+    @property
+    def _woken_count(self):
+        return _Count(lambda: 0)
+
+    @property
+    def _wait_semaphore(self):
+        return _Count(lambda: 0)
+
+    def __repr__(self):
+        return f"<{type(self).__name__}({self._lock!r}, {self._waiters.waiting()})>"
+
+    def wait(self, timeout=None):
+        """Release the lock, wait to be notified, and acquire the lock again.
+
+        Returns:
+            False when the time ran out.
+
+        Raises:
+            AssertionError: this thread does not hold the lock.
+        """
+        assert self._lock._is_mine(), "must acquire() condition before using wait()"
+        return self._waiters.wait(self._lock, timeout)
+
+    def notify(self, n=1):
+        """Wake up to `n` of those who wait, the longest waiting first; the dead are not counted.
+
+        Raises:
+            AssertionError: this thread does not hold the lock.
+        """
+        assert self._lock._is_mine(), "lock is not owned"
+        self._waiters.wake(n)
+
+    def notify_all(self):
+        """Wake all who wait."""
+        assert self._lock._is_mine(), "lock is not owned"
+        self._waiters.wake()
+
+    def wait_for(self, predicate, timeout=None):
+        """Wait until `predicate()` is true; return its last answer, which is false when the time ran out."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not (answer := predicate()):
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+        return answer
+
+
+class Event(engine.Event):
+    """A flag that processes wait for."""
+
+    def __new__(cls, *, ctx=None):
+        return super().__new__(cls, engine.Cell.create(cls.BYTES))
+
+    def __init__(self, *, ctx=None):
+        pass
+
+    @classmethod
+    def _rebuilt(cls, cell):
+        return engine.Event.__new__(cls, cell)
+
+    def __reduce__(self):
+        return _pass_on(self)
+
+    def __repr__(self):
+        state = "set" if self.is_set() else "unset"
+        return f"<{type(self).__qualname__} at {id(self):#x} {state}>"
+
+
+class Barrier(engine.Barrier):
+    """A point where a number of parties meet before any goes on.
+
+    Args:
+        parties: how many meet; the dead among those who came are not counted.
+        action: called by one of them when all have come.
+        timeout: seconds that `wait` waits when it is not told otherwise.
+        ctx: the context it is for.
+    """
+
+    def __new__(cls, parties, action=None, timeout=None, *, ctx=None):
+        if parties < 1:
+            raise ValueError("parties must be > 0")
+        return super().__new__(cls, engine.Cell.create(cls.bytes(parties)), parties)
+
+    def __init__(self, parties, action=None, timeout=None, *, ctx=None):
+        self._action = action
+        self._timeout = timeout
+
+    @classmethod
+    def _rebuilt(cls, cell, action, timeout):
+        barrier = engine.Barrier.__new__(cls, cell)
+        barrier._action = action
+        barrier._timeout = timeout
+        return barrier
+
+    def __reduce__(self):
+        return _pass_on(self, self._action, self._timeout)
+
+    def __repr__(self):
+        state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"
+        return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}: {state}>"
+
+    def wait(self, timeout=None):
+        """Wait until all parties have come.
+
+        Returns:
+            An index from 0 to parties - 1, another for each party.
+
+        Raises:
+            BrokenBarrierError: it is or becomes broken: by `abort`, `reset`, a failed action, or a wait that ran out
+                of time.
+        """
+        if timeout is None:
+            timeout = self._timeout
+        arrival = self._arrive(timeout)
+        if arrival is None:
+            raise threading.BrokenBarrierError
+        last, place = arrival
+        if not last:
+            if not self._wait(place, timeout):
+                raise threading.BrokenBarrierError
+        else:
+            try:
+                if self._action:
+                    self._action()
+            except BaseException:
+                self._break_up()
+                raise
+            self._open()
+        return place.index
+
+    def abort(self):
+        """Break the barrier: who waits or comes gets BrokenBarrierError."""
+        self._send_away(True)
+
+    def reset(self):
+        """Mend the barrier; who waits gets BrokenBarrierError."""
+        self._send_away(False)
