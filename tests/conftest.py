@@ -59,7 +59,8 @@ def _belongings():
             target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue
-        if int(name) not in kept:
+        # One arena of locks is kept for the next ones.
+        if int(name) not in kept and "procession-sync" not in target:
             descriptors[int(name)] = target
     return children, descriptors, {t.name for t in threading.enumerate()}
 

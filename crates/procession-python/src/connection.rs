@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
+use procession::Result;
 use procession::channel::{Receiving, Sending, Spin, receive_body};
 use procession::platform::{Readiness, SignalGuard, Stream, wait_descriptors};
-use procession::Result;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
@@ -106,7 +106,8 @@ impl Connection {
 
     fn send_slice(&self, py: Python<'_>, stream: Stream, message: &[u8]) -> PyResult<()> {
         let mut sending = Sending::new(message.len());
-        self.until_ready(py, stream, Readiness::Write, || Ok(sending.step(stream, message)?.then_some(())))?.map_err(raised)
+        self.until_ready(py, stream, Readiness::Write, || Ok(sending.step(stream, message)?.then_some(())))?
+            .map_err(raised)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The Python binding: one file a room of the engine, nothing decided here.
 
-mod process;
 mod connection;
+mod process;
+mod queue;
 mod sync;
 mod wait;
 
@@ -11,8 +12,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    process::register(module)
+    process::register(module)?;
     connection::register(module)?;
-    sync::register(module)?;
-    Ok(())
+    queue::register(module)?;
+    sync::register(module)
 }

@@ -93,7 +93,8 @@ fn wait_for(py: Python<'_>, lock: &(impl Held + Sync), robust: bool, until: Opti
         Some(Acquired::Free) => Ok(true),
         Some(Acquired::OwnerDied) => {
             let category = py.import("procession.synchronize")?.getattr("OwnerDied")?;
-            let text = "the process that held this lock ended without releasing it: what the lock guards may be half changed";
+            let text =
+                "the process that held this lock ended without releasing it: what the lock guards may be half changed";
             if robust {
                 return Err(PyErr::from_value(category.call1((text,))?));
             }
@@ -131,7 +132,8 @@ impl Lock {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let patience = if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
+        let patience =
+            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
         if self.lock.try_acquire() {
             return Ok(true);
         }
@@ -214,7 +216,8 @@ impl RLock {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let patience = if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
+        let patience =
+            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
         if self.lock.try_acquire() {
             return Ok(true);
         }
@@ -305,7 +308,8 @@ impl Semaphore {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let patience = if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
+        let patience =
+            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
         if self.semaphore.try_acquire() {
             return Ok(true);
         }
@@ -540,9 +544,7 @@ impl Barrier {
                 let index = self.0.parties() - 1;
                 Ok(Some((true, Arrived { index, place: Mutex::new(None) })))
             }
-            Ok(Arrival::Waits(index, place)) => {
-                Ok(Some((false, Arrived { index, place: Mutex::new(Some(place)) })))
-            }
+            Ok(Arrival::Waits(index, place)) => Ok(Some((false, Arrived { index, place: Mutex::new(Some(place)) }))),
             Err(e) if matches!(e.kind(), ErrorKind::Closed | ErrorKind::TimedOut) => Ok(None),
             Err(e) => Err(raised(e)),
         }

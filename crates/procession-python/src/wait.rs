@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 /// The deadline that a Python timeout means: none for `None` and infinity, now for what is negative.
 pub(crate) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Instant>> {
     let Some(timeout) = timeout.filter(|t| !t.is_none()) else { return Ok(None) };
-    let seconds: f64 = timeout
-        .extract()
-        .map_err(|_| PyTypeError::new_err(format!("a timeout is a number of seconds or None, not {}", kind_of(timeout))))?;
+    let seconds: f64 = timeout.extract().map_err(|_| {
+        PyTypeError::new_err(format!("a timeout is a number of seconds or None, not {}", kind_of(timeout)))
+    })?;
     if seconds.is_nan() {
         return Err(PyValueError::new_err("a timeout is a number of seconds, not nan"));
     }

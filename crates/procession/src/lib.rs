@@ -4,8 +4,8 @@ pub mod channel;
 pub mod error;
 pub mod platform;
 pub mod pool;
-pub mod process;
 pub mod primitive;
+pub mod process;
 pub mod shared_memory;
 pub mod sync;
 

@@ -61,7 +61,11 @@ mod model {
 
     pub fn wake_low(word: &AtomicU64, count: u32) -> u32 {
         let _asleep = word.sleepers.lock().unwrap();
-        if count == 1 { word.bell.notify_one() } else { word.bell.notify_all() }
+        if count == 1 {
+            word.bell.notify_one()
+        } else {
+            word.bell.notify_all()
+        }
         count
     }
 }

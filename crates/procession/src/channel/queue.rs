@@ -177,11 +177,15 @@ impl Queue {
         let used = self.word64(USED).load(Ordering::Relaxed).min(self.chunks.into()) as usize;
         let mut live = vec![false; used];
         let mut messages = 0;
-        let mark = |live: &mut Vec<bool>, chunk: u32| live.get_mut(chunk as usize).map(|l| *l = true);
+        let mark = |live: &mut [bool], chunk: u32| {
+            if let Some(live) = live.get_mut(chunk as usize) {
+                *live = true;
+            }
+        };
         mark(&mut live, place.chunk);
         while place != tail {
             let Some((start, size)) = self.record(place) else { break };
-            let Some(end) = self.walk(start, padded(size), |chunk| drop(mark(&mut live, chunk))) else { break };
+            let Some(end) = self.walk(start, padded(size), |chunk| mark(&mut live, chunk)) else { break };
             mark(&mut live, start.chunk);
             place = end;
             messages += 1;
@@ -273,7 +277,8 @@ impl Queue {
     /// The record at `place`: where its message begins, and its size.
     fn record(&self, place: Place) -> Option<(Place, usize)> {
         let place = self.settled(place)?;
-        let size = word64(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize)?.load(Ordering::Relaxed);
+        let size =
+            word64(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize)?.load(Ordering::Relaxed);
         let size = usize::try_from(size).ok().filter(|&size| size <= self.mapping.size())?;
         Some((Place { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
     }

@@ -79,21 +79,6 @@ pub fn copy_to(mapping: &Mapping, offset: usize, into: &mut [u8]) -> bool {
     true
 }
 
-/// Copies the bytes at `offset` over all of `into`; false, and nothing copied, if they are out of bounds.
-#[inline]
-pub fn copy_to(mapping: &Mapping, offset: usize, into: &mut [u8]) -> bool {
-    match offset.checked_add(into.len()) {
-        Some(end) if end <= mapping.size() => {}
-        _ => return false,
-    }
-    // SAFETY: as in `copy_out`, and `into` is as long as what is copied.
-    unsafe {
-        let place = mapping.start().as_ptr().add(offset);
-        std::ptr::copy_nonoverlapping(place, into.as_mut_ptr(), into.len());
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

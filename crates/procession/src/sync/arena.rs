@@ -91,9 +91,13 @@ impl Cell {
     pub fn share(&self) -> Result<(RawFd, usize, usize)> {
         self.private_since.store(SHARED, Ordering::Relaxed);
         let known = Arena::key(&self.arena.file).ok();
-        let mapped = locked(&OPENED).iter().any(|(key, a)| Some(*key) == known && a.as_ptr() == Arc::as_ptr(&self.arena));
+        let mapped =
+            locked(&OPENED).iter().any(|(key, a)| Some(*key) == known && a.as_ptr() == Arc::as_ptr(&self.arena));
         if !mapped {
-            return Err(Error::new(ErrorKind::InvalidInput, "the descriptor of the shared memory was closed by the program"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the descriptor of the shared memory was closed by the program",
+            ));
         }
         Ok((self.arena.file.as_raw_fd(), self.place, self.size))
     }

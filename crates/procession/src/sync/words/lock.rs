@@ -75,8 +75,7 @@ pub fn acquire_slow(
             continue;
         }
         let contended = now | CONTENDED;
-        if now != contended
-            && word.compare_exchange_weak(now, contended, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        if now != contended && word.compare_exchange_weak(now, contended, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             continue;
         }

@@ -1,0 +1,374 @@
+//! The queue for Python: objects in and out; exact numbers, strings and bytes go without a pickle.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, TryLockError};
+use std::time::Instant;
+
+use procession::ErrorKind;
+use procession::channel::{self, Attempt, Oldest, Spin};
+use pyo3::exceptions::{PyAssertionError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
+
+use crate::wait::{deadline, raised, until_done};
+
+/// The first byte of a message: what follows.
+const PICKLE: u8 = 0;
+const BYTES: u8 = 1;
+const INT: u8 = 2;
+const TEXT: u8 = 3;
+const FLOAT: u8 = 4;
+const NONE: u8 = 5;
+const TRUE: u8 = 6;
+const FALSE: u8 = 7;
+
+/// From this size on a message is copied detached from the interpreter.
+const LARGE_BYTES: usize = 64 * 1024;
+
+static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static FULL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn imported<'py>(
+    cell: &'static PyOnceLock<Py<PyAny>>,
+    py: Python<'py>,
+    module: &str,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    Ok(cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import(module)?.getattr(name)?.unbind()))?.bind(py))
+}
+
+/// A message on its way in: the kind, a number where the kind has one, and bytes that Python keeps.
+struct Message<'py> {
+    head: [u8; 9],
+    head_bytes: usize,
+    body: Option<Bound<'py, PyBytes>>,
+}
+
+impl<'py> Message<'py> {
+    fn new(kind: u8, number: Option<[u8; 8]>, body: Option<Bound<'py, PyBytes>>) -> Message<'py> {
+        let mut head = [kind; 9];
+        let head_bytes = number.map_or(1, |number| {
+            head[1..].copy_from_slice(&number);
+            9
+        });
+        Message { head, head_bytes, body }
+    }
+
+    fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+        if value.is_exact_instance_of::<PyInt>() {
+            if let Ok(number) = value.extract::<i64>() {
+                return Ok(Message::new(INT, Some(number.to_le_bytes()), None));
+            }
+        } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+            return Ok(Message::new(BYTES, None, Some(bytes.clone())));
+        } else if let Ok(text) = value.cast_exact::<PyString>() {
+            // A lone surrogate has no UTF-8: pickle knows what to do.
+            if let Ok(bytes) = text.encode_utf8() {
+                return Ok(Message::new(TEXT, None, Some(bytes)));
+            }
+        } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+            return Ok(Message::new(FLOAT, Some(number.extract::<f64>()?.to_le_bytes()), None));
+        } else if value.is_none() {
+            return Ok(Message::new(NONE, None, None));
+        } else if let Ok(truth) = value.cast_exact::<PyBool>() {
+            return Ok(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, None));
+        }
+        let dumps = imported(&DUMPS, value.py(), "procession.connection", "dumps")?;
+        let pickle = dumps.call1((value,))?;
+        let pickle = match pickle.cast_into::<PyBytes>() {
+            Ok(bytes) => bytes,
+            Err(other) => PyMemoryView::from(&other.into_inner())?.call_method0("tobytes")?.cast_into::<PyBytes>()?,
+        };
+        Ok(Message::new(PICKLE, None, Some(pickle)))
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.head[..self.head_bytes]
+    }
+
+    fn body(&self) -> &[u8] {
+        self.body.as_ref().map_or(&[], |body| body.as_bytes())
+    }
+}
+
+/// A message that has come out.
+enum Taken<'py> {
+    Value(Bound<'py, PyAny>),
+    Pickle(Bound<'py, PyBytes>),
+}
+
+impl<'py> Taken<'py> {
+    fn from(py: Python<'py>, oldest: Oldest<'_>) -> PyResult<Taken<'py>> {
+        let mut kind = [0];
+        let damaged = || PyOSError::new_err("a message of the queue is damaged");
+        if oldest.size() == 0 {
+            oldest.take();
+            return Err(damaged());
+        }
+        oldest.copy(0, &mut kind).map_err(raised)?;
+        let number = || {
+            let mut number = [0; 8];
+            if oldest.size() != 9 {
+                return Err(damaged());
+            }
+            oldest.copy(1, &mut number).map_err(raised)?;
+            Ok(number)
+        };
+        let taken = match kind[0] {
+            INT => Taken::Value(i64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
+            FLOAT => Taken::Value(f64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
+            NONE => Taken::Value(py.None().into_bound(py)),
+            TRUE | FALSE => Taken::Value(PyBool::new(py, kind[0] == TRUE).to_owned().into_any()),
+            PICKLE => Taken::Pickle(body(py, &oldest)?),
+            BYTES => Taken::Value(body(py, &oldest)?.into_any()),
+            TEXT => {
+                let bytes = body(py, &oldest)?;
+                Taken::Value(PyString::from_bytes(py, bytes.as_bytes())?.into_any())
+            }
+            _ => {
+                oldest.take();
+                return Err(damaged());
+            }
+        };
+        oldest.take();
+        Ok(taken)
+    }
+
+    /// The object; unpickling runs the program's code and comes after everything else.
+    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Taken::Value(value) => Ok(value),
+            Taken::Pickle(pickle) => imported(&LOADS, py, "pickle", "loads")?.call1((pickle,)),
+        }
+    }
+}
+
+fn body<'py>(py: Python<'py>, oldest: &Oldest<'_>) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, oldest.size() - 1, |into| {
+        let copied = if into.len() < LARGE_BYTES { oldest.copy(1, into) } else { py.detach(|| oldest.copy(1, into)) };
+        copied.map_err(raised)
+    })
+}
+
+/// When to give up.
+#[derive(Clone, Copy)]
+enum Patience {
+    None,
+    Until(Option<Instant>),
+}
+
+fn patience(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Patience> {
+    if block.map_or(Ok(true), |block| block.is_truthy())? {
+        Ok(Patience::Until(deadline(timeout)?))
+    } else {
+        Ok(Patience::None)
+    }
+}
+
+/// A queue between processes.
+#[pyclass(frozen, subclass, module = "procession._procession")]
+pub(crate) struct Queue {
+    queue: channel::Queue,
+    closed: AtomicBool,
+    spin: Mutex<Spin>,
+}
+
+impl Queue {
+    fn check_open(slf: &Bound<'_, Queue>) -> PyResult<()> {
+        if slf.get().closed.load(Ordering::Relaxed) {
+            return Err(PyValueError::new_err(format!("Queue {} is closed", slf.repr()?)));
+        }
+        Ok(())
+    }
+
+    fn send(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
+        let (head, body) = (message.head(), message.body());
+        if body.len() < LARGE_BYTES && matches!(self.queue.try_put(head, body).map_err(raised)?, Attempt::Done(())) {
+            return Ok(());
+        }
+        while !until_done(py, || self.queue.put(head, body))?.map_err(raised)? {
+            let full = || -> PyResult<PyErr> { Ok(PyErr::from_value(imported(&FULL, py, "queue", "Full")?.call0()?)) };
+            let Patience::Until(until) = patience else { return Err(full()?) };
+            match until_done(py, || self.queue.wait_for_room(until))? {
+                Err(e) if e.kind() == ErrorKind::TimedOut => return Err(full()?),
+                answer => answer.map_err(raised)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message; none when the patience ends.
+    fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
+        loop {
+            match self.queue.try_oldest().map_err(raised)? {
+                Attempt::Done(oldest) => return Taken::from(py, oldest).map(Some),
+                Attempt::Busy => {
+                    if let Some(oldest) = until_done(py, || self.queue.oldest())?.map_err(raised)? {
+                        return Taken::from(py, oldest).map(Some);
+                    }
+                }
+                Attempt::Unready => {}
+            }
+            let Patience::Until(until) = patience else {
+                if self.queue.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            match until_done(py, || self.wait(until))? {
+                Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(None),
+                answer => answer.map_err(raised)?,
+            }
+        }
+    }
+
+    fn wait(&self, until: Option<Instant>) -> procession::Result<()> {
+        let ready = || !self.queue.is_empty();
+        let polled = match self.spin.try_lock() {
+            Ok(mut spin) => spin.until(ready),
+            Err(TryLockError::Poisoned(spin)) => spin.into_inner().until(ready),
+            Err(TryLockError::WouldBlock) => ready(),
+        };
+        if polled {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let answer = self.queue.wait_for_message(until);
+        if let Ok(mut spin) = self.spin.try_lock() {
+            spin.slept(start.elapsed());
+        }
+        answer
+    }
+}
+
+#[pymethods]
+impl Queue {
+    /// A new queue for up to `most` objects, or the one behind a descriptor of another process, which is taken over.
+    #[new]
+    #[pyo3(signature = (most, descriptor=None))]
+    fn new(most: u32, descriptor: Option<i32>) -> PyResult<Queue> {
+        let queue = match descriptor {
+            None => channel::Queue::create(most),
+            Some(number) => procession::platform::adopt(number).and_then(channel::Queue::open),
+        };
+        Ok(Queue { queue: queue.map_err(raised)?, closed: false.into(), spin: Mutex::default() })
+    }
+
+    fn _share(&self) -> i32 {
+        use std::os::fd::{AsFd, AsRawFd};
+        self.queue.as_fd().as_raw_fd()
+    }
+
+    /// Put an object; it is pickled now.
+    ///
+    /// Raises Full when there is no room within the time, ValueError on a closed queue.
+    #[pyo3(signature = (obj, block=None, timeout=None), text_signature = "($self, obj, block=True, timeout=None)")]
+    fn put<'py>(
+        slf: &Bound<'py, Queue>,
+        obj: &Bound<'py, PyAny>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        Queue::check_open(slf)?;
+        let patience = patience(block, timeout)?;
+        slf.get().send(slf.py(), &Message::of(obj)?, patience)
+    }
+
+    /// Take the oldest object out.
+    ///
+    /// Raises Empty when there is none within the time, ValueError on a closed queue.
+    #[pyo3(signature = (block=None, timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    fn get<'py>(
+        slf: &Bound<'py, Queue>,
+        block: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Queue::check_open(slf)?;
+        let py = slf.py();
+        match slf.get().receive(py, patience(block, timeout)?)? {
+            Some(taken) => taken.object(py),
+            None => Err(PyErr::from_value(imported(&EMPTY, py, "queue", "Empty")?.call0()?)),
+        }
+    }
+
+    /// Put an object if there is room now.
+    fn put_nowait<'py>(slf: &Bound<'py, Queue>, obj: &Bound<'py, PyAny>) -> PyResult<()> {
+        Queue::check_open(slf)?;
+        slf.get().send(slf.py(), &Message::of(obj)?, Patience::None)
+    }
+
+    /// Take the oldest object out if there is one now.
+    fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+        Queue::get(slf, Some(&PyBool::new(slf.py(), false).to_owned().into_any()), None)
+    }
+
+    /// Take up to `most` objects out, waiting for the first; an empty list when the time runs out.
+    #[pyo3(signature = (most, timeout=None))]
+    fn get_many<'py>(
+        slf: &Bound<'py, Queue>,
+        most: usize,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        Queue::check_open(slf)?;
+        let (py, queue) = (slf.py(), slf.get());
+        let mut taken = Vec::new();
+        let mut patience = Patience::Until(deadline(timeout)?);
+        while taken.len() < most {
+            match queue.receive(py, patience)? {
+                Some(one) => taken.push(one),
+                None => break,
+            }
+            patience = Patience::None;
+        }
+        taken.into_iter().map(|one| one.object(py)).collect()
+    }
+
+    /// How many objects are in the queue.
+    fn qsize(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there is no object in the queue.
+    fn empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether there is no room for another object.
+    fn full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Put and get no more from this process; what was put stays for others.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    #[getter]
+    fn _closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Do nothing: what was put does not depend on this process.
+    fn join_thread(&self) -> PyResult<()> {
+        if self._closed() { Ok(()) } else { Err(PyAssertionError::new_err("the queue is not closed")) }
+    }
+
+    /// Do nothing: no process waits for what it has put.
+    fn cancel_join_thread(&self) {}
+
+    fn _report_done(&self) -> PyResult<()> {
+        self.queue.report_done().map_err(raised)
+    }
+
+    fn _wait_until_done(&self, py: Python<'_>) -> PyResult<()> {
+        until_done(py, || self.queue.wait_until_done(None))?.map_err(raised)
+    }
+}
+
+/// Adds the room's class.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Queue>()
+}

@@ -1,0 +1,113 @@
+"""Queues between any number of processes."""
+
+import pickle
+import types
+from queue import Empty, Full  # noqa: F401  (programs look for them here)
+
+from procession import _procession as engine
+from procession import connection, context, reduction
+from procession.synchronize import SEM_VALUE_MAX, Lock
+
+__all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
+
+
+class Queue(engine.Queue):
+    """A queue of objects in shared memory.
+
+    What is put is pickled at once and no longer depends on the process that put it; a process that is killed while it
+    puts or gets leaves the queue in order.
+
+    Args:
+        maxsize: how many objects there is room for; without it, or with 0, as many as memory holds.
+        ctx: the context it is for.
+    """
+
+    def __new__(cls, maxsize=0, *, ctx=None):
+        return super().__new__(cls, min(maxsize, SEM_VALUE_MAX) if maxsize > 0 else SEM_VALUE_MAX)
+
+    def __init__(self, maxsize=0, *, ctx=None):
+        self._maxsize = maxsize if maxsize > 0 else SEM_VALUE_MAX
+
+    def __reduce__(self):
+        context.assert_spawning(self)
+        return _rebuild, (type(self), reduction.DupFd(self._share()), self._maxsize)
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+    def put_many(self, objects, block=True, timeout=None):
+        """Put several objects, each as `put` does."""
+        for obj in objects:
+            self.put(obj, block, timeout)
+
+    @staticmethod
+    def _on_queue_feeder_error(error, obj):
+        # Programs override it; here what cannot be pickled is raised by `put`.
+        raise error
+
+
+def _rebuild(cls, descriptor, maxsize):
+    queue = engine.Queue.__new__(cls, 0, descriptor.detach())
+    queue._maxsize = maxsize
+    return queue
+
+
+class JoinableQueue(Queue):
+    """A queue that knows how many of its objects are yet to be done."""
+
+    def task_done(self):
+        """Report that one object that was taken out is done.
+
+        Raises:
+            ValueError: all that were put are reported already.
+        """
+        self._report_done()
+
+    def join(self):
+        """Wait until all objects that were put are reported done."""
+        self._wait_until_done()
+
+
+class SimpleQueue:
+    """A pipe with a lock at each end.
+
+    `put` waits while the pipe is full.
+
+    Args:
+        ctx: the context it is for.
+    """
+
+    def __init__(self, *, ctx=None):
+        self._reader, self._writer = connection.Pipe(duplex=False)
+        self._rlock, self._wlock = Lock(ctx=ctx), Lock(ctx=ctx)
+        self._poll = self._reader.poll
+
+    def close(self):
+        """Close the pipe in this process."""
+        self._reader.close()
+        self._writer.close()
+
+    def empty(self):
+        """Return whether there is nothing to get."""
+        return not self._reader.poll()
+
+    def __getstate__(self):
+        context.assert_spawning(self)
+        return self._reader, self._writer, self._rlock, self._wlock
+
+    def __setstate__(self, state):
+        self._reader, self._writer, self._rlock, self._wlock = state
+        self._poll = self._reader.poll
+
+    def get(self):
+        """Take the oldest object out, waiting for one."""
+        with self._rlock:
+            message = self._reader.recv_bytes()
+        return pickle.loads(message)
+
+    def put(self, obj):
+        """Put an object; it is pickled before anything is written."""
+        message = connection.dumps(obj)
+        with self._wlock:
+            self._writer.send_bytes(message)
+
+    __class_getitem__ = classmethod(types.GenericAlias)
