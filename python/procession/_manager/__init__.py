@@ -1,0 +1,10 @@
+"""The rooms behind `procession.managers`.
+
+wire        what goes over a connection: requests, answers, serializers
+referents   the objects a server keeps, with their counts
+server      accepts connections and carries requests out, a thread for each connection
+client      the connections of this process to servers, one for each thread
+proxy       BaseProxy and what makes proxy classes
+types       the proxy classes of the types that SyncManager offers
+memory      SharedMemoryManager and its server
+"""

@@ -1,0 +1,244 @@
+"""BaseManager: starts the server of shared objects, or connects to one, and makes proxies."""
+
+import signal
+import threading
+import traceback
+
+from procession import context, process, util
+from procession._manager.client import links_to
+from procession._manager.proxy import AutoProxy, adopt
+from procession._manager.server import Server
+from procession._manager.wire import State, Token, serializer_named
+
+# How long `start` waits between looks whether the server has died before it could say anything.
+LOOK_EVERY_S = 1.0
+
+
+class BaseManager:
+    """A manager of the types that were given to `register`.
+
+    `address` is where its server listens (None: a new local one), `authkey` what clients must know (None:
+    the key of the current process), `serializer` "pickle" or "xmlrpclib".  Use `start` and `shutdown`, or
+    `with`; or `connect` to a server that runs already; or `get_server().serve_forever()`.
+    """
+
+    _registry: dict = {}
+    _Server = Server
+
+    def __init__(self, address=None, authkey=None, serializer="pickle", ctx=None, *, shutdown_timeout=1.0):
+        serializer_named(serializer)
+        self._address = address
+        self._authkey = process.AuthenticationString(process.current_process().authkey if authkey is None else authkey)
+        self._state = State()
+        self._serializer = serializer
+        self._ctx = ctx or _default_context()
+        self._shutdown_timeout = shutdown_timeout
+        self._process = None
+        self._links = None
+
+    @property
+    def address(self):
+        """Where the server listens; None before the start of a local one."""
+        return self._address
+
+    def get_server(self):
+        """Return a server that this process can run by `serve_forever`; ProcessError when started."""
+        self._check_not_started()
+        return self._Server(self._registry, self._address, self._authkey, self._serializer)
+
+    def connect(self):
+        """Use a server that runs at `address` already.  Raises OSError or AuthenticationError."""
+        self._links = links_to(self._address, self._serializer)
+        self._links.control(self._authkey, "dummy")
+        self._state.value = State.STARTED
+
+    def start(self, initializer=None, initargs=()):
+        """Start a child process with the server; blocks until it listens.
+
+        `initializer(*initargs)` is called there first.  Raises what kept it from listening (OSError for an
+        address in use), ProcessError when it was started before.
+        """
+        self._check_not_started()
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, not {initializer!r}")
+        ours, theirs = self._ctx.Pipe()
+        self._process = self._ctx.Process(
+            target=type(self)._run_server,
+            args=(
+                self._registry,
+                self._address,
+                bytes(self._authkey),
+                self._serializer,
+                theirs,
+                initializer,
+                initargs,
+            ),
+        )
+        numbers = ":".join(str(number) for number in self._process._identity)
+        self._process.name = f"{type(self).__name__}-{numbers}"
+        self._process.start()
+        theirs.close()
+        self._address = self._first_word(ours)
+        self._links = links_to(self._address, self._serializer)
+        self._state.value = State.STARTED
+        self.shutdown = util.Finalize(
+            self,
+            _shut_down,
+            args=(self._process, ours, self._links, self._state, self._shutdown_timeout),
+            exitpriority=0,
+        )
+
+    def join(self, timeout=None):
+        """Block until the process of the server has ended, at most `timeout` seconds."""
+        if self._process is not None:
+            self._process.join(timeout)
+
+    def _check_not_started(self):
+        if self._state.value == State.STARTED:
+            raise context.ProcessError("the manager runs already")
+        if self._state.value == State.SHUTDOWN:
+            raise context.ProcessError("the manager was shut down: make a new one")
+
+    def _first_word(self, ours):
+        """Return the address that the server says it listens at, or raise what it says instead."""
+        while not ours.poll(LOOK_EVERY_S):
+            if not self._process.is_alive() and not ours.poll(0):
+                break
+        try:
+            error, address = ours.recv()
+        except EOFError:
+            self._process.join()
+            code = self._process.exitcode
+            raise EOFError(f"the server of the manager ended at its start (exit code {code})") from None
+        if error is not None:
+            self._process.join()
+            raise error
+        return address
+
+    @classmethod
+    def _run_server(cls, registry, address, authkey, serializer, parent, initializer=None, initargs=()):
+        """What the child process does."""
+        # Ctrl-C in the terminal is for the parent, which may still want its objects.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            if initializer is not None:
+                initializer(*initargs)
+            server = cls._Server(registry, address, authkey, serializer)
+        except BaseException as error:
+            error.add_note("".join(["in the process of the manager:\n", *traceback.format_exception(error)]))
+            parent.send((error, None))
+            parent.close()
+            return
+        parent.send((None, server.address))
+        watch = threading.Thread(target=_stop_with_parent, args=(parent, server), daemon=True)
+        watch.start()
+        server.serve_forever()
+
+    def _create(self, typeid, /, *args, **kwds):
+        """Make an object in the server, return its token and its methods' names."""
+        if self._state.value != State.STARTED:
+            raise ValueError("the server of the manager is not running: call start() or connect() first")
+        ident, exposed = self._links.control(self._authkey, "create", typeid, *args, **kwds)
+        return Token(typeid, self._address, ident), exposed
+
+    def _debug_info(self):
+        """Return a text about the objects in the server."""
+        return self._links.control(self._authkey, "debug_info")
+
+    def _number_of_objects(self):
+        """Return how many objects clients hold."""
+        return self._links.control(self._authkey, "number_of_objects")
+
+    def __enter__(self):
+        if self._state.value == State.INITIAL:
+            self.start()
+        return self
+
+    def __exit__(self, *_exception):
+        shutdown = vars(self).get("shutdown")  # a manager that only connected has none
+        if shutdown is not None:
+            shutdown()
+
+    def __reduce__(self):
+        # The copy is a client of the same server.  Only a child of ours gets the key in this way.
+        authkey = bytes(self._authkey) if context.get_spawning_popen() is not None else None
+        return _connected, (type(self), self._address, authkey, self._serializer)
+
+    @classmethod
+    def register(
+        cls,
+        typeid,
+        callable=None,
+        proxytype=None,
+        exposed=None,
+        method_to_typeid=None,
+        create_method=True,
+    ):
+        """Make a type known: the server calls `callable`, clients get a `proxytype` (None: an AutoProxy).
+
+        `exposed` names the methods that proxies may call (None: the proxy type's `_exposed_`, or else the
+        public methods), `method_to_typeid` the registered types of results that stay in the server,
+        `create_method` tells whether the manager gets a method named `typeid`.
+        """
+        if not isinstance(typeid, str):
+            raise TypeError(f"typeid must be a string, not {typeid!r}")
+        exposed = exposed or getattr(proxytype, "_exposed_", None)
+        method_to_typeid = method_to_typeid or getattr(proxytype, "_method_to_typeid_", None)
+        for method, its_typeid in (method_to_typeid or {}).items():
+            if not isinstance(method, str) or not isinstance(its_typeid, str):
+                raise TypeError(f"method_to_typeid maps names to names, not {method!r} to {its_typeid!r}")
+        if "_registry" not in cls.__dict__:
+            cls._registry = cls._registry.copy()
+        cls._registry[typeid] = callable, exposed, method_to_typeid, proxytype or AutoProxy
+        if create_method:
+
+            def create(self, /, *args, **kwds):
+                token, methods = self._create(typeid, *args, **kwds)
+                _make, _exposed, _typeids, proxytype = self._registry[typeid]
+                return adopt(proxytype, token, self._serializer, self, self._authkey, methods)
+
+            create.__name__ = typeid
+            create.__qualname__ = f"{cls.__qualname__}.{typeid}"
+            create.__doc__ = f"Make a {typeid} in the server and return a proxy of it."
+            setattr(cls, typeid, create)
+
+
+def _default_context():
+    import procession
+
+    return procession.get_context()
+
+
+def _connected(cls, address, authkey, serializer):
+    manager = cls(address, authkey, serializer)
+    if address is not None:
+        manager._links = links_to(address, serializer)
+        manager._state.value = State.STARTED
+    return manager
+
+
+def _stop_with_parent(parent, server):
+    """Stop the server when the parent says so, or is gone."""
+    try:
+        parent.recv_bytes()
+    except (EOFError, OSError):
+        pass
+    server.stop_event.set()
+
+
+def _shut_down(server_process, ours, links, state, timeout):
+    """End the server's process, the hard way if need be.  Nothing here waits for longer than `timeout`s."""
+    state.value = State.SHUTDOWN
+    links.forget()
+    try:
+        ours.send_bytes(b"stop")
+        ours.close()
+    except OSError:
+        pass  # it has ended already
+    for insist in (None, server_process.terminate, server_process.kill):
+        if insist is not None:
+            util.info("manager: its process does not end, calling %s", insist.__name__)
+            insist()
+        server_process.join(timeout)
+        if not server_process.is_alive():
+            break

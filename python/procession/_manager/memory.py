@@ -1,0 +1,89 @@
+"""SharedMemoryManager: shared memory segments that are given back together, when the manager stops."""
+
+from procession._manager.base import BaseManager
+from procession._manager.server import Server
+from procession._manager.wire import State
+
+
+class SharedMemoryServer(Server):
+    """A server that keeps the names of segments, and removes the segments at its end."""
+
+    public = (*Server.public, "list_segments", "release_segment", "track_segment")
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        self._segments = {}  # a dictionary for its order
+
+    def track_segment(self, name):
+        """Take a segment into care."""
+        self._segments[name] = True
+
+    def release_segment(self, name):
+        """Remove a segment now; KeyError when it is not in care."""
+        del self._segments[name]
+        _remove(name)
+
+    def list_segments(self):
+        """Return the names of the segments in care."""
+        return list(self._segments)
+
+    def serve_forever(self):
+        """As of every server; at the end the segments go."""
+        try:
+            super().serve_forever()
+        finally:
+            while self._segments:
+                name, _ = self._segments.popitem()
+                _remove(name)
+
+
+class SharedMemoryManager(BaseManager):
+    """Makes SharedMemory and ShareableList objects that nobody needs to unlink."""
+
+    _Server = SharedMemoryServer
+
+    def SharedMemory(self, size):
+        """Return a new segment of `size` bytes; ValueError when the manager does not run."""
+        from procession.shared_memory import SharedMemory
+
+        self._check_running()
+        segment = SharedMemory(None, create=True, size=size)
+        self._track(segment)
+        return segment
+
+    def ShareableList(self, sequence):
+        """Return a new list of simple values in a segment; ValueError when the manager does not run."""
+        from procession.shared_memory import ShareableList
+
+        self._check_running()
+        values = ShareableList(sequence)
+        self._track(values.shm)
+        return values
+
+    def _track(self, segment):
+        try:
+            self._links.control(self._authkey, "track_segment", segment.name)
+        except BaseException:
+            segment.close()
+            segment.unlink()
+            raise
+
+    def _check_running(self):
+        if self._state.value != State.STARTED:
+            raise ValueError("the manager does not run: call start() first, or use it in a with statement")
+
+    def __del__(self):
+        shutdown = vars(self).get("shutdown")
+        if shutdown is not None:
+            shutdown()
+
+
+def _remove(name):
+    from procession.shared_memory import SharedMemory
+
+    try:
+        segment = SharedMemory(name)
+    except FileNotFoundError:
+        return  # somebody unlinked it before us
+    segment.close()
+    segment.unlink()

@@ -1,0 +1,249 @@
+"""The server of a manager: keeps the objects and carries out what proxies ask.
+
+Each connection has a thread of its own, so a method that blocks (a queue's `get`) blocks its client alone,
+and the objects see one thread for one thread of a client.  Nobody is waited for before it has proved
+that it knows the key, except by its own thread.
+"""
+
+import os
+import queue
+import socket
+import sys
+import threading
+import traceback
+from time import monotonic
+
+from procession import connection, context, process, util
+from procession._manager import wire
+from procession._manager.referents import Referents, public_methods
+
+EXPIRE_EVERY_S = 1.0
+AUTHENTICATION_LIMIT_S = 10.0
+# After an accept that failed (no descriptors left, mostly): give the others time to end.
+ACCEPT_PAUSE_S = 0.05
+BACKLOG = 128
+
+
+class Server:
+    """Serves the types of `registry` at `address` (None: a new local one) to those who know `authkey`."""
+
+    public: tuple[str, ...] = (
+        "accept_connection",
+        "create",
+        "debug_info",
+        "decref",
+        "dummy",
+        "get_methods",
+        "incref",
+        "number_of_objects",
+        "shutdown",
+    )
+
+    def __init__(self, registry, address, authkey, serializer):
+        if not isinstance(authkey, bytes):
+            raise TypeError(f"authkey must be bytes, not {type(authkey).__name__}")
+        self.registry = registry
+        self.authkey = process.AuthenticationString(authkey)
+        self.serializer = wire.serializer_named(serializer)
+        # Without the key: the challenge takes place in the thread of the connection.
+        self.listener = connection.Listener(address=address, backlog=BACKLOG)
+        self.address = self.listener.address
+        self.referents = Referents()
+        self.stop_event = threading.Event()
+        self.lent = threading.local()
+        self._strangers = {}  # connections that have not shown the key, with the end of our patience
+
+    def serve_forever(self):
+        """Serve until a client (or Ctrl-C) says to stop, then end the process with status 0."""
+        process.current_process()._manager_server = self
+        threading.Thread(target=self._accept, name="manager-accept", daemon=True).start()
+        try:
+            while not self.stop_event.wait(EXPIRE_EVERY_S):
+                self.referents.expire()
+                self._dismiss_strangers()
+        except (KeyboardInterrupt, SystemExit):
+            pass
+        finally:
+            self.stop_event.set()
+            self.listener.close()
+        sys.exit(0)
+
+    # What clients may ask of the server itself, by the names in `public`.
+
+    def accept_connection(self, name=None):
+        """A new connection says whose it is."""
+        threading.current_thread().name = f"manager-serve-{name}"
+        return wire.MANY_REQUESTS
+
+    def create(self, typeid, /, *args, **kwds):
+        """Make an object of a registered type; return its ident and the names of its methods."""
+        make, exposed, typeids, _proxytype = self.registry[typeid]
+        if make is not None:
+            obj = make(*args, **kwds)
+        elif kwds or len(args) != 1:
+            raise ValueError(f"type {typeid!r} is registered without a callable: give it the object alone")
+        else:
+            obj = args[0]
+        return self._share(obj, exposed, typeids)
+
+    def get_methods(self, token):
+        """Return the names of the methods that the proxy of `token` may call."""
+        return tuple(self.referents.get(token.id).exposed)
+
+    def incref(self, ident):
+        """A client has one more proxy."""
+        self.referents.remote(ident, +1)
+
+    def decref(self, ident):
+        """A client has one proxy less."""
+        self.referents.remote(ident, -1)
+
+    def number_of_objects(self):
+        """Return how many objects clients hold."""
+        return len(self.referents)
+
+    def debug_info(self):
+        """Return a text about these objects."""
+        return self.referents.describe()
+
+    def dummy(self):
+        """Do nothing: shows that the server is there."""
+
+    def shutdown(self):
+        """Stop; the answer goes out first."""
+        self.lent.stop = True
+
+    def _share(self, obj, exposed, typeids):
+        if exposed is None:
+            exposed = public_methods(obj)
+        return self.referents.add(obj, [*exposed, *(typeids or ())], typeids), tuple(exposed)
+
+    def _accept(self):
+        while not self.stop_event.is_set():
+            try:
+                client = self.listener.accept()
+            except (OSError, EOFError):
+                self.stop_event.wait(ACCEPT_PAUSE_S)
+                continue
+            try:
+                threading.Thread(target=self._attend, args=(client,), daemon=True).start()
+            except RuntimeError:  # no more threads: this client gets EOFError, the others are served
+                client.close()
+
+    def _attend(self, client):
+        """The life of one connection."""
+        try:
+            with client:
+                if self._knows_key(client):
+                    self._serve(client)
+        except (EOFError, OSError):
+            pass  # the client is gone
+        except BaseException:
+            util.info("manager: a connection failed:\n%s", traceback.format_exc())
+
+    def _knows_key(self, client):
+        self._strangers[client] = monotonic() + AUTHENTICATION_LIMIT_S
+        try:
+            connection.deliver_challenge(client, self.authkey)
+            connection.answer_challenge(client, self.authkey)
+        except context.AuthenticationError as error:
+            util.info("manager: refused a client: %s", error)
+            return False
+        finally:
+            del self._strangers[client]
+        return True
+
+    def _dismiss_strangers(self):
+        """End the connections of those who do not answer the challenge."""
+        now = monotonic()
+        for client, limit in list(self._strangers.items()):
+            if limit < now:
+                try:
+                    with socket.socket(fileno=os.dup(client.fileno())) as stranger:
+                        stranger.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # gone, just now
+
+    def _serve(self, client):
+        lent = self.lent
+        lent.stop, lent.proxies = False, []
+        while not lent.stop:
+            payload = client.recv_bytes()
+            request = None
+            try:
+                request = ident, method, args, kwds = self.serializer.loads(payload)
+            except Exception:
+                answer = wire.TRACEBACK, traceback.format_exc()
+            else:
+                if method != "incref":
+                    # What the last answer named is counted by the client now, or not wanted.
+                    lent.proxies = []
+                answer = self._carry_out(ident, method, args, kwds)
+            self._reply(client, request, answer)
+            payload = request = answer = args = kwds = None
+        self.stop_event.set()
+
+    def _carry_out(self, ident, method, args, kwds):
+        if ident is None:
+            return self._control(method, args, kwds)
+        try:
+            referent = self.referents.get(ident)
+            if method not in referent.exposed:
+                return self._fall_back(referent, method, args)
+            function = getattr(referent.obj, method)
+        except Exception:
+            return wire.TRACEBACK, traceback.format_exc()
+        try:
+            result = function(*args, **kwds)
+        except BaseException as error:
+            return wire.ERROR, error.with_traceback(None)
+        typeid = referent.typeids.get(method)
+        if typeid is None:
+            return wire.RETURN, result
+        _make, exposed, typeids, _proxytype = self.registry[typeid]
+        new_ident, exposed = self._share(result, exposed, typeids)
+        return wire.PROXY, (exposed, wire.Token(typeid, self.address, new_ident))
+
+    def _control(self, method, args, kwds):
+        try:
+            if method not in self.public:
+                raise AttributeError(f"a server has no method {method!r} for clients")
+            return wire.RETURN, getattr(self, method)(*args, **kwds)
+        except BaseException:
+            return wire.TRACEBACK, traceback.format_exc()
+
+    def _fall_back(self, referent, method, args):
+        """What every proxy may ask, whatever its type exposes."""
+        if method == "#GETVALUE":
+            return wire.RETURN, referent.obj
+        if method in ("__str__", "__repr__"):
+            return wire.RETURN, (str if method == "__str__" else repr)(referent.obj)
+        raise AttributeError(f"method {method!r} of a {type(referent.obj).__name__} is not exposed")
+
+    def _reply(self, client, request, answer):
+        try:
+            payload = self.serializer.dumps(answer)
+        except Exception:
+            payload = self.serializer.dumps((wire.UNSERIALIZABLE, traceback.format_exc()))
+        try:
+            client.send_bytes(payload)
+        except (OSError, EOFError):
+            if request is not None and answer[0] == wire.RETURN:
+                self._undo(request, answer[1])
+            raise
+
+    def _undo(self, request, result):
+        """The client died while it waited: what it got without knowing goes back to the others."""
+        ident, method, _args, _kwds = request
+        if ident is None:
+            return
+        try:
+            obj = self.referents.get(ident).obj
+            if method == "acquire" and result:
+                obj.release()
+            elif method in ("get", "get_nowait") and type(obj) is queue.Queue:
+                with obj.mutex:
+                    obj.queue.appendleft(result)
+                    obj.not_empty.notify()
+        except Exception:
+            util.info("manager: could not take back %s:\n%s", method, traceback.format_exc())

@@ -1,0 +1,130 @@
+"""What a proxy and a server say to each other.
+
+A request is `(ident, method, args, kwds)`; without an ident it is for the server itself.  The answer is
+`(kind, result)`.  Both have the shape that the standard library uses, so either side may be its.
+"""
+
+import pickle
+import traceback
+import xmlrpc.client
+
+from procession import reduction
+
+RETURN = "#RETURN"
+PROXY = "#PROXY"
+ERROR = "#ERROR"
+TRACEBACK = "#TRACEBACK"
+UNSERIALIZABLE = "#UNSERIALIZABLE"
+# What a server of ours answers to a greeting: it takes requests for itself on every connection.
+MANY_REQUESTS = "many requests"
+
+
+class RemoteError(Exception):
+    """Something went wrong in the server outside the called method; its text has the traceback from there."""
+
+    def __str__(self):
+        return f"in the server of the manager:\n{self.args[0]}" if self.args else ""
+
+
+class State:
+    """Where a manager is in its life."""
+
+    __slots__ = ["value"]
+    INITIAL, STARTED, SHUTDOWN = range(3)
+
+    def __init__(self):
+        self.value = State.INITIAL
+
+
+class Token:
+    """Names a shared object: its type id, the address of its server, its ident there."""
+
+    __slots__ = ("address", "id", "typeid")
+
+    def __init__(self, typeid, address, id):
+        self.typeid, self.address, self.id = typeid, address, id
+
+    def __getstate__(self):
+        return self.typeid, self.address, self.id
+
+    def __setstate__(self, state):
+        self.typeid, self.address, self.id = state
+
+    def __repr__(self):
+        return f"Token(typeid={self.typeid!r}, address={self.address!r}, id={self.id!r})"
+
+
+_PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
+
+
+class PickleSerializer:
+    """The default: anything that can be pickled."""
+
+    loads = staticmethod(pickle.loads)
+
+    @staticmethod
+    def dumps(message):
+        """Return the bytes of a message; the errors of pickling for what cannot be pickled."""
+        # Most messages hold plain values only.  They need no reducers of ours, which take longer to set up.
+        plain = type(message[1]) in _PLAIN if len(message) == 2 else _has_plain_arguments(message)
+        return pickle.dumps(message) if plain else reduction.ForkingPickler.dumps(message)
+
+
+def _has_plain_arguments(request):
+    return not request[3] and all(type(argument) in _PLAIN for argument in request[2])
+
+
+class XmlSerializer:
+    """Plain values only, and nothing in a message can run code.  Tuples arrive as lists."""
+
+    @staticmethod
+    def dumps(message):
+        """Return the bytes of a message; TypeError for what XML-RPC does not know."""
+        if message[0] == ERROR:  # an exception would arrive as an empty struct
+            message = (TRACEBACK, "".join(traceback.format_exception(message[1])))
+        return xmlrpc.client.dumps((message,), allow_none=True).encode()
+
+    @staticmethod
+    def loads(payload):
+        """Return the message that `dumps` got."""
+        ((message,), _method) = xmlrpc.client.loads(bytes(payload).decode(), use_builtin_types=True)
+        return message
+
+
+SERIALIZERS = {"pickle": PickleSerializer, "xmlrpclib": XmlSerializer}
+
+
+def serializer_named(name):
+    """Return a serializer; ValueError for an unknown name."""
+    try:
+        return SERIALIZERS[name]
+    except (KeyError, TypeError):
+        raise ValueError(f"no serializer {name!r}, only {', '.join(SERIALIZERS)}") from None
+
+
+def raise_answer(kind, result):
+    """Raise what an answer other than RETURN and PROXY stands for."""
+    error = to_error(kind, result)
+    try:
+        raise error
+    finally:
+        # The traceback refers to this frame: without this the exception would be part of a cycle.
+        del error, result
+
+
+def to_error(kind, result):
+    """Return the exception that an answer stands for."""
+    if kind == ERROR and isinstance(result, BaseException):
+        return result
+    if kind in (TRACEBACK, UNSERIALIZABLE, ERROR):
+        return RemoteError(result)
+    return ValueError(f"the server sent an answer of an unknown kind: {kind!r}")
+
+
+def dispatch(connection, ident, method, args=(), kwds={}):  # noqa: B006 - the known signature
+    """Send a request over a connection, return the result or raise; blocks until the answer is there."""
+    connection.send((ident, method, args, kwds))
+    kind, result = connection.recv()
+    if kind == RETURN:
+        return result
+    raise_answer(kind, result)
