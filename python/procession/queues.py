@@ -22,7 +22,9 @@ class Queue(engine.Queue):
         ctx: the context it is for.
     """
 
-    def __new__(cls, maxsize=0, *, ctx=None):
+    def __new__(cls, *args, **kwds):
+        # The room is fixed before a subclass (the standard executor has one) can pass it on by its own __init__.
+        maxsize = args[0] if args else kwds.get("maxsize", kwds.get("max_size", 0))
         return super().__new__(cls, min(maxsize, SEM_VALUE_MAX) if maxsize > 0 else SEM_VALUE_MAX)
 
     def __init__(self, maxsize=0, *, ctx=None):
@@ -39,10 +41,25 @@ class Queue(engine.Queue):
         for obj in objects:
             self.put(obj, block, timeout)
 
+    def __init_subclass__(cls, **kwds):
+        super().__init_subclass__(**kwds)
+        if cls._on_queue_feeder_error is not Queue._on_queue_feeder_error:
+            cls.put = _put_or_report
+
     @staticmethod
     def _on_queue_feeder_error(error, obj):
-        # Programs override it; here what cannot be pickled is raised by `put`.
+        # A subclass that overrides it gets what `put` could not pickle; else `put` raises.
         raise error
+
+
+def _put_or_report(self, obj, block=True, timeout=None):
+    """Put an object; one that cannot be pickled is reported to `_on_queue_feeder_error`."""
+    try:
+        Queue.put(self, obj, block, timeout)
+    except (Full, ValueError, OSError):
+        raise
+    except Exception as error:
+        self._on_queue_feeder_error(error, obj)
 
 
 def _rebuild(cls, descriptor, maxsize):

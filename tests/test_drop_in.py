@@ -1,0 +1,143 @@
+"""`python -m procession` and `procession.install()`: unchanged programs on procession."""
+
+import subprocess
+import sys
+import textwrap
+import zipfile
+
+import pytest
+
+LIMIT_S = 60
+
+SHOW = "import multiprocessing, sys; print(multiprocessing.__name__, sys.argv, __name__)\n"
+
+PROGRAM = """
+    import multiprocessing
+    import multiprocessing.managers as standard_name
+    from multiprocessing import Process, get_context
+    from multiprocessing.queues import SimpleQueue
+
+    def tell(queue):
+        import multiprocessing.context
+        queue.put((multiprocessing.__name__, multiprocessing.context.__name__, Process.__module__))
+
+    if __name__ == "__main__":
+        print(standard_name.__name__)
+        for method in multiprocessing.get_all_start_methods():
+            context = get_context(method)
+            queue = context.SimpleQueue()
+            child = context.Process(target=tell, args=(queue,))
+            child.start()
+            print(method, *queue.get())
+            child.join()
+"""
+
+EXECUTOR = """
+    import sys, threading
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    import multiprocessing
+
+    def where(number):
+        return number * 2, multiprocessing.__name__
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context(sys.argv[1])
+        with ProcessPoolExecutor(2, mp_context=context) as executor:
+            print(sorted(executor.map(where, range(3), chunksize=2)))
+            print(type(executor.submit(where, threading.Lock()).exception()).__name__)
+            print(*(future.result()[0] for future in as_completed([executor.submit(where, 4)])))
+"""
+
+INSTALLS = """
+    import multiprocessing as before
+    import procession
+    procession.install()
+    procession.install()
+    import multiprocessing.connection as after
+    print(before.__name__, after.__name__)
+    try:
+        import multiprocessing.nonsense
+    except ModuleNotFoundError as error:
+        print(error.name)
+"""
+
+STANDARD_KEPT = """
+    import sys, types
+    from procession import drop_in
+    drop_in.KEEP_STANDARD = ("old_engine",)
+    drop_in.install()
+    import old_engine, multiprocessing
+    print(old_engine.multiprocessing.__name__, multiprocessing.__name__)
+"""
+
+
+def run(*arguments, folder, given=None):
+    """Run a command in `folder` and return its output; what it says on stderr is an error."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, input=given, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def test_every_form_of_a_program_sees_its_own_arguments(tmp_path):
+    write(tmp_path, "show.py", SHOW)
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "folder", "__main__.py", SHOW)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("__main__.py", SHOW)
+    for form, argv0 in (
+        (["show.py"], "show.py"),
+        (["-m", "show"], str(tmp_path / "show.py")),
+        (["-m", "folder"], str(tmp_path / "folder" / "__main__.py")),
+        (["-c", SHOW], "-c"),
+        (["folder"], "folder"),
+        (["archive.zip"], "archive.zip"),
+    ):
+        output = run("-m", "procession", *form, "-x", "1", folder=tmp_path)
+        assert output == f"procession {[argv0, '-x', '1']} __main__\n"
+    assert run("-m", "procession", "-", "a", folder=tmp_path, given=SHOW) == "procession ['-', 'a'] __main__\n"
+
+
+def test_a_program_and_all_its_children_run_on_procession(tmp_path):
+    write(tmp_path, "program.py", PROGRAM)
+    told = "procession procession.context procession.context"
+    expected = ["procession.managers", f"fork {told}", f"spawn {told}", f"forkserver {told}"]
+    for form in (["program.py"], ["-m", "program"]):
+        output = run("-m", "procession", *form, folder=tmp_path).splitlines()
+        assert output[0] == expected[0] and sorted(output[1:]) == sorted(expected[1:])
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_standard_executor_runs_on_procession(tmp_path, method):
+    write(tmp_path, "program.py", EXECUTOR)
+    output = run("-m", "procession", "program.py", method, folder=tmp_path)
+    assert output == "[(0, 'procession'), (2, 'procession'), (4, 'procession')]\nTypeError\n8\n"
+
+
+def test_installing_replaces_what_was_imported_before(tmp_path):
+    write(tmp_path, "program.py", INSTALLS)
+    assert run("program.py", folder=tmp_path) == "procession procession.connection\nmultiprocessing.nonsense\n"
+
+
+def test_a_library_with_its_own_engine_keeps_the_standard_one(tmp_path):
+    write(tmp_path, "old_engine.py", "import multiprocessing\n")
+    write(tmp_path, "program.py", STANDARD_KEPT)
+    assert run("program.py", folder=tmp_path) == "multiprocessing procession\n"
+
+
+def test_exit_codes_and_errors_are_those_of_the_program(tmp_path):
+    write(tmp_path, "program.py", "import sys; sys.exit(7)")
+    command = [sys.executable, "-m", "procession"]
+    assert subprocess.run([*command, "program.py"], cwd=tmp_path, timeout=LIMIT_S).returncode == 7
+    for wrong in ([], ["missing.py"], ["--nonsense"], ["-m"], ["-c"]):
+        done = subprocess.run([*command, *wrong], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == 1 and done.stderr.startswith("procession: "), wrong
+    assert "usage: python -m procession" in run("-m", "procession", "--help", folder=tmp_path)
+    assert run("-m", "procession", "--version", folder=tmp_path).startswith("procession ")
