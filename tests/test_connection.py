@@ -8,7 +8,7 @@ import threading
 
 import procession
 import pytest
-from procession import connection
+from procession import connection, resource_sharer
 from procession.connection import Client, Listener, Pipe, wait
 
 LIMIT = 20
@@ -28,11 +28,8 @@ def join(child):
 
 def echo(end):
     with end:
-        while True:
-            try:
-                message = end.recv_bytes()
-            except EOFError:
-                return
+        # Not until the end of the stream: a forked child has the other side too.
+        while (message := end.recv_bytes()) != b"stop":
             end.send_bytes(message)
 
 
@@ -45,6 +42,7 @@ def test_messages_of_all_sizes_come_back(context):
         sender.start()
         assert ours.recv_bytes() == b"m" * size
         sender.join()
+    ours.send_bytes(b"stop")
     ours.close()
     join(child)
 
@@ -222,6 +220,7 @@ def test_a_connection_goes_through_a_connection(context):
     assert reading.recv() == "through"
     ours.close()
     join(child)
+    resource_sharer.stop()
     reading.close()
     writing.close()
 

@@ -268,7 +268,8 @@ class SocketListener:
         self._family = family
         self._last_accepted = None
         if family == "AF_UNIX" and not util.is_abstract_socket_namespace(address):
-            self._unlink = util.Finalize(self, os.unlink, args=(address,), exitpriority=0)
+            # After the children have been waited for, which may still fetch descriptors through such a socket.
+            self._unlink = util.Finalize(self, os.unlink, args=(address,), exitpriority=-60)
 
     def accept(self):
         """Wait for a client and return the connection to it."""
