@@ -1,0 +1,95 @@
+"""Named shared memory and the list in it."""
+
+import os
+import pickle
+import stat
+import subprocess
+import sys
+
+import procession
+import pytest
+from procession.shared_memory import ShareableList, SharedMemory
+
+LIMIT = 20
+
+
+def run(context, target, *args):
+    child = context.Process(target=target, args=args)
+    child.start()
+    child.join(LIMIT)
+    assert child.exitcode == 0
+
+
+def write_into(name, text):
+    block = SharedMemory(name)
+    block.buf[: len(text)] = text
+    block.close()
+
+
+def test_a_block_stays_when_its_one_reader_ends(context):
+    block = SharedMemory(create=True, size=100)
+    try:
+        run(context, write_into, block.name, b"hello")
+        assert bytes(block.buf[:5]) == b"hello"
+        again = SharedMemory(block.name)
+        again.close()
+    finally:
+        block.close()
+        block.unlink()
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(block.name)
+
+
+def test_a_block_is_for_its_user_alone():
+    block = SharedMemory(create=True, size=1)
+    try:
+        assert stat.S_IMODE(os.stat(f"/dev/shm/{block.name}").st_mode) == 0o600
+        with pytest.raises(FileExistsError):
+            SharedMemory(block.name, create=True, size=1)
+    finally:
+        block.close()
+        block.unlink()
+
+
+@pytest.mark.parametrize("wrong", [{"create": True}, {"create": True, "size": -1}, {}])
+def test_a_block_without_size_or_name_is_an_error(wrong):
+    with pytest.raises(ValueError):
+        SharedMemory(**wrong)
+
+
+def test_what_a_killed_program_leaves_is_removed():
+    program = (
+        "import os, procession.shared_memory as s; b = s.SharedMemory(create=True, size=10);"
+        "print(b.name, flush=True); os.kill(os.getpid(), 9)"
+    )
+    # The pipe ends when the tracker ends, which holds it too.
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+    name = done.stdout.decode().strip()
+    assert name and not os.path.exists(f"/dev/shm/{name}")
+
+
+def test_a_list_holds_items_of_all_kinds():
+    items = [1, -(1 << 60), 2.5, True, False, None, "text", "gr\u00fc\u00df", b"bytes", "", b""]
+    shared = ShareableList(items)
+    try:
+        assert list(shared) == items
+        again = pickle.loads(pickle.dumps(shared))
+        again[0] = 99
+        again[6] = "TEXT"
+        again[5] = 7.5
+        assert (shared[0], shared[6], shared[5]) == (99, "TEXT", 7.5)
+        assert shared.count(True) == 1 and len(shared) == len(items)
+        with pytest.raises(ValueError):
+            shared[6] = "far too long for its place"
+        with pytest.raises(IndexError):
+            shared[len(items)]
+        again.shm.close()
+    finally:
+        shared.shm.close()
+        shared.shm.unlink()
+
+
+def test_a_list_refuses_what_it_cannot_hold():
+    with pytest.raises(TypeError):
+        ShareableList([[]])
+    assert procession.shared_memory.ShareableList[int]

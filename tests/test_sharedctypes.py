@@ -1,0 +1,104 @@
+"""Values and arrays in shared memory, and the heap they come from."""
+
+import ctypes
+
+import procession
+import pytest
+from procession import heap, sharedctypes
+
+LIMIT = 20
+
+
+class Point(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double)]
+
+
+def run(context, target, *args):
+    child = context.Process(target=target, args=args)
+    child.start()
+    child.join(LIMIT)
+    assert child.exitcode == 0
+
+
+def double(value, raw, array, points, text):
+    value.value *= 2
+    raw.value *= 2
+    for i in range(len(array)):
+        array[i] *= 2
+    points[0].x *= 2
+    with text.get_lock():
+        text.value = text.value.upper()
+
+
+def test_a_child_changes_what_the_parent_sees(context):
+    value, raw = context.Value("i", 7), context.RawValue(ctypes.c_double, 1.5)
+    array, points = context.Array("d", range(5)), context.Array(Point, [(3, 0.5)])
+    text = context.Array("c", b"hello")
+    run(context, double, value, raw, array, points, text)
+    assert (value.value, raw.value) == (14, 3.0)
+    assert array[:] == [0, 2, 4, 6, 8]
+    assert points[0].x == 6
+    assert text.value == b"HELLO"
+
+
+def count(value):
+    for _ in range(500):
+        with value.get_lock():
+            value.value += 1
+
+
+def test_no_count_is_lost_under_the_lock(context):
+    value = context.Value("q", 0)
+    children = [context.Process(target=count, args=(value,)) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(LIMIT)
+    assert value.value == 1000
+
+
+def test_a_lock_may_be_given_made_or_left_out(context):
+    lock = context.Lock()
+    assert context.Value("i", 1, lock=lock).get_lock() is lock
+    assert isinstance(context.Value("i", 1, lock=False), ctypes.c_int)
+    assert hasattr(context.Array("i", 3, lock=True), "get_obj")
+    with pytest.raises(AttributeError):
+        context.Value("i", 1, lock="no lock")
+
+
+def test_arrays_have_slices_and_begin_with_zeros():
+    array = procession.Array("i", 10)
+    assert array[:] == [0] * 10 and len(array) == 10
+    array[2:4] = [5, 6]
+    assert array[1:5] == [0, 5, 6, 0]
+    with pytest.raises(ValueError):
+        array[0:2] = [1]
+
+
+def test_a_structure_gets_a_property_for_each_field():
+    point = sharedctypes.synchronized(sharedctypes.RawValue(Point, 1, 2.0))
+    point.x += 4
+    assert (point.x, point.y) == (5, 2.0)
+    same = sharedctypes.copy(point.get_obj())
+    same.x = 9
+    assert point.x == 5
+
+
+def test_blocks_do_not_overlap_and_memory_goes_back():
+    h = heap.Heap()
+    blocks = [h.malloc(size) for size in (1, 100, 5000, 70_000, 16) for _ in range(3)]
+    places = sorted((id(arena), start, stop) for arena, start, stop in blocks)
+    for (arena, _, stop), (other, start, _) in zip(places, places[1:], strict=False):
+        assert arena != other or stop <= start
+    for block in blocks:
+        h.free(block)
+    assert not h._lengths and not h._taken
+
+
+def test_arenas_are_used_again():
+    h = heap.Heap()
+    keep = h.malloc(16)
+    first = h.malloc(64)
+    h.free(first)
+    assert h.malloc(64) == first
+    assert keep[0] is first[0]
