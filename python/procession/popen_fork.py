@@ -21,12 +21,18 @@ class Popen(PopenBase):
         self._adopt(pid, self._watch(pid))
 
 
+# Threads of the package itself, which hold no lock that a child could miss.
+QUIET_THREADS = {"PoolDriver"}
+
+
 def _fork():
     """Fork, and warn with names where other threads may hold locks that the child needs."""
     import threading
     import warnings
 
-    others = [t.name for t in threading.enumerate() if t is not threading.current_thread()]
+    others = [
+        t.name for t in threading.enumerate() if t is not threading.current_thread() and t.name not in QUIET_THREADS
+    ]
     if others:
         warnings.warn(
             f"a process is forked while other threads run ({', '.join(others)}): a lock that one of them holds "

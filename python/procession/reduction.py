@@ -45,7 +45,7 @@ class ForkingPickler(pickle.Pickler):
         try:
             cls(buffer, protocol).dump(obj)
         except NOT_BY_NAME as error:
-            return _dumps_by_value(obj, protocol, error)
+            return dumps_by_value(obj, protocol, error)
         return buffer.getbuffer()
 
     loads = staticmethod(pickle.loads)
@@ -67,6 +67,26 @@ register = ForkingPickler.register
 def dump(obj, file, protocol=None):
     """Write the pickle of `obj` to a file, as `ForkingPickler.dumps` makes it."""
     file.write(ForkingPickler.dumps(obj, protocol))
+
+
+def make_pickler(sink):
+    """Return a pickler that writes to `sink` and serves again and again: call `clear_memo` after each `dump`.
+
+    It is the C pickler itself where that will do: its `dump` runs no Python code for plain objects.
+    """
+    if not main_is_importable():
+        return _by_value_pickler()(sink, pickle.HIGHEST_PROTOCOL)
+    pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = _LiveReducers()
+    return pickler
+
+
+class _LiveReducers(dict):
+    """Looks a reducer up at each use: modules may register theirs at any time."""
+
+    def __missing__(self, cls):
+        reducer = ForkingPickler._extra_reducers.get(cls) or copyreg.dispatch_table.get(cls)
+        return reducer or extra_reducers()[cls]
 
 
 # -- by value -------------------------------------------------------------------------------------------------------
@@ -104,11 +124,16 @@ def _dumps_with(pickler, obj, protocol):
     try:
         pickler(buffer, protocol).dump(obj)
     except (_NeedsValue, *NOT_BY_NAME) as error:
-        return _dumps_by_value(obj, protocol, error)
+        return dumps_by_value(obj, protocol, error)
     return buffer.getbuffer()
 
 
-def _dumps_by_value(obj, protocol, first_error):
+def dumps_by_value(obj, protocol, first_error):
+    """Return the pickle of `obj` by value, after plain pickling raised `first_error`.
+
+    Raises:
+        PicklingError, TypeError, AttributeError: it cannot be pickled so either.
+    """
     try:
         pickler_class = _by_value_pickler()
     except ImportError:

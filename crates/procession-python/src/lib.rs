@@ -1,12 +1,18 @@
 //! The Python binding: one file a room of the engine, nothing decided here.
 
+use pyo3::prelude::*;
+
+mod codec;
 mod connection;
+mod drive;
+mod error;
+mod job;
+mod pool;
 mod process;
 mod queue;
 mod sync;
 mod wait;
-
-use pyo3::prelude::*;
+mod worker;
 
 /// The compiled half of procession.
 #[pymodule]
@@ -15,5 +21,8 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     process::register(module)?;
     connection::register(module)?;
     queue::register(module)?;
-    sync::register(module)
+    sync::register(module)?;
+    module.add_class::<pool::PoolCore>()?;
+    module.add_class::<pool::JobCore>()?;
+    module.add_class::<worker::WorkerCore>()
 }

@@ -41,7 +41,11 @@ impl Bells {
     /// Worker: says that it polls, or no longer does.
     pub fn set_polling(&self, worker: usize, polls: bool) {
         let (bits, bit) = self.bit(POLLING_AT, worker);
-        if polls { bits.fetch_or(bit, SeqCst) } else { bits.fetch_and(!bit, SeqCst) };
+        if polls {
+            bits.fetch_or(bit, SeqCst)
+        } else {
+            bits.fetch_and(!bit, SeqCst)
+        };
     }
 
     /// Worker: sleeps until it is woken, unless `ready` finds something to do after the bit is set.

@@ -23,12 +23,38 @@ pub enum FrameKind {
     InitFailed = 7,
     /// The worker ends by itself after this.
     Leaving = 8,
+    /// Small results of items in a row, from `item` on, each behind a byte with its size; [`RUN_END`] ends them. The
+    /// frame grows while it is read: its size is 0.
+    Run = 9,
+}
+
+/// Stands where the size of a run's next result would.
+pub const RUN_END: u8 = 0xff;
+
+/// How many whole results of a run stand at the start of `bytes`, and how many bytes they take; and whether the run ends
+/// after them.
+#[inline]
+pub fn measure_run(bytes: &[u8]) -> (u32, usize, bool) {
+    let mut count = 0;
+    let mut at = 0;
+    while let Some(size) = bytes.get(at) {
+        if *size == RUN_END {
+            return (count, at, true);
+        }
+        let end = at + 1 + usize::from(*size);
+        if end > bytes.len() {
+            break;
+        }
+        at = end;
+        count += 1;
+    }
+    (count, at, false)
 }
 
 impl FrameKind {
     fn from_byte(byte: u8) -> Option<FrameKind> {
         use FrameKind::*;
-        [Returned, Raised, Done, HandedBack, Undecodable, Ready, InitFailed, Leaving]
+        [Returned, Raised, Done, HandedBack, Undecodable, Ready, InitFailed, Leaving, Run]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -88,6 +114,13 @@ mod tests {
                 prop_assert_eq!(payload.len(), frame.size as usize);
                 prop_assert_eq!(FRAME_BYTES + payload.len() + rest.len(), bytes.len());
             }
+        }
+
+        #[test]
+        fn a_run_never_reaches_beyond_its_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let (count, size, ended) = measure_run(&bytes);
+            prop_assert!(size <= bytes.len() && count as usize <= size);
+            prop_assert!(!ended || bytes[size] == RUN_END);
         }
 
         #[test]

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Mapping};
 use crate::shared_memory::{Arena, Block, Segment, copy_in, copy_out, word64};
 
-use super::frame::{FRAME_BYTES, Frame, FrameKind};
+use super::frame::{FRAME_BYTES, Frame, FrameKind, RUN_END};
 use super::slots::Ticket;
 
 /// The bytes of a ring.
@@ -70,6 +70,8 @@ pub struct Producer {
     lent: Vec<Block>,
     tail: u64,
     seen_head: u64,
+    /// Whether the last thing in the ring is a run that may grow.
+    in_run: bool,
 }
 
 /// The parent's end.
@@ -179,7 +181,7 @@ impl Producer {
         let segment = Arc::new(Segment::open(descriptor)?);
         let ring = Mapping::mirrored(&*segment, RING_AT as u64, RING_BYTES)?;
         let arena = Arena::new(segment.clone(), END);
-        Ok(Producer { segment, ring, arena, lent: Vec::new(), tail: 0, seen_head: 0 })
+        Ok(Producer { segment, ring, arena, lent: Vec::new(), tail: 0, seen_head: 0, in_run: false })
     }
 
     /// Writes into the ledger.
@@ -220,15 +222,52 @@ impl Producer {
         } else {
             payload
         };
+        // One byte more, for the end of a run.
         let size = FRAME_BYTES + payload.len();
-        if self.tail + size as u64 > self.seen_head + RING_BYTES as u64 {
-            self.wait_for_space(size, stuck)?;
+        self.make_room(size + 1, stuck)?;
+        if self.in_run {
+            copy_in(&self.ring, self.tail as usize % RING_BYTES, &[RUN_END]);
+            self.tail += 1;
+            self.in_run = false;
         }
         let at = self.tail as usize % RING_BYTES;
         let head = Frame { kind, large, ticket: ticket as u32, item, size: payload.len() as u32 };
         copy_in(&self.ring, at, &head.encode());
         copy_in(&self.ring, at + FRAME_BYTES, payload);
         self.tail += size as u64;
+        Ok(())
+    }
+
+    /// Writes a small result, of less than [`RUN_END`] bytes, into a run; it counts after [`Producer::publish`].
+    ///
+    /// # Errors
+    /// What `stuck` says.
+    #[inline]
+    pub fn write_small(
+        &mut self,
+        ticket: Ticket,
+        item: u32,
+        payload: &[u8],
+        stuck: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        debug_assert!(payload.len() < usize::from(RUN_END));
+        if !self.in_run {
+            self.write(FrameKind::Run, ticket, item, &[], stuck)?;
+            self.in_run = true;
+        }
+        self.make_room(payload.len() + 2, stuck)?;
+        let at = self.tail as usize % RING_BYTES;
+        copy_in(&self.ring, at, &[payload.len() as u8]);
+        copy_in(&self.ring, at + 1, payload);
+        self.tail += 1 + payload.len() as u64;
+        Ok(())
+    }
+
+    #[inline]
+    fn make_room(&mut self, size: usize, stuck: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        if self.tail + size as u64 > self.seen_head + RING_BYTES as u64 {
+            self.wait_for_space(size, stuck)?;
+        }
         Ok(())
     }
 

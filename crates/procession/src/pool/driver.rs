@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::channel::{Bells, Consumer, Frame, FrameKind, Phase, Slots, Ticket, MAX_WORKERS};
+use crate::channel::{Bells, Consumer, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, Poller, SignalGuard};
 use crate::shared_memory::{Arena, Block, Segment, copy_in};
@@ -39,18 +39,22 @@ struct Seat {
     sentinel: Option<OwnedFd>,
     ready: bool,
     leaving: bool,
+    /// The run that is being read: the record and its next item.
+    run: Option<(Ticket, u32)>,
 }
 
 /// Where a payload lies in [`Batch::bytes`].
 pub type Payload = std::ops::Range<usize>;
 
-/// An item's outcome.
+/// The outcome of an item, or the small results of several in a row.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The job.
     pub job: JobId,
-    /// The item.
+    /// The item, or the first of them.
     pub item: u64,
+    /// None for one item; how many results stand in the payload, each behind a byte with its size.
+    pub run: Option<u32>,
     /// Whether it returned (or raised).
     pub returned: bool,
     /// Where its payload lies.
@@ -161,6 +165,8 @@ pub struct Driver {
     segment: Arc<Segment>,
     waiter: Arc<Waiter>,
     seats: Vec<Option<Seat>>,
+    /// Seats that may be given to a new worker.
+    vacant: Vec<usize>,
     glance: Arc<Glance>,
     blocks: HashMap<Ticket, Block>,
     /// Decides; told here what happens.
@@ -189,6 +195,7 @@ impl Driver {
             bells,
             segment,
             seats: Vec::new(),
+            vacant: Vec::new(),
             glance: Arc::default(),
             blocks: HashMap::new(),
             scheduler: Scheduler::new(workers),
@@ -207,7 +214,7 @@ impl Driver {
     /// # Errors
     /// The system's, or `InvalidInput` when there are [`MAX_WORKERS`] already.
     pub fn invite(&mut self) -> Result<Invitation> {
-        let index = match self.seats.iter().position(Option::is_none) {
+        let index = match self.vacant.pop() {
             Some(index) => index,
             None if self.seats.len() < MAX_WORKERS => {
                 self.seats.push(None);
@@ -222,7 +229,7 @@ impl Driver {
         let pool = copy_of(self.segment.as_fd())?;
         let parent = copy_of(self.waiter.bell.as_fd())?;
         let invitation = Invitation { index, pool, own: ring.descriptor()?, parent };
-        self.seats[index] = Some(Seat { ring, sentinel: None, ready: false, leaving: false });
+        self.seats[index] = Some(Seat { ring, sentinel: None, ready: false, leaving: false, run: None });
         self.renew_glance();
         Ok(invitation)
     }
@@ -244,7 +251,16 @@ impl Driver {
         if let Some(seat) = self.seats.get_mut(index) {
             *seat = None;
         }
+        self.vacate(index);
         self.renew_glance();
+    }
+
+    /// The caller has taken note of the death of the worker of seat `index`: the seat may be given away again.
+    pub fn vacate(&mut self, index: usize) {
+        let is_empty = self.seats.get(index).is_some_and(Option::is_none);
+        if is_empty && !self.vacant.contains(&index) {
+            self.vacant.push(index);
+        }
     }
 
     /// What to poll before sleeping; take a new one when workers came or went.
@@ -333,6 +349,21 @@ impl Driver {
         self.bells.stop();
     }
 
+    /// Keeps `bytes` where workers can read them until [`Driver::release`].
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn hold(&mut self, bytes: &[u8]) -> Result<Block> {
+        let block = self.arena.allocate(bytes.len())?;
+        copy_in(self.segment.mapping(), block.offset, bytes);
+        Ok(block)
+    }
+
+    /// Gives up what [`Driver::hold`] kept.
+    pub fn release(&mut self, block: Block) {
+        self.arena.free(block);
+    }
+
     /// Takes back all records that nobody has claimed.
     pub fn revoke_all(&mut self, tickets: &[Ticket]) {
         for ticket in tickets {
@@ -357,11 +388,44 @@ impl Driver {
         bytes.clear();
         seat.ring.drain(&mut bytes);
         let mut rest = &bytes[..];
-        while let Some((frame, payload, after)) = Frame::decode(rest) {
+        loop {
+            if let Some((ticket, item)) = self.seats[index].as_ref().and_then(|seat| seat.run) {
+                let (count, size, ended) = measure_run(rest);
+                self.handle_run(index, ticket, item, count, &rest[..size], ended, batch);
+                rest = &rest[size + usize::from(ended)..];
+                if !ended {
+                    break;
+                }
+            }
+            let Some((frame, payload, after)) = Frame::decode(rest) else { break };
             rest = after;
             self.handle(index, frame, payload, batch);
         }
         self.scratch = bytes;
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn handle_run(
+        &mut self,
+        index: usize,
+        ticket: Ticket,
+        item: u32,
+        count: u32,
+        bytes: &[u8],
+        ended: bool,
+        batch: &mut Batch,
+    ) {
+        if let Some(seat) = self.seats[index].as_mut() {
+            seat.run = (!ended).then_some((ticket, item + count));
+        }
+        if count == 0 {
+            return;
+        }
+        let Some((job, first)) = self.scheduler.finished(ticket, item, count) else { return };
+        let start = batch.bytes.len();
+        batch.bytes.extend_from_slice(bytes);
+        let payload = start..batch.bytes.len();
+        batch.outcomes.push(Outcome { job, item: first, run: Some(count), returned: true, payload });
     }
 
     fn handle(&mut self, index: usize, frame: Frame, payload: &[u8], batch: &mut Batch) {
@@ -369,11 +433,12 @@ impl Driver {
         let ticket = Ticket::from(frame.ticket);
         match frame.kind {
             FrameKind::Returned | FrameKind::Raised => {
-                let Some((job, item)) = self.scheduler.finished(ticket, frame.item) else { return };
+                let Some((job, item)) = self.scheduler.finished(ticket, frame.item, 1) else { return };
                 let payload = keep(seat, frame, payload, batch);
                 let returned = frame.kind == FrameKind::Returned;
-                batch.outcomes.push(Outcome { job, item, returned, payload });
+                batch.outcomes.push(Outcome { job, item, run: None, returned, payload });
             }
+            FrameKind::Run => seat.run = Some((ticket, frame.item)),
             FrameKind::Done | FrameKind::HandedBack => {
                 let nanos = payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
                 self.scheduler.done(ticket, frame.item, nanos);

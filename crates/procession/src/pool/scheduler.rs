@@ -196,14 +196,30 @@ impl Scheduler {
         self.put_back(grant, failed, false);
     }
 
-    /// Which item of which job has its outcome now; none if the record is not known.
+    /// The grant could not be sent because of `count` items from `first` on: a single one is dealt with, several wait to
+    /// go one by one; those around wait again.
+    pub fn withdrawn_around(&mut self, grant: Grant, first: u32, count: u32) {
+        self.granted -= 1;
+        let after = first + count;
+        let part = |from: u32, to: u32| Grant { first: grant.first + u64::from(from), count: to - from, ..grant };
+        let parts = [(part(after, grant.count), false), (part(first, after), true), (part(0, first), false)];
+        if let Some(state) = self.jobs.get_mut(&grant.job) {
+            state.out += 2;
+        }
+        for (part, guilty) in parts {
+            let dealt_with = if guilty && count == 1 { 1 } else { 0 };
+            self.put_back(part, dealt_with, guilty);
+        }
+    }
+
+    /// Which item of which job has its outcome now, the first of `count`; none if the record is not known.
     #[inline]
-    pub fn finished(&mut self, ticket: Ticket, item: u32) -> Option<(JobId, u64)> {
+    pub fn finished(&mut self, ticket: Ticket, item: u32, count: u32) -> Option<(JobId, u64)> {
         let out = self.out.get_mut(&ticket)?;
-        if item != out.done || item >= out.grant.count {
+        if item != out.done || count > out.grant.count - item {
             return None;
         }
-        out.done += 1;
+        out.done += count;
         Some((out.grant.job, out.grant.first + u64::from(item)))
     }
 
@@ -315,7 +331,7 @@ mod tests {
         while let Some(grant) = s.grant() {
             s.published(grant, ticket);
             for item in 0..grant.count {
-                s.finished(ticket, item);
+                s.finished(ticket, item, 1);
             }
             s.done(ticket, grant.count, u64::from(grant.count) * 100);
             sizes.push(grant.count);
@@ -334,7 +350,7 @@ mod tests {
             let grant = s.grant().unwrap();
             assert_eq!(grant.count, 1);
             s.published(grant, ticket);
-            s.finished(ticket, 0);
+            s.finished(ticket, 0, 1);
             s.done(ticket, 1, 1_000_000);
         }
     }
@@ -346,7 +362,7 @@ mod tests {
         while let Some(grant) = s.grant() {
             assert!(grant.count % 10 == 0 || grant.first + u64::from(grant.count) == 103);
             s.published(grant, ticket);
-            (0..grant.count).for_each(|item| assert!(s.finished(ticket, item).is_some()));
+            (0..grant.count).for_each(|item| assert!(s.finished(ticket, item, 1).is_some()));
             s.done(ticket, grant.count, 1000);
             ticket += 1;
         }
@@ -357,7 +373,7 @@ mod tests {
         let mut s = submit(8, Chunk::Fixed(8));
         let grant = s.grant().unwrap();
         s.published(grant, 0);
-        s.finished(0, 0);
+        s.finished(0, 0, 1);
         assert_eq!(s.died(0, Some(1), false), Some(Lost { job: 1, item: 1 }));
         assert_eq!(s.waiting(1), 6);
     }
@@ -427,7 +443,7 @@ mod tests {
                 let upto = upto.min(grant.count);
                 let ran = if matches!(step, Step::Die { decoding: true, .. } | Step::Separate) { 0 } else { upto };
                 for item in 0..ran {
-                    let (_, index) = s.finished(ticket, item).unwrap();
+                    let (_, index) = s.finished(ticket, item, 1).unwrap();
                     outcomes[index as usize] += 1;
                 }
                 match step {

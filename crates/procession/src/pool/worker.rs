@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Bells, FrameKind, Phase, Producer, Slots, Spin, Ticket};
+use crate::channel::{Bells, FrameKind, Phase, Producer, RUN_END, Slots, Spin, Ticket};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::Doorbell;
+use crate::platform::{Doorbell, coarse_now};
 use crate::shared_memory::{Segment, copy_out};
 
 use super::record::RecordHead;
@@ -19,7 +19,7 @@ const RING_AFTER: Duration = Duration::from_micros(500);
 /// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Works off the record that is in [`Worker::body`] now.
+    /// Works off the record that [`Worker::take_body`] gives.
     Record(RecordHead),
     /// Ends: the pool is closed.
     Stop,
@@ -39,7 +39,9 @@ pub struct Worker {
     ticket: Ticket,
     next: u32,
     begun: Instant,
-    rung: Instant,
+    /// By the coarse clock, which is cheap enough to be read after each item.
+    coarse_begun: Duration,
+    rung: Duration,
 }
 
 impl Worker {
@@ -49,7 +51,7 @@ impl Worker {
     /// The system's.
     pub fn open(index: usize, pool: OwnedFd, own: OwnedFd, parent: OwnedFd) -> Result<Worker> {
         let pool = Arc::new(Segment::open(pool)?);
-        let now = Instant::now();
+        let now = coarse_now();
         Ok(Worker {
             index,
             slots: Slots::new(pool.clone()),
@@ -61,7 +63,8 @@ impl Worker {
             body: Vec::new(),
             ticket: 0,
             next: 0,
-            begun: now,
+            begun: Instant::now(),
+            coarse_begun: now,
             rung: now,
         })
     }
@@ -122,7 +125,9 @@ impl Worker {
         let place = self.slots.read(ticket, &mut self.body);
         self.slots.free(ticket);
         if let Some((offset, size)) = place {
-            let read = copy_out(self.pool.mapping(), offset as usize, size as usize, &mut self.body);
+            let mut body = std::mem::take(&mut self.body);
+            let read = self.read_block(offset, size, &mut body);
+            self.body = body;
             if !read {
                 return Err(Error::new(ErrorKind::Protocol, "a record's block lies outside of the pool's segment"));
             }
@@ -133,13 +138,14 @@ impl Worker {
         self.ticket = ticket;
         self.next = 0;
         self.begun = Instant::now();
-        self.rung = self.begun;
+        self.coarse_begun = coarse_now();
+        self.rung = self.coarse_begun;
         Ok(Turn::Record(head))
     }
 
-    /// The body of the record that was taken.
-    pub fn body(&self) -> &[u8] {
-        RecordHead::decode(&self.body).map_or(&[], |(_, body)| body)
+    /// Adds the bytes of a block of the pool's segment to `into`; false if it lies outside.
+    pub fn read_block(&self, offset: u64, size: u64, into: &mut Vec<u8>) -> bool {
+        copy_out(self.pool.mapping(), offset as usize, size as usize, into)
     }
 
     /// Takes the record's memory to read from while the worker writes; give it back with [`Worker::put_body`].
@@ -176,7 +182,11 @@ impl Worker {
             }
             Ok(())
         };
-        self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        if kind == FrameKind::Returned && payload.len() < usize::from(RUN_END) {
+            self.ring.write_small(self.ticket, self.next, payload, &mut stuck)?;
+        } else {
+            self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        }
         self.next += 1;
         Ok(())
     }
@@ -186,12 +196,12 @@ impl Worker {
     #[inline]
     pub fn between(&mut self) -> bool {
         self.ring.publish();
-        let now = Instant::now();
-        if now - self.rung > RING_AFTER {
+        let now = coarse_now();
+        if now.saturating_sub(self.rung) > RING_AFTER {
             self.rung = now;
             self.wake_parent();
         }
-        now - self.begun > HAND_BACK_AFTER
+        now.saturating_sub(self.coarse_begun) > HAND_BACK_AFTER
     }
 
     /// The record is worked off.

@@ -1,6 +1,8 @@
 //! Linux: memfd, futex, eventfd, epoll, pidfd, posix_spawn.
 
 mod descriptors;
+mod clock;
+mod descriptor;
 mod doorbell;
 mod futex;
 mod half;
@@ -11,6 +13,8 @@ mod process;
 mod stream;
 
 pub use descriptors::{Readiness, adopt, wait_descriptors};
+pub use clock::coarse_now;
+pub use descriptor::{copy_descriptor, take_descriptor};
 pub use doorbell::Doorbell;
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};

@@ -1,0 +1,728 @@
+//! Driving a pool: whoever has the duty reads results, hands them to their jobs, and publishes what is next.
+//!
+//! Locks are held for a few instructions and never while Python code runs: it may call back into the same pool. The
+//! duty is no lock: the thread that has it may come back to it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use procession::channel::Spin;
+use procession::platform::{Doorbell, Poller, SignalGuard};
+use procession::pool::{Batch, Death, Driver, Grant, JobId, Waiter};
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::codec::{self, Preamble};
+use crate::error::Raised;
+use crate::job::{Answer, Job};
+
+/// The longest sleep: then a look around, in case somebody is stopped or a signal went to another thread.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+/// How often ended workers are looked for while results flow.
+const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
+/// How long the thread that drives for nobody leaves the duty to a caller that may come.
+const GRACE: Duration = Duration::from_millis(1);
+
+/// What all threads that use a pool share.
+pub(crate) struct Inner {
+    pub waiter: Arc<Waiter>,
+    pub workers: usize,
+    /// Python's side: `worker_ended(index, starting, expected) -> str`, `worker_leaves(index)`, `failure(bytes) -> exception`,
+    /// `lost(text) -> exception`, `start_driver()`.
+    pub support: Py<PyAny>,
+    state: Mutex<Shared>,
+    duty: Mutex<Duty>,
+    batch: Mutex<Vec<Batch>>,
+    followers: Mutex<Vec<Arc<Follower>>>,
+    driver_bell: Doorbell,
+    driver_armed: AtomicBool,
+    wanted: AtomicUsize,
+    pub quit: AtomicBool,
+}
+
+/// The part of a pool that changes.
+pub(crate) struct Shared {
+    pub driver: Driver,
+    pub jobs: HashMap<JobId, Arc<Job>>,
+    /// Jobs whose items come from an iterator that is not exhausted.
+    pub lazy: Vec<Arc<Job>>,
+    /// Jobs that end when their callback has run.
+    pub callbacks: Vec<Arc<Job>>,
+    /// Why no task can run any more.
+    pub broken: Option<Py<PyAny>>,
+    pub closed: bool,
+    pub stopped: bool,
+    pub next_job: JobId,
+    pub next_function: u64,
+    looked: Instant,
+}
+
+#[derive(Default)]
+struct Duty {
+    holder: Option<ThreadId>,
+    depth: usize,
+    spin: Spin,
+}
+
+struct Follower {
+    bell: Doorbell,
+    poller: Poller,
+}
+
+/// The duty, given up when dropped.
+struct OnDuty<'a> {
+    inner: &'a Inner,
+}
+
+impl Drop for OnDuty<'_> {
+    fn drop(&mut self) {
+        let mut duty = lock(&self.inner.duty);
+        duty.depth -= 1;
+        if duty.depth == 0 {
+            duty.holder = None;
+            drop(duty);
+            if let Some(follower) = lock(&self.inner.followers).first() {
+                follower.bell.ring();
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while locked")
+}
+
+impl Inner {
+    pub(crate) fn new(driver: Driver, workers: usize, support: Py<PyAny>) -> PyResult<Inner> {
+        Ok(Inner {
+            waiter: driver.waiter(),
+            workers,
+            support,
+            state: Mutex::new(Shared {
+                driver,
+                jobs: HashMap::new(),
+                lazy: Vec::new(),
+                callbacks: Vec::new(),
+                broken: None,
+                closed: false,
+                stopped: false,
+                next_job: 1,
+                next_function: 1,
+                looked: Instant::now(),
+            }),
+            duty: Mutex::default(),
+            batch: Mutex::default(),
+            followers: Mutex::default(),
+            driver_bell: Doorbell::new().map_err(Raised::from)?,
+            driver_armed: AtomicBool::new(false),
+            wanted: AtomicUsize::new(0),
+            quit: AtomicBool::new(false),
+        })
+    }
+
+    /// The part that changes; see the rules at the head of this file.
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.state)
+    }
+
+    fn take_duty(&self) -> Option<OnDuty<'_>> {
+        let me = std::thread::current().id();
+        let mut duty = lock(&self.duty);
+        match duty.holder {
+            Some(holder) if holder != me => return None,
+            _ => duty.holder = Some(me),
+        }
+        duty.depth += 1;
+        Some(OnDuty { inner: self })
+    }
+
+    /// Waits until `ready` or the deadline; says whether it became ready. Drives the pool meanwhile, or lets the thread
+    /// that does so wake it.
+    ///
+    /// Blocks detached from the interpreter; a signal handler that raises ends it.
+    pub(crate) fn wait(
+        &self,
+        py: Python<'_>,
+        until: Option<Instant>,
+        mut ready: impl FnMut() -> bool,
+    ) -> PyResult<bool> {
+        let past = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
+        loop {
+            if ready() {
+                return Ok(true);
+            }
+            let Some(_duty) = self.take_duty() else {
+                if past(until) {
+                    return Ok(false);
+                }
+                self.follow(py, until)?;
+                continue;
+            };
+            loop {
+                let progress = self.pump(py)?;
+                if ready() {
+                    return Ok(true);
+                }
+                if past(until) {
+                    return Ok(false);
+                }
+                if progress {
+                    py.check_signals()?;
+                } else if !self.poll(py) {
+                    self.sleep(py, until)?;
+                }
+            }
+        }
+    }
+
+    /// Polls for results for a short time; says whether some came.
+    fn poll(&self, py: Python<'_>) -> bool {
+        let glance = self.shared().driver.glance();
+        let mut spin = std::mem::take(&mut lock(&self.duty).spin);
+        let found = py.detach(|| spin.until(|| glance.is_ready()));
+        lock(&self.duty).spin = spin;
+        found
+    }
+
+    fn sleep(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
+        let guard = SignalGuard::block_all();
+        // A signal that came before the guard is seen here, one that comes later ends the wait.
+        py.check_signals()?;
+        if !self.shared().driver.about_to_sleep() {
+            return Ok(());
+        }
+        let asleep = Instant::now();
+        let latest = asleep + LOOK_AROUND;
+        let until = until.map_or(latest, |until| until.min(latest));
+        let answer = py.detach(|| self.waiter.sleep(Some(until), Some(&guard)));
+        drop(guard);
+        lock(&self.duty).spin.slept(asleep.elapsed());
+        {
+            let mut shared = self.shared();
+            // After any sleep: it may have been a death that ended it.
+            shared.looked = asleep - LOOK_FOR_DEATHS;
+            if Instant::now() >= latest {
+                shared.driver.nudge();
+            }
+        }
+        match answer {
+            Err(error) if !error.is_interrupted() => Err(Raised::from(error).into()),
+            _ => py.check_signals(),
+        }
+    }
+
+    /// Waits for the thread that has the duty to ring, or to give the duty up.
+    fn follow(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
+        let bell = Doorbell::new().map_err(Raised::from)?;
+        let poller = Poller::new().map_err(Raised::from)?;
+        poller.add(&bell, 0).map_err(Raised::from)?;
+        let follower = Arc::new(Follower { bell, poller });
+        lock(&self.followers).push(follower.clone());
+        self.wanted.fetch_add(1, Ordering::SeqCst);
+        // The thread that drives for nobody gives way to a caller.
+        self.waiter.wake();
+        let guard = SignalGuard::block_all();
+        let latest = Instant::now() + LOOK_AROUND / 4;
+        let until = until.map_or(latest, |until| until.min(latest));
+        let answer = match py.check_signals() {
+            Ok(()) => py.detach(|| follower.poller.wait(Some(until), Some(&guard), &mut Vec::new())),
+            Err(error) => {
+                self.unfollow(&follower);
+                return Err(error);
+            }
+        };
+        drop(guard);
+        self.unfollow(&follower);
+        match answer {
+            Err(error) if !error.is_interrupted() => Err(Raised::from(error).into()),
+            _ => py.check_signals(),
+        }
+    }
+
+    fn unfollow(&self, follower: &Arc<Follower>) {
+        self.wanted.fetch_sub(1, Ordering::SeqCst);
+        lock(&self.followers).retain(|other| !Arc::ptr_eq(other, follower));
+    }
+
+    /// Wakes everybody who waits for a job.
+    pub(crate) fn wake_followers(&self) {
+        for follower in lock(&self.followers).iter() {
+            follower.bell.ring();
+        }
+    }
+
+    /// Looks once at what came in and publishes what is next, if nobody else is about to.
+    pub(crate) fn look(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(_duty) = self.take_duty() {
+            self.pump(py)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what came in, hands it to the jobs, publishes what is next; says whether anything came in.
+    fn pump(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut batch = lock(&self.batch).pop().unwrap_or_default();
+        {
+            let mut shared = self.shared();
+            shared.driver.read(&mut batch);
+            let now = Instant::now();
+            if now - shared.looked >= LOOK_FOR_DEATHS {
+                shared.looked = now;
+                shared.driver.look_for_deaths(&mut batch);
+            }
+        }
+        let progress = !batch.is_empty();
+        let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };
+        batch.clear();
+        lock(&self.batch).push(batch);
+        answer?;
+        self.feed(py)?;
+        Ok(progress)
+    }
+
+    fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
+        let mut trash = Vec::new();
+        let mut job: Option<Arc<Job>> = None;
+        let mut interrupt = None;
+        for outcome in &batch.outcomes {
+            if job.as_ref().is_none_or(|job| job.id != outcome.job) {
+                job = self.shared().jobs.get(&outcome.job).cloned();
+            }
+            let Some(job) = &job else { continue };
+            let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
+            if job.unit > 0 && size > 0 {
+                let mut state = job.state();
+                state.bytes = if state.bytes == 0.0 { size as f64 } else { (state.bytes * 7.0 + size as f64) / 8.0 };
+            }
+            let mut bytes = &batch.bytes[outcome.payload.clone()];
+            let last = match outcome.run {
+                Some(count) => {
+                    let mut answers = Vec::with_capacity(count as usize);
+                    while let Some((size, after)) = bytes.split_first() {
+                        let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
+                        answers.push(self.rebuild(py, value, &mut interrupt));
+                        bytes = after;
+                    }
+                    job.store_run(outcome.item, answers, &mut trash)
+                }
+                None if outcome.returned => {
+                    let answer = self.rebuild(py, bytes, &mut interrupt);
+                    job.store(outcome.item, answer, &mut trash)
+                }
+                None => job.store(outcome.item, Err(self.failure(py, bytes)), &mut trash),
+            };
+            if last {
+                self.finish(py, job);
+            }
+            if job.unit > 0 {
+                self.wake_followers();
+            }
+        }
+        trash.clear();
+        for failure in &batch.init_failed {
+            let failure = self.failure(py, &batch.bytes[failure.clone()]);
+            self.break_down(py, failure);
+        }
+        for index in &batch.leaving {
+            self.support.bind(py).call_method1("worker_leaves", (*index,))?;
+        }
+        for death in &batch.deaths {
+            self.bury(py, death)?;
+        }
+        interrupt.map_or(Ok(()), Err)
+    }
+
+    fn rebuild(&self, py: Python<'_>, mut bytes: &[u8], interrupt: &mut Option<PyErr>) -> Answer {
+        match codec::decode(py, &mut bytes) {
+            Ok(value) => Ok(value.unbind()),
+            Err(error) => {
+                let failure = error.value(py).clone().unbind().into_any();
+                if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                    *interrupt = Some(error);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn failure(&self, py: Python<'_>, bytes: &[u8]) -> Py<PyAny> {
+        let rebuilt = self.support.bind(py).call_method1("rebuild", (PyBytes::new(py, bytes),));
+        rebuilt.unwrap_or_else(|error| error.value(py).clone().into_any()).unbind()
+    }
+
+    fn bury(&self, py: Python<'_>, death: &Death) -> PyResult<()> {
+        let support = self.support.bind(py);
+        let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected))?;
+        let mut trash = Vec::new();
+        for lost in &death.lost {
+            let Some(job) = self.shared().jobs.get(&lost.job).cloned() else { continue };
+            let failure = support.call_method1("lost", (&text, lost.item))?.unbind();
+            if job.store(lost.item, Err(failure), &mut trash) {
+                self.finish(py, &job);
+            }
+        }
+        self.wake_followers();
+        Ok(())
+    }
+
+    /// A job has all its outcomes.
+    pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
+        let (callbacks, items) = {
+            let mut state = job.state();
+            (state.callbacks.is_some(), std::mem::take(&mut state.items))
+        };
+        drop(items);
+        let forgotten = {
+            let mut shared = self.shared();
+            let forgotten = shared.jobs.remove(&job.id);
+            shared.driver.scheduler.cancel(job.id);
+            if let Some((block, _)) = job.function.block {
+                shared.driver.release(block);
+            }
+            shared.lazy.retain(|lazy| lazy.id != job.id);
+            if callbacks {
+                shared.callbacks.push(job.clone());
+            }
+            if shared.closed && !shared.stopped && shared.jobs.is_empty() {
+                shared.stopped = true;
+                shared.driver.stop();
+            }
+            forgotten
+        };
+        drop(forgotten);
+        if callbacks {
+            self.arm_driver(py, true);
+        } else {
+            job.is_done.store(true, Ordering::Release);
+            self.wake_followers();
+        }
+    }
+
+    /// No task can run any more: everything that waits fails with `why`.
+    pub(crate) fn break_down(&self, py: Python<'_>, why: Py<PyAny>) {
+        let (jobs, before) = {
+            let mut shared = self.shared();
+            let jobs: Vec<Arc<Job>> = shared.jobs.values().cloned().collect();
+            (jobs, if shared.broken.is_none() { shared.broken.replace(why.clone_ref(py)) } else { None })
+        };
+        drop(before);
+        for job in jobs {
+            self.fail(py, &job, &why);
+        }
+    }
+
+    /// Nobody waits for a job any more: what has not started does not start.
+    pub(crate) fn abandon(&self, job: &Arc<Job>) {
+        let forgotten = {
+            let mut shared = self.shared();
+            shared.driver.scheduler.cancel(job.id);
+            shared.jobs.remove(&job.id)
+        };
+        drop(forgotten);
+    }
+
+    /// All outcomes that a job has not got become `why`.
+    pub(crate) fn fail(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
+        let (missing, source) = {
+            let mut state = job.state();
+            let done: Vec<u64> = (state.base..state.total)
+                .filter(|item| state.items.get((item - state.base) as usize).is_some_and(Option::is_some))
+                .collect();
+            (done, state.source.take())
+        };
+        drop(source);
+        let mut trash = Vec::new();
+        let mut last = missing.is_empty();
+        for item in missing {
+            last |= job.store(item, Err(why.clone_ref(py)), &mut trash);
+        }
+        if last && !job.done() {
+            self.finish(py, job);
+        }
+    }
+
+    /// Publishes records as long as the scheduler grants some.
+    pub(crate) fn feed(&self, py: Python<'_>) -> PyResult<()> {
+        let lazy: Vec<Arc<Job>> = {
+            let shared = self.shared();
+            if shared.lazy.is_empty() { Vec::new() } else { shared.lazy.clone() }
+        };
+        for job in lazy {
+            self.pull(py, &job)?;
+        }
+        let mut body = Vec::new();
+        loop {
+            let (grant, job) = {
+                let mut shared = self.shared();
+                let Some(grant) = shared.driver.scheduler.grant() else { return Ok(()) };
+                (grant, shared.jobs.get(&grant.job).cloned())
+            };
+            let Some(job) = job else {
+                self.shared().driver.scheduler.withdrawn(grant, grant.count);
+                continue;
+            };
+            body.clear();
+            if !self.publish(py, &job, grant, &mut body) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Encodes and publishes a grant; false when there is no room now.
+    fn publish(&self, py: Python<'_>, job: &Arc<Job>, grant: Grant, body: &mut Vec<u8>) -> bool {
+        let pickled = match &job.function.block {
+            None => Ok(&job.function.pickled[..]),
+            Some((block, size)) => Err((block.offset as u64, *size)),
+        };
+        Preamble { function: job.function.id, mode: job.mode, pickled }.encode(body);
+        let start = body.len();
+        if grant.chunk == 1 && encode_all_simple(py, job, grant, body) {
+            return self.send(py, job, grant, body, start);
+        }
+        body.truncate(start);
+        let items: Vec<Py<PyAny>> = {
+            let state = job.state();
+            let at = |item: u64| state.items.get((item - state.base) as usize).and_then(Option::as_ref);
+            (grant.first..grant.first + u64::from(grant.count)).filter_map(at).map(|item| item.clone_ref(py)).collect()
+        };
+        if items.len() != grant.count as usize {
+            // Outcomes came in another way meanwhile: the job has failed.
+            self.shared().driver.scheduler.withdrawn(grant, grant.count);
+            return true;
+        }
+        for (index, chunk) in items.chunks(grant.chunk as usize).enumerate() {
+            let encoded = match chunk {
+                [item] => codec::encode(item.bind(py), body),
+                chunk => {
+                    codec::encode_chunk(py, &chunk.iter().map(|item| item.bind(py).clone()).collect::<Vec<_>>(), body)
+                }
+            };
+            let Err(error) = encoded else { continue };
+            let first = index as u32 * grant.chunk;
+            match self.by_value(py, chunk, &error, body) {
+                Ok(()) => continue,
+                Err(error) => return self.unsendable(py, job, grant, first, chunk.len() as u32, error),
+            }
+        }
+        self.send(py, job, grant, body, start)
+    }
+
+    /// Publishes the encoded items of a grant, which begin at `start` of `body`.
+    fn send(&self, py: Python<'_>, job: &Arc<Job>, grant: Grant, body: &[u8], start: usize) -> bool {
+        if job.unit > 0 {
+            let mean = (body.len() - start) as f64 / f64::from(grant.count);
+            let mut state = job.state();
+            state.bytes = state.bytes.max(mean);
+        }
+        let answer = self.shared().driver.publish(grant, body);
+        match answer {
+            Ok(published) => published,
+            Err(error) => self.unsendable(py, job, grant, 0, grant.count, Raised::from(error).into()),
+        }
+    }
+
+    /// Pickles the items of a chunk by value, after plain pickling failed with `error`.
+    fn by_value(&self, py: Python<'_>, chunk: &[Py<PyAny>], error: &PyErr, body: &mut Vec<u8>) -> PyResult<()> {
+        let support = self.support.bind(py);
+        let value = |object: &Bound<'_, PyAny>, body: &mut Vec<u8>| -> PyResult<()> {
+            let pickled = support.call_method1("by_value", (object, error.value(py)))?;
+            codec::encode_pickled(pickled.cast::<PyBytes>()?.as_bytes(), body);
+            Ok(())
+        };
+        if let [item] = chunk {
+            return value(item.bind(py), body);
+        }
+        let start = body.len();
+        body.push(codec::TOGETHER);
+        let list = pyo3::types::PyList::new(py, chunk)?;
+        let answer = value(list.as_any(), body);
+        if answer.is_err() {
+            body.truncate(start);
+        }
+        answer
+    }
+
+    /// Items of a grant cannot be sent: `count` from `first` fail, or go alone if they are several; those around wait again.
+    fn unsendable(&self, py: Python<'_>, job: &Arc<Job>, grant: Grant, first: u32, count: u32, error: PyErr) -> bool {
+        {
+            let mut shared = self.shared();
+            shared.driver.scheduler.withdrawn_around(grant, first, count);
+        }
+        if count == 1 {
+            let failure = error.value(py).clone().into_any().unbind();
+            let mut trash = Vec::new();
+            if job.store(grant.first + u64::from(first), Err(failure), &mut trash) {
+                self.finish(py, job);
+            }
+        }
+        true
+    }
+
+    /// Takes items from the source of a lazy job, as many as there is room for.
+    pub(crate) fn pull(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<()> {
+        let room = job.room(self.workers as u64);
+        if room == 0 {
+            return Ok(());
+        }
+        let source = {
+            let mut state = job.state();
+            match &state.source {
+                Some(source) if !state.pulling => {
+                    let source = source.clone_ref(py);
+                    state.pulling = true;
+                    source
+                }
+                _ => return Ok(()),
+            }
+        };
+        let mut taken = Vec::new();
+        let mut end = None;
+        let source = source.bind(py);
+        for _ in 0..room {
+            match source.cast::<pyo3::types::PyIterator>().map(|iterator| iterator.clone().next()) {
+                Ok(Some(Ok(item))) => taken.push(Some(item.unbind())),
+                Ok(Some(Err(error))) => {
+                    end = Some(Some(error));
+                    break;
+                }
+                _ => {
+                    end = Some(None);
+                    break;
+                }
+            }
+        }
+        let more = taken.len() as u64;
+        let complete = end.is_some();
+        let failure = end.flatten();
+        let (over, dropped) = {
+            let mut state = job.state();
+            state.pulling = false;
+            state.items.extend(taken);
+            state.total += more + u64::from(failure.is_some());
+            state.items.extend(failure.iter().map(|_| Some(py.None())));
+            let dropped = if complete { state.source.take() } else { None };
+            (complete && state.finished == state.total, dropped)
+        };
+        drop(dropped);
+        let last = {
+            let mut shared = self.shared();
+            shared.driver.scheduler.extend(job.id, more, complete);
+            if complete {
+                shared.lazy.retain(|lazy| lazy.id != job.id);
+            }
+            job.state().total - 1
+        };
+        if let Some(error) = failure {
+            let mut trash = Vec::new();
+            let failure = error.value(py).clone().into_any().unbind();
+            if job.store(last, Err(failure), &mut trash) {
+                self.finish(py, job);
+            }
+            self.wake_followers();
+        } else if over {
+            self.finish(py, job);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that a thread drives the pool when no caller does; `now`: it has something to do at once.
+    pub(crate) fn arm_driver(&self, py: Python<'_>, now: bool) {
+        if !self.driver_armed.swap(true, Ordering::SeqCst) {
+            if let Err(error) = self.support.bind(py).call_method0("start_driver") {
+                error.write_unraisable(py, None);
+            }
+            self.driver_bell.ring();
+        } else if now {
+            self.driver_bell.ring();
+        }
+    }
+
+    /// The thread that drives when no caller does: runs callbacks, and has the duty while jobs are unfinished.
+    pub(crate) fn drive(&self, py: Python<'_>) -> PyResult<()> {
+        let guard = SignalGuard::block_all();
+        let poller = Poller::new().map_err(Raised::from)?;
+        poller.add(&self.driver_bell, 0).map_err(Raised::from)?;
+        while !self.quit.load(Ordering::SeqCst) {
+            self.run_callbacks(py);
+            let busy = {
+                let shared = self.shared();
+                !shared.jobs.is_empty() || !shared.callbacks.is_empty()
+            };
+            self.driver_armed.store(busy, Ordering::SeqCst);
+            let until = busy.then(|| Instant::now() + GRACE);
+            let _ = py.detach(|| poller.wait(until, None, &mut Vec::new()));
+            self.driver_bell.hush();
+            if busy && let Some(_duty) = self.take_duty() {
+                self.drive_for_nobody(py)?;
+            } else if busy {
+                // A caller drives: look again in a while.
+                let _ = py.detach(|| poller.wait(Some(Instant::now() + 20 * GRACE), None, &mut Vec::new()));
+                self.driver_bell.hush();
+            }
+        }
+        drop(guard);
+        Ok(())
+    }
+
+    fn drive_for_nobody(&self, py: Python<'_>) -> PyResult<()> {
+        while !self.quit.load(Ordering::SeqCst) && self.wanted.load(Ordering::SeqCst) == 0 {
+            let progress = self.pump(py)?;
+            let shared = self.shared();
+            if !shared.callbacks.is_empty() || shared.jobs.is_empty() {
+                return Ok(());
+            }
+            drop(shared);
+            if !progress {
+                self.sleep(py, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_callbacks(&self, py: Python<'_>) {
+        loop {
+            let job = {
+                let mut shared = self.shared();
+                if shared.callbacks.is_empty() { None } else { Some(shared.callbacks.remove(0)) }
+            };
+            let Some(job) = job else { return };
+            let callbacks = job.state().callbacks.take();
+            let answer = job.value(py);
+            if let (Some((callback, error_callback)), Ok(answer)) = (callbacks, answer) {
+                let (call, value) = match answer {
+                    Ok(value) => (callback, value),
+                    Err(failure) => (error_callback, failure),
+                };
+                if !call.is_none(py)
+                    && let Err(error) = call.call1(py, (value,))
+                {
+                    error.write_unraisable(py, Some(call.bind(py)));
+                }
+            }
+            job.is_done.store(true, Ordering::Release);
+            self.waiter.wake();
+            self.wake_followers();
+        }
+    }
+
+    /// Ends the thread that drives.
+    pub(crate) fn quit_driver(&self) {
+        self.quit.store(true, Ordering::SeqCst);
+        self.driver_bell.ring();
+        self.waiter.wake();
+    }
+}
+
+/// Adds the items of a grant by their short codes; false if one has none, or has its outcome already.
+fn encode_all_simple(py: Python<'_>, job: &Job, grant: Grant, body: &mut Vec<u8>) -> bool {
+    // Short codes run no Python code, so the job may stay locked.
+    let state = job.state();
+    let Some(first) = grant.first.checked_sub(state.base) else { return false };
+    let mut items = state.items.iter().skip(first as usize).take(grant.count as usize);
+    items.len() == grant.count as usize
+        && items.all(|item| item.as_ref().is_some_and(|item| codec::encode_simple(item.bind(py), body)))
+}

@@ -1,0 +1,295 @@
+//! A job: what one call of a Pool method created, its items and their outcomes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use procession::pool::JobId;
+use procession::shared_memory::Block;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::codec::Mode;
+
+/// Outcome of an item: what it returned, or the exception.
+pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
+
+/// A function that a job calls, pickled once.
+pub(crate) struct Function {
+    /// Names it among those of its pool.
+    pub id: u64,
+    /// Its pickle, unless that lies in a block.
+    pub pickled: Vec<u8>,
+    /// Where a large pickle lies until the job ends.
+    pub block: Option<(Block, u64)>,
+}
+
+/// What becomes of the outcomes.
+pub(crate) enum Results {
+    /// All of them, in order, at the end (`map`); one alone (`apply`).
+    All { answers: Vec<Option<Py<PyAny>>>, failure: Option<(u64, Py<PyAny>)>, single: bool },
+    /// One after the other, in order (`imap`).
+    Ordered { next: u64, answers: BTreeMap<u64, Answer> },
+    /// One after the other, as they come (`imap_unordered`).
+    Unordered { answers: VecDeque<Answer> },
+}
+
+/// The part of a job that changes.
+pub(crate) struct State {
+    /// Items without an outcome, from `base` on; none where an outcome came early.
+    pub items: VecDeque<Option<Py<PyAny>>>,
+    pub base: u64,
+    /// Where more items come from.
+    pub source: Option<Py<PyAny>>,
+    /// Items taken so far; all of them when `source` is none.
+    pub total: u64,
+    /// Items with an outcome.
+    pub finished: u64,
+    /// Outcomes that were read (`imap`).
+    pub consumed: u64,
+    /// Whether somebody takes items from the source now.
+    pub pulling: bool,
+    /// Whether nobody can read the outcomes any more.
+    pub unread: bool,
+    /// Whether items are taken without regard to how many outcomes were read.
+    pub unbounded: bool,
+    /// Measured bytes of an item with its result; 0 while unknown.
+    pub bytes: f64,
+    pub results: Results,
+    pub callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+}
+
+/// A job.
+pub(crate) struct Job {
+    pub id: JobId,
+    pub mode: Mode,
+    pub function: Function,
+    /// Items that stay together in a chunk, for lazy jobs.
+    pub unit: u64,
+    /// The most items taken and not read, for lazy jobs; none: by their size.
+    pub most: Option<u64>,
+    pub is_done: AtomicBool,
+    state: Mutex<State>,
+}
+
+impl Job {
+    pub(crate) fn new(
+        id: JobId,
+        mode: Mode,
+        function: Function,
+        unit: u64,
+        most: Option<u64>,
+        state: State,
+    ) -> Arc<Job> {
+        Arc::new(Job { id, mode, function, unit, most, is_done: AtomicBool::new(false), state: Mutex::new(state) })
+    }
+
+    /// The part that changes. Hold it for a few instructions only: no Python code may run meanwhile, nor any object be
+    /// dropped.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while a job is locked")
+    }
+
+    pub(crate) fn done(&self) -> bool {
+        self.is_done.load(Ordering::Acquire)
+    }
+
+    /// Stores an outcome; true when it was the last. What must be dropped outside of the lock goes to `trash`.
+    pub(crate) fn store(&self, item: u64, answer: Answer, trash: &mut Vec<Py<PyAny>>) -> bool {
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Some(place) = item.checked_sub(state.base).and_then(|at| state.items.get_mut(at as usize)) {
+            trash.extend(place.take());
+            while state.items.front().is_some_and(Option::is_none) {
+                state.items.pop_front();
+                state.base += 1;
+            }
+        }
+        state.finished += 1;
+        let unread = state.unread;
+        match &mut state.results {
+            _ if unread => {
+                state.consumed += 1;
+                trash.push(answer.unwrap_or_else(|failure| failure));
+            }
+            Results::All { answers, failure, .. } => match answer {
+                Ok(answer) => {
+                    if let Some(place) = answers.get_mut(item as usize) {
+                        *place = Some(answer);
+                    }
+                }
+                Err(error) => match failure {
+                    Some((first, _)) if *first < item => trash.push(error),
+                    _ => trash.extend(failure.replace((item, error)).map(|(_, later)| later)),
+                },
+            },
+            Results::Ordered { answers, .. } => {
+                trash.extend(answers.insert(item, answer).map(|a| a.unwrap_or_else(|e| e)))
+            }
+            Results::Unordered { answers } => answers.push_back(answer),
+        }
+        state.source.is_none() && state.finished == state.total
+    }
+
+    /// Stores the results of items in a row; true when they were the last.
+    pub(crate) fn store_run(&self, first: u64, answers: Vec<Answer>, trash: &mut Vec<Py<PyAny>>) -> bool {
+        {
+            let mut state = self.state();
+            let state = &mut *state;
+            let count = answers.len() as u64;
+            let whole = answers.iter().all(Result::is_ok) && first >= state.base;
+            if let (true, Results::All { answers: all, .. }) = (whole, &mut state.results) {
+                let start = (first - state.base) as usize;
+                trash.extend(state.items.iter_mut().skip(start).take(count as usize).filter_map(Option::take));
+                while state.items.front().is_some_and(Option::is_none) {
+                    state.items.pop_front();
+                    state.base += 1;
+                }
+                for (place, answer) in all.iter_mut().skip(first as usize).zip(answers) {
+                    *place = answer.ok();
+                }
+                state.finished += count;
+                return state.source.is_none() && state.finished == state.total;
+            }
+        }
+        let mut last = false;
+        for (item, answer) in (first..).zip(answers) {
+            last |= self.store(item, answer, trash);
+        }
+        last
+    }
+
+    /// How many more items may be taken from the source now.
+    pub(crate) fn room(&self, workers: u64) -> u64 {
+        let state = self.state();
+        if state.source.is_none() || state.pulling {
+            return 0;
+        }
+        let few = 4 * workers + 4;
+        if state.unbounded {
+            return (few.max(1024) / self.unit).max(1) * self.unit;
+        }
+        let most = match (self.most, state.bytes) {
+            (Some(most), _) => most,
+            (None, 0.0) => few,
+            (None, bytes) => ((64e6 / bytes) as u64).clamp(few.min(2 * workers + 2), 8192),
+        };
+        let ahead = state.total - state.consumed;
+        let most = most.max(self.unit);
+        // Whole chunks, and not one item at a time.
+        let room = most.saturating_sub(ahead) / self.unit * self.unit;
+        if room * 4 >= most || ahead <= few { room } else { 0 }
+    }
+
+    /// Nobody can read the outcomes of a lazy job any more.
+    pub(crate) fn abandon_reader(&self) {
+        let answers = {
+            let mut state = self.state();
+            state.unread = true;
+            let taken = match &mut state.results {
+                Results::Ordered { answers, .. } => std::mem::take(answers).into_values().collect::<Vec<_>>(),
+                Results::Unordered { answers } => std::mem::take(answers).into_iter().collect(),
+                Results::All { .. } => Vec::new(),
+            };
+            state.consumed += taken.len() as u64;
+            taken
+        };
+        drop(answers);
+    }
+
+    /// The next outcome of a lazy job; none when it is not there yet.
+    pub(crate) fn next(&self) -> Next {
+        let mut state = self.state();
+        let state = &mut *state;
+        let answer = match &mut state.results {
+            Results::Ordered { next, answers } => {
+                let answer = answers.remove(next);
+                *next += u64::from(answer.is_some());
+                answer
+            }
+            Results::Unordered { answers } => answers.pop_front(),
+            Results::All { .. } => None,
+        };
+        match answer {
+            Some(answer) => {
+                state.consumed += 1;
+                Next::Answer(answer)
+            }
+            None if state.source.is_none() && state.consumed == state.total => Next::End,
+            None => Next::Later,
+        }
+    }
+
+    /// What a job that is done gives: its value, or its failure.
+    pub(crate) fn value(&self, py: Python<'_>) -> PyResult<Answer> {
+        let (answers, single) = {
+            let state = self.state();
+            let Results::All { answers, failure, single } = &state.results else { return Ok(Ok(py.None())) };
+            if let Some((_, failure)) = failure {
+                return Ok(Err(failure.clone_ref(py)));
+            }
+            let answers: Vec<Py<PyAny>> =
+                answers.iter().map(|answer| answer.as_ref().map_or_else(|| py.None(), |a| a.clone_ref(py))).collect();
+            (answers, *single)
+        };
+        if single {
+            return Ok(Ok(answers.into_iter().next().unwrap_or_else(|| py.None())));
+        }
+        Ok(Ok(PyList::new(py, answers)?.into_any().unbind()))
+    }
+
+    /// What a job that is done gives, when nobody asks again.
+    pub(crate) fn take_value(&self, py: Python<'_>) -> PyResult<Answer> {
+        let answers = {
+            let mut state = self.state();
+            match &mut state.results {
+                Results::All { answers, failure: None, single: false } => std::mem::take(answers),
+                _ => {
+                    drop(state);
+                    return self.value(py);
+                }
+            }
+        };
+        let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| py.None()));
+        Ok(Ok(PyList::new(py, answers.collect::<Vec<_>>())?.into_any().unbind()))
+    }
+
+    /// Shows the garbage collector what a job that is done holds.
+    pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        let each = |answer: &Answer| match answer {
+            Ok(object) | Err(object) => visit.call(object),
+        };
+        match &state.results {
+            Results::All { answers, failure, .. } => {
+                answers.iter().flatten().try_for_each(|answer| visit.call(answer))?;
+                failure.iter().try_for_each(|(_, failure)| visit.call(failure))
+            }
+            Results::Ordered { answers, .. } => answers.values().try_for_each(each),
+            Results::Unordered { answers } => answers.iter().try_for_each(each),
+        }
+    }
+
+    /// Lets go of what a job that is done holds.
+    pub(crate) fn clear(&self) {
+        let empty = Results::Unordered { answers: VecDeque::new() };
+        let held = std::mem::replace(&mut self.state().results, empty);
+        drop(held);
+    }
+
+    /// Whether a job that is done has no failure.
+    pub(crate) fn is_successful(&self) -> bool {
+        !matches!(&self.state().results, Results::All { failure: Some(_), .. })
+    }
+}
+
+/// What a lazy job has for its reader.
+pub(crate) enum Next {
+    /// An outcome.
+    Answer(Answer),
+    /// Nothing yet.
+    Later,
+    /// Nothing any more.
+    End,
+}

@@ -1,0 +1,551 @@
+//! A pool in the process that made it, and the handles of its jobs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::IntoRawFd;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use procession::pool::{Chunk, Driver};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyIterator, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::codec::{self, Mode};
+use crate::drive::Inner;
+use crate::error::Raised;
+use crate::job::{Answer, Function, Job, Next, Results, State};
+
+/// A larger pickle of a function lies in a block and is read by each worker once.
+const INLINE_FUNCTION: usize = 1024;
+/// How many functions are remembered with their pickles.
+const FUNCTIONS: usize = 16;
+
+/// A link to a pool's engine from the process that made it. A forked child leaks its copy instead of dropping it, as
+/// threads that it does not have may have locked it.
+struct Link<T> {
+    pid: u32,
+    engine: Mutex<Option<T>>,
+}
+
+impl<T: Clone> Link<T> {
+    fn new(engine: T) -> Link<T> {
+        Link { pid: std::process::id(), engine: Mutex::new(Some(engine)) }
+    }
+
+    fn get(&self) -> PyResult<T> {
+        if self.pid != std::process::id() {
+            return Err(PyRuntimeError::new_err(format!(
+                "this pool belongs to process {}: make a Pool in the process that uses it",
+                self.pid
+            )));
+        }
+        let engine = self.engine.lock().expect("no panic while locked").clone();
+        engine.ok_or_else(|| PyValueError::new_err("Pool not running: it has ended, make a new one"))
+    }
+
+    fn take(&self) -> Option<T> {
+        if self.pid == std::process::id() { self.engine.lock().expect("no panic while locked").take() } else { None }
+    }
+}
+
+impl<T> Drop for Link<T> {
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            std::mem::forget(std::mem::replace(&mut self.engine, Mutex::new(None)));
+        }
+    }
+}
+
+/// A function that was pickled before: the object, the number that workers know it by, its pickle.
+type Known = (Py<PyAny>, u64, Vec<u8>);
+
+/// The engine of a pool.
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct PoolCore {
+    owned: Link<Arc<Inner>>,
+    known: Mutex<Vec<Known>>,
+}
+
+/// The handle of a job.
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct JobCore {
+    owned: Link<Weak<Inner>>,
+    job: Arc<Job>,
+}
+
+fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    match timeout {
+        None => Ok(None),
+        Some(seconds) if seconds.is_nan() => {
+            Err(PyValueError::new_err("a timeout must be a number of seconds, not nan"))
+        }
+        // Beyond a century is for ever.
+        Some(seconds) if seconds > 3e9 => Ok(None),
+        Some(seconds) => Ok(Some(Instant::now() + Duration::from_secs_f64(seconds.max(0.0)))),
+    }
+}
+
+fn mode(star: bool) -> Mode {
+    if star { Mode::Star } else { Mode::Map }
+}
+
+fn give(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
+    answer.map_err(|failure| PyErr::from_value(failure.into_bound(py)))
+}
+
+#[pymethods]
+impl PoolCore {
+    /// The engine of a pool of `workers`; `support` is called when Python has to do something (see `procession.pool`).
+    #[new]
+    fn new(workers: usize, support: Py<PyAny>) -> PyResult<PoolCore> {
+        let driver = Driver::new(workers).map_err(Raised::from)?;
+        let inner = Arc::new(Inner::new(driver, workers, support)?);
+        Ok(PoolCore { owned: Link::new(inner), known: Mutex::default() })
+    }
+
+    /// Prepares a seat: its index and three descriptors for the worker, which the caller closes after the start.
+    fn invite(&self) -> PyResult<(usize, i32, i32, i32)> {
+        let invitation = self.owned.get()?.shared().driver.invite().map_err(Raised::from)?;
+        let raw = |fd: std::os::fd::OwnedFd| fd.into_raw_fd();
+        Ok((invitation.index, raw(invitation.pool), raw(invitation.own), raw(invitation.parent)))
+    }
+
+    /// The worker of seat `index` runs, and `sentinel` becomes ready when it ends.
+    fn seated(&self, index: usize, sentinel: i32) -> PyResult<()> {
+        let sentinel = procession::platform::copy_descriptor(sentinel).map_err(Raised::from)?;
+        Ok(self.owned.get()?.shared().driver.seated(index, sentinel).map_err(Raised::from)?)
+    }
+
+    /// The worker of seat `index` could not be started.
+    fn uninvite(&self, index: usize) -> PyResult<()> {
+        self.owned.get()?.shared().driver.uninvite(index);
+        Ok(())
+    }
+
+    /// Python has taken note of the end of the worker of seat `index`.
+    fn vacate(&self, index: usize) -> PyResult<()> {
+        self.owned.get()?.shared().driver.vacate(index);
+        Ok(())
+    }
+
+    /// `function(*args, **kwds)` in a worker; waits for it.
+    #[pyo3(signature = (function, args, kwds, /))]
+    fn apply(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyAny>,
+        kwds: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let job = self.single(py, function, args, kwds, None)?;
+        self.complete(py, &job)
+    }
+
+    /// The same, without waiting.
+    #[pyo3(signature = (function, args, kwds, callbacks, /))]
+    fn apply_async(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyAny>,
+        kwds: &Bound<'_, PyAny>,
+        callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<JobCore> {
+        let job = self.single(py, function, args, kwds, callbacks)?;
+        self.handle(py, job)
+    }
+
+    /// `function` on each item in workers; waits for the list of results.
+    #[pyo3(signature = (function, items, chunk, star, /))]
+    fn map(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyAny>,
+        chunk: Option<u32>,
+        star: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let job = self.all(py, function, items, chunk, star, None)?;
+        self.complete(py, &job)
+    }
+
+    /// The same, without waiting.
+    #[pyo3(signature = (function, items, chunk, star, callbacks, /))]
+    fn map_async(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyAny>,
+        chunk: Option<u32>,
+        star: bool,
+        callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<JobCore> {
+        let job = self.all(py, function, items, chunk, star, callbacks)?;
+        self.handle(py, job)
+    }
+
+    /// `function` on each item, results one by one; takes items as there is room for them.
+    #[pyo3(signature = (function, items, chunk, ordered, most, /))]
+    fn imap(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyIterator>,
+        chunk: u32,
+        ordered: bool,
+        most: Option<u64>,
+    ) -> PyResult<JobCore> {
+        let results = if ordered {
+            Results::Ordered { next: 0, answers: BTreeMap::new() }
+        } else {
+            Results::Unordered { answers: VecDeque::new() }
+        };
+        let state = State { source: Some(items.clone().into_any().unbind()), ..state(results, Vec::new(), None) };
+        let job = self.submit(py, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state)?;
+        let inner = self.owned.get()?;
+        if !job.done() {
+            inner.shared().lazy.push(job.clone());
+            inner.feed(py)?;
+        }
+        self.handle(py, job)
+    }
+
+    /// No more tasks: the workers end when all jobs have.
+    fn close(&self) -> PyResult<()> {
+        let inner = self.owned.get()?;
+        let mut shared = inner.shared();
+        shared.closed = true;
+        if shared.jobs.is_empty() && !shared.stopped {
+            shared.stopped = true;
+            shared.driver.stop();
+        }
+        Ok(())
+    }
+
+    /// All unfinished jobs fail with the exception `why`, and no task is taken any more.
+    fn break_down(&self, py: Python<'_>, why: Py<PyAny>) -> PyResult<()> {
+        self.owned.get()?.break_down(py, why);
+        Ok(())
+    }
+
+    /// Waits until no job is unfinished; false when `timeout` seconds were not enough.
+    fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let inner = self.owned.get()?;
+        // Nobody may be reading: what is bounded by the reader goes on without.
+        inner.shared().lazy.iter().for_each(|job| job.state().unbounded = true);
+        inner.wait(py, deadline(timeout)?, || {
+            let shared = inner.shared();
+            shared.jobs.is_empty() && shared.callbacks.is_empty()
+        })
+    }
+
+    /// Looks once for results and ended workers.
+    fn look(&self, py: Python<'_>) -> PyResult<()> {
+        self.owned.get()?.look(py)
+    }
+
+    /// Runs in a thread of its own: drives the pool when no caller does, and runs callbacks.
+    fn drive(&self, py: Python<'_>) -> PyResult<()> {
+        let inner = self.owned.get()?;
+        inner.drive(py)
+    }
+
+    /// Ends `drive`.
+    fn quit(&self) -> PyResult<()> {
+        self.owned.get()?.quit_driver();
+        Ok(())
+    }
+
+    /// Gives up all memory and descriptors: the workers have ended.
+    fn release(&self) {
+        let known = std::mem::take(&mut *self.known.lock().expect("no panic while locked"));
+        drop(known);
+        drop(self.owned.take());
+    }
+}
+
+fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<PyAny>, Py<PyAny>)>) -> State {
+    State {
+        total: items.len() as u64,
+        items: items.into(),
+        base: 0,
+        source: None,
+        finished: 0,
+        consumed: 0,
+        pulling: false,
+        unread: false,
+        unbounded: false,
+        bytes: 0.0,
+        results,
+        callbacks,
+    }
+}
+
+fn all_results(count: usize, single: bool) -> Results {
+    let mut answers = Vec::with_capacity(count);
+    answers.resize_with(count, || None);
+    Results::All { answers, failure: None, single }
+}
+
+impl PoolCore {
+    fn single(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyAny>,
+        kwds: &Bound<'_, PyAny>,
+        callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<Arc<Job>> {
+        let args = match args.cast::<PyTuple>() {
+            Ok(args) => args.clone(),
+            Err(_) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        };
+        let none = || py.None().into_bound(py);
+        let kwds = match kwds.cast::<PyDict>() {
+            Ok(kwds) if kwds.is_empty() => none(),
+            Ok(kwds) => kwds.clone().into_any(),
+            Err(_) if kwds.is_none() => none(),
+            Err(_) => {
+                let dict = PyDict::new(py);
+                dict.call_method1("update", (kwds,))?;
+                dict.into_any()
+            }
+        };
+        let item = PyTuple::new(py, [args.into_any(), kwds])?.into_any().unbind();
+        let state = state(all_results(1, true), vec![Some(item)], callbacks);
+        let job = self.submit(py, function, Mode::Apply, Chunk::Adaptive, 0, None, state)?;
+        self.owned.get()?.feed(py)?;
+        Ok(job)
+    }
+
+    fn all(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyAny>,
+        chunk: Option<u32>,
+        star: bool,
+        callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+    ) -> PyResult<Arc<Job>> {
+        let items = items.try_iter()?.map(|item| Ok(Some(item?.unbind()))).collect::<PyResult<Vec<_>>>()?;
+        let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
+        let state = state(all_results(items.len(), false), items, callbacks);
+        let job = self.submit(py, function, mode(star), chunk, 0, None, state)?;
+        self.owned.get()?.feed(py)?;
+        Ok(job)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        mode: Mode,
+        chunk: Chunk,
+        unit: u64,
+        most: Option<u64>,
+        mut state: State,
+    ) -> PyResult<Arc<Job>> {
+        let inner = self.owned.get()?;
+        let broken = {
+            let shared = inner.shared();
+            if shared.closed {
+                return Err(PyValueError::new_err("Pool not running: it was closed, make a new one"));
+            }
+            shared.broken.as_ref().map(|why| why.clone_ref(py))
+        };
+        let pickled = match broken {
+            Some(why) => Err(why),
+            None => self.function(py, function).map_err(|error| error.value(py).clone().into_any().unbind()),
+        };
+        let (pickled, failure) = match pickled {
+            Ok((id, pickled)) => (Function { id, pickled, block: None }, None),
+            Err(why) => (Function { id: 0, pickled: Vec::new(), block: None }, Some(why)),
+        };
+        let mut function = pickled;
+        let total = state.total;
+        let complete = state.source.is_none();
+        if failure.is_some() && !complete {
+            state.source = None;
+        }
+        let empty = complete && total == 0;
+        if empty {
+            state.callbacks = None;
+        }
+        let job = {
+            let mut shared = inner.shared();
+            let id = shared.next_job;
+            shared.next_job += 1;
+            if function.pickled.len() > INLINE_FUNCTION {
+                let size = function.pickled.len() as u64;
+                function.block = Some((shared.driver.hold(&function.pickled).map_err(Raised::from)?, size));
+                function.pickled = Vec::new();
+            }
+            let job = Job::new(id, mode, function, unit, most, state);
+            if !empty {
+                shared.jobs.insert(id, job.clone());
+                if failure.is_none() {
+                    shared.driver.scheduler.submit(id, total, complete, chunk);
+                }
+            }
+            job
+        };
+        if empty {
+            job.is_done.store(true, std::sync::atomic::Ordering::Release);
+        }
+        if let Some(why) = failure {
+            if !complete {
+                // A lazy job that cannot run has one outcome: the reason.
+                let mut state = job.state();
+                state.total = 1;
+                state.items.push_back(Some(py.None()));
+            }
+            inner.fail(py, &job, &why);
+        }
+        Ok(job)
+    }
+
+    /// The number and the pickle of a function; those of plain functions and classes are remembered.
+    fn function(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<(u64, Vec<u8>)> {
+        let inner = self.owned.get()?;
+        let lasting = function.is_exact_instance_of::<PyFunction>()
+            || function.is_exact_instance_of::<PyCFunction>()
+            || function.is_exact_instance_of::<PyType>();
+        if lasting {
+            let known = self.known.lock().expect("no panic while locked");
+            if let Some((_, id, pickled)) = known.iter().find(|(other, _, _)| other.is(function)) {
+                return Ok((*id, pickled.clone()));
+            }
+        }
+        if !function.is_callable() {
+            let kind = function.get_type().name()?;
+            return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                "'{kind}' object is not callable: a pool needs a function"
+            )));
+        }
+        let mut pickled = Vec::new();
+        let support = inner.support.bind(py);
+        let by_value = |error: Py<PyAny>| -> PyResult<Vec<u8>> {
+            let pickled = support.call_method1("by_value", (function, error))?;
+            Ok(pickled.cast::<PyBytes>()?.as_bytes().to_vec())
+        };
+        let mut stays = lasting;
+        if support.call_method1("needs_value", (function,))?.is_truthy()? {
+            // Its globals may change between two jobs.
+            stays = false;
+            pickled = by_value(py.None())?;
+        } else if let Err(error) = codec::pickle(function, &mut pickled) {
+            stays = false;
+            pickled = by_value(error.value(py).clone().into_any().unbind())?;
+        }
+        let id = {
+            let mut shared = inner.shared();
+            shared.next_function += 1;
+            shared.next_function
+        };
+        if stays {
+            let mut known = self.known.lock().expect("no panic while locked");
+            let old = if known.len() == FUNCTIONS { Some(known.remove(0)) } else { None };
+            known.push((function.clone().unbind(), id, pickled.clone()));
+            drop(known);
+            drop(old);
+        }
+        Ok((id, pickled))
+    }
+
+    fn handle(&self, py: Python<'_>, job: Arc<Job>) -> PyResult<JobCore> {
+        let inner = self.owned.get()?;
+        if !job.done() {
+            inner.arm_driver(py, false);
+        }
+        Ok(JobCore { owned: Link::new(Arc::downgrade(&inner)), job })
+    }
+
+    /// Waits for a job that nobody else knows.
+    fn complete(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<Py<PyAny>> {
+        let inner = self.owned.get()?;
+        if let Err(error) = inner.wait(py, None, || job.done()) {
+            // Ctrl-C: what has not started does not start any more.
+            inner.abandon(job);
+            return Err(error);
+        }
+        give(py, job.take_value(py)?)
+    }
+}
+
+#[pymethods]
+impl JobCore {
+    /// Whether the job is done.
+    fn ready(&self, py: Python<'_>) -> PyResult<bool> {
+        if !self.job.done() {
+            self.engine()?.look(py)?;
+        }
+        Ok(self.job.done())
+    }
+
+    /// Whether the job, which is done, has no failure.
+    fn successful(&self) -> bool {
+        self.job.is_successful()
+    }
+
+    /// Waits for the job; false when `timeout` seconds were not enough.
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if self.job.done() {
+            return Ok(true);
+        }
+        let until = deadline(timeout)?;
+        self.engine()?.wait(py, until, || self.job.done())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // An exception holds frames, and they hold this handle: the collector must see the way. What the engine still
+        // knows is not garbage.
+        if Arc::strong_count(&self.job) == 1 { self.job.visit(&visit) } else { Ok(()) }
+    }
+
+    fn __clear__(&self) {
+        self.job.clear();
+    }
+
+    /// The value of the job, which is done, or its exception.
+    fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        give(py, self.job.value(py)?)
+    }
+
+    /// The next outcome of a lazy job: its value, or its exception; none when `timeout` seconds were not enough.
+    ///
+    /// Raises StopIteration at the end.
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<(Py<PyAny>,)>> {
+        let mut found = self.job.next();
+        if matches!(found, Next::Later) {
+            let inner = self.engine()?;
+            inner.pull(py, &self.job)?;
+            inner.wait(py, deadline(timeout)?, || {
+                found = self.job.next();
+                !matches!(found, Next::Later)
+            })?;
+        }
+        match found {
+            Next::Answer(answer) => Ok(Some((give(py, answer)?,))),
+            Next::Later => Ok(None),
+            Next::End => Err(PyStopIteration::new_err(())),
+        }
+    }
+}
+
+impl JobCore {
+    fn engine(&self) -> PyResult<Arc<Inner>> {
+        let engine = self.owned.get()?.upgrade();
+        engine.ok_or_else(|| PyValueError::new_err("Pool not running: it has ended, make a new one"))
+    }
+}
+
+impl Drop for JobCore {
+    fn drop(&mut self) {
+        // Nobody can read the outcomes of a lazy job any more: they need no memory, and no reader to go on.
+        if self.job.unit > 0 && self.owned.pid == std::process::id() {
+            self.job.abandon_reader();
+        }
+    }
+}

@@ -1,0 +1,187 @@
+"""The worker processes of a pool: started, replaced, ended."""
+
+import signal
+import threading
+import time
+import weakref
+
+from procession import util
+from procession._procession import PoolCore
+from procession.portable import PoolTerminated, WorkerDied, by_value, needs_value, rebuild
+from procession.worker import Seat, work
+
+__all__ = ["Crew"]
+
+# A worker that does not end by SIGTERM gets SIGKILL after this.
+TERMINATE_GRACE_S = 1.0
+# After so many workers in a row that died before they were ready, no more are started.
+STARTING_DEATHS = 8
+
+
+class Crew:
+    """The workers of a pool, and the calls that its engine makes when one of them comes or goes.
+
+    Args:
+        ctx: a context, to start processes with.
+        count: how many workers there are.
+        initializer, initargs: what each of them calls first.
+        limit: after how many chunks a worker is replaced, 0 for never.
+    """
+
+    def __init__(self, ctx, count, initializer, initargs, limit):
+        # The engine must not keep its own crew alive: nobody could collect the two.
+        self.core = PoolCore(count, weakref.proxy(self))
+        self.processes = []
+        self.ending = False
+        self.ended = False
+        self._ctx = ctx
+        self._count = count
+        self._work = (initializer, initargs, limit)
+        self._seats = {}
+        self._leaving = set()
+        self._starting_deaths = 0
+        self._lock = threading.RLock()
+        self._driver = None
+
+    def fill(self):
+        """Start workers until there are as many as there should be.
+
+        Raises:
+            OSError: one could not be started.
+        """
+        with self._lock:
+            while not self.ending and len(self._seats) - len(self._leaving) < self._count:
+                self._start()
+
+    def _start(self):
+        seat = Seat(*self.core.invite())
+        try:
+            process = self._ctx.Process(target=work, args=(seat, *self._work))
+            process.name = process.name.replace("Process", "PoolWorker")
+            process.daemon = True
+            process.start()
+        except BaseException:
+            self.core.uninvite(seat.index)
+            raise
+        finally:
+            seat.close()
+        self.core.seated(seat.index, process.sentinel)
+        self._seats[seat.index] = process
+        self.processes.append(process)
+        util.debug("added worker")
+
+    def look(self):
+        """Take note of workers that have ended, and replace them."""
+        self.core.look()
+        self._refill()
+
+    # -- called by the engine -------------------------------------------------------------------------------------
+
+    rebuild = staticmethod(rebuild)
+    by_value = staticmethod(by_value)
+    needs_value = staticmethod(needs_value)
+
+    def worker_leaves(self, index):
+        """A worker is about to end by itself: have the next one ready."""
+        with self._lock:
+            self._leaving.add(index)
+            self._refill()
+
+    def worker_ended(self, index, starting, expected):
+        """A worker has ended; return a text about it. It is replaced unless the pool ends."""
+        with self._lock:
+            process = self._seats.pop(index, None)
+            self._leaving.discard(index)
+            self.core.vacate(index)
+            if process is None:
+                return "its worker ended"
+            process.join(TERMINATE_GRACE_S)
+            text = _obituary(process)
+            if process in self.processes:
+                self.processes.remove(process)
+            if starting and not expected:
+                self._starting_deaths += 1
+                if self._starting_deaths >= STARTING_DEATHS and not self.ending:
+                    self.core.break_down(
+                        WorkerDied(f"{text} while it was starting, as {self._starting_deaths} before it: giving up")
+                    )
+                    return text
+            elif not starting:
+                self._starting_deaths = 0
+            if not (expected and starting):
+                self._refill()
+            return text
+
+    def _refill(self):
+        try:
+            self.fill()
+        except Exception as error:
+            # With a worker left the tasks are done all the same, and the next event tries again.
+            util.sub_warning("a worker could not be replaced: %s", error)
+            if not self._seats:
+                self.core.break_down(error)
+
+    def lost(self, text, item):
+        """Return the exception for a task that was lost with its worker."""
+        return WorkerDied(f"{text} while it ran this task")
+
+    def start_driver(self):
+        """Have a thread drive the engine when no caller waits."""
+        with self._lock:
+            if self._driver is None and not self.ending:
+                self._driver = threading.Thread(target=_drive, args=(self.core,), name="PoolDriver", daemon=True)
+                self._driver.start()
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def terminate(self):
+        """End all workers now; tasks without an outcome fail with PoolTerminated."""
+        with self._lock:
+            self.ending = True
+        if self.ended:
+            return
+        self.core.close()
+        self.core.break_down(PoolTerminated("the pool was terminated before this task had an outcome"))
+        for process in list(self.processes):
+            if process.exitcode is None:
+                process.terminate()
+        self.await_end(TERMINATE_GRACE_S)
+
+    def await_end(self, limit):
+        """Wait for the workers to end, `limit` seconds (None: for ever) before they are killed."""
+        with self._lock:
+            # No replacement is started from here on.
+            self.ending = True
+        if self.ended:
+            return
+        until = None if limit is None else time.monotonic() + limit
+        for process in list(self.processes):
+            process.join(None if until is None else max(0.0, until - time.monotonic()))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+            if process in self.processes:
+                self.processes.remove(process)
+        self.ended = True
+        self._seats.clear()
+        driver, self._driver = self._driver, None
+        self.core.quit()
+        if driver is not None and driver is not threading.current_thread():
+            driver.join(TERMINATE_GRACE_S)
+        self.core.release()
+
+
+def _drive(core):
+    core.drive()
+
+
+def _obituary(process):
+    code = process.exitcode
+    who = f"worker {process.name} (pid {process.pid})"
+    if code is None or code >= 0:
+        return f"{who} ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"{who} was killed by {name}"

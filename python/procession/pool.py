@@ -1,0 +1,209 @@
+"""Pools: worker processes that work off tasks."""
+
+import os
+import types
+import warnings
+
+from procession import context, util
+from procession._limits import positive
+from procession.crew import Crew
+from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
+from procession.pool_results import AsyncResult as AsyncResult
+from procession.portable import MaybeEncodingError as MaybeEncodingError
+from procession.portable import PoolTerminated as PoolTerminated
+from procession.portable import RemoteTraceback as RemoteTraceback
+from procession.portable import WorkerDied as WorkerDied
+from procession.threadpool import ThreadPool
+
+__all__ = ["Pool", "ThreadPool"]
+
+INIT = "INIT"
+RUN = "RUN"
+CLOSE = "CLOSE"
+TERMINATE = "TERMINATE"
+
+
+class Pool:
+    """Worker processes that work off tasks.
+
+    Args:
+        processes: how many workers; None for as many as this process may use CPUs.
+        initializer: what each worker calls first, with `initargs`. If it raises, every task gets its exception.
+        maxtasksperchild: after so many chunks a worker is replaced; None for never.
+        context: where processes come from; None for the default start method.
+
+    Raises:
+        ValueError, TypeError: an argument makes no sense.
+        OSError: a worker could not be started.
+    """
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None):
+        self._state = INIT
+        if processes is None:
+            processes = len(os.sched_getaffinity(0))
+        self._processes = positive(processes, "the number of processes")
+        if maxtasksperchild is not None and (type(maxtasksperchild) is not int or maxtasksperchild < 1):
+            raise ValueError(f"maxtasksperchild must be a positive int or None, not {maxtasksperchild!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        self._ctx = context or _default_context()
+        self._maxtasksperchild = maxtasksperchild
+        self._crew = Crew(self._ctx, self._processes, initializer, tuple(initargs), maxtasksperchild or 0)
+        self._core = self._crew.core
+        try:
+            self._crew.fill()
+        except BaseException:
+            self._crew.terminate()
+            raise
+        # Ends the workers when the pool is forgotten, or the program ends.
+        self._finalizer = util.Finalize(self, Crew.terminate, args=(self._crew,), exitpriority=15)
+        self._state = RUN
+
+    @property
+    def _pool(self):
+        return self._crew.processes
+
+    def __repr__(self):
+        cls = type(self)
+        return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={len(self._pool)}>"
+
+    def __reduce__(self):
+        raise NotImplementedError("pool objects cannot be passed between processes or pickled: make one there")
+
+    def __del__(self, _warn=warnings.warn, RUN=RUN):
+        if getattr(self, "_state", None) == RUN and self._finalizer.still_active():
+            _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    # -- tasks ------------------------------------------------------------------------------------------------------
+
+    def apply(self, func, args=(), kwds={}):  # noqa: B006
+        """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it."""
+        self._check_running()
+        return self._core.apply(func, args, kwds)
+
+    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):  # noqa: B006
+        """Like `apply`, without waiting: return an `AsyncResult`.
+
+        `callback` gets the result, or `error_callback` the exception, in a thread of the pool, before the result
+        counts as ready.
+        """
+        self._check_running()
+        return ApplyResult(self, self._core.apply_async(func, args, kwds, _callbacks(callback, error_callback)))
+
+    def map(self, func, iterable, chunksize=None):
+        """Call `func` on each item and return the list of results, in order. Waits for all of them.
+
+        Args:
+            chunksize: how many items are sent together; None: chosen and adapted by the time that items take.
+
+        Raises:
+            Exception: what the first item that failed raised, once all have ended.
+        """
+        return self._map(func, iterable, chunksize, False)
+
+    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """Like `map`, without waiting: return a `MapResult`; for the callbacks see `apply_async`."""
+        return self._map_async(func, iterable, chunksize, False, callback, error_callback)
+
+    def starmap(self, func, iterable, chunksize=None):
+        """Like `map` for items that are argument tuples: `func(*item)`."""
+        return self._map(func, iterable, chunksize, True)
+
+    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+        """Like `starmap`, without waiting: return a `MapResult`."""
+        return self._map_async(func, iterable, chunksize, True, callback, error_callback)
+
+    def imap(self, func, iterable, chunksize=1, *, buffersize=None):
+        """Call `func` on each item; return an iterator over the results, in order.
+
+        Items are taken from `iterable` as there is room for them: at most `buffersize` items are ahead of the results
+        that were read (None: chosen by their size), so the iterable may be endless.
+        """
+        return self._imap(IMapIterator, func, iterable, chunksize, buffersize)
+
+    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None):
+        """Like `imap`, with the results as they come."""
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize)
+
+    def _map(self, func, iterable, chunksize, star):
+        self._check_running()
+        iterable, chunksize = self._sized(iterable, chunksize)
+        return self._core.map(func, iterable, chunksize, star)
+
+    def _map_async(self, func, iterable, chunksize, star, callback, error_callback):
+        self._check_running()
+        iterable, chunksize = self._sized(iterable, chunksize)
+        callbacks = _callbacks(callback, error_callback)
+        return MapResult(self, self._core.map_async(func, iterable, chunksize, star, callbacks))
+
+    def _sized(self, iterable, chunksize):
+        if chunksize is not None:
+            chunksize = min(positive(chunksize, "chunksize"), 2**31)
+        elif self._maxtasksperchild is not None:
+            # What counts as a task has to be known: as in the standard library, four chunks a worker.
+            if not hasattr(iterable, "__len__"):
+                iterable = list(iterable)
+            chunksize = max(1, -(-len(iterable) // (4 * self._processes)))
+        return iterable, chunksize
+
+    def _imap(self, kind, func, iterable, chunksize, buffersize):
+        self._check_running()
+        chunksize = min(positive(chunksize, "chunksize"), 2**31)
+        if buffersize is not None:
+            buffersize = positive(buffersize, "buffersize")
+        ordered = kind is IMapIterator
+        return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize))
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self):
+        """Take no more tasks; the workers end when all tasks have."""
+        util.debug("closing pool")
+        if self._state == RUN:
+            self._state = CLOSE
+            self._core.close()
+
+    def terminate(self):
+        """End the workers now; tasks without an outcome fail with `PoolTerminated`."""
+        util.debug("terminating pool")
+        self._state = TERMINATE
+        self._finalizer()
+
+    def join(self):
+        """Wait for the workers to end, after `close` or `terminate`.
+
+        Raises:
+            ValueError: neither was called.
+        """
+        util.debug("joining pool")
+        if self._state == RUN:
+            raise ValueError("Pool is still running: call close() or terminate() before join()")
+        if self._state == CLOSE:
+            self._core.join(None)
+        self._crew.await_end(None)
+
+    def __enter__(self):
+        self._check_running()
+        return self
+
+    def __exit__(self, exc_type, exc_val, exc_tb):
+        self.terminate()
+
+    def _check_running(self):
+        if self._state != RUN:
+            raise ValueError("Pool not running: it was closed or terminated, make a new one")
+
+    def _repopulate_pool(self):
+        self._crew.look()
+
+    __class_getitem__ = classmethod(types.GenericAlias)
+
+
+def _callbacks(callback, error_callback):
+    if callback is None and error_callback is None:
+        return None
+    return callback, error_callback
+
+
+def _default_context():
+    return context._default_context.get_context()

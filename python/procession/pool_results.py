@@ -1,0 +1,82 @@
+"""What the methods of a process pool answer; the engine holds the outcomes."""
+
+from procession import context
+from procession._limits import seconds
+
+__all__ = ["ApplyResult", "AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
+
+
+class ApplyResult:
+    """The result of `apply_async`: there at some time."""
+
+    def __init__(self, pool, core):
+        # The pool lives as long as somebody waits for one of its results.
+        self._pool = pool
+        self._core = core
+
+    def ready(self):
+        """Return whether the task has ended."""
+        return self._core.ready()
+
+    def successful(self):
+        """Return whether the task ended without an exception.
+
+        Raises:
+            ValueError: it has not ended.
+        """
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._core.successful()
+
+    def wait(self, timeout=None):
+        """Wait until the task has ended, at most `timeout` seconds (None: no limit)."""
+        self._core.wait(seconds(timeout))
+
+    def get(self, timeout=None):
+        """Return what the task returned, or raise what it raised; wait for it at most `timeout` seconds.
+
+        Raises:
+            TimeoutError: `procession.TimeoutError`, the task goes on.
+            WorkerDied: its worker ended.
+        """
+        if not self._core.wait(seconds(timeout)):
+            raise context.TimeoutError(f"the result is not there after {timeout} seconds")
+        return self._core.value()
+
+
+AsyncResult = ApplyResult
+
+
+class MapResult(ApplyResult):
+    """The result of `map_async` or `starmap_async`: a list, there when all tasks have ended."""
+
+
+class IMapIterator:
+    """The results of `imap`, one after the other, in the order of the items."""
+
+    def __init__(self, pool, core):
+        self._pool = pool
+        self._core = core
+        self._next = core.next
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self._next(None)[0]
+
+    def next(self, timeout=None):
+        """Return the next result, or raise what its task raised; wait for it at most `timeout` seconds.
+
+        Raises:
+            StopIteration: there are no more.
+            TimeoutError: `procession.TimeoutError`, ask again.
+        """
+        found = self._next(seconds(timeout))
+        if found is None:
+            raise context.TimeoutError(f"the next result is not there after {timeout} seconds")
+        return found[0]
+
+
+class IMapUnorderedIterator(IMapIterator):
+    """The results of `imap_unordered`, as they come."""

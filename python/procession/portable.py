@@ -1,0 +1,135 @@
+"""What a pool's engine asks of Python: picklers, and failures that can travel between processes."""
+
+import pickle
+import traceback
+
+from procession import context
+
+__all__ = ["MaybeEncodingError", "PoolTerminated", "RemoteTraceback", "WorkerDied"]
+
+_REPR_LIMIT = 10_000
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an exception in the worker that raised it, as text; the `__cause__` of the exception here."""
+
+    def __init__(self, tb):
+        self.tb = tb
+
+    def __str__(self):
+        return self.tb
+
+
+class MaybeEncodingError(Exception):
+    """A result or an exception of a task could not be sent back.
+
+    Attributes:
+        exc: what went wrong with sending, as text.
+        value: what was to be sent, as text.
+        raised: whether that is an exception that the task raised.
+    """
+
+    def __init__(self, exc, value, raised=False):
+        self.exc = _text(exc)
+        self.value = _text(value)
+        self.raised = raised
+        super().__init__(self.exc, self.value, raised)
+
+    def __str__(self):
+        if self.raised:
+            return f"the task raised {self.value}; the exception itself cannot travel: {self.exc}"
+        return f"cannot send the result {self.value} back: {self.exc}. Return something that can be pickled"
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self}>"
+
+
+class WorkerDied(context.ProcessError):
+    """The worker that ran this task ended before the task did: killed, crashed, or ended by `os._exit`."""
+
+
+class PoolTerminated(context.ProcessError):
+    """The pool was terminated before this task had an outcome."""
+
+
+def _text(value):
+    if isinstance(value, str):
+        return value
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{type(value).__name__} whose repr() raises {type(error).__name__}>"
+    return text if len(text) <= _REPR_LIMIT else text[:_REPR_LIMIT] + "..."
+
+
+# -- in the worker --------------------------------------------------------------------------------------------------
+
+
+def failure(error):
+    """Return bytes that `rebuild` makes an exception of, in another process."""
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        # The frames of the pool itself say nothing: there are none above the task's.
+        remote = f'\n"""\n{"".join(lines)}"""'
+    except BaseException as raised:
+        remote = f"(the traceback could not be formatted: {type(raised).__name__})"
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    try:
+        message = str(error)
+    except BaseException as raised:
+        message = f"<str() of the exception raises {type(raised).__name__}>"
+    problem = None
+    try:
+        pickled = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
+    except BaseException as raised:
+        pickled, problem = None, f"{type(raised).__name__}: {raised}"
+    return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), pickle.HIGHEST_PROTOCOL)
+
+
+def unsendable(error, value):
+    """Return the bytes of the failure of a task whose result `value` cannot be sent because of `error`."""
+    return failure(MaybeEncodingError(error, value))
+
+
+# -- in the parent --------------------------------------------------------------------------------------------------
+
+
+def rebuild(sent):
+    """Return the exception behind the bytes of `failure`; one that cannot be rebuilt becomes a MaybeEncodingError."""
+    pickled, remote, name, message, problem = pickle.loads(sent)
+    error = None
+    if pickled is not None:
+        try:
+            error = pickle.loads(pickled)
+        except BaseException as raised:
+            problem = f"it cannot be rebuilt here: {type(raised).__name__}: {raised}"
+        else:
+            if not isinstance(error, BaseException):
+                error, problem = None, f"it became a {type(error).__name__} on the way"
+    if error is None:
+        error = MaybeEncodingError(problem, f"{name}: {message}", raised=True)
+    error.__cause__ = RemoteTraceback(remote)
+    return error
+
+
+def by_value(obj, error):
+    """Return the pickle of `obj` by value, after plain pickling raised `error` (or None: it was not tried).
+
+    Raises:
+        PicklingError, TypeError, AttributeError: it cannot be pickled so either; the text says where the culprit is.
+    """
+    from procession import culprit, reduction
+
+    if error is not None and not isinstance(error, reduction.NOT_BY_NAME):
+        raise error
+    try:
+        return bytes(reduction.dumps_by_value(obj, None, error))
+    except reduction.NOT_BY_NAME as raised:
+        raise culprit.with_path(raised, obj) from None
+
+
+def needs_value(function):
+    """Return whether workers could not import `function`: it comes from a REPL, a notebook, stdin or `-c`."""
+    from procession import reduction
+
+    return getattr(function, "__module__", None) == "__main__" and not reduction.main_is_importable()

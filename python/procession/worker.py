@@ -1,0 +1,57 @@
+"""What a worker of a pool runs."""
+
+import os
+import signal
+
+from procession import portable
+from procession._procession import WorkerCore
+
+__all__ = ["Seat", "work"]
+
+
+class Seat:
+    """A worker's place in its pool: an index and three descriptors, which travel to the worker when it is started."""
+
+    def __init__(self, index, *descriptors):
+        self.index = index
+        self.descriptors = descriptors
+
+    def __getstate__(self):
+        from procession import context, reduction
+
+        context.assert_spawning(self)
+        return self.index, [reduction.DupFd(fd) for fd in self.descriptors]
+
+    def __setstate__(self, state):
+        self.index, copies = state
+        self.descriptors = tuple(copy.detach() for copy in copies)
+
+    def take(self):
+        """Return the engine's end of the seat, which owns the descriptors from now on."""
+        return WorkerCore(self.index, *self.descriptors, portable)
+
+    def close(self):
+        """Close the descriptors: the parent's copies, once the worker has its own."""
+        for fd in self.descriptors:
+            os.close(fd)
+
+
+def work(seat, initializer, initargs, limit):
+    """Run tasks until the pool is closed or `limit` chunks are done (0: no limit).
+
+    Ctrl-C reaches every process of the terminal: the parent decides what it means, so a worker goes on. A handler, not
+    SIG_IGN: programs that a task starts do not inherit it.
+    """
+    signal.signal(signal.SIGINT, _go_on)
+    core = seat.take()
+    if initializer is not None:
+        try:
+            initializer(*initargs)
+        except BaseException as error:
+            core.init_failed(portable.failure(error))
+            return
+    core.run(limit)
+
+
+def _go_on(signum, frame):
+    pass
