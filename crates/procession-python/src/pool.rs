@@ -113,7 +113,7 @@ impl PoolCore {
 
     /// The worker of seat `index` runs, and `sentinel` becomes ready when it ends.
     fn seated(&self, index: usize, sentinel: i32) -> PyResult<()> {
-        let sentinel = procession::platform::copy_descriptor(sentinel).map_err(Raised::from)?;
+        let sentinel = procession::platform::duplicate(sentinel, 0).map_err(Raised::from)?;
         Ok(self.owned.get()?.shared().driver.seated(index, sentinel).map_err(Raised::from)?)
     }
 

@@ -32,7 +32,7 @@ impl WorkerCore {
     #[new]
     fn new(index: usize, pool: i32, own: i32, parent: i32, support: Py<PyAny>) -> PyResult<WorkerCore> {
         let open =
-            |fd: i32| -> PyResult<OwnedFd> { Ok(procession::platform::take_descriptor(fd).map_err(Raised::from)?) };
+            |fd: i32| -> PyResult<OwnedFd> { Ok(procession::platform::adopt(fd).map_err(Raised::from)?) };
         let worker = Worker::open(index, open(pool)?, open(own)?, open(parent)?).map_err(Raised::from)?;
         Ok(WorkerCore { worker, functions: HashMap::new(), out: Vec::new(), support })
     }

@@ -1,8 +1,7 @@
 //! Linux: memfd, futex, eventfd, epoll, pidfd, posix_spawn.
 
-mod descriptors;
 mod clock;
-mod descriptor;
+mod descriptors;
 mod doorbell;
 mod futex;
 mod half;
@@ -12,9 +11,8 @@ mod poller;
 mod process;
 mod stream;
 
-pub use descriptors::{Readiness, adopt, wait_descriptors};
 pub use clock::coarse_now;
-pub use descriptor::{copy_descriptor, take_descriptor};
+pub use descriptors::{Readiness, adopt, wait_descriptors};
 pub use doorbell::Doorbell;
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
