@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Instant;
 
-use crate::error::{During, Error, ErrorKind, Result};
-use crate::platform::{Mapping, identity, is_alive, memory_file, release, reserve, wait, wake};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{Mapping, file_size, identity, is_alive, memory_file, release, reserve, wait, wake};
 use crate::shared_memory::{copy_in, copy_to, word32, word64};
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};
@@ -124,7 +124,7 @@ impl Queue {
     /// # Errors
     /// The system's; `InvalidInput` when the file is too small to be a queue's.
     pub fn open(file: OwnedFd) -> Result<Queue> {
-        let size = rustix::fs::fstat(&file).during("fstat")?.st_size as usize;
+        let size = file_size(&file)?;
         Queue::map(file, size)
     }
 

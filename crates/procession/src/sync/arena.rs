@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::error::{During, Error, ErrorKind, Result};
-use crate::platform::{Mapping, forks, identity, memory_file};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{Mapping, file_key, file_size, forks, identity, memory_file};
 use crate::shared_memory::{copy_in, word32, word64};
 
 /// Cells begin at multiples of a cache line, so that neighbours do not slow each other down.
@@ -90,7 +90,7 @@ impl Cell {
     /// `InvalidInput` when the descriptor no longer is the arena's: somebody else closed it.
     pub fn share(&self) -> Result<(RawFd, usize, usize)> {
         self.private_since.store(SHARED, Ordering::Relaxed);
-        let known = Arena::key(&self.arena.file).ok();
+        let known = file_key(&self.arena.file).ok();
         let mapped =
             locked(&OPENED).iter().any(|(key, a)| Some(*key) == known && a.as_ptr() == Arc::as_ptr(&self.arena));
         if !mapped {
@@ -146,13 +146,12 @@ impl Drop for Cell {
 
 impl Arena {
     fn create(size: usize) -> Result<Arc<Arena>> {
-        let size = size.next_multiple_of(rustix::param::page_size());
         let file = memory_file("procession-sync", size, true)?;
         Arena::map(file, identity())
     }
 
     fn open(file: OwnedFd) -> Result<Arc<Arena>> {
-        let key = Arena::key(&file)?;
+        let key = file_key(&file)?;
         let known = locked(&OPENED).iter().find(|(k, _)| *k == key).and_then(|(_, a)| a.upgrade());
         match known {
             Some(arena) => {
@@ -167,19 +166,14 @@ impl Arena {
     }
 
     fn map(file: OwnedFd, maker: u64) -> Result<Arc<Arena>> {
-        let size = rustix::fs::fstat(&file).during("fstat")?.st_size as usize;
+        let size = file_size(&file)?;
         let mapping = Mapping::new(&file, 0, size, true)?;
-        let key = Arena::key(&file)?;
+        let key = file_key(&file)?;
         let arena = Arc::new(Arena { file, mapping, maker, rooms: Mutex::default() });
         let mut opened = locked(&OPENED);
         opened.retain(|(_, a)| a.strong_count() > 0);
         opened.push((key, Arc::downgrade(&arena)));
         Ok(arena)
-    }
-
-    fn key(file: impl AsFd) -> Result<(u64, u64)> {
-        let stat = rustix::fs::fstat(file).during("fstat")?;
-        Ok((stat.st_dev, stat.st_ino))
     }
 
     fn take(&self, size: usize) -> Option<usize> {

@@ -1,11 +1,11 @@
 //! Waiting for a few descriptors, none of which is worth an epoll set.
 #![allow(unsafe_code)]
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use super::SignalGuard;
-use crate::error::{Error, Result};
+use crate::error::{During, Error, Result};
 
 /// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,15 @@ pub fn wait_descriptors(
         return Err(Error::os("poll", libc::EBADF));
     }
     Ok(set.iter().enumerate().filter(|(_, one)| one.revents != 0).map(|(place, _)| place).collect())
+}
+
+/// What tells a file from all others, whatever its descriptors' numbers: its device and its number there.
+///
+/// # Errors
+/// The system's.
+pub fn file_key(file: impl AsFd) -> Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(file).during("fstat")?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Takes over a descriptor that the interpreter handed out as a number.

@@ -12,7 +12,7 @@ mod process;
 mod stream;
 
 pub use clock::coarse_now;
-pub use descriptors::{Readiness, adopt, wait_descriptors};
+pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
