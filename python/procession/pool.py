@@ -71,7 +71,7 @@ class Pool:
         raise NotImplementedError("pool objects cannot be passed between processes or pickled: make one there")
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):
-        if getattr(self, "_state", None) == RUN and self._finalizer.still_active():
+        if getattr(self, "_state", None) == RUN:
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     # -- tasks ------------------------------------------------------------------------------------------------------

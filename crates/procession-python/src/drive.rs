@@ -595,9 +595,15 @@ impl Inner {
                 }
             }
         }
-        let more = taken.len() as u64;
         let complete = end.is_some();
         let failure = end.flatten();
+        if failure.is_some() {
+            // The failure stands in the place of the chunk that could not be filled.
+            let whole = (job.state().total + taken.len() as u64) / job.unit * job.unit;
+            let whole = whole.saturating_sub(job.state().total) as usize;
+            drop(taken.split_off(whole.min(taken.len())));
+        }
+        let more = taken.len() as u64;
         let (over, dropped) = {
             let mut state = job.state();
             state.pulling = false;
