@@ -31,8 +31,7 @@ impl WorkerCore {
     /// `support` makes failures portable: `support.failure(exc)` and `support.unsendable(exc, value)` return bytes.
     #[new]
     fn new(index: usize, pool: i32, own: i32, parent: i32, support: Py<PyAny>) -> PyResult<WorkerCore> {
-        let open =
-            |fd: i32| -> PyResult<OwnedFd> { Ok(procession::platform::adopt(fd).map_err(Raised::from)?) };
+        let open = |fd: i32| -> PyResult<OwnedFd> { Ok(procession::platform::adopt(fd).map_err(Raised::from)?) };
         let worker = Worker::open(index, open(pool)?, open(own)?, open(parent)?).map_err(Raised::from)?;
         Ok(WorkerCore { worker, functions: HashMap::new(), out: Vec::new(), support })
     }

@@ -10,8 +10,8 @@ mod spin;
 
 pub use bells::Bells;
 pub use connection::{Receiving, Sending, receive_body};
-pub use queue::{Attempt, Oldest, Queue};
 pub use frame::{FRAME_BYTES, Frame, FrameKind, RUN_END, measure_run};
+pub use queue::{Attempt, Oldest, Queue};
 pub use ring::{Consumer, Ledger, Phase, Producer, RING_BYTES};
 pub use slots::{MAX_WORKERS, SLOTS, Slots, Ticket};
 pub use spin::Spin;
