@@ -1,0 +1,279 @@
+"""A `concurrent.futures.Executor` on the pool: `ProcessPoolExecutor`.
+
+The differences from the standard one: a worker that dies fails its own task only and is replaced, and
+whatever the pool can pickle (lambdas, closures) can be submitted.
+"""
+
+import itertools
+import operator
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import Executor, Future, InvalidStateError
+from concurrent.futures.process import BrokenProcessPool
+
+__all__ = ["BrokenProcessPool", "ProcessPoolExecutor"]
+
+_all_engines = weakref.WeakSet()
+
+
+class ProcessPoolExecutor(Executor):
+    """Runs calls in `max_workers` processes (default: as many as CPUs may be used).
+
+    `mp_context` is a context of this package (or a standard one, of which only the start method counts),
+    `initializer(*initargs)` runs first in each worker, `max_tasks_per_child` bounds the life of a worker.
+    """
+
+    def __init__(
+        self,
+        max_workers=None,
+        mp_context=None,
+        initializer=None,
+        initargs=(),
+        *,
+        max_tasks_per_child=None,
+    ):
+        workers = len(os.sched_getaffinity(0)) if max_workers is None else operator.index(max_workers)
+        if workers < 1:
+            raise ValueError(f"max_workers must be greater than 0, not {workers}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, not {initializer!r}")
+        if max_tasks_per_child is not None and not isinstance(max_tasks_per_child, int):
+            raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks_per_child!r}")
+        if max_tasks_per_child is not None and max_tasks_per_child < 1:
+            raise ValueError(f"max_tasks_per_child must be at least 1, not {max_tasks_per_child}")
+        self._max_workers = workers
+        self._engine = _Engine(_our_context(mp_context), workers, initializer, tuple(initargs), max_tasks_per_child)
+        # A forgotten executor gives its processes back once its futures are done.
+        self._finalizer = weakref.finalize(self, self._engine.shutdown, False)
+
+    def submit(self, fn, /, *args, **kwargs):
+        """Have `fn(*args, **kwargs)` called and return its Future; RuntimeError after a shutdown."""
+        return self._engine.submit(fn, args, kwargs)
+
+    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
+        """Return an iterator over `fn(*items)` in the order of the iterables.
+
+        `chunksize` items travel as one task.  At most `buffersize` tasks are submitted ahead of the reader
+        (None: all, at once).  Reading raises TimeoutError `timeout` seconds after this call.
+        """
+        if operator.index(chunksize) < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and operator.index(buffersize) < 1:
+            raise ValueError("buffersize must be >= 1 or None")
+        limit = None if timeout is None else time.monotonic() + timeout
+        chunks = iter(_chunks(zip(*iterables, strict=False), chunksize))
+        ahead = itertools.islice(chunks, buffersize)
+        futures = deque(self.submit(_run_chunk, fn, chunk) for chunk in ahead)
+        return _results(weakref.ref(self), fn, futures, chunks, limit)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """Take no more calls; with `wait` block until all futures are done and the workers have ended.
+
+        `cancel_futures` cancels those that have not begun.
+        """
+        self._engine.shutdown(wait, cancel_futures)
+
+    def terminate_workers(self):
+        """End the workers by SIGTERM; unfinished futures fail with BrokenProcessPool."""
+        self._engine.stop_workers("terminate")
+
+    def kill_workers(self):
+        """End the workers by SIGKILL; unfinished futures fail with BrokenProcessPool."""
+        self._engine.stop_workers("kill")
+
+
+def _our_context(context):
+    import procession
+
+    if context is None:
+        return procession.get_context()
+    if type(context).__module__.partition(".")[0] == "procession":
+        return context
+    return procession.get_context(context if isinstance(context, str) else context.get_start_method())
+
+
+def _chunks(items, size):
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+def _run_chunk(fn, chunk):
+    return [fn(*items) for items in chunk]
+
+
+def _results(executor, fn, futures, chunks, limit):
+    try:
+        futures.reverse()
+        while futures:
+            future = futures.pop()
+            left = None if limit is None else limit - time.monotonic()
+            values = future.result(left)
+            del future
+            chunk = next(chunks, None)
+            if chunk is not None and (submit_to := executor()) is not None:
+                futures.appendleft(submit_to.submit(_run_chunk, fn, chunk))
+            yield from values
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+class _Engine:
+    """The pool behind an executor, and the calls that wait for it.
+
+    A few more calls than workers are with the pool; the others wait here, where they can be cancelled.
+    """
+
+    def __init__(self, context, workers, initializer, initargs, max_tasks):
+        self._make_pool = lambda: context.Pool(workers, initializer, initargs, max_tasks)
+        self._most_given = workers * 2 + 1
+        self._lock = threading.RLock()
+        self._waiting = deque()
+        self._given = set()
+        self._pool = None
+        self._pid = os.getpid()
+        self._refusal = None
+        self._idle = threading.Condition(self._lock)
+        _all_engines.add(self)
+
+    def submit(self, fn, args, kwargs):
+        """Queue a call."""
+        future = Future()
+        with self._lock:
+            if self._refusal is not None:
+                raise self._refusal
+            if self._pid != os.getpid():
+                raise RuntimeError("this executor belongs to the parent process: create one in this process")
+            if self._pool is None:
+                self._pool = self._make_pool()
+            self._waiting.append((future, fn, args, kwargs))
+        self._feed()
+        return future
+
+    def shutdown(self, wait, cancel_futures=False):
+        """Refuse further calls, and wait for those at hand if told so."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            if self._refusal is None:
+                self._refusal = RuntimeError("cannot schedule new futures after shutdown")
+            dropped = [self._waiting.popleft()[0] for _ in range(len(self._waiting) if cancel_futures else 0)]
+        for future in dropped:
+            if future.cancel():
+                future.set_running_or_notify_cancel()
+        self._close_when_idle()
+        if wait:
+            with self._idle:
+                self._idle.wait_for(lambda: not self._waiting and not self._given)
+                pool, self._pool = self._pool, None
+            if pool is not None:
+                pool.close()
+                pool.join()
+
+    def stop_workers(self, how):
+        """End the worker processes by their method `how`, and fail what is not done."""
+        error = BrokenProcessPool(f"the workers were stopped by {how}_workers()")
+        with self._lock:
+            self._refusal = self._refusal or error
+            futures = [*self._given, *(call[0] for call in self._waiting)]
+            self._waiting.clear()
+            self._given.clear()
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            for worker in list(getattr(pool, "_pool", ())):
+                getattr(worker, how)()
+            pool.terminate()
+        for future in futures:
+            _fail(future, error)
+        with self._idle:
+            self._idle.notify_all()
+        if pool is not None:
+            pool.join()
+
+    def _feed(self):
+        """Give waiting calls to the pool as long as it should have more."""
+        while True:
+            with self._lock:
+                if not self._waiting or len(self._given) >= self._most_given or self._pool is None:
+                    return
+                future, fn, args, kwargs = self._waiting.popleft()
+                if not future.set_running_or_notify_cancel():
+                    continue
+                self._given.add(future)
+                pool = self._pool
+            try:
+                pool.apply_async(
+                    fn,
+                    args,
+                    kwargs,
+                    callback=lambda value, future=future: self._done(future, value, None),
+                    error_callback=lambda error, future=future: self._done(future, None, error),
+                )
+            except BaseException as error:
+                self._done(future, None, error)
+
+    def _done(self, future, value, error):
+        with self._lock:
+            if future not in self._given:
+                return  # stopped before
+        if error is None:
+            _succeed(future, value)
+        else:
+            _fail(future, error)
+        # Only now: who waits for the shutdown finds all futures done.
+        with self._lock:
+            self._given.discard(future)
+        self._feed()
+        self._close_when_idle()
+
+    def _close_when_idle(self):
+        with self._idle:
+            if self._waiting or self._given:
+                return
+            if self._refusal is not None and self._pool is not None:
+                self._pool.close()
+            self._idle.notify_all()
+
+
+def _succeed(future, value):
+    try:
+        future.set_result(value)
+    except InvalidStateError:  # the workers were stopped, just now
+        pass
+
+
+def _fail(future, error):
+    try:
+        future.set_exception(_as_broken(error))
+    except InvalidStateError:
+        pass
+
+
+def _as_broken(error):
+    from procession import pool
+
+    died = getattr(pool, "WorkerDied", None)
+    if died is None or not isinstance(error, died) or isinstance(error, BrokenProcessPool):
+        return error
+    # Programs written for the standard executor catch BrokenProcessPool.
+    kind = type(error)
+    broken = type(kind.__name__, (kind, BrokenProcessPool), {"__module__": __name__})
+    copy = broken.__new__(broken, *error.args)
+    copy.args = error.args
+    copy.__dict__.update(vars(error))
+    copy.__cause__, copy.__traceback__ = error.__cause__, error.__traceback__
+    return copy
+
+
+def _finish_at_exit():
+    """Wait for the futures of executors that nobody shut down, as the standard executor does."""
+    for engine in list(_all_engines):
+        engine.shutdown(wait=True)
+
+
+# Before the interpreter joins its threads and runs exit functions, which end pools; where there is no
+# such hook the pools end first and their futures fail.
+getattr(threading, "_register_atexit", lambda function: None)(_finish_at_exit)

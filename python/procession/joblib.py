@@ -1,0 +1,99 @@
+"""A backend for joblib: after `import procession.joblib`, `joblib.parallel_config("procession")` uses our pool.
+
+With it scikit-learn and everything else that computes by joblib runs on procession's workers.  They stay from
+one `Parallel` call to the next, as long as `n_jobs` is the same.
+"""
+
+import os
+import threading
+
+from joblib import register_parallel_backend
+from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
+from joblib.parallel import ParallelBackendBase
+
+__all__ = ["ProcessionBackend", "register"]
+
+_lock = threading.Lock()
+_pools: dict = {}  # (process, n_jobs) -> Pool; at most one
+
+
+class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
+    """Runs the batches of a `Parallel` call in a pool of processes."""
+
+    supports_retrieve_callback = True
+    default_n_jobs = -1
+
+    def effective_n_jobs(self, n_jobs):
+        """Return how many workers `n_jobs` asks for; negative numbers count down from the CPUs."""
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is None:
+            return 1
+        return n_jobs if n_jobs > 0 else max(len(os.sched_getaffinity(0)) + 1 + n_jobs, 1)
+
+    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **_options):
+        """Get the pool ready and return the number of its workers; one worker is no pool at all."""
+        n_jobs = self.effective_n_jobs(n_jobs)
+        if n_jobs == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        self._n_jobs = n_jobs
+        self._pool = _pool_of(n_jobs)
+        return n_jobs
+
+    def submit(self, func, callback=None):
+        """Have a batch computed; `callback` gets what `retrieve_result_callback` understands."""
+        return self._pool.apply_async(
+            func,
+            callback=lambda value: callback((True, value)),
+            error_callback=lambda error: callback((False, error)),
+        )
+
+    def retrieve_result_callback(self, out):
+        """Return the results of a batch, or raise what it raised."""
+        success, value = out
+        if success:
+            return value
+        raise value
+
+    def terminate(self):
+        """End the use of the pool; it stays for the next call."""
+        self._pool = None
+        self.reset_batch_stats()
+
+    def abort_everything(self, ensure_ready=True):
+        """Stop what runs: the workers are ended, and new ones take their place if there is more to come."""
+        _drop_pools()
+        self._pool = _pool_of(self._n_jobs) if ensure_ready else None
+
+
+def _pool_of(n_jobs):
+    import procession
+
+    with _lock:
+        key = os.getpid(), n_jobs
+        pool = _pools.get(key)
+        if pool is None:
+            _end_pools()
+            pool = _pools[key] = procession.Pool(n_jobs)
+        return pool
+
+
+def _drop_pools():
+    with _lock:
+        _end_pools()
+
+
+def _end_pools():
+    while _pools:
+        (pid, _n_jobs), pool = _pools.popitem()
+        if pid == os.getpid():
+            pool.terminate()
+
+
+def register():
+    """Make the backend known to joblib under the name "procession"; importing this module does."""
+    register_parallel_backend("procession", ProcessionBackend)
+
+
+register()

@@ -1,0 +1,46 @@
+"""The joblib backend: Parallel on procession's pool."""
+
+import os
+
+import pytest
+
+joblib = pytest.importorskip("joblib")
+
+import procession.joblib  # noqa: E402
+
+
+def own_pid(_):
+    return os.getpid()
+
+
+def fail_at_three(number):
+    if number == 3:
+        raise LookupError(number)
+    return number
+
+
+@pytest.fixture(autouse=True)
+def no_pool_left():
+    yield
+    procession.joblib._drop_pools()
+
+
+def test_parallel_computes_in_the_same_workers_call_after_call():
+    with joblib.parallel_config("procession", n_jobs=2):
+        assert joblib.Parallel()(joblib.delayed(pow)(n, 2) for n in range(50)) == [n * n for n in range(50)]
+        seen = {pid for _ in range(3) for pid in joblib.Parallel()(joblib.delayed(own_pid)(n) for n in range(20))}
+        assert os.getpid() not in seen and len(seen) <= 2
+        results = joblib.Parallel(return_as="generator")(joblib.delayed(lambda: 5)() for _ in range(2))
+        assert list(results) == [5, 5]
+
+
+def test_an_error_in_a_call_is_raised_and_the_backend_goes_on():
+    with joblib.parallel_config("procession", n_jobs=2):
+        with pytest.raises(LookupError):
+            joblib.Parallel()(joblib.delayed(fail_at_three)(n) for n in range(6))
+        assert joblib.Parallel()(joblib.delayed(abs)(n) for n in (-1, -2)) == [1, 2]
+
+
+def test_one_job_needs_no_pool():
+    with joblib.parallel_config("procession", n_jobs=1):
+        assert joblib.Parallel()(joblib.delayed(own_pid)(n) for n in range(2)) == [os.getpid()] * 2
