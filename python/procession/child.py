@@ -1,5 +1,7 @@
 """What a new process does first and last: clean signals, fresh random state, the lifeline, the exit status."""
 
+import _signal  # without the enums of `signal`, which cost more than all the rest
+import atexit
 import os
 import sys
 
@@ -26,26 +28,23 @@ def run_forked(load, parent_sentinel):
         finally:
             _run_exit_functions()
     except BaseException:
-        _print_error("a child process")
+        _print_error(f"Process {process.current_process().name}")
     finally:
         os._exit(code)
 
 
 def reset_inherited():
     """Undo what a fork copies and a new process must not have: signal handlers, masks, exit functions, random state."""
-    import atexit
-    import signal
-
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        handler = signal.getsignal(number)
-        if callable(handler) and handler not in (signal.SIG_DFL, signal.SIG_IGN):
-            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    _signal.set_wakeup_fd(-1)
+    for number in range(1, _signal.NSIG):
+        handler = _signal.getsignal(number)
+        if callable(handler):
+            default = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
             if handler is not default:
-                signal.signal(number, default)
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+                _signal.signal(number, default)
+    if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     atexit._clear()
     reseed()
 
@@ -124,6 +123,4 @@ def _print_error(who):
 
 
 def _run_exit_functions():
-    import atexit
-
     atexit._run_exitfuncs()

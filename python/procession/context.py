@@ -349,6 +349,10 @@ class DefaultContext(BaseContext):
             RuntimeError: it is set already and `force` is false.
         """
         if self._actual_context is not None and not force:
+            if getattr(process.current_process(), "_inheriting", False):
+                from procession.spawn import _check_not_importing_main
+
+                _check_not_importing_main()
             raise RuntimeError("context has already been set")
         if method is None and force:
             self._actual_context = None

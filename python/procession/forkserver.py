@@ -41,14 +41,14 @@ class ForkServer:
         # Whoever held it is not here. The server itself serves this process too.
         self._lock = threading.RLock()
 
-    def inherit(self, pid, sentinel, control, first_number):
+    def inherit(self, pid, sentinel, control, first_number, environment):
         """Use the server that this process was forked from."""
         self._forget()
         self._forkserver_pid = pid
         self._sentinel = sentinel
         self._control = control
         self.first_number = first_number
-        self.environment = dict(os.environ)
+        self.environment = environment
 
     def set_forkserver_preload(self, modules_names):
         """Set the modules that a server, when it boots, imports before it forks."""

@@ -12,8 +12,9 @@ import socket
 import struct
 import sys
 
-from procession import process, spawn
-from procession.forkserver import REQUEST
+# All that a child needs is imported here, once.
+from procession import child, context, process, reduction, spawn, util  # noqa: F401
+from procession.forkserver import REQUEST, _forkserver
 
 __all__ = []
 
@@ -108,6 +109,9 @@ class Server:
         os.close(MEMORY)
         self.control = socket.socket(fileno=CONTROL)
         self.control.setblocking(True)
+        self.clients = socket.socket(fileno=CLIENTS)
+        self.clients.setblocking(True)
+        self.environment = dict(os.environ)
         self.epoll = select.epoll()
         self.epoll.register(PARENT, select.EPOLLIN)
         self.epoll.register(CONTROL, select.EPOLLIN)
@@ -167,8 +171,6 @@ class Server:
         """Be the child: never returns."""
         code = 1
         try:
-            from procession import child
-
             self.release()
             # The child's parent is the requester; the process that booted the server may be another one.
             memory, parent = receive(requester, self.first_number)
@@ -178,8 +180,6 @@ class Server:
 
     def release(self):
         """Close in a child what belongs to the server; what the client side needs is kept."""
-        from procession.forkserver import _forkserver
-
         self.epoll.close()
         server = os.pidfd_open(os.getppid())
         self.control.close()
@@ -187,7 +187,7 @@ class Server:
             os.close(pidfd)
             requester.close()
         os.close(PARENT)
-        _forkserver.inherit(os.getppid(), server, socket.socket(fileno=CLIENTS), self.first_number)
+        _forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 

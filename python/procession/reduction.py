@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 
-from procession import context, standard
+from procession import context, spawn, standard
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
@@ -94,13 +94,7 @@ class _LiveReducers(dict):
 
 def main_is_importable():
     """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return spec.name != "__main__" and not spec.name.endswith(".__main__")
-    path = getattr(main, "__file__", None)
-    # IPython's launcher has no guard against being imported.
-    return path is not None and os.path.splitext(os.path.basename(path))[0] != "ipython"
+    return spawn.main_source() is not None
 
 
 class _NeedsValue(Exception):

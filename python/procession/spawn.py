@@ -1,5 +1,6 @@
 """Fresh interpreters: their command line, what they are told about the parent, and how they find its main module."""
 
+import _signal  # without the enums of `signal`
 import os
 import sys
 import types
@@ -127,13 +128,19 @@ def main_source(main=None):
     main = main or sys.modules.get("__main__")
     name = getattr(getattr(main, "__spec__", None), "name", None)
     if name is not None:
-        return "name", name
+        # A folder's, zip's or package's __main__ has an implied guard: it is not imported again.
+        return None if name == "__main__" or name.endswith(".__main__") else ("name", name)
     path = getattr(main, "__file__", None)
-    if path is None:
+    # IPython's launcher has no guard; a program from stdin is called <stdin>.
+    if path is None or path.startswith("<") or _stem(path) == "ipython":
         return None
     if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:
         path = os.path.join(process.ORIGINAL_DIR, path)
     return "path", os.path.normpath(path)
+
+
+def _stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def get_preparation_data(name):
@@ -143,8 +150,6 @@ def get_preparation_data(name):
         RuntimeError: this process itself is still importing its parent's main module.
     """
     _check_not_importing_main()
-    import signal
-
     sys_path = sys.path.copy()
     if "" in sys_path and process.ORIGINAL_DIR is not None:
         sys_path[sys_path.index("")] = process.ORIGINAL_DIR
@@ -157,7 +162,7 @@ def get_preparation_data(name):
         "orig_dir": process.ORIGINAL_DIR,
         "dir": _current_directory(),
         "start_method": _start_method(),
-        "ignored_signals": [int(n) for n in _carried_signals() if signal.getsignal(n) is signal.SIG_IGN],
+        "ignored_signals": [n for n in range(1, _signal.NSIG) if _is_ignored(n)],
     }
     if standard.is_replaced():
         data["replace_standard"] = True
@@ -169,11 +174,12 @@ def get_preparation_data(name):
     return data
 
 
-def _carried_signals():
-    # Python itself ignores SIGPIPE and SIGXFSZ; an ignored SIGCHLD would take the child's own children away.
-    import signal
+# Python itself ignores SIGPIPE and SIGXFSZ; an ignored SIGCHLD would take the child's own children away.
+_NOT_CARRIED = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD)
 
-    return signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD}
+
+def _is_ignored(number):
+    return _signal.getsignal(number) == _signal.SIG_IGN and number not in _NOT_CARRIED
 
 
 def _current_directory():
@@ -214,10 +220,8 @@ def prepare(data):
     if "orig_dir" in data:
         process.ORIGINAL_DIR = data["orig_dir"]
     if data.get("ignored_signals"):
-        import signal
-
         for number in data["ignored_signals"]:
-            signal.signal(number, signal.SIG_IGN)
+            _signal.signal(number, _signal.SIG_IGN)
     if "start_method" in data:
         from procession import context
 
@@ -246,9 +250,6 @@ _main_modules = []  # keeps the modules that `__main__` used to be: their global
 
 
 def _import_main_by_name(name):
-    # A folder's, zip's or package's __main__ has an implied guard.
-    if name == "__main__" or name.endswith(".__main__"):
-        return
     current = sys.modules["__main__"]
     if getattr(getattr(current, "__spec__", None), "name", None) == name:
         return
@@ -261,8 +262,7 @@ def _import_main_by_name(name):
 def import_main_path(path):
     """Run the parent's main module from its file, as `__mp_main__`, unless that was done."""
     current = sys.modules["__main__"]
-    stem = os.path.splitext(os.path.basename(path))[0]
-    if stem == "ipython" or getattr(current, "__file__", None) == path:
+    if _stem(path) == "ipython" or getattr(current, "__file__", None) == path:
         return
     import runpy
 
@@ -281,11 +281,9 @@ def _install(module, run):
 
 def main(count):
     """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated."""
-    import signal
-
     from procession import child
 
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # SIGINT was blocked until now
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # SIGINT was blocked until now
     for descriptor in range(3, 3 + count):
         os.set_inheritable(descriptor, False)
     code = child.run(lambda: load(3), 4)

@@ -1,13 +1,10 @@
 //! A child never outlives its parent: a thread that waits for the parent's end and then ends this process.
 
-use std::os::fd::{OwnedFd, RawFd};
-use std::thread;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{SignalGuard, duplicate, kill_own_process, wait_readable};
-
-const STACK_BYTES: usize = 64 * 1024;
+use crate::error::Result;
+use crate::platform::{duplicate, end_after};
 
 /// Ties this process to `parent`, a descriptor that becomes readable when the parent has ended (a pidfd of it, or the
 /// reading end of a pipe that it alone writes).
@@ -17,27 +14,8 @@ const STACK_BYTES: usize = 64 * 1024;
 /// nothing that a fork could leave locked; a forked process does not have it.
 ///
 /// # Errors
-/// `InvalidInput` when `parent` is not open, and the system's.
+/// The system's, among them that `parent` is not open.
 pub fn hold(parent: RawFd, grace: Duration) -> Result<()> {
-    let parent = duplicate(parent, 0)?;
-    let _blocked = SignalGuard::block_all(); // the new thread inherits the mask
-    thread::Builder::new()
-        .name("lifeline".into())
-        .stack_size(STACK_BYTES)
-        .spawn(move || wait_and_end(&parent, grace))
-        .map_err(|e| Error::new(ErrorKind::Os, format!("the lifeline's thread: {e}")))?;
-    Ok(())
-}
-
-fn wait_and_end(parent: &OwnedFd, grace: Duration) {
-    loop {
-        match wait_readable(parent) {
-            Ok(()) => break,
-            Err(error) if error.is_interrupted() => {}
-            // Somebody closed the descriptor under us: then nothing is known, so nothing is killed.
-            Err(_) => return,
-        }
-    }
-    thread::sleep(grace);
-    kill_own_process();
+    let grace_ms = i32::try_from(grace.as_millis()).unwrap_or(i32::MAX);
+    end_after(duplicate(parent, 0)?, grace_ms.unsigned_abs())
 }

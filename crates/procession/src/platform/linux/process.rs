@@ -2,12 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use rustix::event::{PollFd, PollFlags, poll};
-
-use crate::error::{During, Error, Result};
+use crate::error::{Error, Result};
 
 /// The first number that [`spawn`] gives to a listed descriptor; 0, 1 and 2 are the standard streams.
 pub const FIRST_DESCRIPTOR: RawFd = 3;
@@ -26,20 +24,6 @@ pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
-
-/// Waits, without a limit, until `file` is readable.
-///
-/// # Errors
-/// `Interrupted` when a signal handler ran, and the system's.
-pub fn wait_readable(file: impl AsFd) -> Result<()> {
-    let mut watched = [PollFd::new(&file, PollFlags::IN)];
-    poll(&mut watched, None).during("poll").map(|_| ())
-}
-
-/// Ends the calling process at once, as SIGKILL does.
-pub fn kill_own_process() {
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
 /// Runs `program` in a new process and gives its id.

@@ -1,0 +1,259 @@
+"""How children find the main module: each way to run a program, under each start method."""
+
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+LIMIT = 60
+
+SIMPLE = """
+import procession
+
+def square(number):
+    print(number * number, flush=True)
+
+if __name__ == "__main__":
+    process = procession.get_context(METHOD).Process(target=square, args=(3,))
+    process.start()
+    process.join()
+    raise SystemExit(process.exitcode)
+"""
+
+
+def run(*command, stdin=None, cwd=None, flags=()):
+    """Run a program; return its exit status, its output and its errors."""
+    return subprocess.run(
+        [sys.executable, *flags, *command], input=stdin, cwd=cwd, capture_output=True, text=True, timeout=LIMIT
+    )
+
+
+@pytest.fixture(params=["fork", "spawn", "forkserver"])
+def program(request):
+    """The text of a program that starts one process."""
+    return textwrap.dedent(SIMPLE).replace("METHOD", repr(request.param))
+
+
+def check(result):
+    assert (result.returncode, result.stdout, result.stderr) == (0, "9\n", "")
+
+
+@pytest.mark.parametrize("flags", [(), ("-I",), ("-S", "-E", "-O")])
+def test_a_script(program, tmp_path, flags):
+    (tmp_path / "script.py").write_text(program)
+    check(run("script.py", cwd=tmp_path, flags=flags if "-S" not in flags else with_path(tmp_path, flags)))
+
+
+def with_path(tmp_path, flags):
+    # Without `site` nobody finds this package: the script says where it is.
+    import procession
+
+    script = tmp_path / "script.py"
+    where = procession.__path__[0].rpartition("/")[0]
+    script.write_text(f"import sys; sys.path.append({where!r})\n" + script.read_text())
+    return flags
+
+
+def test_a_module(program, tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").touch()
+    (tmp_path / "package/module.py").write_text("from . import __name__ as relative\n" + program)
+    check(run("-m", "package.module", cwd=tmp_path))
+
+
+@pytest.mark.parametrize("how", ["command", "stdin"])
+def test_functions_of_a_program_without_a_file_travel_by_value(program, how):
+    check(run("-c", program) if how == "command" else run("-", stdin=program))
+
+
+def test_functions_of_a_zip_travel_by_value(program, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "program.zip", "w") as archive:
+        archive.writestr("__main__.py", program)
+    check(run("program.zip", cwd=tmp_path))
+
+
+def test_a_class_defined_under_the_guard_of_a_command_travels_by_value():
+    program = """
+import procession
+class Adder:
+    def __init__(self, by): self.by = by
+    def __call__(self, number): print(number + self.by, type(self).__name__, flush=True)
+if __name__ == "__main__":
+    process = procession.Process(target=Adder(2), args=(7,)); process.start(); process.join()
+"""
+    result = run("-c", program)
+    assert (result.stdout, result.stderr) == ("9 Adder\n", "")
+
+
+UNGUARDED = """
+import procession
+procession.set_start_method(METHOD)
+process = procession.Process(target=print, args=("never",))
+process.start()
+process.join()
+raise SystemExit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_program_without_a_guard_is_told_so_and_starts_no_more(method, tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED.replace("METHOD", repr(method)))
+    result = run("script.py", cwd=tmp_path)
+    assert result.returncode == 1 and result.stdout == ""
+    assert "RuntimeError" in result.stderr and "if __name__ == '__main__':" in result.stderr
+
+
+FAILING = """
+import procession
+if __name__ != "__main__":
+    raise ValueError("not to be imported")
+process = procession.get_context(METHOD).Process(target=print)
+process.start()
+process.join()
+print(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_main_module_that_cannot_be_imported_fails_the_child(method, tmp_path):
+    (tmp_path / "script.py").write_text(FAILING.replace("METHOD", repr(method)))
+    result = run("script.py", cwd=tmp_path)
+    assert result.stdout == "1\n"
+    assert result.stderr.count("ValueError: not to be imported") == 1
+
+
+WITH_THREAD = """
+import threading
+import procession
+
+if __name__ != "__main__":
+    threading.Thread(target=threading.Event().wait, name="worrying", daemon=True).start()
+
+def tell(text):
+    print(text, flush=True)
+
+if __name__ == "__main__":
+    context = procession.get_context("forkserver")
+    for number in range(2):
+        process = context.Process(target=tell, args=(number,))
+        process.start()
+        process.join()
+"""
+
+
+def test_a_main_module_that_starts_threads_is_not_preloaded(tmp_path):
+    (tmp_path / "script.py").write_text(WITH_THREAD)
+    result = run("script.py", cwd=tmp_path)
+    assert result.stdout == "0\n1\n"
+    assert result.stderr.count("worrying") == 1
+
+
+COUNTED = """
+import os, sys, procession
+os.write(1, b"imported by %d\\n" % os.getpid())
+def tell():
+    print(os.getppid(), flush=True)
+if __name__ == "__main__":
+    for number in range(3):
+        process = procession.get_context("forkserver").Process(target=tell)
+        process.start()
+        process.join()
+"""
+
+
+def test_the_forkserver_imports_the_main_module_once(tmp_path):
+    (tmp_path / "script.py").write_text(COUNTED)
+    lines = run("script.py", cwd=tmp_path).stdout.split("\n")
+    assert len([line for line in lines if line.startswith("imported")]) == 2
+    assert len(set(lines[2:5])) == 1
+
+
+INTERRUPTED = """
+import procession, time, sys
+def stay():
+    print("ready", flush=True)
+    while True:
+        time.sleep(60)
+if __name__ == "__main__":
+    procession.set_start_method(METHOD)
+    process = procession.Process(target=stay, DAEMON)
+    process.start()
+    LAST
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("last", ["process.join()", "sys.stdin.read()"])
+def test_ctrl_c_ends_a_program_and_its_children(method, last, tmp_path):
+    import os
+    import signal
+
+    text = INTERRUPTED.replace("METHOD", repr(method)).replace("DAEMON", "daemon=True").replace("LAST", last)
+    (tmp_path / "script.py").write_text(text)
+    program = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with program:
+        assert program.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        os.killpg(program.pid, signal.SIGINT)
+        program.wait(LIMIT)
+        assert time.monotonic() - began < 5
+        assert program.returncode == -signal.SIGINT
+        with pytest.raises(ProcessLookupError):
+            os.killpg(program.pid, 0)
+
+
+STUBBORN = """
+import procession, signal, time, sys
+def stay():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("ready", flush=True)
+    while True:
+        time.sleep(60)
+if __name__ == "__main__":
+    procession.util.TERMINATE_GRACE_SECONDS = 0.2
+    process = procession.get_context(METHOD).Process(target=stay, daemon=True)
+    process.start()
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_daemon_that_ignores_sigterm_does_not_hang_the_exit(method, tmp_path):
+    (tmp_path / "script.py").write_text(STUBBORN.replace("METHOD", repr(method)))
+    program = subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with program:
+        assert program.stdout.readline() == "ready\n"
+        program.stdin.write("\n")
+        program.stdin.close()
+        assert program.wait(LIMIT) == 0
+
+
+JOINED = """
+import os, procession
+if __name__ == "__main__":
+    for _ in range(2):
+        procession.get_context(METHOD).Process(target=os.write, args=(1, b"child ends\\n")).start()
+    os.write(1, b"main ends\\n")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_exit_waits_for_children_that_are_no_daemons(method, tmp_path):
+    (tmp_path / "script.py").write_text(JOINED.replace("METHOD", repr(method)))
+    result = run("script.py", cwd=tmp_path)
+    assert sorted(result.stdout.split("\n")) == ["", "child ends", "child ends", "main ends"]
