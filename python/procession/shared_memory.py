@@ -205,7 +205,7 @@ class ShareableList:
         """Return the format of a new item; texts and bytes get room to grow a little."""
         if isinstance(item, (str, bytes)):
             length = len(item.encode(_ENCODING) if isinstance(item, str) else item)
-            return f"{_BOX * (length // _BOX + 1)}s"
+            return f"{_BOX * max(len(item) // _BOX + 1, -(-length // _BOX))}s"
         return ShareableList._number_format(item)
 
     @staticmethod
