@@ -182,12 +182,11 @@ def test_a_wrong_key_is_refused_on_both_sides():
 
 
 def test_a_stranger_cannot_make_the_listener_read_much():
-    with Listener(authkey=b"key") as listener:
-        with socket.socket(socket.AF_UNIX) as stranger:
-            stranger.connect(listener.address)
-            stranger.send(struct.pack("!i", 1 << 30) + b"x" * 1000)
-            with pytest.raises(OSError):
-                listener.accept()
+    with Listener(authkey=b"key") as listener, socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(listener.address)
+        stranger.send(struct.pack("!i", 1 << 30) + b"x" * 1000)
+        with pytest.raises(OSError):
+            listener.accept()
 
 
 @pytest.mark.parametrize("digest", ["md5", "sha256", "sha384", "sha3_256", None])

@@ -63,7 +63,7 @@ def test_what_a_killed_program_leaves_is_removed():
         "print(b.name, flush=True); os.kill(os.getpid(), 9)"
     )
     # The pipe ends when the tracker ends, which holds it too.
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=LIMIT)
     name = done.stdout.decode().strip()
     assert name and not os.path.exists(f"/dev/shm/{name}")
 

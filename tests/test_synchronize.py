@@ -255,7 +255,6 @@ def test_a_failed_action_breaks_the_barrier():
         barrier.wait()
 
 
-
 @pytest.mark.parametrize("wait", ["lock", "semaphore", "event", "condition", "barrier", "queue"])
 def test_a_signal_handler_that_raises_ends_a_wait(wait):
     def handler(number, frame):

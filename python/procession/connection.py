@@ -7,9 +7,16 @@ import tempfile
 
 from procession import _procession as engine
 from procession import context, reduction, util
-from procession._authentication import CHALLENGE, FAILURE, MESSAGE_LENGTH, WELCOME  # noqa: F401
-from procession._authentication import _create_response, _verify_challenge  # noqa: F401
-from procession._authentication import answer_challenge, deliver_challenge
+from procession._authentication import (  # noqa: F401  # noqa: F401
+    CHALLENGE,
+    FAILURE,
+    MESSAGE_LENGTH,
+    WELCOME,
+    _create_response,
+    _verify_challenge,
+    answer_challenge,
+    deliver_challenge,
+)
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 

@@ -177,17 +177,17 @@ class ShareableList:
     ends, the format of each, how each is read back, and the items.
 
     Args:
-        sequence: the items of a new list; None attaches to the one called `name`.
+        sequence: the items of a new list; with a name and None, the list of that name is attached to.
         name: the name of the shared memory.
     """
 
     def __init__(self, sequence=None, *, name=None):
-        if sequence is None:
+        if sequence is None and name is not None:
             self.shm = SharedMemory(name)
             (self._list_len,) = struct.unpack_from("q", self.shm.buf, 0)
             self._ends = list(struct.unpack_from(f"{self._list_len}q", self.shm.buf, 8))
             return
-        items = list(sequence)
+        items = [] if sequence is None else list(sequence)
         formats = [self._room_for(item) for item in items]
         self._list_len = len(items)
         self._ends, end = [], 0

@@ -248,7 +248,7 @@ impl Connection {
     }
 
     /// Whether there is something to receive, waiting `timeout` seconds for it; None is no limit.
-    #[pyo3(signature = (timeout=None), text_signature = "($self, timeout=0.0)")]
+    #[pyo3(signature = (timeout=None))]
     fn _poll(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let stream = self.check_readable()?;
         let until = deadline(timeout)?;

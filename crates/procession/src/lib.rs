@@ -1,10 +1,13 @@
 //! Process-based parallelism that does not hang, does not copy and needs no tuning: the engine.
 
+#[cfg(not(loom))]
 pub mod channel;
 pub mod error;
 pub mod platform;
+#[cfg(not(loom))]
 pub mod pool;
 pub mod primitive;
+#[cfg(not(loom))]
 pub mod process;
 pub mod shared_memory;
 pub mod sync;

@@ -1,5 +1,6 @@
 """SharedMemoryManager: shared memory segments that are given back together, when the manager stops."""
 
+from procession import resource_tracker
 from procession._manager.base import BaseManager
 from procession._manager.server import Server
 from procession._manager.wire import State
@@ -41,6 +42,11 @@ class SharedMemoryManager(BaseManager):
     """Makes SharedMemory and ShareableList objects that nobody needs to unlink."""
 
     _Server = SharedMemoryServer
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        # The server takes over segments that this process registered: both need the same tracker.
+        resource_tracker.ensure_running()
 
     def SharedMemory(self, size):
         """Return a new segment of `size` bytes; ValueError when the manager does not run."""

@@ -31,7 +31,10 @@ struct Rooms {
 }
 
 static CURRENT: Mutex<Option<Arc<Arena>>> = Mutex::new(None);
-static OPENED: Mutex<Vec<((u64, u64), Weak<Arena>)>> = Mutex::new(Vec::new());
+/// Arenas by what tells their files apart.
+type Opened = Vec<((u64, u64), Weak<Arena>)>;
+
+static OPENED: Mutex<Opened> = Mutex::new(Vec::new());
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

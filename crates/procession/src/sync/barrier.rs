@@ -10,12 +10,13 @@ use super::words::lock as words;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, is_alive};
 
-/// Offsets in the cell: the lock of the list (a word of [`words`]), how many parties meet, whether the barrier is broken;
-/// then the list of those who have come.
+/// Offsets in the cell: the lock of the list (a word of [`words`]), how many parties meet, whether the barrier is broken,
+/// how many have come; then the list of those. The number is there so that it falls to zero in one step.
 const LOCK: usize = 0;
 const PARTIES: usize = 8;
 const BROKEN: usize = 12;
-const LIST: usize = 16;
+const COME: usize = 16;
+const LIST: usize = 24;
 
 const GO_ON: u32 = Waiters::WOKEN;
 const GIVE_UP: u32 = Waiters::WOKEN + 1;
@@ -70,9 +71,12 @@ impl Barrier {
         self.list.cell().word32(BROKEN).load(Ordering::Acquire) != 0
     }
 
-    /// How many have come and wait.
+    /// How many have come and wait, and are alive.
     pub fn waiting(&self) -> usize {
-        self.list.waiting()
+        match self.list.cell().word32(COME).load(Ordering::Acquire) as usize {
+            0 => 0,
+            come => self.list.alive().min(come),
+        }
     }
 
     fn lock(&self, until: Option<Instant>) -> Result<()> {
@@ -86,6 +90,13 @@ impl Barrier {
 
     fn unlock(&self) {
         let _ = words::release(self.list.cell().word64(LOCK));
+    }
+
+    fn tell_all(&self, message: u32) -> Result<()> {
+        self.list.cell().word32(COME).store(0, Ordering::Release);
+        let woken = self.list.wake(usize::MAX, message);
+        self.unlock();
+        woken.map(|_| ())
     }
 
     /// Comes to the barrier; parties that have died while they waited are not counted.
@@ -103,6 +114,7 @@ impl Barrier {
             return Ok(Arrival::Last);
         }
         let place = self.list.enter();
+        self.list.cell().word32(COME).store(before as u32 + 1, Ordering::Release);
         self.unlock();
         Ok(Arrival::Waits(before, place))
     }
@@ -112,9 +124,7 @@ impl Barrier {
     /// # Errors
     /// None that can be met.
     pub fn open(&self) -> Result<()> {
-        let woken = self.list.wake(usize::MAX, GO_ON);
-        self.unlock();
-        woken.map(|_| ())
+        self.tell_all(GO_ON)
     }
 
     /// Waits for the last to come.
@@ -133,8 +143,7 @@ impl Barrier {
     /// Breaks the barrier and sends everybody away; for the last to come, whose action failed.
     pub fn break_up(&self) {
         self.list.cell().word32(BROKEN).store(1, Ordering::Release);
-        let _ = self.list.wake(usize::MAX, GIVE_UP);
-        self.unlock();
+        let _ = self.tell_all(GIVE_UP);
     }
 
     /// Breaks the barrier, or mends it (`broken` false), and sends everybody away who waits.
@@ -144,9 +153,7 @@ impl Barrier {
     pub fn send_away(&self, broken: bool) -> Result<()> {
         self.lock(None).or_else(|_| look_for_signals())?;
         self.list.cell().word32(BROKEN).store(u32::from(broken), Ordering::Release);
-        let woken = self.list.wake(usize::MAX, GIVE_UP);
-        self.unlock();
-        woken.map(|_| ())
+        self.tell_all(GIVE_UP)
     }
 }
 
