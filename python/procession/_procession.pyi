@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 __version__: str
 
 def spawn_process(
@@ -81,6 +83,7 @@ class Cell:
     @staticmethod
     def open(descriptor: int, place: int, size: int) -> Cell: ...
 
+@disjoint_base
 class Lock:
     """A lock between processes."""
 
@@ -98,6 +101,7 @@ class Lock:
     def _is_zero(self) -> bool: ...
     def _share(self) -> _Shared: ...
 
+@disjoint_base
 class RLock:
     """A lock that its owner may take again."""
 
@@ -115,6 +119,7 @@ class RLock:
     def _is_zero(self) -> bool: ...
     def _share(self) -> _Shared: ...
 
+@disjoint_base
 class Semaphore:
     """A counter of permits."""
 
@@ -133,6 +138,7 @@ class Semaphore:
     def _is_zero(self) -> bool: ...
     def _share(self) -> _Shared: ...
 
+@disjoint_base
 class Event:
     """A flag between processes."""
 
@@ -162,6 +168,7 @@ class Arrived:
 
     index: int
 
+@disjoint_base
 class Barrier:
     """A meeting point of several processes."""
 
@@ -181,6 +188,7 @@ class Barrier:
     def _send_away(self, broken: bool) -> None: ...
     def _share(self) -> _Shared: ...
 
+@disjoint_base
 class Connection:
     """One end of a pipe, for messages of bytes."""
 
@@ -201,6 +209,7 @@ class Connection:
     def _poll(self, timeout: float | None = None) -> bool: ...
     def _stop_reading(self) -> None: ...
 
+@disjoint_base
 class Queue:
     """A queue between processes."""
 
