@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub lazy: Vec<Arc<Job>>,
     /// Jobs that end when their callback has run.
     pub callbacks: Vec<Arc<Job>>,
+    /// How many unfinished jobs have callbacks: nobody may be waiting for these.
+    pub expecting: usize,
     /// Why no task can run any more.
     pub broken: Option<Py<PyAny>>,
     pub closed: bool,
@@ -107,6 +109,7 @@ impl Inner {
                 jobs: HashMap::new(),
                 lazy: Vec::new(),
                 callbacks: Vec::new(),
+                expecting: 0,
                 broken: None,
                 closed: false,
                 stopped: false,
@@ -385,6 +388,7 @@ impl Inner {
             }
             shared.lazy.retain(|lazy| lazy.id != job.id);
             if callbacks {
+                shared.expecting -= 1;
                 shared.callbacks.push(job.clone());
             }
             if shared.closed && !shared.stopped && shared.jobs.is_empty() {
@@ -654,14 +658,26 @@ impl Inner {
         poller.add(&self.driver_bell, 0).map_err(Raised::from)?;
         while !self.quit.load(Ordering::SeqCst) {
             self.run_callbacks(py);
-            let busy = {
+            let (busy, expecting) = {
                 let shared = self.shared();
-                !shared.jobs.is_empty() || !shared.callbacks.is_empty()
+                (!shared.jobs.is_empty() || !shared.callbacks.is_empty(), shared.expecting > 0)
             };
             self.driver_armed.store(busy, Ordering::SeqCst);
+            // Who gave a callback is not going to wait: nothing to leave the duty for.
+            if expecting
+                && self.wanted.load(Ordering::SeqCst) == 0
+                && let Some(_duty) = self.take_duty()
+            {
+                self.drive_for_nobody(py)?;
+                continue;
+            }
             let until = busy.then(|| Instant::now() + GRACE);
-            let _ = py.detach(|| poller.wait(until, None, &mut Vec::new()));
+            let mut rang = Vec::new();
+            let _ = py.detach(|| poller.wait(until, None, &mut rang));
             self.driver_bell.hush();
+            if !rang.is_empty() {
+                continue;
+            }
             if busy && let Some(_duty) = self.take_duty() {
                 self.drive_for_nobody(py)?;
             } else if busy {

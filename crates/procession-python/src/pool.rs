@@ -373,6 +373,7 @@ impl PoolCore {
         if empty {
             state.callbacks = None;
         }
+        let expects = state.callbacks.is_some();
         let job = {
             let mut shared = inner.shared();
             let id = shared.next_job;
@@ -385,6 +386,7 @@ impl PoolCore {
             let job = Job::new(id, mode, function, unit, most, state);
             if !empty {
                 shared.jobs.insert(id, job.clone());
+                shared.expecting += usize::from(expects);
                 if failure.is_none() {
                     shared.driver.scheduler.submit(id, total, complete, chunk);
                 }
