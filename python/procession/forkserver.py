@@ -101,8 +101,6 @@ class ForkServer:
         except BaseException:
             self._stop()
             raise
-        # At exit it would notice by itself, but only after this process is gone.
-        util.Finalize(None, self._stop, exitpriority=-200)
         util.info("the forkserver is process %s", pid)
 
     def _booted(self):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 from procession import context, process, spawn
 from procession._procession import spawn_process
@@ -37,7 +38,11 @@ class PicklingPopen(PopenBase):
         before = context.get_spawning_popen()
         context.set_spawning_popen(self)
         try:
-            data = reduction.ForkingPickler.dumps(self._preparation_data(process_obj))
+            preparation = self._preparation_data(process_obj)
+            tracker = sys.modules.get("procession.resource_tracker")
+            if tracker is not None and tracker._resource_tracker._fd is not None:
+                preparation["tracker"] = self.duplicate_for_child(tracker._resource_tracker._fd)
+            data = reduction.ForkingPickler.dumps(preparation)
             data = bytes(data) + bytes(_dumps(process_obj))
         finally:
             context.set_spawning_popen(before)

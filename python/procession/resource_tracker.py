@@ -85,7 +85,9 @@ class ResourceTracker:
 
     def inherit(self, descriptor):
         """Use the tracker of the parent, whose pipe this process inherited."""
-        self._fd = descriptor
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd, self._pid, self._owner = descriptor, None, None
 
     def _check_alive(self):
         try:

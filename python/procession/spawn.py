@@ -202,6 +202,10 @@ def prepare(data):
         own.name = data["name"]
     if "authkey" in data:
         own.authkey = data["authkey"]
+    if "tracker" in data:
+        from procession.resource_tracker import _resource_tracker
+
+        _resource_tracker.inherit(data["tracker"])
     if data.get("environment") is not None:
         _set_environment(data["environment"])
     if data.get("log_to_stderr"):

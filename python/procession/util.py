@@ -280,6 +280,14 @@ def _exit_function():
     if process is not None and process.current_process() is not None:
         _end_children(process.active_children())
     _run_finalizers()
+    _end_forkserver()
+
+
+def _end_forkserver():
+    # It would notice by itself that this process has ended, but only afterwards.
+    forkserver = sys.modules.get("procession.forkserver")
+    if forkserver is not None:
+        forkserver._forkserver._stop()
 
 
 def _end_children(children):
@@ -358,9 +366,7 @@ def _cleanup_tests():
     """End the helper processes; the interpreter's test-suite calls this."""
     import gc
 
-    forkserver = sys.modules.get("procession.forkserver")
-    if forkserver is not None:
-        forkserver._forkserver._stop()
+    _end_forkserver()
     tracker = sys.modules.get("procession.resource_tracker")
     if tracker is not None:
         tracker._resource_tracker._stop()

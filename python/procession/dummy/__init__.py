@@ -56,7 +56,7 @@ class DummyProcess(threading.Thread):
         if self._parent is not current_process():
             raise RuntimeError("only the thread that made this object can start it")
         super().start()
-        _children.setdefault(self._parent, set()).add(self)
+        _children.setdefault(self._parent, weakref.WeakSet()).add(self)
 
     @property
     def pid(self):
