@@ -7,6 +7,8 @@ import os
 import queue
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -18,8 +20,10 @@ from procession.managers import (
     DictProxy,
     MakeProxyType,
     RemoteError,
+    SharedMemoryManager,
     SyncManager,
 )
+from procession.shared_memory import SharedMemory
 
 LIMIT_S = 30
 
@@ -279,6 +283,46 @@ def test_a_manager_lives_once(context):
 def test_an_address_in_use_is_told_at_the_start(context):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
         BaseManager(taken.getsockname(), b"key", ctx=context).start()
+
+
+def test_segments_go_with_their_manager(context):
+    manager = SharedMemoryManager(ctx=context)
+    with pytest.raises(ValueError):
+        manager.SharedMemory(10)
+    with manager:
+        segment, values = manager.SharedMemory(10), manager.ShareableList([1, "two", None])
+        again = SharedMemory(segment.name)
+        again.buf[0] = 7
+        assert segment.buf[0] == 7 and list(values) == [1, "two", None]
+        again.close()
+    for name in (segment.name, values.shm.name):
+        with pytest.raises(FileNotFoundError):
+            SharedMemory(name)
+    segment.close()
+    values.shm.close()
+
+
+def test_a_manager_of_segments_leaves_nothing_to_the_tracker(context, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import procession, sys\n"
+        "from procession.managers import SharedMemoryManager\n"
+        "if __name__ == '__main__':\n"
+        "    with SharedMemoryManager(ctx=procession.get_context(sys.argv[1])) as manager:\n"
+        "        manager.SharedMemory(10)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, program, context.get_start_method()], capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert done.returncode == 0 and not done.stderr
+
+
+def test_a_pool_works_in_the_server(manager):
+    with manager.Pool(2) as pool:
+        assert pool.map(abs, [-1, -2]) == [1, 2]
+        assert list(pool.imap(abs, [-3])) == [3] and pool.apply_async(abs, (-4,)).get(LIMIT_S) == 4
+        with pytest.raises(ValueError):
+            pool.apply(int, ("x",))
 
 
 def fail_to_begin():

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from procession.context import TimeoutError
-from procession.results import PoolTerminated
+from procession.portable import PoolTerminated
 from procession.threadcrew import LOOK_AHEAD_ITEMS
 from procession.threadpool import ThreadPool
 

@@ -12,10 +12,6 @@ from procession import context
 RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
 
-class PoolTerminated(context.ProcessError):
-    """The pool was terminated before this task had an outcome."""
-
-
 class Wakeable:
     """An object that asyncio code can wait for without a thread: watchers are called when it changes."""
 

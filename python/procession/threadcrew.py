@@ -10,7 +10,7 @@ import queue
 import threading
 
 from procession.iterators import Failure, IMapIterator
-from procession.results import PoolTerminated
+from procession.portable import PoolTerminated
 
 # How many results of an iterable without a length may lie unread before its next item is taken.
 LOOK_AHEAD_ITEMS = 1024

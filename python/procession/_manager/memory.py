@@ -1,6 +1,6 @@
 """SharedMemoryManager: shared memory segments that are given back together, when the manager stops."""
 
-from procession import resource_tracker
+from procession import reduction, resource_tracker
 from procession._manager.base import BaseManager
 from procession._manager.server import Server
 from procession._manager.wire import State
@@ -43,6 +43,14 @@ class SharedMemoryManager(BaseManager):
 
     _Server = SharedMemoryServer
 
+    def start(self, initializer=None, initargs=()):
+        """Start a child process with the server, as every manager does."""
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be callable, not {initializer!r}")
+        # The server removes what others registered, so all must tell the same tracker.
+        resource_tracker.ensure_running()
+        super().start(_begin, (_TrackerPipe(), initializer, tuple(initargs)))
+
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
         # The server takes over segments that this process registered: both need the same tracker.
@@ -82,6 +90,22 @@ class SharedMemoryManager(BaseManager):
         shutdown = vars(self).get("shutdown")
         if shutdown is not None:
             shutdown()
+
+
+class _TrackerPipe:
+    """Takes the pipe of the resource tracker to a child that does not inherit it."""
+
+    def __reduce__(self):
+        return _use_tracker, (reduction.DupFd(resource_tracker.getfd()),)
+
+
+def _use_tracker(descriptor):
+    resource_tracker._resource_tracker.inherit(descriptor.detach())
+
+
+def _begin(_tracker, initializer, initargs):
+    if initializer is not None:
+        initializer(*initargs)
 
 
 def _remove(name):

@@ -39,7 +39,7 @@ __all__ = [
     "shutdown",
 ]
 
-_children = weakref.WeakKeyDictionary()  # a thread -> the set of those it started
+_children = weakref.WeakKeyDictionary()  # a thread -> the weak set of those it started
 _names = itertools.count(1)
 
 
@@ -100,9 +100,7 @@ list = list
 
 def active_children():
     """Return the threads that this thread started and that still run."""
-    mine = _children.get(current_process(), set())
-    mine.difference_update([child for child in mine if not child.is_alive()])
-    return [*mine]
+    return [child for child in _children.get(current_process(), ()) if child.is_alive()]
 
 
 def freeze_support():
