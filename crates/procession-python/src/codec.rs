@@ -257,6 +257,18 @@ pub(crate) fn is_simple(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|tag| *tag < PICKLE)
 }
 
+/// Whether all values of a run, each behind a byte with its size, are plain: rebuilding them runs no code at all.
+pub(crate) fn is_simple_run(mut bytes: &[u8]) -> bool {
+    while let [size, rest @ ..] = bytes {
+        let size = usize::from(*size);
+        if size > rest.len() || rest.first().is_none_or(|tag| *tag >= TUPLE) {
+            return false;
+        }
+        bytes = &rest[size..];
+    }
+    true
+}
+
 /// How a task's value is applied to its function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

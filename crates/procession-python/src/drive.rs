@@ -303,15 +303,20 @@ impl Inner {
             }
             let mut bytes = &batch.bytes[outcome.payload.clone()];
             let last = match outcome.run {
-                Some(count) => {
-                    let mut answers = Vec::with_capacity(count as usize);
-                    while let Some((size, after)) = bytes.split_first() {
-                        let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
-                        answers.push(self.rebuild(py, value, &mut interrupt));
-                        bytes = after;
+                Some(count) => match job.store_simple_run(py, outcome.item, count, bytes) {
+                    Some(last) => last,
+                    None => {
+                        let mut last = false;
+                        for item in outcome.item..outcome.item + u64::from(count) {
+                            let Some((size, after)) = bytes.split_first() else { break };
+                            let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
+                            bytes = after;
+                            let answer = self.rebuild(py, value, &mut interrupt);
+                            last |= job.store(item, answer, &mut trash);
+                        }
+                        last
                     }
-                    job.store_run(outcome.item, answers, &mut trash)
-                }
+                },
                 None if outcome.returned => {
                     let answer = self.rebuild(py, bytes, &mut interrupt);
                     job.store(outcome.item, answer, &mut trash)
@@ -431,13 +436,8 @@ impl Inner {
 
     /// All outcomes that a job has not got become `why`.
     pub(crate) fn fail(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
-        let (missing, source) = {
-            let mut state = job.state();
-            let done: Vec<u64> = (state.base..state.total)
-                .filter(|item| state.items.get((item - state.base) as usize).is_some_and(Option::is_some))
-                .collect();
-            (done, state.source.take())
-        };
+        let source = job.state().source.take();
+        let missing = job.missing();
         drop(source);
         let mut trash = Vec::new();
         let mut last = missing.is_empty();

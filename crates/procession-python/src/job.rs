@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::codec::Mode;
+use crate::codec::{self, Mode};
 
 /// Outcome of an item: what it returned, or the exception.
 pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
@@ -132,32 +132,37 @@ impl Job {
         state.source.is_none() && state.finished == state.total
     }
 
-    /// Stores the results of items in a row; true when they were the last.
-    pub(crate) fn store_run(&self, first: u64, answers: Vec<Answer>, trash: &mut Vec<Py<PyAny>>) -> bool {
-        {
-            let mut state = self.state();
-            let state = &mut *state;
-            let count = answers.len() as u64;
-            let whole = answers.iter().all(Result::is_ok) && first >= state.base;
-            if let (true, Results::All { answers: all, .. }) = (whole, &mut state.results) {
-                let start = (first - state.base) as usize;
-                trash.extend(state.items.iter_mut().skip(start).take(count as usize).filter_map(Option::take));
-                while state.items.front().is_some_and(Option::is_none) {
-                    state.items.pop_front();
-                    state.base += 1;
-                }
-                for (place, answer) in all.iter_mut().skip(first as usize).zip(answers) {
-                    *place = answer.ok();
-                }
-                state.finished += count;
-                return state.source.is_none() && state.finished == state.total;
-            }
+    /// Stores the results of items in a row, whose bytes need no Python code to be rebuilt; none if that is not so, else
+    /// whether they were the last.
+    ///
+    /// The items themselves stay until the job ends: small results have small items, as a rule.
+    pub(crate) fn store_simple_run(&self, py: Python<'_>, first: u64, count: u32, mut bytes: &[u8]) -> Option<bool> {
+        if !codec::is_simple_run(bytes) {
+            return None;
         }
-        let mut last = false;
-        for (item, answer) in (first..).zip(answers) {
-            last |= self.store(item, answer, trash);
+        let mut state = self.state();
+        let state = &mut *state;
+        let Results::All { answers, .. } = &mut state.results else { return None };
+        let places = answers.get_mut(first as usize..first as usize + count as usize)?;
+        for place in places {
+            let (size, after) = bytes.split_first()?;
+            let (mut value, after) = after.split_at_checked(usize::from(*size))?;
+            *place = Some(codec::decode(py, &mut value).ok()?.unbind());
+            bytes = after;
         }
-        last
+        state.finished += u64::from(count);
+        Some(state.source.is_none() && state.finished == state.total)
+    }
+
+    /// The items that have no outcome.
+    pub(crate) fn missing(&self) -> Vec<u64> {
+        let state = self.state();
+        let answered = |item: u64| match &state.results {
+            Results::All { answers, .. } => answers.get(item as usize).is_some_and(Option::is_some),
+            _ => false,
+        };
+        let present = |item: &u64| state.items.get((item - state.base) as usize).is_some_and(Option::is_some);
+        (state.base..state.total).filter(|item| present(item) && !answered(*item)).collect()
     }
 
     /// How many more items may be taken from the source now.
@@ -252,7 +257,7 @@ impl Job {
             }
         };
         let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| py.None()));
-        Ok(Ok(PyList::new(py, answers.collect::<Vec<_>>())?.into_any().unbind()))
+        Ok(Ok(PyList::new(py, answers)?.into_any().unbind()))
     }
 
     /// Shows the garbage collector what a job that is done holds.

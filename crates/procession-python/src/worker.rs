@@ -5,13 +5,15 @@ use std::os::fd::OwnedFd;
 
 use procession::channel::FrameKind;
 use procession::pool::{RecordHead, Turn, Worker};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyIterator, PyList};
 
 use crate::codec::{self, Mode, Preamble};
 use crate::error::Raised;
 
+/// The most plain items that are rebuilt at once.
+const PLAIN_ROW: u32 = 256;
 /// The most functions that a worker keeps.
 const FUNCTIONS: usize = 64;
 
@@ -22,6 +24,7 @@ pub(crate) struct WorkerCore {
     functions: HashMap<u64, Py<PyAny>>,
     out: Vec<u8>,
     support: Py<PyAny>,
+    map: Py<PyAny>,
 }
 
 #[pymethods]
@@ -30,10 +33,16 @@ impl WorkerCore {
     ///
     /// `support` makes failures portable: `support.failure(exc)` and `support.unsendable(exc, value)` return bytes.
     #[new]
-    fn new(index: usize, pool: i32, own: i32, parent: i32, support: Py<PyAny>) -> PyResult<WorkerCore> {
+    fn new(py: Python<'_>, index: usize, pool: i32, own: i32, parent: i32, support: Py<PyAny>) -> PyResult<WorkerCore> {
         let open = |fd: i32| -> PyResult<OwnedFd> { Ok(procession::platform::adopt(fd).map_err(Raised::from)?) };
         let worker = Worker::open(index, open(pool)?, open(own)?, open(parent)?).map_err(Raised::from)?;
-        Ok(WorkerCore { worker, functions: HashMap::new(), out: Vec::new(), support })
+        Ok(WorkerCore {
+            worker,
+            functions: HashMap::new(),
+            out: Vec::new(),
+            support,
+            map: py.import("builtins")?.getattr("map")?.unbind(),
+        })
     }
 
     /// Reports that the initializer failed with `failure`, bytes of `support.failure`.
@@ -78,6 +87,26 @@ impl WorkerCore {
         let preamble = Preamble::decode(&mut body)?;
         let function = self.function(py, &preamble);
         let mut done = 0;
+        if let (Ok(function), Mode::Map, 1) = (&function, preamble.mode, head.chunk) {
+            let mut most = u32::try_from(*left).unwrap_or(PLAIN_ROW).min(PLAIN_ROW);
+            while done < head.count {
+                let mut values = Vec::new();
+                while values.len() < most as usize && codec::is_simple(body) {
+                    values.push(codec::decode(py, &mut body)?);
+                }
+                if values.is_empty() {
+                    break;
+                }
+                most = u32::try_from(*left).unwrap_or(PLAIN_ROW).min(PLAIN_ROW);
+                let last = done + values.len() as u32 == head.count;
+                let (ran, on) = self.plain_row(py, function.bind(py), values, last)?;
+                done += ran;
+                *left = left.saturating_sub(ran.into());
+                if done < head.count && (!on || *left == 0) {
+                    return Ok(self.worker.hand_back().map_err(Raised::from)?);
+                }
+            }
+        }
         while done < head.count {
             let size = head.chunk.min(head.count - done);
             let ran = match &function {
@@ -129,6 +158,19 @@ impl WorkerCore {
             }
             return Ok(true);
         }
+        self.one_by_one(py, function, mode, size, body)?;
+        Ok(true)
+    }
+
+    /// Rebuilds and runs items that stand one after the other.
+    fn one_by_one(
+        &mut self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        mode: Mode,
+        size: u32,
+        body: &mut &[u8],
+    ) -> PyResult<()> {
         for index in 0..size {
             let mut bytes = codec::skip(body)?;
             if !codec::is_simple(bytes) {
@@ -137,7 +179,34 @@ impl WorkerCore {
             let value = codec::decode(py, &mut bytes);
             self.item(py, function, mode, value, index + 1 < size)?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Runs many plain items: the interpreter's own `map` calls without a tuple of arguments for each. False when the
+    /// rest of the record should go back; `done` counts the items.
+    fn plain_row(
+        &mut self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        values: Vec<Bound<'_, PyAny>>,
+        last: bool,
+    ) -> PyResult<(u32, bool)> {
+        let count = values.len() as u32;
+        let row = PyList::new(py, values)?;
+        let mut results = self.map.bind(py).call1((function, row))?.cast_into::<PyIterator>()?;
+        for done in 1..=count {
+            self.worker.running();
+            match results.next() {
+                Some(Ok(result)) => self.returned(&result)?,
+                Some(Err(error)) => self.failed(py, error)?,
+                // The iterator took what the function raised for its own end.
+                None => self.failed(py, PyStopIteration::new_err(()))?,
+            }
+            if (done < count || !last) && self.worker.between() {
+                return Ok((done, false));
+            }
+        }
+        Ok((count, true))
     }
 
     #[inline]
@@ -163,8 +232,10 @@ impl WorkerCore {
     fn returned(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
+        // Room for the size that a run has before each result.
+        out.push(0);
         let answer = match codec::encode(result, &mut out) {
-            Ok(()) => match self.worker.outcome(FrameKind::Returned, &out) {
+            Ok(()) => match self.worker.returned(&mut out) {
                 Ok(()) => Ok(()),
                 Err(error) => self.unsendable(Raised::from(error).into(), result),
             },

@@ -23,6 +23,7 @@ const RING_AT: usize = 4096;
 const END: usize = RING_AT + RING_BYTES;
 
 const TAIL_AT: usize = 0;
+const ANNOUNCED_AT: usize = 8;
 const HEAD_AT: usize = 64;
 const SPACE_AT: usize = 72;
 const WAITS_AT: usize = 76;
@@ -108,10 +109,13 @@ impl Consumer {
         self.segment.word64(TAIL_AT).load(Acquire) != self.head
     }
 
-    /// Whether `segment`, a worker's, holds something unread: for those who have no access to the consumer.
+    /// Whether `segment`, a worker's, holds something unread that is worth waking up for: for those who have no access
+    /// to the consumer.
     #[inline]
-    pub fn has_unread(segment: &Segment) -> bool {
-        segment.word64(TAIL_AT).load(Acquire) != segment.word64(HEAD_AT).load(Relaxed)
+    pub fn has_announced(segment: &Segment) -> bool {
+        let announced = segment.word64(ANNOUNCED_AT).load(Acquire);
+        let head = segment.word64(HEAD_AT).load(Relaxed);
+        announced.wrapping_sub(head).cast_signed() > 0
     }
 
     /// The worker's segment.
@@ -238,7 +242,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Writes a small result, of less than [`RUN_END`] bytes, into a run; it counts after [`Producer::publish`].
+    /// Writes a small result into a run: `framed` is a byte with its size, less than [`RUN_END`], and the result. It
+    /// counts after [`Producer::publish`].
     ///
     /// # Errors
     /// What `stuck` says.
@@ -247,19 +252,17 @@ impl Producer {
         &mut self,
         ticket: Ticket,
         item: u32,
-        payload: &[u8],
+        framed: &[u8],
         stuck: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        debug_assert!(payload.len() < usize::from(RUN_END));
+        debug_assert!(framed.len() <= usize::from(RUN_END));
         if !self.in_run {
             self.write(FrameKind::Run, ticket, item, &[], stuck)?;
             self.in_run = true;
         }
-        self.make_room(payload.len() + 2, stuck)?;
-        let at = self.tail as usize % RING_BYTES;
-        copy_in(&self.ring, at, &[payload.len() as u8]);
-        copy_in(&self.ring, at + 1, payload);
-        self.tail += 1 + payload.len() as u64;
+        self.make_room(framed.len() + 1, stuck)?;
+        copy_in(&self.ring, self.tail as usize % RING_BYTES, framed);
+        self.tail += framed.len() as u64;
         Ok(())
     }
 
@@ -277,9 +280,16 @@ impl Producer {
         self.segment.word64(TAIL_AT).store(self.tail, Release);
     }
 
+    /// Tells those who poll that what was published is worth reading now.
+    #[inline]
+    pub fn announce(&self) {
+        self.segment.word64(ANNOUNCED_AT).store(self.tail, Release);
+    }
+
     #[cold]
     fn wait_for_space(&mut self, size: usize, stuck: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         self.publish();
+        self.announce();
         let fits = |producer: &mut Producer| {
             producer.seen_head = producer.segment.word64(HEAD_AT).load(SeqCst);
             producer.tail + size as u64 <= producer.seen_head + RING_BYTES as u64

@@ -142,17 +142,17 @@ impl Waiter {
     }
 }
 
-/// Tells, without access to the driver, whether a worker has published something.
+/// Tells, without access to the driver, whether a worker has announced something.
 #[derive(Debug, Default)]
 pub struct Glance {
     rings: Vec<Arc<Segment>>,
 }
 
 impl Glance {
-    /// Whether a worker has published something.
+    /// Whether a worker has announced something.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.rings.iter().any(|ring| Consumer::has_unread(ring))
+        self.rings.iter().any(|ring| Consumer::has_announced(ring))
     }
 }
 

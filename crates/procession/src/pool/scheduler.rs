@@ -12,9 +12,9 @@ use crate::channel::Ticket;
 pub type JobId = u64;
 
 /// How much work a record may hold, in nanoseconds of measured time.
-const RECORD_NS: f64 = 200_000.0;
+const RECORD_NS: f64 = 1_000_000.0;
 /// The most items of a record.
-const MAX_ITEMS: u64 = 4096;
+const MAX_ITEMS: u64 = 16_384;
 
 /// How items make chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,12 +227,14 @@ impl Scheduler {
     pub fn done(&mut self, ticket: Ticket, from: u32, nanos: u64) {
         let Some(out) = self.out.remove(&ticket) else { return };
         if let Some(state) = self.jobs.get_mut(&out.grant.job) {
+            let slow = from < out.grant.count;
             if out.done > 0 {
                 let mean = (nanos as f64 / f64::from(out.done)).max(1.0);
-                state.mean = if state.mean == 0.0 { mean } else { (state.mean + mean) / 2.0 };
+                // What gives items back has found out that the mean was wrong.
+                state.mean = if state.mean == 0.0 || slow { mean } else { (state.mean + mean) / 2.0 };
             }
-            if from < out.grant.count {
-                state.last = 1;
+            if slow {
+                state.last = (state.by_time() / 4).max(1);
             }
         }
         self.put_back(out.grant, from.max(out.done), false);
@@ -281,13 +283,17 @@ impl Job {
         self.complete && self.available == 1
     }
 
+    /// How many chunks a record may hold by the time that they take.
+    fn by_time(&self) -> u64 {
+        if self.mean == 0.0 { 1 } else { (RECORD_NS / (self.mean * self.chunk.items() as f64)) as u64 }
+    }
+
     /// How many items the next record may hold, of `waiting` that stand in a row.
     fn batch(&self, waiting: u64, workers: u64) -> u64 {
         let unit = self.chunk.items();
         let chunks = waiting.div_ceil(unit);
-        let by_time = if self.mean == 0.0 { 1 } else { (RECORD_NS / (self.mean * unit as f64)) as u64 };
         let share = if self.complete { chunks / (2 * workers) } else { chunks.div_ceil(workers) };
-        let chunks = share.min(by_time).min(2 * self.last).max(1);
+        let chunks = share.min(self.by_time()).min(4 * self.last).max(1);
         let most = (MAX_ITEMS / unit).max(1);
         chunks.min(most) * unit
     }

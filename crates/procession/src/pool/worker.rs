@@ -13,6 +13,8 @@ use super::record::RecordHead;
 
 /// A record whose items take longer than this gives the rest back, so that idle workers can take it.
 const HAND_BACK_AFTER: Duration = Duration::from_millis(2);
+/// After how many items the clock is read at the latest.
+const STRIDE: u32 = 8;
 /// How long the parent may sleep on results of a record that is not worked off.
 const RING_AFTER: Duration = Duration::from_micros(500);
 
@@ -42,6 +44,9 @@ pub struct Worker {
     /// By the coarse clock, which is cheap enough to be read after each item.
     coarse_begun: Duration,
     rung: Duration,
+    checked: Duration,
+    unchecked: u32,
+    stride: u32,
 }
 
 impl Worker {
@@ -66,6 +71,9 @@ impl Worker {
             begun: Instant::now(),
             coarse_begun: now,
             rung: now,
+            checked: now,
+            unchecked: 0,
+            stride: 1,
         })
     }
 
@@ -140,6 +148,7 @@ impl Worker {
         self.begun = Instant::now();
         self.coarse_begun = coarse_now();
         self.rung = self.coarse_begun;
+        self.stride = 1;
         Ok(Turn::Record(head))
     }
 
@@ -182,11 +191,30 @@ impl Worker {
             }
             Ok(())
         };
-        if kind == FrameKind::Returned && payload.len() < usize::from(RUN_END) {
-            self.ring.write_small(self.ticket, self.next, payload, &mut stuck)?;
-        } else {
-            self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The result of the item that ran: all but the first byte of `framed`, which is room for the size of a small one.
+    ///
+    /// # Errors
+    /// No memory for a large result: the item is not reported then.
+    #[inline]
+    pub fn returned(&mut self, framed: &mut [u8]) -> Result<()> {
+        let size = framed.len() - 1;
+        if size >= usize::from(RUN_END) {
+            return self.outcome(FrameKind::Returned, &framed[1..]);
         }
+        framed[0] = size as u8;
+        let (bells, parent) = (&self.bells, &self.parent);
+        let mut stuck = || {
+            if bells.take_parent_wake() {
+                parent.ring();
+            }
+            Ok(())
+        };
+        self.ring.write_small(self.ticket, self.next, framed, &mut stuck)?;
         self.next += 1;
         Ok(())
     }
@@ -196,7 +224,15 @@ impl Worker {
     #[inline]
     pub fn between(&mut self) -> bool {
         self.ring.publish();
+        self.unchecked += 1;
+        if self.unchecked < self.stride {
+            return false;
+        }
+        self.unchecked = 0;
         let now = coarse_now();
+        // Even the cheap clock is read less often while it stands still.
+        self.stride = if now == self.checked { (self.stride * 2).min(STRIDE) } else { 1 };
+        self.checked = now;
         if now.saturating_sub(self.rung) > RING_AFTER {
             self.rung = now;
             self.wake_parent();
@@ -251,6 +287,7 @@ impl Worker {
 
     #[inline]
     fn wake_parent(&self) {
+        self.ring.announce();
         if self.bells.take_parent_wake() {
             self.parent.ring();
         }
