@@ -1,7 +1,6 @@
 """Messages between processes: pipes, listeners and clients, and the wait for several of them."""
 
 import os
-import pickle
 import socket
 import tempfile
 
@@ -30,19 +29,7 @@ CONNECTION_TIMEOUT = 20.0
 families = ["AF_INET", "AF_UNIX"]
 default_family = "AF_UNIX"
 
-# Exactly these pickle the same with the plain pickler, which is several times faster.
-_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
-
-
-def dumps(obj):
-    """Return the pickle of `obj` for another process.
-
-    Raises:
-        PicklingError, TypeError, AttributeError: it cannot be pickled.
-    """
-    if type(obj) in _PLAIN:
-        return pickle.dumps(obj)
-    return _ForkingPickler.dumps(obj)
+dumps = engine.dumps
 
 
 class Connection(engine.Connection):
@@ -51,15 +38,6 @@ class Connection(engine.Connection):
     Every receiving method waits for a message and raises EOFError when the other side is closed and nothing is left;
     every method raises OSError when the connection is closed or is not for that direction.
     """
-
-    def send(self, obj):
-        """Send an object; waits while the pipe is full."""
-        self._check_writable()
-        self._send(dumps(obj))
-
-    def recv(self):
-        """Receive an object."""
-        return pickle.loads(self._receive())
 
     def recv_bytes(self, maxlength=None):
         """Receive a message as bytes.

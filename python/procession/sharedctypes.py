@@ -2,6 +2,7 @@
 
 import ctypes
 
+from procession import _procession as engine
 from procession import context, heap, reduction
 from procession.synchronize import RLock
 
@@ -113,26 +114,12 @@ def synchronized(obj, lock=None, ctx=None):
     wrapper = _wrappers.get(cls)
     if wrapper is None:
         fields = [name for name, *_ in cls._fields_]
-        members = {name: _guarded(name) for name in fields}
+        members = {name: engine.Guarded(name) for name in fields}
         wrapper = _wrappers[cls] = type(f"Synchronized{cls.__name__}", (SynchronizedBase,), members)
     return wrapper(obj, lock, ctx)
 
 
 _wrappers = {}
-
-
-def _guarded(name):
-    """Return a property for a field, read and written under the lock."""
-
-    def get(self):
-        with self._lock:
-            return getattr(self._obj, name)
-
-    def set(self, value):
-        with self._lock:
-            setattr(self._obj, name, value)
-
-    return property(get, set)
 
 
 def reduce_ctype(obj):
@@ -191,7 +178,7 @@ def _rebuild_synchronized(ctype, wrapper, length, lock):
 class Synchronized(SynchronizedBase):
     """A simple object, with a `value`."""
 
-    value = _guarded("value")
+    value = engine.Guarded("value")
 
 
 class SynchronizedArray(SynchronizedBase):
@@ -220,5 +207,5 @@ class SynchronizedArray(SynchronizedBase):
 class SynchronizedString(SynchronizedArray):
     """An array of characters, with `value` up to the first NUL, and `raw`."""
 
-    value = _guarded("value")
-    raw = _guarded("raw")
+    value = engine.Guarded("value")
+    raw = engine.Guarded("raw")

@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
+use crate::queue::{pickled, unpickled};
 use crate::wait::{deadline, raised};
 
 /// The longest sleep: a signal that another thread of the process took does not end it.
@@ -219,14 +220,15 @@ impl Connection {
         self.send_slice(py, stream, part)
     }
 
-    fn _send(&self, py: Python<'_>, pickle: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Send an object; waits while the pipe is full.
+    fn send(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = self.check_writable()?;
-        let bytes = bytes_of(pickle)?;
-        self.send_slice(py, stream, bytes.as_bytes())
+        self.send_slice(py, stream, &pickled(obj)?)
     }
 
-    fn _check_writable(&self) -> PyResult<()> {
-        self.check_writable().map(drop)
+    /// Receive an object, waiting for it.
+    fn recv<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        unpickled(&self._receive(py, None)?.expect("a message of any length is taken"))
     }
 
     /// Receive a message as bytes; None when it is longer than `most`, which is left unread.

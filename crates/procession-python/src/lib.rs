@@ -6,6 +6,7 @@ mod codec;
 mod connection;
 mod drive;
 mod error;
+mod guarded;
 mod job;
 mod pool;
 mod process;
@@ -20,6 +21,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     process::register(module)?;
     connection::register(module)?;
+    module.add_class::<guarded::Guarded>()?;
     queue::register(module)?;
     sync::register(module)?;
     module.add_class::<pool::PoolCore>()?;

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use procession::ErrorKind;
 use procession::channel::{self, Attempt, Oldest, Spin};
-use pyo3::exceptions::{PyAssertionError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
 
+use crate::codec;
 use crate::wait::{deadline, raised, until_done};
 
 /// The first byte of a message: what follows.
@@ -40,15 +41,46 @@ fn imported<'py>(
     Ok(cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import(module)?.getattr(name)?.unbind()))?.bind(py))
 }
 
+/// The pickle of any object, for another process; by value where plain pickling fails.
+pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let mut pickle = Vec::new();
+    match codec::pickle(value, &mut pickle) {
+        Ok(()) => return Ok(pickle),
+        Err(e) if !e.is_instance_of::<PyException>(value.py()) => return Err(e),
+        Err(_) => {}
+    }
+    // The slow way knows more, and says better what is wrong.
+    let dumps = imported(&DUMPS, value.py(), "procession.reduction", "ForkingPickler")?.getattr("dumps")?;
+    let bytes = PyMemoryView::from(&dumps.call1((value,))?)?.call_method0("tobytes")?;
+    Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+}
+
+/// The object behind a pickle.
+pub(crate) fn unpickled<'py>(pickle: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    imported(&LOADS, pickle.py(), "pickle", "loads")?.call1((pickle,))
+}
+
+/// The pickle of an object, for another process.
+#[pyfunction]
+fn dumps<'py>(obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(obj.py(), &pickled(obj)?))
+}
+
 /// A message on its way in: the kind, a number where the kind has one, and bytes that Python keeps.
 struct Message<'py> {
     head: [u8; 9],
     head_bytes: usize,
-    body: Option<Bound<'py, PyBytes>>,
+    body: Body<'py>,
+}
+
+enum Body<'py> {
+    None,
+    Python(Bound<'py, PyBytes>),
+    Pickle(Vec<u8>),
 }
 
 impl<'py> Message<'py> {
-    fn new(kind: u8, number: Option<[u8; 8]>, body: Option<Bound<'py, PyBytes>>) -> Message<'py> {
+    fn new(kind: u8, number: Option<[u8; 8]>, body: Body<'py>) -> Message<'py> {
         let mut head = [kind; 9];
         let head_bytes = number.map_or(1, |number| {
             head[1..].copy_from_slice(&number);
@@ -60,29 +92,23 @@ impl<'py> Message<'py> {
     fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
         if value.is_exact_instance_of::<PyInt>() {
             if let Ok(number) = value.extract::<i64>() {
-                return Ok(Message::new(INT, Some(number.to_le_bytes()), None));
+                return Ok(Message::new(INT, Some(number.to_le_bytes()), Body::None));
             }
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            return Ok(Message::new(BYTES, None, Some(bytes.clone())));
+            return Ok(Message::new(BYTES, None, Body::Python(bytes.clone())));
         } else if let Ok(text) = value.cast_exact::<PyString>() {
             // A lone surrogate has no UTF-8: pickle knows what to do.
             if let Ok(bytes) = text.encode_utf8() {
-                return Ok(Message::new(TEXT, None, Some(bytes)));
+                return Ok(Message::new(TEXT, None, Body::Python(bytes)));
             }
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-            return Ok(Message::new(FLOAT, Some(number.extract::<f64>()?.to_le_bytes()), None));
+            return Ok(Message::new(FLOAT, Some(number.extract::<f64>()?.to_le_bytes()), Body::None));
         } else if value.is_none() {
-            return Ok(Message::new(NONE, None, None));
+            return Ok(Message::new(NONE, None, Body::None));
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
-            return Ok(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, None));
+            return Ok(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, Body::None));
         }
-        let dumps = imported(&DUMPS, value.py(), "procession.connection", "dumps")?;
-        let pickle = dumps.call1((value,))?;
-        let pickle = match pickle.cast_into::<PyBytes>() {
-            Ok(bytes) => bytes,
-            Err(other) => PyMemoryView::from(&other.into_inner())?.call_method0("tobytes")?.cast_into::<PyBytes>()?,
-        };
-        Ok(Message::new(PICKLE, None, Some(pickle)))
+        Ok(Message::new(PICKLE, None, Body::Pickle(pickled(value)?)))
     }
 
     fn head(&self) -> &[u8] {
@@ -90,7 +116,11 @@ impl<'py> Message<'py> {
     }
 
     fn body(&self) -> &[u8] {
-        self.body.as_ref().map_or(&[], |body| body.as_bytes())
+        match &self.body {
+            Body::None => &[],
+            Body::Python(bytes) => bytes.as_bytes(),
+            Body::Pickle(bytes) => bytes,
+        }
     }
 }
 
@@ -138,10 +168,10 @@ impl<'py> Taken<'py> {
     }
 
     /// The object; unpickling runs the program's code and comes after everything else.
-    fn object(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn object(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Taken::Value(value) => Ok(value),
-            Taken::Pickle(pickle) => imported(&LOADS, py, "pickle", "loads")?.call1((pickle,)),
+            Taken::Pickle(pickle) => unpickled(&pickle),
         }
     }
 }
@@ -289,7 +319,7 @@ impl Queue {
         Queue::check_open(slf)?;
         let py = slf.py();
         match slf.get().receive(py, patience(block, timeout)?)? {
-            Some(taken) => taken.object(py),
+            Some(taken) => taken.object(),
             None => Err(PyErr::from_value(imported(&EMPTY, py, "queue", "Empty")?.call0()?)),
         }
     }
@@ -323,7 +353,7 @@ impl Queue {
             }
             patience = Patience::None;
         }
-        taken.into_iter().map(|one| one.object(py)).collect()
+        taken.into_iter().map(|one| one.object()).collect()
     }
 
     /// How many objects are in the queue.
@@ -370,5 +400,6 @@ impl Queue {
 
 /// Adds the room's class.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Queue>()
+    module.add_class::<Queue>()?;
+    module.add_function(wrap_pyfunction!(dumps, module)?)
 }

@@ -144,11 +144,11 @@ impl Lock {
     }
 
     /// Give the lock back.
-    fn release(&self) -> PyResult<()> {
+    pub(crate) fn release(&self) -> PyResult<()> {
         self.lock.release().map_err(raised)
     }
 
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+    pub(crate) fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
         if self.lock.try_acquire() {
             return Ok(true);
         }
@@ -228,11 +228,11 @@ impl RLock {
     }
 
     /// Give the lock back once.
-    fn release(&self) -> PyResult<()> {
+    pub(crate) fn release(&self) -> PyResult<()> {
         self.lock.release().map_err(|e| PyAssertionError::new_err(e.to_string()))
     }
 
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+    pub(crate) fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
         if self.lock.try_acquire() {
             return Ok(true);
         }

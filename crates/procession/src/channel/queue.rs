@@ -8,7 +8,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Mapping, file_size, identity, is_alive, memory_file, release, reserve, wait, wake};
@@ -44,6 +44,14 @@ const NONE: u32 = u32::MAX >> 1;
 /// So many free chunks keep their memory, 16 MiB, for the next messages.
 const KEPT_CHUNKS: u64 = 256;
 
+/// A backlog of so many chunks, 8 MiB, makes those who put large messages give the getters a moment, down to half of it:
+/// chunks that are used again are several times faster than fresh memory.
+const BACKLOG_CHUNKS: u64 = 128;
+const LARGE_BYTES: usize = CHUNK_BYTES;
+/// How long a putter waits for the next sign of a getter, and in all.
+const SIGN_US: u64 = 2_000;
+const COURTESY_US: u64 = 10_000;
+
 const RECORD_BYTES: usize = 8;
 const ONE_DONE: u64 = 1 << 32;
 const MESSAGES: u64 = ONE_DONE - 1;
@@ -75,6 +83,8 @@ pub struct Queue {
     mapping: Mapping,
     data: usize,
     chunks: u32,
+    /// What GETS was when a putter last waited in vain for getters.
+    no_getter_since: AtomicU32,
 }
 
 /// The oldest message, for as long as this value lives; nobody else puts or gets meanwhile.
@@ -135,7 +145,7 @@ impl Queue {
             return Err(Error::new(ErrorKind::InvalidInput, "this is not the memory of a queue"));
         }
         let mapping = Mapping::new(&file, 0, size, true)?;
-        Ok(Queue { file, mapping, data: table, chunks: chunks as u32 })
+        Ok(Queue { file, mapping, data: table, chunks: chunks as u32, no_getter_since: AtomicU32::new(u32::MAX) })
     }
 
     #[inline]
@@ -361,8 +371,41 @@ impl Queue {
         self.unlock();
         if put.as_ref().is_ok_and(|put| *put) {
             self.announce_put();
+            if head.len() + body.len() >= LARGE_BYTES {
+                self.let_getters_catch_up();
+            }
         }
         put
+    }
+
+    fn backlog(&self) -> u64 {
+        self.word64(USED).load(Ordering::Relaxed).saturating_sub(self.word64(FREE_COUNT).load(Ordering::Relaxed))
+    }
+
+    /// Waits a little while getters work on a large backlog. Where nobody gets, this waits once and then no more.
+    fn let_getters_catch_up(&self) {
+        if self.backlog() < BACKLOG_CHUNKS {
+            return;
+        }
+        let gets = self.word32(GETS);
+        let end = Instant::now() + Duration::from_micros(COURTESY_US);
+        let mut seen = gets.load(Ordering::Acquire);
+        while seen != self.no_getter_since.load(Ordering::Relaxed)
+            && self.backlog() > BACKLOG_CHUNKS / 2
+            && Instant::now() < end
+        {
+            self.word32(PUTTERS).fetch_add(1, Ordering::SeqCst);
+            let sign = wait(gets, seen, Some(Instant::now() + Duration::from_micros(SIGN_US)));
+            self.word32(PUTTERS).fetch_sub(1, Ordering::SeqCst);
+            let now = gets.load(Ordering::Acquire);
+            if now == seen {
+                if sign.is_err() {
+                    self.no_getter_since.store(seen, Ordering::Relaxed);
+                }
+                return;
+            }
+            seen = now;
+        }
     }
 
     /// Waits until there is room, as far as one can tell.
