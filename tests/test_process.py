@@ -341,3 +341,61 @@ def test_a_dead_forkserver_is_replaced(number):
     assert finish(process) == 4
     orphan.kill()
     assert finish(orphan) == 255
+
+
+def read_descriptors(path, *fds):
+    touch(path, *(os.read(fd.detach(), 10).decode() for fd in fds))
+
+
+class Inherited:
+    """A descriptor as an argument: pickled as a copy, or inherited by a fork."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def __reduce__(self):
+        return unwrap, (procession.reduction.DupFd(self.fd),)
+
+    def detach(self):
+        return self.fd
+
+
+def unwrap(stand_in):
+    return stand_in
+
+
+def test_a_child_inherits_many_descriptors(context, path):
+    pipes = [os.pipe() for _ in range(150)]
+    try:
+        for number, (_, writer) in enumerate(pipes):
+            os.write(writer, str(number).encode())
+        process = context.Process(target=read_descriptors, args=(path, *(Inherited(r) for r, _ in pipes)))
+        process.start()
+        assert finish(process) == 0
+        assert wait_for(path).split() == [str(n) for n in range(150)]
+    finally:
+        for pipe in pipes:
+            for fd in pipe:
+                os.close(fd)
+
+
+def test_the_forkserver_serves_many_children_and_the_limit_of_descriptors_is_the_users(path):
+    import resource
+
+    context = procession.get_context("forkserver")
+    processes = [context.Process(target=stay) for _ in range(100)]
+    for process in processes:
+        process.start()
+    teller = context.Process(target=touch_limit, args=(path,))
+    teller.start()
+    for process in processes:
+        process.kill()
+    assert {finish(process) for process in processes} == {-signal.SIGKILL}
+    assert finish(teller) == 0
+    assert wait_for(path) == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def touch_limit(path):
+    import resource
+
+    touch(path, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

@@ -5,6 +5,7 @@ import struct
 import threading
 
 from procession import process, util
+from procession.popen_base import wait_ready
 
 __all__ = [
     "ensure_running", "get_inherited_fds", "connect_to_new_process", "set_forkserver_preload",
@@ -58,9 +59,11 @@ class ForkServer:
 
     def is_running(self):
         """Return whether there is a server that has not ended."""
-        from procession.popen_base import wait_ready
+        return self._control is not None and not self.has_ended(0)
 
-        return self._control is not None and not wait_ready(self._sentinel, 0)
+    def has_ended(self, timeout):
+        """Wait at most `timeout` seconds for the end of the server; return whether it came."""
+        return wait_ready(self._sentinel, timeout)
 
     def ensure_running(self):
         """Boot a server unless one runs.
@@ -127,11 +130,10 @@ class ForkServer:
             descriptors: what it inherits.
 
         Returns:
-            The child's id, a pidfd of it, and a socket on which its exit status will come.
+            A socket on which the answer will come, and later the child's exit status.
 
         Raises:
-            ServerDied: there was no answer.
-            OSError: the server could not fork.
+            ServerDied: the request could not be sent.
         """
         import socket
 
@@ -148,42 +150,13 @@ class ForkServer:
                         ours, [REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)))], batch
                     )
                 socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
-            return *self._answer(ours), ours
+            return ours
         except (BrokenPipeError, ConnectionResetError) as error:
             ours.close()
             raise ServerDied from error
         except BaseException:
             ours.close()
             raise
-
-    def _answer(self, ours):
-        import socket
-
-        try:
-            message, fds, _, _ = socket.recv_fds(ours, 64, 1)
-        except KeyboardInterrupt:
-            # The child is on its way and nobody would know of it.
-            self._kill_unknown(ours)
-            raise
-        if not message:
-            raise ServerDied
-        pid = int(message)
-        if pid < 0:
-            raise OSError(-pid, f"the forkserver cannot fork: {os.strerror(-pid)}")
-        return pid, fds[0]
-
-    def _kill_unknown(self, ours):
-        import signal
-        import socket
-
-        ours.settimeout(_STOP_SECONDS)
-        try:
-            _, fds, _, _ = socket.recv_fds(ours, 64, 1)
-        except OSError:
-            return
-        for fd in fds:
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-            os.close(fd)
 
     def _discard(self):
         """Let go of a server that has ended, or belongs to another process."""
@@ -200,8 +173,6 @@ class ForkServer:
 
     def _stop(self):
         """End the server of this process, if there is one; its children live on."""
-        from procession.popen_base import wait_ready
-
         with self._lock:
             if self._control is not None and self._owner == os.getpid():
                 import signal
@@ -214,6 +185,43 @@ class ForkServer:
                 except ProcessLookupError:
                     pass
             self._discard()
+
+
+def answer(requester):
+    """Read the server's answer to a request.
+
+    Returns:
+        The child's id and a pidfd of it.
+
+    Raises:
+        ServerDied: the server ended before it answered.
+        OSError: it could not fork.
+    """
+    import socket
+
+    try:
+        message, fds, _, _ = socket.recv_fds(requester, 64, 1)
+    except ConnectionResetError as error:
+        raise ServerDied from error
+    if not message:
+        raise ServerDied
+    pid = int(message)
+    if pid < 0:
+        raise OSError(-pid, f"the forkserver cannot fork: {os.strerror(-pid)}")
+    return pid, fds[0]
+
+
+def kill_unknown(requester):
+    """Kill a child that was asked for when an exception came before its adoption."""
+    import signal
+
+    requester.settimeout(_STOP_SECONDS)
+    try:
+        _, pidfd = answer(requester)
+    except (OSError, ServerDied):
+        return
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
 
 
 def _is_open(descriptor):

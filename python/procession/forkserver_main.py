@@ -6,6 +6,7 @@ for a child lie in the queue of that socket, where the child itself reads them: 
 """
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -107,6 +108,9 @@ class Server:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(MEMORY)
+        # Two descriptors a child: as many as may be had. Children get the usual limit.
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
         self.control = socket.socket(fileno=CONTROL)
         self.control.setblocking(True)
         self.clients = socket.socket(fileno=CLIENTS)
@@ -141,13 +145,13 @@ class Server:
         requester.setblocking(True)
         try:
             pid = os.fork()
+            if pid == 0:
+                self.be_child(requester)
+            pidfd = watch(pid)
         except OSError as error:
             answer(requester, -error.errno, [])
             requester.close()
             return
-        if pid == 0:
-            self.be_child(requester)
-        pidfd = os.pidfd_open(pid)
         self.children[pidfd] = pid, requester
         self.epoll.register(pidfd, select.EPOLLIN)
         answer(requester, pid, [pidfd])
@@ -180,6 +184,7 @@ class Server:
 
     def release(self):
         """Close in a child what belongs to the server; what the client side needs is kept."""
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
         self.epoll.close()
         server = os.pidfd_open(os.getppid())
         self.control.close()
@@ -190,6 +195,16 @@ class Server:
         _forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+
+
+def watch(pid):
+    """Return a pidfd of a child; without one the child is ended, because nobody would learn of its end."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def drain(requester):

@@ -1,12 +1,14 @@
 """The parent's hold of one child: its id, its sentinel, its exit status, signals for it."""
 
+import _signal
+import contextlib
 import os
 import select
 import signal
 import threading
 import time
 
-from procession import util
+from procession import process, util
 
 __all__ = []
 
@@ -40,6 +42,18 @@ def wait_ready(descriptor, timeout):
             return False
 
 
+@contextlib.contextmanager
+def signals_held():
+    """Keep signals from this thread, so that no handler raises between the start of a child and its registration."""
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+    try:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        yield
+    finally:
+        # A handler that was held back runs, and may raise, here.
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+
 class PopenBase:
     """A started process; each start method says how it launches and how it learns the exit status."""
 
@@ -59,11 +73,13 @@ class PopenBase:
         """Return the number that descriptor `fd` has in the child."""
         return fd
 
-    def _adopt(self, pid, sentinel, *others):
-        """Take hold of child `pid`; the descriptors are closed with this object."""
+    def _adopt(self, process_obj, pid, sentinel):
+        """Take hold of child `pid`, while signals are held; `sentinel` is closed with this object."""
         self.pid = pid
         self.sentinel = sentinel
-        self.finalizer = util.Finalize(self, util.close_fds, (sentinel, *others))
+        self.finalizer = util.Finalize(self, util.close_fds, (sentinel,))
+        process_obj._popen = self
+        process._children.add(process_obj)
 
     def _watch(self, pid):
         """Return a pidfd of a child that was just started."""

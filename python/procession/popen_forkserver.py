@@ -1,13 +1,15 @@
 """Start method forkserver: the child is forked from a server that has imported the main module."""
 
+import errno
 import os
 import struct
 
-from procession.popen_base import UNKNOWN_STATUS, wait_ready
+from procession.popen_base import UNKNOWN_STATUS, signals_held, wait_ready
 from procession.popen_spawn import PicklingPopen
 
 __all__ = ["Popen"]
 
+_END_SECONDS = 2.0
 _STATUS_SECONDS = 5.0  # how long the server may take to tell the status of a child that has ended
 
 
@@ -24,21 +26,32 @@ class Popen(PicklingPopen):
             try:
                 return self._start(process_obj, _forkserver)
             except ServerDied:
-                # Its socket is closed before its end shows: make sure of that.
-                _forkserver._stop()
+                # Its sockets are closed a moment before its end shows.
+                if not _forkserver.has_ended(_END_SECONDS):
+                    raise OSError(errno.EMFILE, "the forkserver has no descriptor left for another process") from None
                 if last:
                     raise RuntimeError("the forkserver died twice while it started a process") from None
 
     def _start(self, process_obj, server):
+        from procession.forkserver import answer, kill_unknown
+
         self._server = server
         descriptors, memory = [], None
         try:
             memory = self._pickle(process_obj, descriptors, server.first_number)
-            pid, sentinel, self._status = server.start(memory, descriptors)
+            self._status = server.start(memory, descriptors)
+            try:
+                wait_ready(self._status.fileno(), None)
+                with signals_held():
+                    self._adopt(process_obj, *answer(self._status))
+            except BaseException:
+                if self.pid is None:  # Ctrl-C, and the child is on its way
+                    kill_unknown(self._status)
+                    self._status.close()
+                raise
         finally:
             for descriptor in descriptors if memory is None else [memory, *descriptors]:
                 os.close(descriptor)
-        self._adopt(pid, sentinel)
 
     def _preparation_data(self, process_obj):
         data = super()._preparation_data(process_obj)

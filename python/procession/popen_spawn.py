@@ -6,7 +6,7 @@ import sys
 
 from procession import context, process, spawn
 from procession._procession import spawn_process
-from procession.popen_base import PopenBase
+from procession.popen_base import PopenBase, signals_held
 
 __all__ = ["Popen"]
 
@@ -102,9 +102,10 @@ class Popen(PicklingPopen):
         try:
             descriptors[0] = self._pickle(process_obj, descriptors, FIRST_NUMBER)
             arguments = spawn.command_line("spawn", len(descriptors))
-            pid = start_interpreter(arguments, descriptors)
+            with signals_held():
+                pid = start_interpreter(arguments, descriptors)
+                self._adopt(process_obj, pid, self._watch(pid))
         finally:
             for descriptor in descriptors[:1] + descriptors[2:]:
                 if descriptor >= 0:
                     os.close(descriptor)
-        self._adopt(pid, self._watch(pid))
