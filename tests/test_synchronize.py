@@ -279,3 +279,21 @@ def test_a_signal_handler_that_raises_ends_a_wait(wait):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
+def test_the_permit_of_a_killed_holder_is_given_back(context, kind):
+    semaphore = getattr(context, kind)(1)
+    child = killed_holder(context, semaphore)
+    assert semaphore.acquire(timeout=LIMIT)
+    semaphore.release()
+    assert semaphore.get_value() == 1
+    child.join(LIMIT)
+
+
+def test_a_killed_consumer_makes_no_event_of_a_counting_semaphore(context):
+    semaphore = context.Semaphore(0)
+    semaphore.release()
+    child = killed_holder(context, semaphore)
+    child.join(LIMIT)
+    assert not semaphore.acquire(timeout=0.2)

@@ -12,6 +12,8 @@ mod barrier;
 #[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
+mod holders;
+#[cfg(not(loom))]
 mod lock;
 #[cfg(not(loom))]
 mod rlock;
