@@ -3,8 +3,10 @@
 import argparse
 import json
 import platform
+import shlex
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from benches.faults import libraries
 from benches.faults.probe import PROBES
@@ -40,6 +42,7 @@ def parser():
         "--probe", type=numbers, default=list(PROBES), help="which probes, such as 1-12,17 (default: all)"
     )
     command.add_argument("--patience", type=float, default=1.0, help="a factor on every time limit, for busy machines")
+    command.add_argument("--write", type=Path, metavar="FILE", help="also write the table to FILE")
     command.add_argument("--json", action="store_true", help="print every verdict as JSON instead of the table")
     command.add_argument("--why", action="store_true", help="print, below the table, what each failed probe saw")
     command.add_argument("--strict", action="store_true", help="end with status 1 when a probe is not ok")
@@ -98,6 +101,7 @@ def main():
                 file=sys.stderr,
                 flush=True,
             )
+    heading = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}, two workers"
     if options.json:
         rows = [
             {
@@ -111,11 +115,14 @@ def main():
         ]
         print(json.dumps(rows, indent=1))
     else:
-        print(f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}, two workers\n")
-        print(table(found, pairs, options.probe))
+        print(f"{heading}\n\n{table(found, pairs, options.probe)}")
         for (number, name, method), verdict in found.items():
             if options.why and verdict.ok is False:
                 print(f"\n## {number} {name} {method}: {verdict.what}\n{verdict.detail}")
+    if options.write:
+        command = f"python -m benches.faults {shlex.join(sys.argv[1:])}"
+        text = f"# The fault matrix\n\n{heading}, `{command}`\n\n{table(found, pairs, options.probe)}\n"
+        options.write.write_text(text)
     if options.strict and any(verdict.ok is False for verdict in found.values()):
         sys.exit(1)
 

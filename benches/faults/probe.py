@@ -50,13 +50,16 @@ class Probe:
     def leaving_nothing(self):
         """Compares what the process has after the block with what it had before.
 
-        A pool used and ended before the block has started what a library starts once (a forkserver, a tracker).
+        A pool and a lock used before the block have started what a library starts once (a forkserver, a tracker, the
+        memory that locks lie in).
 
         Raises:
             Fault: when there is more.
         """
         with self.pool() as pool:
             pool.map(tasks.own_pid, range(4), 10)
+        if self.library.context is not None:
+            self.library.context.Lock()
         before = footprint()
         yield
         self.say("looking for leftovers")

@@ -1,0 +1,130 @@
+"""Everything that the standard library's multiprocessing documents is here, and is called the same way."""
+
+import importlib
+import inspect
+import multiprocessing
+import multiprocessing.pool
+import multiprocessing.shared_memory
+import subprocess
+import sys
+
+import procession
+import pytest
+
+SUBMODULES = [
+    "connection",
+    "context",
+    "dummy",
+    "forkserver",
+    "heap",
+    "managers",
+    "pool",
+    "process",
+    "queues",
+    "reduction",
+    "resource_sharer",
+    "resource_tracker",
+    "shared_memory",
+    "sharedctypes",
+    "spawn",
+    "synchronize",
+    "util",
+    "dummy.connection",
+]
+
+# Objects whose methods programs call, as (module, class).
+CLASSES = [
+    ("process", "BaseProcess"),
+    ("pool", "Pool"),
+    ("pool", "ThreadPool"),
+    ("pool", "AsyncResult"),
+    ("queues", "Queue"),
+    ("queues", "JoinableQueue"),
+    ("queues", "SimpleQueue"),
+    ("connection", "Connection"),
+    ("connection", "Listener"),
+    ("synchronize", "Lock"),
+    ("synchronize", "RLock"),
+    ("synchronize", "Semaphore"),
+    ("synchronize", "BoundedSemaphore"),
+    ("synchronize", "Condition"),
+    ("synchronize", "Event"),
+    ("synchronize", "Barrier"),
+    ("managers", "BaseManager"),
+    ("managers", "SyncManager"),
+    ("shared_memory", "SharedMemory"),
+    ("shared_memory", "ShareableList"),
+    ("context", "BaseContext"),
+]
+
+# What the standard library has without documenting it, and we have not.
+UNDOCUMENTED = {"sendfds", "recvfds", "Pool.Process", "ThreadPool.Process"}
+
+
+def parameters(function):
+    """The parameters of a function, without `self`; None when nothing can tell them."""
+    try:
+        found = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    return [parameter for parameter in found if parameter.name not in ("self", "cls")]
+
+
+def assert_called_alike(ours, theirs):
+    """Every call that the standard library's function takes, ours takes with the same meaning."""
+    wanted, offered = parameters(theirs), parameters(ours)
+    if wanted is None or offered is None:
+        return
+    described = {parameter.name: parameter for parameter in offered}
+    positional = [parameter.name for parameter in offered if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    for place, parameter in enumerate(wanted):
+        assert parameter.name in described, f"no parameter {parameter.name}"
+        mine = described.pop(parameter.name)
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+            assert positional[place] == parameter.name, f"{parameter.name} stands elsewhere"
+        assert (mine.default is mine.empty) == (parameter.default is parameter.empty), f"default of {parameter.name}"
+        if isinstance(parameter.default, (int, float, str, bytes, tuple, type(None))):
+            assert mine.default == parameter.default
+    needed = [extra.name for extra in described.values() if extra.default is extra.empty and extra.kind < 2]
+    assert not needed, f"needs {needed} besides"
+
+
+@pytest.mark.parametrize("name", multiprocessing.__all__)
+def test_a_documented_name_is_called_alike(name):
+    ours, theirs = getattr(procession, name), getattr(multiprocessing, name)
+    assert name in procession.__all__
+    if isinstance(theirs, type) and issubclass(theirs, Exception):
+        assert issubclass(ours, theirs)
+    elif callable(theirs):
+        assert_called_alike(ours, theirs)
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
+def test_a_submodule_is_an_attribute_and_lists_its_names(name):
+    ours = procession
+    for part in name.split("."):
+        ours = getattr(ours, part)
+    assert ours is importlib.import_module(f"procession.{name}")
+    theirs = importlib.import_module(f"multiprocessing.{name}")
+    assert set(getattr(theirs, "__all__", ())) - UNDOCUMENTED <= set(ours.__all__)
+    for exported in ours.__all__:
+        assert hasattr(ours, exported), exported
+
+
+@pytest.mark.parametrize("module, name", CLASSES, ids=lambda value: value)
+def test_a_class_has_the_same_methods(module, name):
+    ours = getattr(importlib.import_module(f"procession.{module}"), name)
+    theirs = getattr(importlib.import_module(f"multiprocessing.{module}"), name)
+    for method in dir(theirs):
+        if method.startswith("_") or f"{name}.{method}" in UNDOCUMENTED:
+            continue
+        assert hasattr(ours, method), f"no {name}.{method}"
+        if inspect.isfunction(inspect.getattr_static(theirs, method)):
+            assert_called_alike(getattr(ours, method), getattr(theirs, method))
+
+
+def test_submodules_are_imported_only_when_asked_for():
+    program = "import sys, procession; print([name for name in sys.modules if name.startswith('procession.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "procession.managers" not in done.stdout
+    assert "procession.pool" not in done.stdout
