@@ -12,6 +12,8 @@ from procession.worker import Seat, work
 
 __all__ = ["Crew"]
 
+# What an idle worker has to end by itself, when the pool is terminated, before it gets SIGTERM.
+IDLE_GRACE_S = 0.05
 # A worker that does not end by SIGTERM gets SIGKILL after this.
 TERMINATE_GRACE_S = 1.0
 # After so many workers in a row that died before they were ready, no more are started.
@@ -142,6 +144,11 @@ class Crew:
             return
         self.core.close()
         self.core.break_down(PoolTerminated("the pool was terminated before this task had an outcome"))
+        self.core.close()
+        # Idle workers now end by themselves, and so write out what their tasks have printed.
+        until = time.monotonic() + IDLE_GRACE_S
+        for process in list(self.processes):
+            process.join(max(0.0, until - time.monotonic()))
         for process in list(self.processes):
             if process.exitcode is None:
                 process.terminate()
