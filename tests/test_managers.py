@@ -221,6 +221,19 @@ def test_registered_types_expose_what_they_should(context):
         assert counter.up() == 7
 
 
+def test_an_error_from_the_server_is_freed_with_its_last_reference(manager):
+    values = manager.Queue()
+    gc.disable()
+    try:
+        try:
+            values.get_nowait()
+        except queue.Empty as error:
+            remembered = weakref.ref(error)
+        assert remembered() is None
+    finally:
+        gc.enable()
+
+
 def take_one(values):
     values.get()
 

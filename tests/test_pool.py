@@ -552,3 +552,12 @@ class TestBadInput:
     def test_a_pool_cannot_be_pickled(self, pool):
         with pytest.raises(NotImplementedError, match="pool objects cannot be passed"):
             pool.apply(identity, (pool,))
+
+
+def test_an_ended_pool_can_be_joined_again(context):
+    for end in ("close", "terminate"):
+        pool = context.Pool(1)
+        pool.map(abs, [-1])
+        getattr(pool, end)()
+        pool.join()
+        pool.join()

@@ -178,7 +178,7 @@ class Pool:
         util.debug("joining pool")
         if self._state == RUN:
             raise ValueError("Pool is still running: call close() or terminate() before join()")
-        if self._state == CLOSE:
+        if self._state == CLOSE and not self._crew.ended:
             self._core.join(None)
         self._crew.await_end(None)
 

@@ -362,8 +362,15 @@ impl Queue {
     }
 
     /// Whether there is no object in the queue.
-    fn empty(&self) -> bool {
-        self.queue.is_empty()
+    ///
+    /// Raises OSError on a queue that was closed while objects were in it.
+    fn empty(slf: &Bound<'_, Queue>) -> PyResult<bool> {
+        let this = slf.get();
+        let empty = this.queue.is_empty();
+        if !empty && this.closed.load(Ordering::Relaxed) {
+            return Err(PyOSError::new_err(format!("Queue {} is closed", slf.repr()?)));
+        }
+        Ok(empty)
     }
 
     /// Whether there is no room for another object.

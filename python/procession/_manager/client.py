@@ -78,9 +78,12 @@ class Links:
     def control(self, authkey, method, *args, **kwds):
         """Ask something of the server itself; return the result or raise."""
         kind, result = self.request(authkey, None, method, args, kwds)
-        if kind == wire.RETURN:
-            return result
-        wire.raise_answer(kind, result)
+        try:
+            if kind == wire.RETURN:
+                return result
+            wire.raise_answer(kind, result)
+        finally:
+            del result
 
     def release(self, authkey, ident):
         """Tell the server that a proxy is gone.  Raises nothing: it is called by garbage collection."""

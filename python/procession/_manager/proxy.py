@@ -54,7 +54,10 @@ class BaseProxy:
             exposed, token = result
             token.address = self._token.address
             return self._proxy_of(token, exposed)
-        wire.raise_answer(kind, result)
+        try:
+            wire.raise_answer(kind, result)
+        finally:
+            del result
 
     def _getvalue(self):
         """Return a copy of the object."""

@@ -103,12 +103,14 @@ def serializer_named(name):
 
 
 def raise_answer(kind, result):
-    """Raise what an answer other than RETURN and PROXY stands for."""
+    """Raise what an answer other than RETURN and PROXY stands for.
+
+    Callers let go of `result` too: a frame in the traceback that holds the exception makes a cycle.
+    """
     error = to_error(kind, result)
     try:
         raise error
     finally:
-        # The traceback refers to this frame: without this the exception would be part of a cycle.
         del error, result
 
 
@@ -125,6 +127,9 @@ def dispatch(connection, ident, method, args=(), kwds={}):  # noqa: B006 - the k
     """Send a request over a connection, return the result or raise; blocks until the answer is there."""
     connection.send((ident, method, args, kwds))
     kind, result = connection.recv()
-    if kind == RETURN:
-        return result
-    raise_answer(kind, result)
+    try:
+        if kind == RETURN:
+            return result
+        raise_answer(kind, result)
+    finally:
+        del result  # the traceback of an exception refers to this frame
