@@ -59,8 +59,7 @@ def _belongings():
             target = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue
-        # One arena of locks is kept for the next ones.
-        if int(name) not in kept and "procession-sync" not in target:
+        if int(name) not in kept:
             descriptors[int(name)] = target
     return children, descriptors, {t.name for t in threading.enumerate()}
 

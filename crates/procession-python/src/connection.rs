@@ -5,7 +5,7 @@ use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use procession::Result;
-use procession::channel::{Receiving, Sending, Spin, receive_body};
+use procession::channel::{Eagerness, Receiving, Sending, receive_body};
 use procession::platform::{Readiness, SignalGuard, Stream, wait_descriptors};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -25,7 +25,7 @@ pub(crate) struct Connection {
     readable: AtomicBool,
     writable: AtomicBool,
     stream: Mutex<Option<Stream>>,
-    spin: Mutex<Spin>,
+    eager: Mutex<Eagerness>,
 }
 
 /// Sleeps until `files` are ready; none when `until` comes first. Signal handlers run meanwhile.
@@ -87,20 +87,16 @@ impl Connection {
                 Err(e) if !e.is_interrupted() => return Ok(Err(e)),
                 _ => {}
             }
-            let polled = py.detach(|| match self.spin.try_lock() {
-                Ok(mut spin) => poll(&mut spin, &mut step),
-                Err(TryLockError::Poisoned(spin)) => poll(&mut spin.into_inner(), &mut step),
+            let polled = py.detach(|| match self.eager.try_lock() {
+                Ok(mut eager) => poll(&mut eager, &mut step),
+                Err(TryLockError::Poisoned(eager)) => poll(&mut eager.into_inner(), &mut step),
                 Err(TryLockError::WouldBlock) => step(),
             });
             if !matches!(polled, Ok(None)) {
                 answer = polled;
                 continue;
             }
-            let start = Instant::now();
             sleep(py, &[(stream.number(), what)], None)?;
-            if let Ok(mut spin) = self.spin.try_lock() {
-                spin.slept(start.elapsed());
-            }
             answer = py.detach(&mut step);
         }
     }
@@ -118,9 +114,9 @@ impl Drop for Connection {
     }
 }
 
-fn poll<T>(spin: &mut Spin, step: &mut impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+fn poll<T>(eager: &mut Eagerness, step: &mut impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let mut answer = Ok(None);
-    spin.until(|| {
+    eager.look(|| {
         answer = step();
         !matches!(answer, Ok(None))
     });
@@ -153,7 +149,7 @@ impl Connection {
             readable: readable.into(),
             writable: writable.into(),
             stream: Mutex::new(Some(Stream::new(handle))),
-            spin: Mutex::default(),
+            eager: Mutex::default(),
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, TryLockError};
 use std::time::Instant;
 
 use procession::ErrorKind;
-use procession::channel::{self, Attempt, Oldest, Spin};
+use procession::channel::{self, Attempt, Eagerness, Oldest};
 use pyo3::exceptions::{PyAssertionError, PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -203,7 +203,7 @@ fn patience(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>
 pub(crate) struct Queue {
     queue: channel::Queue,
     closed: AtomicBool,
-    spin: Mutex<Spin>,
+    eager: Mutex<Eagerness>,
 }
 
 impl Queue {
@@ -257,20 +257,15 @@ impl Queue {
 
     fn wait(&self, until: Option<Instant>) -> procession::Result<()> {
         let ready = || !self.queue.is_empty();
-        let polled = match self.spin.try_lock() {
-            Ok(mut spin) => spin.until(ready),
-            Err(TryLockError::Poisoned(spin)) => spin.into_inner().until(ready),
+        let polled = match self.eager.try_lock() {
+            Ok(mut eager) => eager.look(ready),
+            Err(TryLockError::Poisoned(eager)) => eager.into_inner().look(ready),
             Err(TryLockError::WouldBlock) => ready(),
         };
         if polled {
             return Ok(());
         }
-        let start = Instant::now();
-        let answer = self.queue.wait_for_message(until);
-        if let Ok(mut spin) = self.spin.try_lock() {
-            spin.slept(start.elapsed());
-        }
-        answer
+        self.queue.wait_for_message(until)
     }
 }
 
@@ -284,7 +279,7 @@ impl Queue {
             None => channel::Queue::create(most),
             Some(number) => procession::platform::adopt(number).and_then(channel::Queue::open),
         };
-        Ok(Queue { queue: queue.map_err(raised)?, closed: false.into(), spin: Mutex::default() })
+        Ok(Queue { queue: queue.map_err(raised)?, closed: false.into(), eager: Mutex::default() })
     }
 
     fn _share(&self) -> i32 {

@@ -2,6 +2,7 @@
 
 mod bells;
 mod connection;
+mod eagerness;
 mod frame;
 mod queue;
 mod ring;
@@ -10,6 +11,7 @@ mod spin;
 
 pub use bells::Bells;
 pub use connection::{Receiving, Sending, receive_body};
+pub use eagerness::Eagerness;
 pub use frame::{FRAME_BYTES, Frame, FrameKind, RUN_END, measure_run};
 pub use queue::{Attempt, Oldest, Queue};
 pub use ring::{Consumer, Ledger, Phase, Producer, RING_BYTES};

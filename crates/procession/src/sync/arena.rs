@@ -30,7 +30,8 @@ struct Rooms {
     free: Vec<(usize, usize)>,
 }
 
-static CURRENT: Mutex<Option<Arc<Arena>>> = Mutex::new(None);
+/// The arena of the next cells; it lives as long as one of its cells, so that nothing stays behind.
+static CURRENT: Mutex<Weak<Arena>> = Mutex::new(Weak::new());
 /// Arenas by what tells their files apart.
 type Opened = Vec<((u64, u64), Weak<Arena>)>;
 
@@ -58,15 +59,15 @@ impl Cell {
     pub fn create(size: usize) -> Result<Cell> {
         let size = size.max(1).next_multiple_of(LINE_BYTES);
         let mut current = locked(&CURRENT);
-        if let Some(arena) = current.as_ref().filter(|a| a.maker == identity())
+        if let Some(arena) = current.upgrade().filter(|a| a.maker == identity())
             && let Some(place) = arena.take(size)
         {
-            return Ok(Cell { arena: arena.clone(), place, size, private_since: u64::from(forks()).into() });
+            return Ok(Cell { arena, place, size, private_since: u64::from(forks()).into() });
         }
         let arena = Arena::create(size.max(ARENA_BYTES))?;
         let place = arena.take(size).expect("a new arena has room");
         if size < ARENA_BYTES {
-            *current = Some(arena.clone());
+            *current = Arc::downgrade(&arena);
         }
         Ok(Cell { arena, place, size, private_since: u64::from(forks()).into() })
     }
