@@ -1,5 +1,6 @@
 """Processes: their attributes, their life and their end, under every start method."""
 
+import logging
 import os
 import signal
 import sys
@@ -262,7 +263,8 @@ def test_an_ignored_sigchld_does_not_hang_join(context, ignored):
         processes = [context.Process(target=leave, args=(3,)) for _ in range(5)]
         for process in processes:
             process.start()
-        assert {finish(process) for process in processes} <= {3, 255}
+        # Before Linux 6.15 the kernel forgets the status of what it reaps itself: then it is 255.
+        assert {finish(process) for process in processes} in ({3}, {255}, {3, 255})
     finally:
         signal.signal(signal.SIGCHLD, before)
 
@@ -399,3 +401,49 @@ def touch_limit(path):
     import resource
 
     touch(path, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def get_stuck(path):
+    import re
+
+    touch(path, os.getpid())
+    re.match(r"(a+)+$", "a" * 60 + "b")  # never returns, and never lets another Python thread run
+
+
+def start_stuck(path):
+    procession.Process(target=get_stuck, args=(path,)).start()
+    stay()
+
+
+def test_a_child_stuck_in_foreign_code_does_not_outlive_its_parent(context, path):
+    process = context.Process(target=start_stuck, args=(path,))
+    process.start()
+    pidfd = os.pidfd_open(int(wait_for(path)))
+    try:
+        process.kill()
+        finish(process)
+        began = time.monotonic()
+        assert procession.popen_base.wait_ready(pidfd, LIMIT)
+        assert time.monotonic() - began < 1
+    finally:
+        os.close(pidfd)
+
+
+def test_a_context_is_one_of_the_standard_librarys(context):
+    import multiprocessing
+    import pickle
+
+    assert isinstance(context, multiprocessing.context.BaseContext)
+    assert pickle.loads(pickle.dumps(context)) is context
+
+
+def tell_log_name(path):
+    record = logging.getLogger("any").makeRecord("any", logging.INFO, __file__, 1, "text", (), None)
+    touch(path, record.processName)
+
+
+def test_log_records_name_their_process(context, path):
+    process = context.Process(target=tell_log_name, args=(path,), name="teller")
+    process.start()
+    assert finish(process) == 0
+    assert wait_for(path) == "teller"

@@ -1,10 +1,11 @@
 """Start method fork: the child is a copy of the parent."""
 
+import _signal
 import os
 import sys
 import threading
 
-from procession import child, process
+from procession import child, process, util
 from procession.popen_base import PopenBase, signals_held
 
 __all__ = ["Popen"]
@@ -18,11 +19,27 @@ class Popen(PopenBase):
     def _launch(self, process_obj):
         parent_sentinel = process.own_pidfd()
         _warn_of_threads()
-        with signals_held():
-            pid = _fork()
-            if pid == 0:
-                child.run_forked(lambda: process_obj, parent_sentinel)
-            self._adopt(process_obj, pid, self._watch(pid))
+        # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
+        gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else None
+        try:
+            with signals_held():
+                pid = _fork()
+                if pid == 0:
+                    child.run_forked(lambda: _pass(gate, process_obj), parent_sentinel)
+                self._adopt(process_obj, pid, self._watch(pid))
+        finally:
+            if gate is not None:
+                util.close_fds(*gate)
+
+
+def _pass(gate, process_obj):
+    """Wait in the child until the parent has opened its pidfd, or has ended; return the process object."""
+    if gate is not None:
+        reader, writer = gate
+        os.close(writer)
+        os.read(reader, 1)
+        os.close(reader)
+    return process_obj
 
 
 # Threads of the package itself, which hold no lock that a child could miss.
