@@ -99,7 +99,7 @@ def use_everything(mapping, values, results, space, event, lock):
         mapping["child"] = os.getpid()
         values.append(4)
         space.x += 1
-    results.put(sorted(mapping.keys()))
+    results.put(sorted(mapping))
     event.set()
 
 
@@ -258,6 +258,18 @@ def test_a_mute_client_keeps_nobody_waiting(context):
         other = BaseManager(manager.address, b"key")
         other.connect()
         assert other._number_of_objects() == 0
+
+
+def test_a_mute_client_is_dropped_in_the_end(monkeypatch):
+    monkeypatch.setattr("procession._manager.server.AUTHENTICATION_LIMIT_S", -1)
+    server = BaseManager(("127.0.0.1", 0), b"key").get_server()
+    with server.listener, socket.create_connection(server.address) as mute:
+        attend = threading.Thread(target=server._attend, args=(server.listener.accept(),))
+        attend.start()
+        assert mute.recv(4)  # the challenge
+        server._dismiss_strangers()
+        attend.join(LIMIT_S)
+        assert not attend.is_alive() and not server._strangers
 
 
 def test_a_wrong_key_is_refused(context):

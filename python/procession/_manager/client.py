@@ -53,7 +53,7 @@ class Links:
     def request(self, authkey, ident, method, args=(), kwds={}):  # noqa: B006
         """Ask the server and return its answer `(kind, result)`; blocks until it is there.
 
-        Raises ConnectionError, EOFError or another OSError when the server is gone.
+        Raises EOFError or an OSError (ConnectionError mostly) when the server is gone.
         """
         local = self._local
         try:

@@ -45,7 +45,7 @@ class BaseProxy:
         """Call a method of the object and return a copy of its result, or a proxy of it.
 
         Raises what the method raised; RemoteError when it is not exposed or its result cannot be pickled;
-        ConnectionError or EOFError when the server is gone.  Blocks until the method is through.
+        EOFError or an OSError when the server is gone.  Blocks until the method is through.
         """
         kind, result = self._links.request(self._authkey, self._id, methodname, args, kwds)
         if kind == wire.RETURN:
