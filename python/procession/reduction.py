@@ -70,13 +70,13 @@ def dump(obj, file, protocol=None):
 
 
 def make_pickler(sink):
-    """Return a pickler that writes to `sink` and serves again and again: call `clear_memo` after each `dump`.
+    """Return a pickler that writes to `sink`, offers it large buffers by `sink.keep`, and serves again and again: call `clear_memo` after each `dump`.
 
     It is the C pickler itself where that will do: its `dump` runs no Python code for plain objects.
     """
     if not main_is_importable():
-        return _by_value_pickler()(sink, pickle.HIGHEST_PROTOCOL)
-    pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL)
+        return _by_value_pickler()(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=sink.keep)
+    pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=sink.keep)
     pickler.dispatch_table = _LiveReducers()
     return pickler
 
@@ -144,8 +144,8 @@ def _by_value_pickler():
     class ByValuePickler(cloudpickle.Pickler):
         """cloudpickle's, with our reducers, and by name what children find in `__main__`."""
 
-        def __init__(self, *args):
-            super().__init__(*args)
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
             self.dispatch_table = self.dispatch_table.new_child(extra_reducers())
             self.main = sys.modules.get("__main__") if main_is_importable() else None
 

@@ -9,7 +9,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 const NONE: u8 = 0;
 const TRUE: u8 = 1;
@@ -22,6 +22,10 @@ const TUPLE: u8 = 7;
 const PICKLE: u8 = 8;
 /// Stands before the pickle of a chunk's items as one list.
 pub(crate) const TOGETHER: u8 = 9;
+const WITH_BUFFERS: u8 = 10;
+const LARGE_BYTES: u8 = 11;
+/// From this size on a buffer is not pickled but copied into a block of shared memory.
+const LARGE: usize = 32 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
 const TUPLE_ITEMS: usize = 16;
 const DEPTH: usize = 3;
@@ -30,10 +34,26 @@ const DEPTH: usize = 3;
 #[pyclass(frozen, module = "procession._procession")]
 struct Sink {
     bytes: Mutex<Vec<u8>>,
+    /// Large buffers that are not pickled; none while everything is.
+    buffers: Mutex<Option<Vec<Py<PyAny>>>>,
 }
 
 #[pymethods]
 impl Sink {
+    /// Takes a `PickleBuffer`; true when it is to be pickled like everything else.
+    fn keep(&self, buffer: &Bound<'_, PyAny>) -> bool {
+        // What is not contiguous has no raw view.
+        let size = buffer.call_method0("raw").and_then(|raw| raw.getattr("nbytes")?.extract::<usize>());
+        let mut buffers = self.buffers.lock().expect("no panic while keeping");
+        match (&mut *buffers, size) {
+            (Some(buffers), Ok(size)) if size >= LARGE => {
+                buffers.push(buffer.clone().unbind());
+                false
+            }
+            _ => true,
+        }
+    }
+
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let mut bytes = self.bytes.lock().expect("no panic while writing");
         if let Ok(data) = data.cast::<PyBytes>() {
@@ -59,7 +79,7 @@ struct Pickler {
 
 impl Pickler {
     fn new(py: Python<'_>) -> PyResult<Pickler> {
-        let sink = Py::new(py, Sink { bytes: Mutex::new(Vec::new()) })?;
+        let sink = Py::new(py, Sink { bytes: Mutex::new(Vec::new()), buffers: Mutex::new(None) })?;
         let pickler = py.import("procession.reduction")?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
         let dump = pickler.getattr("dump")?.unbind();
         let clear = pickler.getattr("clear_memo")?.unbind();
@@ -73,13 +93,24 @@ static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Adds the pickle of `object` to `out`; nothing is added when that fails.
 pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+    pickle_apart(object, out, None).map(drop)
+}
+
+/// Adds the pickle of `object` to `out` and gives its large buffers, if `apart` is a list for them.
+fn pickle_apart(
+    object: &Bound<'_, PyAny>,
+    out: &mut Vec<u8>,
+    apart: Option<Vec<Py<PyAny>>>,
+) -> PyResult<Vec<Py<PyAny>>> {
     let py = object.py();
     let idle = IDLE.lock().expect("no panic while locked").pop();
     let pickler = match idle {
         Some(pickler) => pickler,
         None => Pickler::new(py)?,
     };
+    *pickler.sink.get().buffers.lock().expect("no panic while keeping") = apart;
     let answer = pickler.dump.call1(py, (object,));
+    let buffers = pickler.sink.get().buffers.lock().expect("no panic while keeping").take();
     {
         let mut bytes = pickler.sink.get().bytes.lock().expect("no panic while writing");
         if answer.is_ok() {
@@ -90,21 +121,46 @@ pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<(
             *bytes = Vec::new();
         }
     }
-    match answer {
-        Ok(_) => {
-            pickler.clear.call0(py)?;
-            IDLE.lock().expect("no panic while locked").push(pickler);
-            Ok(())
-        }
-        // One that failed half way is not used again.
-        Err(error) => Err(error),
+    // One that failed half way is not used again.
+    answer?;
+    pickler.clear.call0(py)?;
+    IDLE.lock().expect("no panic while locked").push(pickler);
+    Ok(buffers.unwrap_or_default())
+}
+
+/// Where large buffers go on their way out.
+pub(crate) trait Room {
+    /// Has `write` fill a block of `size` bytes; gives its offset.
+    fn put(&mut self, size: usize, write: &mut dyn FnMut(&mut [u8]) -> PyResult<()>) -> PyResult<u64>;
+}
+
+/// Where large buffers come from.
+pub(crate) trait Shelf {
+    /// Copies the block at `offset` into all of `into`, and gives it back; false if it lies outside.
+    fn get(&self, offset: u64, into: &mut [u8]) -> bool;
+}
+
+/// A shelf for values that have no large buffers.
+pub(crate) struct Bare;
+
+impl Shelf for Bare {
+    fn get(&self, _offset: u64, _into: &mut [u8]) -> bool {
+        false
     }
 }
 
 /// The object behind a pickle.
 pub(crate) fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    loads(py)?.call1((PyBytes::new(py, bytes),))
+}
+
+fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
     let loads = LOADS.get_or_try_init(py, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?;
-    loads.bind(py).call1((PyBytes::new(py, bytes),))
+    Ok(loads.bind(py))
+}
+
+fn fetch(shelf: &dyn Shelf, offset: u64, place: &mut [u8]) -> PyResult<()> {
+    if shelf.get(offset, place) { Ok(()) } else { Err(cut_off()) }
 }
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
@@ -133,6 +189,9 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool 
         out.push(if value.is_truthy().unwrap_or(false) { TRUE } else { FALSE });
     } else if value.is_exact_instance_of::<PyBytes>() {
         let Ok(bytes) = value.cast::<PyBytes>() else { return false };
+        if bytes.as_bytes().len() >= LARGE {
+            return false;
+        }
         return sized(BYTES, bytes.as_bytes(), out);
     } else if value.is_exact_instance_of::<PyTuple>() {
         let Ok(tuple) = value.cast::<PyTuple>() else { return false };
@@ -160,21 +219,69 @@ fn sized(tag: u8, bytes: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Adds the code of any value to `out`; nothing is added when it cannot be pickled.
-pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+/// Adds the code of any value to `out`; nothing is added when it cannot be pickled. Large buffers go to `room`.
+pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
     if encode_simple(value, out) {
         return Ok(());
     }
+    if value.is_exact_instance_of::<PyBytes>() {
+        let bytes = value.cast::<PyBytes>()?.as_bytes();
+        let offset = room.put(bytes.len(), &mut |place| {
+            place.copy_from_slice(bytes);
+            Ok(())
+        })?;
+        out.push(LARGE_BYTES);
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        return Ok(());
+    }
+    let start = out.len();
+    let answer = encode_pickle(value, out, room);
+    if answer.is_err() {
+        out.truncate(start);
+    }
+    answer
+}
+
+fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
+    let py = value.py();
     let start = out.len();
     out.push(PICKLE);
     out.extend_from_slice(&[0; 8]);
-    if let Err(error) = pickle(value, out) {
-        out.truncate(start);
-        return Err(error);
-    }
+    let buffers = pickle_apart(value, out, Some(Vec::new()))?;
     let size = (out.len() - start - 9) as u64;
     out[start + 1..start + 9].copy_from_slice(&size.to_le_bytes());
+    if buffers.is_empty() {
+        return Ok(());
+    }
+    out[start] = WITH_BUFFERS;
+    out.extend_from_slice(&(buffers.len() as u32).to_le_bytes());
+    for buffer in buffers {
+        let buffer = PyBuffer::<u8>::get(&buffer.bind(py).call_method0("raw")?)?;
+        let size = buffer.len_bytes();
+        let offset = room.put(size, &mut |place| buffer.copy_to_slice(py, place))?;
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&(size as u64).to_le_bytes());
+    }
     Ok(())
+}
+
+/// The offsets of the blocks that the value in `bytes` has parts in.
+pub(crate) fn blocks_of(bytes: &[u8]) -> Vec<u64> {
+    let number = |bytes: &[u8]| bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+    match bytes {
+        [LARGE_BYTES, place @ ..] => number(place).into_iter().collect(),
+        [WITH_BUFFERS, rest @ ..] => {
+            let after = number(rest).and_then(|size| rest.get(8..)?.get(size as usize..)?.get(4..));
+            after.unwrap_or_default().chunks_exact(16).filter_map(number).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the value at the start of `bytes` has parts in blocks.
+pub(crate) fn has_blocks(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES)))
 }
 
 /// Adds a pickle that was made elsewhere, as a value.
@@ -215,14 +322,20 @@ pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
             }
             0
         }
+        LARGE_BYTES => 16,
+        WITH_BUFFERS => {
+            let size = u64::from_le_bytes(take_word(bytes)?) as usize;
+            take(bytes, size)?;
+            u32::from_le_bytes(take_word(bytes)?) as usize * 16
+        }
         _ => 0,
     };
     take(bytes, size)?;
     Ok(&start[..start.len() - bytes.len()])
 }
 
-/// Rebuilds the value at the start of `bytes`, and goes past it.
-pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// Rebuilds the value at the start of `bytes`, and goes past it; large buffers come from `shelf`.
+pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf) -> PyResult<Bound<'py, PyAny>> {
     let [tag] = take_word(bytes)?;
     Ok(match tag {
         NONE => py.None().into_bound(py),
@@ -241,12 +354,32 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8]) -> PyResult<Bound<
         }
         TUPLE => {
             let [count] = take_word(bytes)?;
-            let items = (0..count).map(|_| decode(py, bytes)).collect::<PyResult<Vec<_>>>()?;
+            let items = (0..count).map(|_| decode(py, bytes, shelf)).collect::<PyResult<Vec<_>>>()?;
             PyTuple::new(py, items)?.into_any()
         }
         PICKLE => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             unpickle(py, take(bytes, size)?)?
+        }
+        LARGE_BYTES => {
+            let offset = u64::from_le_bytes(take_word(bytes)?);
+            let size = u64::from_le_bytes(take_word(bytes)?) as usize;
+            PyBytes::new_with(py, size, |place| fetch(shelf, offset, place))?.into_any()
+        }
+        WITH_BUFFERS => {
+            let size = u64::from_le_bytes(take_word(bytes)?) as usize;
+            let pickled = take(bytes, size)?;
+            let count = u32::from_le_bytes(take_word(bytes)?);
+            let mut buffers = Vec::new();
+            for _ in 0..count {
+                let offset = u64::from_le_bytes(take_word(bytes)?);
+                let size = u64::from_le_bytes(take_word(bytes)?) as usize;
+                // A bytearray, so that arrays on it can be written to.
+                buffers.push(PyByteArray::new_with(py, size, |place| fetch(shelf, offset, place))?);
+            }
+            let keywords = PyDict::new(py);
+            keywords.set_item("buffers", buffers)?;
+            loads(py)?.call((PyBytes::new(py, pickled),), Some(&keywords))?
         }
         _ => return Err(PyValueError::new_err("a value of an unknown kind arrived")),
     })
@@ -352,14 +485,19 @@ pub(crate) fn call<'py>(
 }
 
 /// Adds the items of a chunk: each by its short code, or all in one pickle, so that what they share stays shared.
-pub(crate) fn encode_chunk(py: Python<'_>, values: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> PyResult<()> {
+pub(crate) fn encode_chunk(
+    py: Python<'_>,
+    values: &[Bound<'_, PyAny>],
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+) -> PyResult<()> {
     let start = out.len();
     if values.iter().all(|value| encode_simple(value, out)) {
         return Ok(());
     }
     out.truncate(start);
     out.push(TOGETHER);
-    let answer = encode(PyList::new(py, values)?.as_any(), out);
+    let answer = encode(PyList::new(py, values)?.as_any(), out, room);
     if answer.is_err() {
         out.truncate(start);
     }

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use procession::channel::Spin;
+use procession::channel::{BLOCK_HEAD, Spin, give_back};
 use procession::platform::{Doorbell, Poller, SignalGuard};
 use procession::pool::{Batch, Death, Driver, Grant, JobId, Waiter};
-use pyo3::exceptions::PyKeyboardInterrupt;
+use procession::shared_memory::{Block, Segment, copy_to, fill};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::codec::{self, Preamble};
+use crate::codec::{self, Preamble, Room, Shelf};
 use crate::error::Raised;
 use crate::job::{Answer, Job};
 
@@ -295,7 +296,14 @@ impl Inner {
             if job.as_ref().is_none_or(|job| job.id != outcome.job) {
                 job = self.shared().jobs.get(&outcome.job).cloned();
             }
-            let Some(job) = &job else { continue };
+            let Some(job) = &job else {
+                if let Some(segment) = &outcome.segment {
+                    // Nobody wants the result: its blocks go back all the same.
+                    let blocks = codec::blocks_of(&batch.bytes[outcome.payload.clone()]);
+                    blocks.into_iter().for_each(|offset| give_back(segment, offset as usize));
+                }
+                continue;
+            };
             let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
             if job.unit > 0 && size > 0 {
                 let mut state = job.state();
@@ -311,14 +319,15 @@ impl Inner {
                             let Some((size, after)) = bytes.split_first() else { break };
                             let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
                             bytes = after;
-                            let answer = self.rebuild(py, value, &mut interrupt);
+                            let answer = self.rebuild(py, value, &codec::Bare, &mut interrupt);
                             last |= job.store(item, answer, &mut trash);
                         }
                         last
                     }
                 },
                 None if outcome.returned => {
-                    let answer = self.rebuild(py, bytes, &mut interrupt);
+                    let shelf = WorkerShelf(outcome.segment.as_deref());
+                    let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
                     job.store(outcome.item, answer, &mut trash)
                 }
                 None => job.store(outcome.item, Err(self.failure(py, bytes)), &mut trash),
@@ -344,8 +353,8 @@ impl Inner {
         interrupt.map_or(Ok(()), Err)
     }
 
-    fn rebuild(&self, py: Python<'_>, mut bytes: &[u8], interrupt: &mut Option<PyErr>) -> Answer {
-        match codec::decode(py, &mut bytes) {
+    fn rebuild(&self, py: Python<'_>, mut bytes: &[u8], shelf: &dyn Shelf, interrupt: &mut Option<PyErr>) -> Answer {
+        match codec::decode(py, &mut bytes, shelf) {
             Ok(value) => Ok(value.unbind()),
             Err(error) => {
                 let failure = error.value(py).clone().unbind().into_any();
@@ -462,7 +471,7 @@ impl Inner {
         loop {
             let (grant, job) = {
                 let mut shared = self.shared();
-                let Some(grant) = shared.driver.scheduler.grant() else { return Ok(()) };
+                let Some(grant) = shared.driver.grant() else { return Ok(()) };
                 (grant, shared.jobs.get(&grant.job).cloned())
             };
             let Some(job) = job else {
@@ -485,7 +494,7 @@ impl Inner {
         Preamble { function: job.function.id, mode: job.mode, pickled }.encode(body);
         let start = body.len();
         if grant.chunk == 1 && encode_all_simple(py, job, grant, body) {
-            return self.send(py, job, grant, body, start);
+            return self.send(py, job, grant, body, start, Vec::new());
         }
         body.truncate(start);
         let items: Vec<Py<PyAny>> = {
@@ -498,31 +507,46 @@ impl Inner {
             self.shared().driver.scheduler.withdrawn(grant, grant.count);
             return true;
         }
+        let mut room = RecordRoom { inner: self, blocks: Vec::new() };
         for (index, chunk) in items.chunks(grant.chunk as usize).enumerate() {
             let encoded = match chunk {
-                [item] => codec::encode(item.bind(py), body),
-                chunk => {
-                    codec::encode_chunk(py, &chunk.iter().map(|item| item.bind(py).clone()).collect::<Vec<_>>(), body)
-                }
+                [item] => codec::encode(item.bind(py), body, &mut room),
+                chunk => codec::encode_chunk(py, &bound(py, chunk), body, &mut room),
             };
             let Err(error) = encoded else { continue };
             let first = index as u32 * grant.chunk;
             match self.by_value(py, chunk, &error, body) {
                 Ok(()) => continue,
-                Err(error) => return self.unsendable(py, job, grant, first, chunk.len() as u32, error),
+                Err(error) => {
+                    let blocks = std::mem::take(&mut room.blocks);
+                    let mut shared = self.shared();
+                    blocks.into_iter().for_each(|block| shared.driver.release(block));
+                    drop(shared);
+                    return self.unsendable(py, job, grant, first, chunk.len() as u32, error);
+                }
             }
         }
-        self.send(py, job, grant, body, start)
+        let blocks = room.blocks;
+        self.send(py, job, grant, body, start, blocks)
     }
 
     /// Publishes the encoded items of a grant, which begin at `start` of `body`.
-    fn send(&self, py: Python<'_>, job: &Arc<Job>, grant: Grant, body: &[u8], start: usize) -> bool {
+    fn send(
+        &self,
+        py: Python<'_>,
+        job: &Arc<Job>,
+        grant: Grant,
+        body: &[u8],
+        start: usize,
+        blocks: Vec<Block>,
+    ) -> bool {
         if job.unit > 0 {
-            let mean = (body.len() - start) as f64 / f64::from(grant.count);
+            let apart: usize = blocks.iter().map(|block| block.size).sum();
+            let mean = (body.len() - start + apart) as f64 / f64::from(grant.count);
             let mut state = job.state();
             state.bytes = state.bytes.max(mean);
         }
-        let answer = self.shared().driver.publish(grant, body);
+        let answer = self.shared().driver.publish(grant, body, blocks);
         match answer {
             Ok(published) => published,
             Err(error) => self.unsendable(py, job, grant, 0, grant.count, Raised::from(error).into()),
@@ -736,6 +760,42 @@ impl Inner {
         self.quit.store(true, Ordering::SeqCst);
         self.driver_bell.ring();
         self.waiter.wake();
+    }
+}
+
+fn bound<'py>(py: Python<'py>, items: &[Py<PyAny>]) -> Vec<Bound<'py, PyAny>> {
+    items.iter().map(|item| item.bind(py).clone()).collect()
+}
+
+/// The large parts of a record, in blocks that belong to it.
+struct RecordRoom<'a> {
+    inner: &'a Inner,
+    blocks: Vec<Block>,
+}
+
+impl Room for RecordRoom<'_> {
+    fn put(&mut self, size: usize, write: &mut dyn FnMut(&mut [u8]) -> PyResult<()>) -> PyResult<u64> {
+        let (block, segment) = {
+            let mut shared = self.inner.shared();
+            (shared.driver.cut(size).map_err(Raised::from)?, shared.driver.segment().clone())
+        };
+        self.blocks.push(block);
+        let written = fill(segment.mapping(), block.offset, size, write);
+        written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
+        Ok(block.offset as u64)
+    }
+}
+
+/// The large parts of a result, in its worker's segment; each goes back when it is read.
+struct WorkerShelf<'a>(Option<&'a Segment>);
+
+impl Shelf for WorkerShelf<'_> {
+    fn get(&self, offset: u64, into: &mut [u8]) -> bool {
+        let Some(segment) = self.0 else { return false };
+        let Some(start) = usize::try_from(offset).ok().and_then(|at| at.checked_add(BLOCK_HEAD)) else { return false };
+        let copied = copy_to(segment.mapping(), start, into);
+        give_back(segment, offset as usize);
+        copied
     }
 }
 

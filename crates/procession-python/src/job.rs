@@ -147,7 +147,7 @@ impl Job {
         for place in places {
             let (size, after) = bytes.split_first()?;
             let (mut value, after) = after.split_at_checked(usize::from(*size))?;
-            *place = Some(codec::decode(py, &mut value).ok()?.unbind());
+            *place = Some(codec::decode(py, &mut value, &codec::Bare).ok()?.unbind());
             bytes = after;
         }
         state.finished += u64::from(count);

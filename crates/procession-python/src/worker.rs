@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
-use procession::channel::FrameKind;
+use procession::channel::{BLOCK_HEAD, FrameKind};
 use procession::pool::{RecordHead, Turn, Worker};
+use procession::shared_memory::{Segment, copy_to, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
-use crate::codec::{self, Mode, Preamble};
+use crate::codec::{self, Mode, Preamble, Room, Shelf};
 use crate::error::Raised;
 
 /// The most plain items that are rebuilt at once.
@@ -92,7 +93,7 @@ impl WorkerCore {
             while done < head.count {
                 let mut values = Vec::new();
                 while values.len() < most as usize && codec::is_simple(body) {
-                    values.push(codec::decode(py, &mut body)?);
+                    values.push(codec::decode(py, &mut body, &codec::Bare)?);
                 }
                 if values.is_empty() {
                     break;
@@ -146,7 +147,9 @@ impl WorkerCore {
         if size > 1 && body.first() == Some(&codec::TOGETHER) {
             *body = &body[1..];
             self.worker.decoding();
-            let values = match codec::decode(py, body).and_then(|list| Ok(list.cast_into::<PyList>()?)) {
+            let values = match codec::decode(py, body, &PoolShelf(self.worker.pool_segment()))
+                .and_then(|list| Ok(list.cast_into::<PyList>()?))
+            {
                 Ok(values) => values,
                 Err(_) => return Ok(false),
             };
@@ -176,7 +179,7 @@ impl WorkerCore {
             if !codec::is_simple(bytes) {
                 self.worker.decoding();
             }
-            let value = codec::decode(py, &mut bytes);
+            let value = codec::decode(py, &mut bytes, &PoolShelf(self.worker.pool_segment()));
             self.item(py, function, mode, value, index + 1 < size)?;
         }
         Ok(())
@@ -234,8 +237,8 @@ impl WorkerCore {
         out.clear();
         // Room for the size that a run has before each result.
         out.push(0);
-        let answer = match codec::encode(result, &mut out) {
-            Ok(()) => match self.worker.returned(&mut out) {
+        let answer = match codec::encode(result, &mut out, &mut ResultRoom(&mut self.worker)) {
+            Ok(()) => match self.send(&mut out) {
                 Ok(()) => Ok(()),
                 Err(error) => self.unsendable(Raised::from(error).into(), result),
             },
@@ -246,6 +249,15 @@ impl WorkerCore {
         }
         self.out = out;
         answer
+    }
+
+    #[inline]
+    fn send(&mut self, out: &mut [u8]) -> procession::Result<()> {
+        if codec::has_blocks(&out[1..]) {
+            // Runs have no place for the worker that they come from.
+            return self.worker.outcome(FrameKind::Returned, &out[1..]);
+        }
+        self.worker.returned(out)
     }
 
     #[cold]
@@ -285,6 +297,27 @@ impl WorkerCore {
         }
         self.functions.insert(preamble.function, function.clone().unbind());
         Ok(function.unbind())
+    }
+}
+
+/// The large parts of records; the parent gives them back when the record ends.
+struct PoolShelf<'a>(&'a Segment);
+
+impl Shelf for PoolShelf<'_> {
+    fn get(&self, offset: u64, into: &mut [u8]) -> bool {
+        copy_to(self.0.mapping(), offset as usize, into)
+    }
+}
+
+/// The large parts of results, in blocks that the parent gives back.
+struct ResultRoom<'a>(&'a mut Worker);
+
+impl Room for ResultRoom<'_> {
+    fn put(&mut self, size: usize, write: &mut dyn FnMut(&mut [u8]) -> PyResult<()>) -> PyResult<u64> {
+        let (segment, offset) = self.0.lend_block(size).map_err(Raised::from)?;
+        let written = fill(segment.mapping(), offset + BLOCK_HEAD, size, write);
+        written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
+        Ok(offset as u64)
     }
 }
 

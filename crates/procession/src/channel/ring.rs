@@ -30,8 +30,8 @@ const WAITS_AT: usize = 76;
 const TICKET_AT: usize = 128;
 const ITEM_AT: usize = 136;
 const PHASE_AT: usize = 140;
-/// A block starts with a word that says whether it is lent.
-const BLOCK_HEAD: usize = 64;
+/// A lent block starts with a word that says whether it still is; its bytes begin after this many.
+pub const BLOCK_HEAD: usize = 64;
 
 /// What a worker is doing, as its ledger says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +176,13 @@ fn place(payload: &[u8]) -> Option<(usize, usize)> {
     Some((offset.try_into().ok()?, size.try_into().ok()?))
 }
 
+/// Gives the lent block at `offset` of a worker's segment back.
+pub fn give_back(segment: &Segment, offset: usize) {
+    if let Some(lent) = word64(segment.mapping(), offset) {
+        lent.store(0, Release);
+    }
+}
+
 impl Producer {
     /// The worker's end of the segment behind `descriptor`.
     ///
@@ -313,6 +320,21 @@ impl Producer {
 
     /// Copies a large payload into a block that the parent gives back.
     fn lend(&mut self, payload: &[u8]) -> Result<(usize, usize)> {
+        let offset = self.lend_block(payload.len())?;
+        copy_in(self.segment.mapping(), offset + BLOCK_HEAD, payload);
+        Ok((offset, payload.len()))
+    }
+
+    /// The worker's segment.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// A block for `size` bytes, from [`BLOCK_HEAD`] bytes after the offset that this gives, for the parent to give back.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn lend_block(&mut self, size: usize) -> Result<usize> {
         let mapping = self.segment.mapping();
         let arena = &mut self.arena;
         self.lent.retain(|block| {
@@ -322,11 +344,10 @@ impl Producer {
             }
             lent
         });
-        let block = self.arena.allocate(payload.len() + BLOCK_HEAD)?;
+        let block = self.arena.allocate(size + BLOCK_HEAD)?;
         self.segment.word64(block.offset).store(1, Relaxed);
-        copy_in(mapping, block.offset + BLOCK_HEAD, payload);
         self.lent.push(block);
-        Ok((block.offset, payload.len()))
+        Ok(block.offset)
     }
 }
 

@@ -17,6 +17,8 @@ use super::scheduler::{Grant, JobId, Lost, Scheduler};
 
 /// The token of the bell in the poller; workers have their index.
 const BELL: u64 = u64::MAX;
+/// How many bytes of records wait for workers, but for one record more than there are workers.
+const AHEAD_BYTES: usize = 48 << 20;
 /// The most address space of a segment that blocks are cut from.
 const MOST_BYTES: usize = 1 << 38;
 
@@ -57,6 +59,8 @@ pub struct Outcome {
     pub run: Option<u32>,
     /// Whether it returned (or raised).
     pub returned: bool,
+    /// The segment of its worker, with the large parts of the payload.
+    pub segment: Option<Arc<Segment>>,
     /// Where its payload lies.
     pub payload: Payload,
 }
@@ -168,7 +172,9 @@ pub struct Driver {
     /// Seats that may be given to a new worker.
     vacant: Vec<usize>,
     glance: Arc<Glance>,
-    blocks: HashMap<Ticket, Block>,
+    blocks: HashMap<Ticket, Vec<Block>>,
+    /// The bytes of all of them.
+    block_bytes: usize,
     /// Decides; told here what happens.
     pub scheduler: Scheduler,
     scratch: Vec<u8>,
@@ -198,6 +204,7 @@ impl Driver {
             vacant: Vec::new(),
             glance: Arc::default(),
             blocks: HashMap::new(),
+            block_bytes: 0,
             scheduler: Scheduler::new(workers),
             scratch: Vec::new(),
             record: Vec::new(),
@@ -273,11 +280,32 @@ impl Driver {
         self.glance = Arc::new(Glance { rings });
     }
 
-    /// Publishes `body` as the record of `grant`; false when no slot is free, and the grant waits again.
+    /// What to publish next: see [`Scheduler::grant`]. Large records are not piled up: used memory is quicker than fresh.
+    pub fn grant(&mut self) -> Option<Grant> {
+        if self.block_bytes > AHEAD_BYTES && self.scheduler.out() > self.scheduler.workers() {
+            return None;
+        }
+        self.scheduler.grant()
+    }
+
+    /// The segment that blocks of records lie in.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// A block for `size` bytes of a record: give it to [`Driver::publish`] or [`Driver::release`].
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn cut(&mut self, size: usize) -> Result<Block> {
+        self.arena.allocate(size)
+    }
+
+    /// Publishes `body` as the record of `grant`, which takes `blocks` with it; false when no slot is free, and the grant waits again.
     ///
     /// # Errors
     /// No memory for a large body: the grant is not withdrawn, fail its items.
-    pub fn publish(&mut self, grant: Grant, body: &[u8]) -> Result<bool> {
+    pub fn publish(&mut self, grant: Grant, body: &[u8], mut blocks: Vec<Block>) -> Result<bool> {
         let head = RecordHead::of(&grant).encode();
         let size = HEAD_BYTES + body.len();
         let ticket = if size <= Slots::INLINE_BYTES {
@@ -286,23 +314,30 @@ impl Driver {
             self.record.extend_from_slice(body);
             self.slots.publish(&self.record, None)
         } else {
-            let block = self.arena.allocate(size)?;
+            let block = match self.arena.allocate(size) {
+                Ok(block) => block,
+                Err(error) => {
+                    blocks.into_iter().for_each(|block| self.arena.free(block));
+                    return Err(error);
+                }
+            };
             copy_in(self.segment.mapping(), block.offset, &head);
             copy_in(self.segment.mapping(), block.offset + HEAD_BYTES, body);
-            let ticket = self.slots.publish(&[], Some((block.offset as u64, size as u64)));
-            match ticket {
-                Some(ticket) => drop(self.blocks.insert(key(ticket), block)),
-                None => self.arena.free(block),
-            }
-            ticket
+            blocks.push(block);
+            self.slots.publish(&[], Some((block.offset as u64, size as u64)))
         };
         match ticket {
             Some(ticket) => {
+                if !blocks.is_empty() {
+                    self.block_bytes += blocks.iter().map(|block| block.size).sum::<usize>();
+                    self.blocks.insert(key(ticket), blocks);
+                }
                 self.scheduler.published(grant, key(ticket));
                 self.bells.wake_one(self.slots.unclaimed());
                 Ok(true)
             }
             None => {
+                blocks.into_iter().for_each(|block| self.arena.free(block));
                 self.scheduler.withdrawn(grant, 0);
                 Ok(false)
             }
@@ -374,7 +409,8 @@ impl Driver {
     }
 
     fn forget_block(&mut self, ticket: Ticket) {
-        if let Some(block) = self.blocks.remove(&ticket) {
+        for block in self.blocks.remove(&ticket).into_iter().flatten() {
+            self.block_bytes -= block.size;
             self.arena.free(block);
         }
     }
@@ -425,7 +461,7 @@ impl Driver {
         let start = batch.bytes.len();
         batch.bytes.extend_from_slice(bytes);
         let payload = start..batch.bytes.len();
-        batch.outcomes.push(Outcome { job, item: first, run: Some(count), returned: true, payload });
+        batch.outcomes.push(Outcome { job, item: first, run: Some(count), returned: true, segment: None, payload });
     }
 
     fn handle(&mut self, index: usize, frame: Frame, payload: &[u8], batch: &mut Batch) {
@@ -436,7 +472,8 @@ impl Driver {
                 let Some((job, item)) = self.scheduler.finished(ticket, frame.item, 1) else { return };
                 let payload = keep(seat, frame, payload, batch);
                 let returned = frame.kind == FrameKind::Returned;
-                batch.outcomes.push(Outcome { job, item, run: None, returned, payload });
+                let segment = Some(seat.ring.segment().clone());
+                batch.outcomes.push(Outcome { job, item, run: None, returned, segment, payload });
             }
             FrameKind::Run => seat.run = Some((ticket, frame.item)),
             FrameKind::Done | FrameKind::HandedBack => {

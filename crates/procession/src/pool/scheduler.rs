@@ -150,6 +150,11 @@ impl Scheduler {
         }
     }
 
+    /// For how many workers records are made.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// Whether something waits to be given out.
     pub fn has_waiting(&self) -> bool {
         !self.order.is_empty()

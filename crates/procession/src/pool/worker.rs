@@ -152,6 +152,21 @@ impl Worker {
         Ok(Turn::Record(head))
     }
 
+    /// The pool's segment, with large parts of records.
+    pub fn pool_segment(&self) -> &Arc<Segment> {
+        &self.pool
+    }
+
+    /// A block for `size` bytes of a result, in the segment that comes with its offset; they begin
+    /// [`crate::channel::BLOCK_HEAD`] bytes after it.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn lend_block(&mut self, size: usize) -> Result<(Arc<Segment>, usize)> {
+        let offset = self.ring.lend_block(size)?;
+        Ok((self.ring.segment().clone(), offset))
+    }
+
     /// Adds the bytes of a block of the pool's segment to `into`; false if it lies outside.
     pub fn read_block(&self, offset: u64, size: u64, into: &mut Vec<u8>) -> bool {
         copy_out(self.pool.mapping(), offset as usize, size as usize, into)

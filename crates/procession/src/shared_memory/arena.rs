@@ -11,7 +11,7 @@ use crate::platform;
 use crate::shared_memory::Segment;
 
 /// How many free bytes keep their memory.
-const KEEP_BYTES: usize = 64 << 20;
+const KEEP_BYTES: usize = 128 << 20;
 const PAGE: usize = 4096;
 
 /// A piece of a segment.
@@ -113,12 +113,12 @@ mod tests {
     #[test]
     fn blocks_beyond_the_limit_give_their_memory_back_and_serve_again() {
         let mut a = arena();
-        let blocks: Vec<Block> = (0..5).map(|_| a.allocate(20 << 20).unwrap()).collect();
+        let blocks: Vec<Block> = (0..9).map(|_| a.allocate(20 << 20).unwrap()).collect();
         blocks.iter().for_each(|b| a.free(*b));
         assert!(a.warm_bytes <= KEEP_BYTES);
-        let again: Vec<Block> = (0..5).map(|_| a.allocate(20 << 20).unwrap()).collect();
+        let again: Vec<Block> = (0..9).map(|_| a.allocate(20 << 20).unwrap()).collect();
         assert_eq!(a.top, blocks.iter().map(|b| b.offset + b.size).max().unwrap());
-        assert_eq!(again.len(), 5);
+        assert_eq!(again.len(), 9);
     }
 
     #[test]

@@ -64,6 +64,23 @@ pub fn copy_out(mapping: &Mapping, offset: usize, size: usize, into: &mut Vec<u8
     true
 }
 
+/// Has `write` fill the `size` bytes at `offset`; none, and nothing called, if they are out of bounds.
+///
+/// The bytes must be this process's alone for now: cut from its own arena and not published.
+#[inline]
+pub fn fill<T>(mapping: &Mapping, offset: usize, size: usize, write: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+    match offset.checked_add(size) {
+        Some(end) if end <= mapping.size() => {}
+        _ => return None,
+    }
+    // SAFETY:
+    //   * in bounds: checked above; any bytes are u8, and mapped memory is never uninitialised;
+    //   * nobody else reads or writes them until they are published: the caller has cut them from its own arena;
+    //   * the reference ends with `write`.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(mapping.start().as_ptr().add(offset), size) };
+    Some(write(bytes))
+}
+
 /// Copies the bytes at `offset` into all of `into`; false, and nothing copied, if they are out of bounds.
 #[inline]
 pub fn copy_to(mapping: &Mapping, offset: usize, into: &mut [u8]) -> bool {
