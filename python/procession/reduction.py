@@ -70,7 +70,9 @@ def dump(obj, file, protocol=None):
 
 
 def make_pickler(sink):
-    """Return a pickler that writes to `sink`, offers it large buffers by `sink.keep`, and serves again and again: call `clear_memo` after each `dump`.
+    """Return a pickler that writes to `sink` and offers it large buffers by `sink.keep`.
+
+    It serves again and again: call `clear_memo` after each `dump`.
 
     It is the C pickler itself where that will do: its `dump` runs no Python code for plain objects.
     """
