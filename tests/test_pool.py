@@ -561,3 +561,12 @@ def test_an_ended_pool_can_be_joined_again(context):
         getattr(pool, end)()
         pool.join()
         pool.join()
+
+
+def test_large_arrays_of_numbers_travel_both_ways(context):
+    numpy = pytest.importorskip("numpy")
+    square = numpy.arange(40_000, dtype="f8").reshape(200, 200)
+    with context.Pool(1) as pool:
+        for array in (square, square.T, square[::2, ::3], square.astype("i2"), square.astype("c16")):
+            there_and_back = pool.apply(numpy.negative, (array,))
+            assert there_and_back.dtype == array.dtype and (there_and_back == -array).all()

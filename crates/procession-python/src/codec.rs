@@ -61,7 +61,11 @@ impl Sink {
             return Ok(data.as_bytes().len());
         }
         let py = data.py();
-        let data = PyBuffer::<u8>::get(data)?;
+        let data = match PyBuffer::<u8>::get(data) {
+            Ok(data) => data,
+            // A large array of numbers, as a PickleBuffer: its bytes, in whatever order it has.
+            Err(_) => PyBuffer::<u8>::get(&data.call_method0("raw")?)?,
+        };
         let start = bytes.len();
         let size = data.len_bytes();
         bytes.resize(start + size, 0);
