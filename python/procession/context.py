@@ -5,6 +5,7 @@ import sys
 import threading
 
 from procession import process, standard
+from procession.constructors import Constructors
 
 __all__ = []
 
@@ -31,7 +32,7 @@ class _Exception:
         return getattr(sys.modules[__name__], self.name)
 
 
-class BaseContext:
+class BaseContext(Constructors):
     """Everything a program needs, for one start method."""
 
     ProcessError = _Exception()
@@ -58,148 +59,6 @@ class BaseContext:
         if not count:
             raise NotImplementedError("cannot determine number of cpus")
         return count
-
-    def Manager(self):
-        """Return a started manager: a process that holds objects which others use through proxies."""
-        from procession.managers import SyncManager
-
-        manager = SyncManager(ctx=self.get_context())
-        manager.start()
-        return manager
-
-    def Pipe(self, duplex=True):
-        """Return two connections, the ends of a pipe."""
-        from procession.connection import Pipe
-
-        return Pipe(duplex)
-
-    def Lock(self):
-        """Return a lock."""
-        from procession.synchronize import Lock
-
-        return Lock(ctx=self.get_context())
-
-    def RLock(self):
-        """Return a lock that its owner may acquire again."""
-        from procession.synchronize import RLock
-
-        return RLock(ctx=self.get_context())
-
-    def Condition(self, lock=None):
-        """Return a condition variable."""
-        from procession.synchronize import Condition
-
-        return Condition(lock, ctx=self.get_context())
-
-    def Semaphore(self, value=1):
-        """Return a semaphore."""
-        from procession.synchronize import Semaphore
-
-        return Semaphore(value, ctx=self.get_context())
-
-    def BoundedSemaphore(self, value=1):
-        """Return a semaphore that cannot be released above its first value."""
-        from procession.synchronize import BoundedSemaphore
-
-        return BoundedSemaphore(value, ctx=self.get_context())
-
-    def Event(self):
-        """Return an event."""
-        from procession.synchronize import Event
-
-        return Event(ctx=self.get_context())
-
-    def Barrier(self, parties, action=None, timeout=None):
-        """Return a barrier."""
-        from procession.synchronize import Barrier
-
-        return Barrier(parties, action, timeout, ctx=self.get_context())
-
-    def Queue(self, maxsize=0):
-        """Return a queue."""
-        from procession.queues import Queue
-
-        return Queue(maxsize, ctx=self.get_context())
-
-    def JoinableQueue(self, maxsize=0):
-        """Return a queue that counts the items that are done."""
-        from procession.queues import JoinableQueue
-
-        return JoinableQueue(maxsize, ctx=self.get_context())
-
-    def SimpleQueue(self):
-        """Return a queue with the fewest methods."""
-        from procession.queues import SimpleQueue
-
-        return SimpleQueue(ctx=self.get_context())
-
-    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
-        """Return a pool of worker processes."""
-        from procession.pool import Pool
-
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
-
-    def RawValue(self, typecode_or_type, *args):
-        """Return a ctypes object in shared memory."""
-        from procession.sharedctypes import RawValue
-
-        return RawValue(typecode_or_type, *args)
-
-    def RawArray(self, typecode_or_type, size_or_initializer):
-        """Return a ctypes array in shared memory."""
-        from procession.sharedctypes import RawArray
-
-        return RawArray(typecode_or_type, size_or_initializer)
-
-    def Value(self, typecode_or_type, *args, lock=True):
-        """Return a ctypes object in shared memory with a lock."""
-        from procession.sharedctypes import Value
-
-        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
-
-    def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
-        """Return a ctypes array in shared memory with a lock."""
-        from procession.sharedctypes import Array
-
-        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
-
-    def freeze_support(self):
-        """Run the child and exit, in a frozen executable that was started as one."""
-        from procession.spawn import freeze_support
-
-        freeze_support()
-
-    def get_logger(self):
-        """Return the logger of this package."""
-        from procession.util import get_logger
-
-        return get_logger()
-
-    def log_to_stderr(self, level=None):
-        """Have the logger print to stderr."""
-        from procession.util import log_to_stderr
-
-        return log_to_stderr(level)
-
-    def allow_connection_pickling(self):
-        """Make connections and sockets picklable."""
-        from procession import connection  # noqa: F401
-
-    def set_executable(self, executable):
-        """Set the interpreter that new children run."""
-        from procession.spawn import set_executable
-
-        set_executable(executable)
-
-    def set_forkserver_preload(self, module_names):
-        """Set the modules that the forkserver imports before it forks.
-
-        Raises:
-            TypeError: `module_names` is not a list of strings.
-        """
-        from procession.forkserver import set_forkserver_preload
-
-        set_forkserver_preload(module_names)
 
     def get_context(self, method=None):
         """Return the context of a start method, this one for None.

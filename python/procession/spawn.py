@@ -5,7 +5,7 @@ import os
 import sys
 import types
 
-from procession import process, standard, util
+from procession import logs, process, standard, util
 
 __all__ = [
     "_main", "freeze_support", "set_executable", "get_executable", "get_preparation_data", "get_command_line",
@@ -156,7 +156,7 @@ def get_preparation_data(name):
     data = {
         "name": name,
         "authkey": process.current_process().authkey,
-        "log_to_stderr": util._log_to_stderr,
+        "log_to_stderr": logs._log_to_stderr,
         "sys_path": sys_path,
         "sys_argv": sys.argv,
         "orig_dir": process.ORIGINAL_DIR,
@@ -166,8 +166,8 @@ def get_preparation_data(name):
     }
     if standard.is_replaced():
         data["replace_standard"] = True
-    if util._logger is not None:
-        data["log_level"] = util._logger.getEffectiveLevel()
+    if logs._logger is not None:
+        data["log_level"] = logs._logger.getEffectiveLevel()
     source = main_source()
     if source is not None:
         data["init_main_from_" + source[0]] = source[1]

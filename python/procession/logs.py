@@ -1,0 +1,75 @@
+"""The package's own log: quiet until a program asks for it."""
+
+__all__ = ["debug", "get_logger", "info", "log_to_stderr", "sub_debug", "sub_warning", "warn"]
+
+NOTSET = 0
+SUBDEBUG = 5
+DEBUG = 10
+INFO = 20
+SUBWARNING = 25
+WARNING = 30
+
+LOGGER_NAME = "multiprocessing"  # what programs written for the standard library configure
+DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
+
+_logger = None
+_log_to_stderr = False
+
+
+def sub_debug(message, *args):
+    """Log at a level below DEBUG."""
+    _log(SUBDEBUG, message, args)
+
+
+def debug(message, *args):
+    """Log at level DEBUG."""
+    _log(DEBUG, message, args)
+
+
+def info(message, *args):
+    """Log at level INFO."""
+    _log(INFO, message, args)
+
+
+def sub_warning(message, *args):
+    """Log at a level below WARNING."""
+    _log(SUBWARNING, message, args)
+
+
+def warn(message, *args):
+    """Log at level WARNING."""
+    _log(WARNING, message, args)
+
+
+def _log(level, message, args):
+    if _logger:
+        _logger.log(level, message, *args, stacklevel=3)
+
+
+def get_logger():
+    """Return the logger of this package; it has no handler until `log_to_stderr` or the program adds one."""
+    global _logger
+    if _logger is None:
+        import logging
+
+        logger = logging.getLogger(LOGGER_NAME)
+        logger.propagate = False
+        logging.addLevelName(SUBDEBUG, "SUBDEBUG")
+        logging.addLevelName(SUBWARNING, "SUBWARNING")
+        _logger = logger
+    return _logger
+
+
+def log_to_stderr(level=None):
+    """Add a handler that prints to stderr, set the level unless None, and return the logger."""
+    global _log_to_stderr
+    import logging
+
+    logger = get_logger()
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(DEFAULT_LOGGING_FORMAT))
+    logger.addHandler(handler)
+    if level:
+        logger.setLevel(level)
+    _log_to_stderr = True
+    return logger
