@@ -132,6 +132,27 @@ def test_a_library_with_its_own_engine_keeps_the_standard_one(tmp_path):
     assert run("program.py", folder=tmp_path) == "multiprocessing procession\n"
 
 
+JOBLIB = """
+    import os
+    from joblib import Parallel, delayed
+
+    def pid(_):
+        return os.getpid()
+
+    if __name__ == "__main__":
+        print(Parallel(n_jobs=2)(delayed(abs)(n) for n in (-1, -2)))
+        print(os.getpid() in Parallel(n_jobs=2, backend="multiprocessing")(delayed(pid)(n) for n in range(4)))
+        import procession.joblib
+        print(len(procession.joblib._pools))
+"""
+
+
+def test_joblib_computes_on_procession(tmp_path):
+    pytest.importorskip("joblib")
+    write(tmp_path, "program.py", JOBLIB)
+    assert run("-m", "procession", "program.py", folder=tmp_path) == "[1, 2]\nFalse\n1\n"
+
+
 def test_exit_codes_and_errors_are_those_of_the_program(tmp_path):
     write(tmp_path, "program.py", "import sys; sys.exit(7)")
     command = [sys.executable, "-m", "procession"]

@@ -16,9 +16,11 @@ from procession import standard
 STANDARD = "multiprocessing"
 OURS = "procession"
 
-# These bring an engine of their own, which is built on private parts of the standard library's.  They
-# keep it: it works beside ours.
+# These bring an engine of their own, which is built on private parts of the standard library's: they are
+# imported with that in its place.
 KEEP_STANDARD = ("joblib.externals.loky", "loky")
+# What is called in which module of ours after a library was imported: it puts our engine in the place of its own.
+AFTERWARDS = {"joblib": ("procession.joblib", "stand_in")}
 
 _OTHER_NAMES = {"popen_spawn_posix": "popen_spawn"}
 
@@ -41,6 +43,8 @@ def install():
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
     _rebind_globals()
+    for library in AFTERWARDS.keys() & sys.modules.keys():
+        _call_afterwards(library)
 
 
 def _is_standard(name):
@@ -77,7 +81,17 @@ class _Finder:
             if spec is not None and hasattr(spec.loader, "exec_module"):
                 spec.loader = _StandardLoader(spec.loader)
             return spec
+        if name in AFTERWARDS:
+            spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+            if spec is not None and hasattr(spec.loader, "exec_module"):
+                spec.loader = _LoaderWithSequel(spec.loader)
+            return spec
         return None
+
+
+def _call_afterwards(library):
+    module, function = AFTERWARDS[library]
+    getattr(importlib.import_module(module), function)()
 
 
 def _belongs(name):
@@ -106,8 +120,8 @@ class _Loader:
         module.__spec__ = self._own_spec
 
 
-class _StandardLoader:
-    """Runs a module while `multiprocessing` is the standard library's for it."""
+class _AroundLoader:
+    """Does something around what another loader does."""
 
     def __init__(self, loader):
         self._loader = loader
@@ -118,6 +132,19 @@ class _StandardLoader:
     def create_module(self, spec):
         """As the loader behind does."""
         return self._loader.create_module(spec)
+
+
+class _LoaderWithSequel(_AroundLoader):
+    """Has our module called after a library was imported."""
+
+    def exec_module(self, module):
+        """Run the module's code, then ours."""
+        self._loader.exec_module(module)
+        _call_afterwards(module.__name__)
+
+
+class _StandardLoader(_AroundLoader):
+    """Runs a module while `multiprocessing` is the standard library's for it."""
 
     def exec_module(self, module):
         """Run the module's code."""

@@ -7,20 +7,20 @@ one `Parallel` call to the next, as long as `n_jobs` is the same.
 import os
 import threading
 
-from joblib import register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
-from joblib.parallel import ParallelBackendBase
+from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
 __all__ = ["ProcessionBackend", "register"]
 
 _lock = threading.Lock()
-_pools: dict = {}  # (process, n_jobs) -> Pool; at most one
+_pools: dict = {}  # (process, n_jobs, threads in a worker) -> Pool; at most one
 
 
 class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     """Runs the batches of a `Parallel` call in a pool of processes."""
 
     supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
     default_n_jobs = -1
 
     def effective_n_jobs(self, n_jobs):
@@ -38,7 +38,7 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
         self._n_jobs = n_jobs
-        self._pool = _pool_of(n_jobs)
+        self._pool = _pool_of(n_jobs, self.inner_max_num_threads)
         return n_jobs
 
     def submit(self, func, callback=None):
@@ -64,19 +64,32 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     def abort_everything(self, ensure_ready=True):
         """Stop what runs: the workers are ended, and new ones take their place if there is more to come."""
         _drop_pools()
-        self._pool = _pool_of(self._n_jobs) if ensure_ready else None
+        self._pool = _pool_of(self._n_jobs, self.inner_max_num_threads) if ensure_ready else None
 
 
-def _pool_of(n_jobs):
+def _pool_of(n_jobs, threads):
     import procession
 
     with _lock:
-        key = os.getpid(), n_jobs
+        key = os.getpid(), n_jobs, threads
         pool = _pools.get(key)
         if pool is None:
             _end_pools()
-            pool = _pools[key] = procession.Pool(n_jobs)
+            pool = _pools[key] = procession.Pool(n_jobs, _limit_threads, (threads,))
         return pool
+
+
+def _limit_threads(count):
+    """In a worker: let native libraries use `count` threads (None: as they like)."""
+    if count is None:
+        return
+    for variable in ProcessionBackend.MAX_NUM_THREADS_VARS:
+        os.environ[variable] = str(count)
+    try:
+        import threadpoolctl
+    except ImportError:
+        return  # then it counts for libraries that are not loaded yet
+    threadpoolctl.threadpool_limits(count)
 
 
 def _drop_pools():
@@ -86,7 +99,7 @@ def _drop_pools():
 
 def _end_pools():
     while _pools:
-        (pid, _n_jobs), pool = _pools.popitem()
+        (pid, *_), pool = _pools.popitem()
         if pid == os.getpid():
             pool.terminate()
 
@@ -94,6 +107,12 @@ def _end_pools():
 def register():
     """Make the backend known to joblib under the name "procession"; importing this module does."""
     register_parallel_backend("procession", ProcessionBackend)
+
+
+def stand_in():
+    """Be the backend under the names of joblib's own too, for programs that must not be changed."""
+    for name in ("loky", "multiprocessing"):
+        register_parallel_backend(name, ProcessionBackend)
 
 
 register()
