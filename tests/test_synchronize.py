@@ -8,7 +8,7 @@ import time
 
 import procession
 import pytest
-from procession.synchronize import OwnerDied
+from procession import OwnerDied
 
 LIMIT = 20
 
@@ -52,8 +52,9 @@ def test_the_lock_of_a_killed_owner_goes_to_the_next_with_a_warning(context, kin
     child.join(LIMIT)
 
 
-def test_a_robust_lock_raises_while_it_is_held(context):
-    lock = procession.synchronize.Lock(robust=True, ctx=context)
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_robust_lock_raises_while_it_is_held(context, kind):
+    lock = getattr(context, kind)(robust=True)
     child = killed_holder(context, lock)
     with pytest.raises(OwnerDied):
         lock.acquire(timeout=LIMIT)

@@ -38,6 +38,10 @@ def __getattr__(name):
         from procession.drop_in import install
 
         return install
+    if name == "OwnerDied":
+        from procession.synchronize import OwnerDied
+
+        return OwnerDied
     module = "reduction" if name == "reducer" else name
     if module in _SUBMODULES:
         from importlib import import_module

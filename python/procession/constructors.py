@@ -24,17 +24,25 @@ class Constructors:
 
         return Pipe(duplex)
 
-    def Lock(self):
-        """Return a lock."""
+    def Lock(self, *, robust=False):
+        """Return a lock.
+
+        Args:
+            robust: raise OwnerDied, holding the lock, when its owner has died; otherwise that is a warning.
+        """
         from procession.synchronize import Lock
 
-        return Lock(ctx=self.get_context())
+        return Lock(robust=robust, ctx=self.get_context())
 
-    def RLock(self):
-        """Return a lock that its owner may acquire again."""
+    def RLock(self, *, robust=False):
+        """Return a lock that its owner may acquire again.
+
+        Args:
+            robust: raise OwnerDied, holding the lock, when its owner has died; otherwise that is a warning.
+        """
         from procession.synchronize import RLock
 
-        return RLock(ctx=self.get_context())
+        return RLock(robust=robust, ctx=self.get_context())
 
     def Condition(self, lock=None):
         """Return a condition variable."""
