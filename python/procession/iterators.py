@@ -5,6 +5,7 @@ As in `results.py`, a pool makes one, hands it out, and delivers into it from an
 
 import threading
 from collections import deque
+from time import monotonic
 
 from procession import context
 from procession.results import Wakeable
@@ -42,14 +43,10 @@ class IMapIterator(Wakeable):
 
         Blocks until it is there; raises `procession.TimeoutError` after `timeout` seconds without.
         """
-        with self._arrival:
-            if not self._outcomes and not self._at_end():
-                self._arrival.wait_for(lambda: self._outcomes or self._at_end(), timeout)
-            if not self._outcomes:
-                if self._at_end():
-                    raise StopIteration
-                raise context.TimeoutError(f"no result after {timeout} seconds")
+        try:
             outcome = self._outcomes.popleft()
+        except IndexError:
+            outcome = self._next_slow(timeout)
         if self._taken is not None:
             self._taken()
         if type(outcome) is Failure:
@@ -57,6 +54,21 @@ class IMapIterator(Wakeable):
         return outcome
 
     __next__ = next
+
+    def _next_slow(self, timeout):
+        limit = None if timeout is None else monotonic() + timeout
+        with self._arrival:
+            while True:
+                try:
+                    return self._outcomes.popleft()
+                except IndexError:  # nothing there, or another reader was faster
+                    pass
+                if self._at_end():
+                    raise StopIteration
+                left = None if limit is None else limit - monotonic()
+                if left is not None and left <= 0:
+                    raise context.TimeoutError(f"no result after {timeout} seconds")
+                self._arrival.wait(left)
 
     def __aiter__(self):
         return self

@@ -49,6 +49,8 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
             error_callback=lambda error: callback((False, error)),
         )
 
+    apply_async = submit  # its name before joblib 1.5
+
     def retrieve_result_callback(self, out):
         """Return the results of a batch, or raise what it raised."""
         success, value = out

@@ -59,7 +59,7 @@ class Crew:
             self.closing = True
             jobs = list(self._jobs.values())
         for job in jobs:
-            if isinstance(job, IMapIterator):
+            if isinstance(job, IMapIterator) and job._taken is not None:
                 job._taken(0)
         if not jobs:
             self._dismiss()
@@ -101,7 +101,7 @@ class Source:
         self._unread = 0
         self._parked = False
         self._index = 0
-        self.results = kind(self._take)
+        self.results = kind(self._take if self._bounded else None)
 
     def step(self):
         """Read a chunk, pass the right to read on, compute the chunk."""
@@ -123,11 +123,12 @@ class Source:
                 self._crew.done(self.results)
 
     def _pass_on(self, count):
-        with self._lock:
-            self._unread += count
-            self._parked = self._bounded and self._unread >= LOOK_AHEAD_ITEMS and not self._crew.closing
-            if self._parked:
-                return
+        if self._bounded:
+            with self._lock:
+                self._unread += count
+                self._parked = self._unread >= LOOK_AHEAD_ITEMS and not self._crew.closing
+                if self._parked:
+                    return
         self._crew.steps.put(self.step)
 
     def _take(self, count=1):
