@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Interrupted,
     /// The other side, or this object, is closed.
     Closed,
+    /// A task failed.
+    TaskFailed,
     /// A process ended that was still needed.
     WorkerDied,
     /// A value is out of the range that the call accepts.

@@ -3,6 +3,8 @@
 #[cfg(not(loom))]
 pub mod channel;
 pub mod error;
+mod face;
+mod function;
 pub mod platform;
 #[cfg(not(loom))]
 pub mod pool;
@@ -13,3 +15,5 @@ pub mod shared_memory;
 pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};
+pub use face::{Builder, ExitStatus, Imap, ImapUnordered, Pool, Process, Task, TaskError, With, init};
+pub use function::Bytes;

@@ -151,6 +151,13 @@ impl Slots {
         slot.compare_exchange(word(ticket, READY), word(ticket, FREE), AcqRel, Relaxed).is_ok()
     }
 
+    /// As [`Slots::revoke`], for whoever knows only the low half of the ticket.
+    pub fn revoke_low(&self, low: u32) -> bool {
+        let now = self.segment.word64(Slots::at(Ticket::from(low))).load(Acquire);
+        let ticket = now >> 16;
+        ticket as u32 == low && self.revoke(ticket)
+    }
+
     /// Frees what a dead worker had claimed and not copied out; says which. Parent only.
     pub fn reclaim(&self, worker: usize) -> Vec<Ticket> {
         let mut tickets = Vec::new();

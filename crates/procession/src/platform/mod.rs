@@ -6,6 +6,8 @@
 //! * `wait_descriptors`: one wait for a few descriptors; `Stream`: reading and writing one; `adopt`: taking over its number.
 //! * `Doorbell`: a descriptor that wakes a sleeper; `Poller`: one wait for many descriptors, which no signal can slip past.
 //! * `spawn`: another program in a new process, with exactly the descriptors listed; `duplicate` copies a descriptor.
+//! * `Child`: another process by its pidfd; `send_note`, `receive_note`: descriptors on their way to it.
+//! * `Mark`: a constant that another process of the same executable finds again; `before_main`: code that runs first.
 //!
 //! Everything above this room reaches the operating system through these names only.
 

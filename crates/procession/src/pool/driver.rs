@@ -305,13 +305,22 @@ impl Driver {
     ///
     /// # Errors
     /// No memory for a large body: the grant is not withdrawn, fail its items.
-    pub fn publish(&mut self, grant: Grant, body: &[u8], mut blocks: Vec<Block>) -> Result<bool> {
+    pub fn publish(&mut self, grant: Grant, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
+        self.publish_parts(grant, body, &[], blocks)
+    }
+
+    /// As [`Driver::publish`], for a body in two parts.
+    ///
+    /// # Errors
+    /// Those of [`Driver::publish`].
+    pub fn publish_parts(&mut self, grant: Grant, body: &[u8], rest: &[u8], mut blocks: Vec<Block>) -> Result<bool> {
         let head = RecordHead::of(&grant).encode();
-        let size = HEAD_BYTES + body.len();
+        let size = HEAD_BYTES + body.len() + rest.len();
         let ticket = if size <= Slots::INLINE_BYTES {
             self.record.clear();
             self.record.extend_from_slice(&head);
             self.record.extend_from_slice(body);
+            self.record.extend_from_slice(rest);
             self.slots.publish(&self.record, None)
         } else {
             let block = match self.arena.allocate(size) {
@@ -323,6 +332,7 @@ impl Driver {
             };
             copy_in(self.segment.mapping(), block.offset, &head);
             copy_in(self.segment.mapping(), block.offset + HEAD_BYTES, body);
+            copy_in(self.segment.mapping(), block.offset + HEAD_BYTES + body.len(), rest);
             blocks.push(block);
             self.slots.publish(&[], Some((block.offset as u64, size as u64)))
         };
@@ -379,6 +389,16 @@ impl Driver {
         self.slots.is_ready() && self.bells.wake_any()
     }
 
+    /// What the worker of seat `index` runs just now, by its own words, with the ticket of the record.
+    pub fn running(&self, index: usize) -> Option<(Ticket, JobId, u64)> {
+        let ledger = self.seats.get(index)?.as_ref()?.ring.ledger()?;
+        if !matches!(ledger.phase, Phase::Decoding | Phase::Running) {
+            return None;
+        }
+        let ticket = key(ledger.ticket);
+        self.scheduler.item_of(ticket, ledger.item).map(|(job, item)| (ticket, job, item))
+    }
+
     /// Tells the workers to end when no record is left.
     pub fn stop(&self) {
         self.bells.stop();
@@ -399,11 +419,13 @@ impl Driver {
         self.arena.free(block);
     }
 
-    /// Takes back all records that nobody has claimed.
-    pub fn revoke_all(&mut self, tickets: &[Ticket]) {
-        for ticket in tickets {
-            if self.slots.revoke(*ticket) {
-                self.forget_block(key(*ticket));
+    /// Nobody waits for a job any more: takes back its records that no worker has claimed, and forgets it.
+    pub fn cancel(&mut self, job: JobId) {
+        self.scheduler.cancel(job);
+        for ticket in self.scheduler.records_of(job) {
+            if self.slots.revoke_low(ticket as u32) {
+                self.scheduler.separate(ticket);
+                self.forget_block(ticket);
             }
         }
     }

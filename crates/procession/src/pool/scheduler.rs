@@ -132,8 +132,14 @@ impl Scheduler {
 
     /// Forgets a job; what is out of it comes back as nothing.
     pub fn cancel(&mut self, job: JobId) {
-        self.jobs.remove(&job);
-        self.order.retain(|queued| *queued != job);
+        if self.jobs.remove(&job).is_some_and(|state| state.queued) {
+            self.order.retain(|queued| *queued != job);
+        }
+    }
+
+    /// The records of a job that are out.
+    pub fn records_of(&self, job: JobId) -> Vec<Ticket> {
+        self.out.iter().filter(|(_, out)| out.grant.job == job).map(|(ticket, _)| *ticket).collect()
     }
 
     /// Items of a job that are known and not given out.
@@ -266,6 +272,19 @@ impl Scheduler {
         self.put_back(out.grant, from, alone);
         let lost = |item| Lost { job: out.grant.job, item: out.grant.first + u64::from(item) };
         ran.map(lost)
+    }
+
+    /// An item that was lost waits again, to go alone.
+    pub fn again(&mut self, job: JobId, item: u64) {
+        if let Some(state) = self.jobs.get_mut(&job) {
+            state.again.push_front(Again { first: item, count: 1, alone: true });
+            self.queue(job);
+        }
+    }
+
+    /// The job and item that stand at `item` of a record, if it is out.
+    pub fn item_of(&self, ticket: Ticket, item: u32) -> Option<(JobId, u64)> {
+        self.out.get(&ticket).map(|out| (out.grant.job, out.grant.first + u64::from(item)))
     }
 
     fn put_back(&mut self, grant: Grant, from: u32, alone: bool) {

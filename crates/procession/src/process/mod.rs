@@ -1,9 +1,11 @@
 //! Processes: how one is started, and how it notices the end of the one that started it.
 
 mod lifeline;
+mod start;
 
 pub use crate::platform::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use lifeline::hold;
+pub use start::{Arrival, Progress, Started, arrive, start};
 
 #[cfg(test)]
 mod tests {

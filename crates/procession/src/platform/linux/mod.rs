@@ -1,8 +1,10 @@
 //! Linux: memfd, futex, eventfd, epoll, pidfd, posix_spawn.
 
+mod child;
 mod clock;
 mod descriptors;
 mod doorbell;
+mod executable;
 mod futex;
 mod half;
 mod identity;
@@ -10,11 +12,16 @@ mod lifeline;
 mod memory;
 mod poller;
 mod process;
+mod rights;
 mod stream;
 
+pub use child::{Child, Ending, own_pidfd, resident_bytes};
 pub use clock::coarse_now;
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;
+#[cfg(feature = "pre-main")]
+pub(crate) use executable::before_main;
+pub(crate) use executable::{Mark, conjure, distance_of, ignore_broken_pipes, mark_at, take_variable};
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, is_alive, thread_id};
@@ -22,4 +29,5 @@ pub use lifeline::end_after;
 pub use memory::{Mapping, file_size, memory_file, release, reserve};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
+pub use rights::{note_pair, receive_note, send_note, stream_pair};
 pub use stream::Stream;

@@ -1,0 +1,202 @@
+//! The worker processes of a pool: starting them, watching their limits, sending them descriptors.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::channel::Ticket;
+use crate::error::{Error, Result};
+use crate::platform::{self, file_key};
+use crate::pool::{Driver, JobId};
+use crate::process::{self, Started};
+
+use super::child::WORK;
+use super::error::TaskError;
+
+/// What a pool asks of its workers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub workers: usize,
+    pub timeout: Option<Duration>,
+    pub memory: Option<u64>,
+    pub retries: u32,
+    pub max_tasks: u64,
+}
+
+/// A task that is to blame for the end of its worker.
+#[derive(Clone, Debug)]
+pub(super) struct Blame {
+    pub job: JobId,
+    pub item: u64,
+    pub why: TaskError,
+}
+
+/// A worker.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub started: Started,
+    notes: OwnedFd,
+    unsent: VecDeque<(u64, Option<Arc<OwnedFd>>)>,
+    /// What it was seen running, and since when.
+    seen: Option<((Ticket, JobId, u64), Instant)>,
+    pub blame: Option<Blame>,
+}
+
+/// A descriptor that workers have, or will get.
+#[derive(Debug)]
+struct Known {
+    file: Arc<OwnedFd>,
+    key: (u64, u64),
+    users: usize,
+}
+
+/// The workers of a pool.
+#[derive(Debug, Default)]
+pub(super) struct Crew {
+    pub members: HashMap<usize, Member>,
+    known: HashMap<u64, Known>,
+    by_file: HashMap<(u64, u64), u64>,
+    next_number: u64,
+    has_unsent: bool,
+}
+
+impl Crew {
+    /// Starts a worker.
+    pub(super) fn start(&mut self, driver: &mut Driver, terms: &Terms) -> Result<()> {
+        let seat = driver.invite()?;
+        let index = seat.index;
+        let member = self.start_at(&seat, terms).and_then(|member| {
+            let sentinel = member.started.child.as_fd().try_clone_to_owned();
+            let sentinel = sentinel.map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)));
+            sentinel
+                .and_then(|sentinel| driver.seated(index, sentinel))
+                .inspect_err(|_| member.started.child.kill())?;
+            Ok(member)
+        });
+        match member {
+            Ok(member) => {
+                self.members.insert(index, member);
+                self.send_notes();
+                Ok(())
+            }
+            Err(error) => {
+                driver.uninvite(index);
+                Err(error)
+            }
+        }
+    }
+
+    fn start_at(&self, seat: &crate::pool::Invitation, terms: &Terms) -> Result<Member> {
+        let mut order = vec![WORK];
+        order.extend_from_slice(&(seat.index as u64).to_le_bytes());
+        order.extend_from_slice(&terms.max_tasks.to_le_bytes());
+        let (notes, theirs) = platform::note_pair()?;
+        let files = [&seat.pool, &seat.own, &seat.parent, &theirs].map(AsRawFd::as_raw_fd);
+        let started = process::start(&order, &files)?;
+        let mut unsent: Vec<_> = self.known.iter().map(|(n, known)| (*n, Some(known.file.clone()))).collect();
+        unsent.sort_unstable_by_key(|(number, _)| *number);
+        // Tells that no other of the numbers so far will come.
+        if let Some(last) = self.next_number.checked_sub(1).filter(|last| !self.known.contains_key(last)) {
+            unsent.push((last, None));
+        }
+        let unsent = unsent.into();
+        Ok(Member { started, notes, unsent, seen: None, blame: None })
+    }
+
+    /// Makes a descriptor known to all workers; gives its number. Each call is undone by one of [`Crew::forget_file`].
+    pub(super) fn know_file(&mut self, file: OwnedFd) -> Result<u64> {
+        let key = file_key(&file)?;
+        if let Some(number) = self.by_file.get(&key)
+            && let Some(known) = self.known.get_mut(number)
+        {
+            known.users += 1;
+            return Ok(*number);
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        let file = Arc::new(file);
+        self.members.values_mut().for_each(|member| member.unsent.push_back((number, Some(file.clone()))));
+        self.known.insert(number, Known { file, key, users: 1 });
+        self.by_file.insert(key, number);
+        self.send_notes();
+        Ok(number)
+    }
+
+    /// A user of a descriptor is gone; with the last one, workers let go of it.
+    pub(super) fn forget_file(&mut self, number: u64) {
+        let Some(known) = self.known.get_mut(&number) else { return };
+        known.users -= 1;
+        if known.users == 0
+            && let Some(known) = self.known.remove(&number)
+        {
+            self.by_file.remove(&known.key);
+            self.members.values_mut().for_each(|member| member.unsent.push_back((number, None)));
+            self.send_notes();
+        }
+    }
+
+    /// Sends what there is room for; a worker that is busy reads its notes when it needs them.
+    pub(super) fn send_notes(&mut self) {
+        self.has_unsent = false;
+        for member in self.members.values_mut() {
+            while let Some((number, file)) = member.unsent.front() {
+                let file = file.as_ref().map(|file| file.as_fd());
+                match platform::send_note(&member.notes, &number.to_le_bytes(), file) {
+                    Ok(true) => drop(member.unsent.pop_front()),
+                    Ok(false) => {
+                        self.has_unsent = true;
+                        break;
+                    }
+                    // It has ended, or ends: its death is noticed elsewhere.
+                    Err(_) => member.unsent.clear(),
+                }
+            }
+        }
+    }
+
+    /// Whether a worker has yet to get a note.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.has_unsent
+    }
+
+    /// Looks at what each worker runs and takes, and kills those beyond the limits.
+    pub(super) fn enforce(&mut self, driver: &Driver, terms: &Terms, now: Instant) {
+        for (index, member) in &mut self.members {
+            if member.blame.is_some() {
+                continue;
+            }
+            let running = driver.running(*index);
+            let since = match (member.seen, running) {
+                (Some((seen, since)), Some(running)) if seen == running => since,
+                _ => now,
+            };
+            member.seen = running.map(|running| (running, since));
+            let late = terms.timeout.is_some_and(|limit| running.is_some() && now - since >= limit);
+            let large = terms.memory.is_some_and(|limit| platform::resident_bytes(member.started.child.id()) > limit);
+            let why = match (late, large) {
+                (true, _) => TaskError::TimedOut,
+                (_, true) => TaskError::OverMemory,
+                _ => continue,
+            };
+            // With nobody to blame, no item is: what the worker takes up meanwhile goes to another one.
+            let (job, item) = running.map_or((0, 0), |(_, job, item)| (job, item));
+            member.blame = Some(Blame { job, item, why });
+            member.started.child.kill();
+        }
+    }
+
+    /// Kills the worker that runs an item of `job`, if one does.
+    pub(super) fn kill_runner(&mut self, driver: &Driver, job: JobId, why: TaskError) -> bool {
+        for (index, member) in &mut self.members {
+            if let Some((_, running, item)) = driver.running(*index)
+                && running == job
+            {
+                member.blame = Some(Blame { job, item, why });
+                member.started.child.kill();
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,518 @@
+//! Driving a pool: whoever waits reads results, hands them to their jobs, publishes what is next and watches the limits.
+//!
+//! Everything is under one lock, which nobody holds while he sleeps and under which no code of a user runs. One thread at
+//! a time drives, and the others wait for it to ring. A thread of the pool's own drives for tasks that nobody waits for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::channel::{MAX_WORKERS, Spin};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::Ending;
+use crate::pool::{Batch, Chunk, Death, Driver, Grant, JobId, Waiter};
+
+use super::crew::{Blame, Crew, Terms};
+use super::error::TaskError;
+use super::job::{Answer, Function, Job};
+use super::process::never_arrived;
+
+/// The longest sleep: then a look around, in case somebody is stopped.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+/// How often limits are looked at.
+const SAMPLE: Duration = Duration::from_millis(10);
+/// How often ended workers are looked for while results flow.
+const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
+/// How long notes that found no room wait.
+const NOTES_AGAIN: Duration = Duration::from_millis(2);
+/// How long the pool's own thread leaves the driving to callers.
+const GRACE: Duration = Duration::from_millis(5);
+/// So many workers in a row that end before they are ready end the pool.
+const MOST_FALSE_STARTS: u32 = 8;
+/// How long workers get to end by themselves when their pool is dropped.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
+/// What all threads that use a pool share.
+pub(super) struct Inner {
+    pub terms: Terms,
+    shared: Mutex<Shared>,
+    /// Rung when a job is done, and when somebody stops driving.
+    changed: Condvar,
+    /// Rung when tasks come that nobody waits for.
+    keeper_bell: Condvar,
+    waiter: Arc<Waiter>,
+}
+
+/// The part of a pool that changes.
+pub(super) struct Shared {
+    pub driver: Driver,
+    pub crew: Crew,
+    pub jobs: HashMap<JobId, Job>,
+    pub broken: Option<TaskError>,
+    pub closed: bool,
+    /// Jobs that nobody waits for.
+    pub detached: usize,
+    keeper_parked: bool,
+    next_id: u64,
+    driving: bool,
+    followers: usize,
+    spin: Spin,
+    batch: Batch,
+    scratch: Vec<u8>,
+    looked: Instant,
+    sampled: Instant,
+    false_starts: u32,
+    missing: usize,
+    start_again_at: Instant,
+}
+
+impl Inner {
+    /// A pool with its workers on their way.
+    pub(super) fn new(terms: Terms) -> Result<Arc<Inner>> {
+        if terms.workers == 0 || terms.workers > MAX_WORKERS {
+            let message = format!("a pool has 1 to {MAX_WORKERS} workers, not {}", terms.workers);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let mut driver = Driver::new(terms.workers)?;
+        let mut crew = Crew::default();
+        for _ in 0..terms.workers {
+            if let Err(error) = crew.start(&mut driver, &terms) {
+                crew.members.values().for_each(|member| member.started.child.kill());
+                crew.members.values().for_each(reap);
+                return Err(error);
+            }
+        }
+        let now = Instant::now();
+        let waiter = driver.waiter();
+        let shared = Shared {
+            driver,
+            crew,
+            jobs: HashMap::new(),
+            broken: None,
+            closed: false,
+            detached: 0,
+            keeper_parked: true,
+            next_id: 1,
+            driving: false,
+            followers: 0,
+            spin: Spin::new(),
+            batch: Batch::default(),
+            scratch: Vec::new(),
+            looked: now,
+            sampled: now,
+            false_starts: 0,
+            missing: 0,
+            start_again_at: now,
+        };
+        let (changed, keeper_bell) = (Condvar::new(), Condvar::new());
+        Ok(Arc::new(Inner { terms, shared: Mutex::new(shared), changed, keeper_bell, waiter }))
+    }
+
+    /// The part that changes; no code of a user runs while it is held.
+    pub(super) fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `ready` or the deadline, driving the pool meanwhile or letting the thread that does so ring; says whether
+    /// it became ready.
+    pub(super) fn wait(&self, until: Option<Instant>, mut ready: impl FnMut(&mut Shared) -> bool) -> bool {
+        let mut shared = self.shared();
+        loop {
+            if ready(&mut shared) {
+                return true;
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return false;
+            }
+            if shared.driving {
+                shared = self.follow(shared, until);
+                continue;
+            }
+            shared.driving = true;
+            let (back, was_ready) = self.lead(shared, until, &mut ready);
+            shared = back;
+            shared.driving = false;
+            if shared.followers > 0 {
+                self.changed.notify_all();
+            }
+            if was_ready {
+                return true;
+            }
+        }
+    }
+
+    fn follow<'a>(&self, mut shared: MutexGuard<'a, Shared>, until: Option<Instant>) -> MutexGuard<'a, Shared> {
+        shared.followers += 1;
+        let left = until.map_or(GRACE * 4, |until| until.saturating_duration_since(Instant::now()).min(GRACE * 4));
+        let (mut shared, _) = self.changed.wait_timeout(shared, left).unwrap_or_else(PoisonError::into_inner);
+        shared.followers -= 1;
+        shared
+    }
+
+    fn lead<'a>(
+        &'a self,
+        mut shared: MutexGuard<'a, Shared>,
+        until: Option<Instant>,
+        ready: &mut impl FnMut(&mut Shared) -> bool,
+    ) -> (MutexGuard<'a, Shared>, bool) {
+        loop {
+            let progress = self.pump(&mut shared);
+            if ready(&mut shared) {
+                return (shared, true);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return (shared, false);
+            }
+            if progress {
+                if shared.followers > 0 {
+                    self.changed.notify_all();
+                }
+                continue;
+            }
+            let glance = shared.driver.glance();
+            let mut spin = std::mem::take(&mut shared.spin);
+            drop(shared);
+            let found = spin.until(|| glance.is_ready());
+            shared = self.shared();
+            if !found && shared.driver.about_to_sleep() {
+                let asleep = Instant::now();
+                let latest = asleep + self.longest_sleep(&shared);
+                drop(shared);
+                // A signal handler that ran changes nothing here: what waits goes on waiting.
+                let _ = self.waiter.sleep(Some(until.map_or(latest, |until| until.min(latest))), None);
+                shared = self.shared();
+                spin.slept(asleep.elapsed());
+                shared.looked = asleep - LOOK_FOR_DEATHS;
+                if asleep.elapsed() >= LOOK_AROUND {
+                    shared.driver.nudge();
+                }
+            }
+            shared.spin = spin;
+        }
+    }
+
+    fn longest_sleep(&self, shared: &Shared) -> Duration {
+        if shared.crew.has_unsent() {
+            NOTES_AGAIN
+        } else if self.terms.timeout.is_some() || self.terms.memory.is_some() || shared.missing > 0 {
+            SAMPLE
+        } else {
+            LOOK_AROUND
+        }
+    }
+
+    /// Reads what came in, hands it to the jobs, publishes what is next; says whether anything came in.
+    fn pump(&self, shared: &mut Shared) -> bool {
+        let mut batch = std::mem::take(&mut shared.batch);
+        shared.driver.read(&mut batch);
+        let now = Instant::now();
+        if now - shared.looked >= LOOK_FOR_DEATHS {
+            shared.looked = now;
+            shared.driver.look_for_deaths(&mut batch);
+        }
+        let progress = !batch.is_empty();
+        if progress {
+            shared.deliver(&batch, &self.terms);
+        }
+        batch.clear();
+        shared.batch = batch;
+        if (self.terms.timeout.is_some() || self.terms.memory.is_some()) && now - shared.sampled >= SAMPLE / 2 {
+            shared.sampled = now;
+            shared.crew.enforce(&shared.driver, &self.terms, now);
+        }
+        if shared.crew.has_unsent() {
+            shared.crew.send_notes();
+        }
+        if shared.missing > 0 && now >= shared.start_again_at && !shared.closed {
+            shared.missing -= 1;
+            shared.replace(&self.terms);
+        }
+        shared.feed();
+        progress
+    }
+
+    /// Adds a job and publishes what there is room for.
+    pub(super) fn submit(&self, job: Job, complete: bool, chunk: Chunk) -> JobId {
+        let mut shared = self.shared();
+        let id = shared.new_id();
+        let detached = job.is_detached;
+        shared.driver.scheduler.submit(id, job.total, complete, chunk);
+        shared.jobs.insert(id, job);
+        if let Some(error) = shared.broken.clone().or_else(|| shared.closed.then_some(TaskError::Cancelled)) {
+            shared.fail(id, &error);
+        }
+        shared.feed();
+        if detached {
+            shared.detached += 1;
+            if std::mem::take(&mut shared.keeper_parked) {
+                self.keeper_bell.notify_one();
+            }
+        }
+        id
+    }
+
+    /// The life of the pool's own thread: drives when tasks are out and nobody else does.
+    pub(super) fn keep(&self) {
+        let mut shared = self.shared();
+        loop {
+            while shared.detached == 0 && !shared.closed {
+                shared.keeper_parked = true;
+                shared = self.keeper_bell.wait(shared).unwrap_or_else(PoisonError::into_inner);
+            }
+            if shared.closed {
+                return;
+            }
+            shared.keeper_parked = false;
+            let (back, _) = self.keeper_bell.wait_timeout(shared, GRACE).unwrap_or_else(PoisonError::into_inner);
+            shared = back;
+            if shared.driving || shared.closed || shared.detached == 0 {
+                continue;
+            }
+            drop(shared);
+            // Gives way as soon as a caller waits: that one gets its answer sooner when it drives itself.
+            let soon = Some(Instant::now() + LOOK_AROUND);
+            self.wait(soon, |shared| shared.followers > 0 || shared.closed || shared.detached == 0);
+            shared = self.shared();
+        }
+    }
+
+    /// Ends the pool: what has not run is cancelled, what runs is killed, the workers end.
+    pub(super) fn close(&self) {
+        let mut shared = self.shared();
+        if shared.closed {
+            return;
+        }
+        shared.closed = true;
+        let jobs: Vec<JobId> = shared.jobs.keys().copied().collect();
+        let busy = jobs.iter().any(|job| shared.jobs.get(job).is_some_and(|job| !job.is_done()));
+        jobs.into_iter().for_each(|job| shared.fail(job, &TaskError::Cancelled));
+        shared.driver.stop();
+        if busy {
+            shared.crew.members.values().for_each(|member| member.started.child.kill());
+        }
+        drop(shared);
+        self.waiter.wake();
+        self.keeper_bell.notify_all();
+        self.changed.notify_all();
+        let gone = |shared: &mut Shared| shared.crew.members.is_empty();
+        if !self.wait(Some(Instant::now() + END_LIMIT), gone) {
+            self.shared().crew.members.values().for_each(|member| member.started.child.kill());
+            self.wait(Some(Instant::now() + END_LIMIT), gone);
+        }
+    }
+
+    /// A job that nobody asks for any more.
+    pub(super) fn forget(&self, job: JobId) -> Option<Job> {
+        self.shared().forget(job)
+    }
+}
+
+fn reap(member: &super::crew::Member) {
+    let until = Instant::now() + END_LIMIT;
+    while matches!(member.started.child.ending(), Ok(None)) && Instant::now() < until {
+        std::thread::yield_now();
+    }
+}
+
+impl Shared {
+    /// A number that this pool has not used yet.
+    pub(super) fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn deliver(&mut self, batch: &Batch, terms: &Terms) {
+        for outcome in &batch.outcomes {
+            let Some(job) = self.jobs.get_mut(&outcome.job) else { continue };
+            let was_done = job.is_done();
+            let mut bytes = &batch.bytes[outcome.payload.clone()];
+            match outcome.run {
+                Some(count) => {
+                    for item in outcome.item..outcome.item + u64::from(count) {
+                        let Some((size, after)) = bytes.split_first() else { break };
+                        let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
+                        job.store(item, Answer::returned(value));
+                        bytes = after;
+                    }
+                }
+                None if outcome.returned => job.store(outcome.item, Answer::returned(bytes)),
+                None => {
+                    let failure = crate::function::Failure::decode(bytes);
+                    job.store(outcome.item, Answer::failed(failure.into()));
+                }
+            }
+            if !was_done && job.is_done() {
+                self.finish(outcome.job);
+            }
+        }
+        if !batch.ready.is_empty() {
+            self.false_starts = 0;
+        }
+        for _ in &batch.leaving {
+            self.replace(terms);
+        }
+        for death in &batch.deaths {
+            self.bury(death, terms);
+        }
+    }
+
+    /// A job has all its outcomes, or has failed for good.
+    fn finish(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if job.done < job.total {
+            self.driver.cancel(id);
+        } else if job.is_detached {
+            self.driver.scheduler.cancel(id);
+        }
+        if std::mem::take(&mut job.is_detached) {
+            self.detached -= 1;
+        }
+        if job.is_abandoned {
+            self.forget(id);
+        }
+    }
+
+    /// All outcomes that a job lacks become `error`.
+    pub(super) fn fail(&mut self, id: JobId, error: &TaskError) {
+        self.driver.cancel(id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.fail_rest(error);
+        }
+        self.finish(id);
+    }
+
+    fn bury(&mut self, death: &Death, terms: &Terms) {
+        let member = self.crew.members.remove(&death.index);
+        self.driver.vacate(death.index);
+        let blame = member.as_ref().and_then(|member| member.blame.clone());
+        let ending = member.as_ref().and_then(|member| member.started.child.ending().ok().flatten());
+        let why = ending.map_or(TaskError::Crashed { signal: 0 }, TaskError::from);
+        for lost in &death.lost {
+            let why = match &blame {
+                Some(Blame { job, item, why }) if (*job, *item) == (lost.job, lost.item) => why.clone(),
+                // Killed for the sake of another task: this one is innocent.
+                Some(_) => {
+                    self.driver.scheduler.again(lost.job, lost.item);
+                    continue;
+                }
+                None => why.clone(),
+            };
+            let Some(job) = self.jobs.get_mut(&lost.job) else { continue };
+            let tried = job.retried.entry(lost.item).or_default();
+            if *tried < terms.retries && why != TaskError::Cancelled {
+                *tried += 1;
+                self.driver.scheduler.again(lost.job, lost.item);
+                continue;
+            }
+            let was_done = job.is_done();
+            job.store(lost.item, Answer::failed(why));
+            if !was_done && job.is_done() {
+                self.finish(lost.job);
+            }
+        }
+        if self.closed || death.expected {
+            return;
+        }
+        if death.starting {
+            self.false_starts += 1;
+            let never = never_arrived(ending.unwrap_or(Ending::Exited(1)));
+            if self.false_starts >= MOST_FALSE_STARTS || matches!(never, TaskError::NoProcess { .. }) {
+                return self.break_down(never);
+            }
+        }
+        self.replace(terms);
+    }
+
+    /// Starts a worker in the place of one that ended, or will.
+    fn replace(&mut self, terms: &Terms) {
+        if self.closed || self.broken.is_some() {
+            return;
+        }
+        if let Err(error) = self.crew.start(&mut self.driver, terms) {
+            self.false_starts += 1;
+            self.missing += 1;
+            self.start_again_at = Instant::now() + SAMPLE * (1 << self.false_starts.min(6));
+            if self.crew.members.is_empty() && self.false_starts >= MOST_FALSE_STARTS {
+                self.break_down(error.into());
+            }
+        }
+    }
+
+    /// No task can run any more.
+    fn break_down(&mut self, why: TaskError) {
+        let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
+        jobs.into_iter().for_each(|job| self.fail(job, &why));
+        self.broken.get_or_insert(why);
+    }
+
+    /// Publishes records as long as the scheduler grants some.
+    pub(super) fn feed(&mut self) {
+        while let Some(grant) = self.driver.grant() {
+            if !self.publish(grant) {
+                return;
+            }
+        }
+    }
+
+    /// Publishes a grant; false when there is no room now.
+    fn publish(&mut self, grant: Grant) -> bool {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let published = match self.jobs.get(&grant.job) {
+            None => None,
+            Some(job) => match job.row(&grant, &mut scratch) {
+                None => None,
+                Some(row) => Some(self.driver.publish_parts(grant, &job.function.preamble, row, Vec::new())),
+            },
+        };
+        if scratch.capacity() > 4 << 20 {
+            scratch = Vec::new();
+        }
+        self.scratch = scratch;
+        match published {
+            Some(Ok(published)) => published,
+            None => {
+                self.driver.scheduler.withdrawn(grant, grant.count);
+                true
+            }
+            Some(Err(error)) => {
+                self.driver.scheduler.withdrawn(grant, grant.count);
+                let message = format!("no memory for the argument: {error}");
+                if let Some(job) = self.jobs.get_mut(&grant.job) {
+                    for item in grant.first..grant.first + u64::from(grant.count) {
+                        job.store(item, Answer::failed(TaskError::Codec { message: message.clone() }));
+                    }
+                    if job.is_done() {
+                        self.finish(grant.job);
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes a job away, with what it kept in the workers.
+    pub(super) fn forget(&mut self, id: JobId) -> Option<Job> {
+        let mut job = self.jobs.remove(&id)?;
+        match job.done == job.total {
+            true => self.driver.scheduler.cancel(id),
+            false => self.driver.cancel(id),
+        }
+        if std::mem::take(&mut job.is_detached) {
+            self.detached -= 1;
+        }
+        std::mem::take(&mut job.files).into_iter().for_each(|file| self.crew.forget_file(file));
+        self.release(job.function.clone(), 2);
+        Some(job)
+    }
+
+    /// Gives up what a function keeps when this is one of its last `users`.
+    pub(super) fn release(&mut self, function: Arc<Function>, users: usize) {
+        if Arc::strong_count(&function) > users {
+            return;
+        }
+        if let Some(block) = function.block {
+            self.driver.release(block);
+        }
+        function.files.iter().for_each(|file| self.crew.forget_file(*file));
+    }
+}

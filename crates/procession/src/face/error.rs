@@ -1,0 +1,123 @@
+//! The ways a task can end without a result.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+use crate::function::Failure;
+use crate::platform::Ending;
+
+/// Why a task, or the function of a process, gave no result.
+///
+/// Each names the one task that is to blame; the others of the same pool are not touched by it.
+///
+/// ```
+/// use procession::{Pool, TaskError};
+///
+/// # fn main() -> procession::Result<()> {
+/// fn half(x: u32) -> u32 { if x == 13 { std::process::abort() } else { x / 2 } }
+/// let pool = Pool::new(2)?;
+/// for (x, answer) in pool.map_each(half, 12..15).into_iter().enumerate() {
+///     match answer {
+///         Ok(half) => println!("{half}"),
+///         Err(TaskError::Crashed { signal, .. }) => assert_eq!((x, signal), (1, 6)),
+///         Err(error) => panic!("{error}"),
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The function panicked; the process that ran it lives on.
+    #[non_exhaustive]
+    Panicked {
+        /// What it said.
+        message: String,
+        /// Where, as `file:line:column`; empty when it is not known.
+        location: String,
+    },
+    /// A signal ended the process: a crash, `abort`, an overflow of the stack, or somebody's `kill`.
+    #[non_exhaustive]
+    Crashed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The function ended its process.
+    #[non_exhaustive]
+    Exited {
+        /// The code that it gave.
+        code: i32,
+    },
+    /// It took longer than allowed, and its process was killed.
+    TimedOut,
+    /// Its process took more memory than allowed, and was killed.
+    OverMemory,
+    /// It was cancelled, or its pool dropped.
+    Cancelled,
+    /// The argument or the result could not be turned into bytes, or back.
+    #[non_exhaustive]
+    Codec {
+        /// Which, and why.
+        message: String,
+    },
+    /// No process could be had to run it.
+    #[non_exhaustive]
+    NoProcess {
+        /// Why.
+        message: String,
+    },
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Panicked { message, location } if location.is_empty() => write!(f, "panicked: {message}"),
+            TaskError::Panicked { message, location } => write!(f, "panicked at {location}: {message}"),
+            TaskError::Crashed { signal } => write!(f, "the process was ended by signal {signal}"),
+            TaskError::Exited { code } => write!(f, "the function ended its process with code {code}"),
+            TaskError::TimedOut => f.write_str("took longer than allowed"),
+            TaskError::OverMemory => f.write_str("took more memory than allowed"),
+            TaskError::Cancelled => f.write_str("cancelled"),
+            TaskError::Codec { message } => f.write_str(message),
+            TaskError::NoProcess { message } => write!(f, "no process could be had: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for TaskError {}
+
+impl From<Failure> for TaskError {
+    fn from(failure: Failure) -> TaskError {
+        match failure {
+            Failure::Panicked { message, location } => TaskError::Panicked { message, location },
+            Failure::Codec { message } => TaskError::Codec { message },
+        }
+    }
+}
+
+impl From<Ending> for TaskError {
+    fn from(ending: Ending) -> TaskError {
+        match ending {
+            Ending::Exited(code) => TaskError::Exited { code },
+            Ending::Killed(signal) => TaskError::Crashed { signal },
+        }
+    }
+}
+
+impl From<Error> for TaskError {
+    fn from(error: Error) -> TaskError {
+        TaskError::NoProcess { message: error.to_string() }
+    }
+}
+
+impl From<TaskError> for Error {
+    fn from(error: TaskError) -> Error {
+        let kind = match error {
+            TaskError::TimedOut => ErrorKind::TimedOut,
+            TaskError::Cancelled => ErrorKind::Closed,
+            TaskError::Crashed { .. } | TaskError::Exited { .. } | TaskError::OverMemory => ErrorKind::WorkerDied,
+            TaskError::Panicked { .. } | TaskError::Codec { .. } | TaskError::NoProcess { .. } => ErrorKind::TaskFailed,
+        };
+        Error::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,176 @@
+//! A job of a pool: its encoded items, and its answers until somebody takes them. Bytes only; types come in above.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::pool::Grant;
+use crate::shared_memory::Block;
+
+use super::error::TaskError;
+
+/// The bytes of a result that need no memory of their own.
+const SMALL_BYTES: usize = 22;
+
+/// A function as the workers of a pool know it.
+#[derive(Debug)]
+pub(super) struct Function {
+    /// What leads every record.
+    pub preamble: Vec<u8>,
+    /// Where its context is kept.
+    pub block: Option<Block>,
+    /// The descriptors of its context.
+    pub files: Vec<u64>,
+}
+
+/// What came of an item.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Small(u8, [u8; SMALL_BYTES]),
+    Large(Vec<u8>),
+    Failed(Box<TaskError>),
+}
+
+impl Answer {
+    pub(super) fn returned(bytes: &[u8]) -> Answer {
+        if bytes.len() > SMALL_BYTES {
+            return Answer::Large(bytes.to_vec());
+        }
+        let mut small = [0; SMALL_BYTES];
+        small[..bytes.len()].copy_from_slice(bytes);
+        Answer::Small(bytes.len() as u8, small)
+    }
+
+    pub(super) fn failed(error: TaskError) -> Answer {
+        Answer::Failed(Box::new(error))
+    }
+
+    /// The bytes of the result.
+    pub(super) fn bytes(&self) -> Result<&[u8], &TaskError> {
+        match self {
+            Answer::Small(size, bytes) => Ok(&bytes[..usize::from(*size)]),
+            Answer::Large(bytes) => Ok(bytes),
+            Answer::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// How items are kept until they have their outcomes: a task may have to be sent again.
+#[derive(Debug)]
+pub(super) enum Items {
+    /// All in a row; where each ends.
+    Row { bytes: Vec<u8>, ends: Vec<usize> },
+    /// Each by itself, gone when it is done; the first is item `base`.
+    Each { base: u64, items: VecDeque<Option<Vec<u8>>> },
+}
+
+/// In which order answers are taken.
+#[derive(Debug)]
+pub(super) enum Answers {
+    /// In the order of the items, the first of them item `base`.
+    Ordered { base: u64, answers: VecDeque<Option<Answer>> },
+    /// As they come.
+    Unordered { answers: VecDeque<(u64, Answer)> },
+}
+
+/// A job.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub function: Arc<Function>,
+    pub items: Items,
+    pub answers: Answers,
+    /// How many items there are so far, and how many have their outcome.
+    pub total: u64,
+    pub done: u64,
+    /// Whether the first failure ends it.
+    pub is_strict: bool,
+    pub has_failed: bool,
+    /// The descriptors of its items.
+    pub files: Vec<u64>,
+    /// How often an item was sent again.
+    pub retried: HashMap<u64, u32>,
+    /// Whether nobody drives the pool for it.
+    pub is_detached: bool,
+    /// Whether nobody will ask for its answers.
+    pub is_abandoned: bool,
+}
+
+impl Job {
+    /// Whether nothing will come any more of what is known.
+    pub(super) fn is_done(&self) -> bool {
+        self.done == self.total || (self.is_strict && self.has_failed)
+    }
+
+    /// Whether its next answer is there, or none will come.
+    pub(super) fn has_answer(&self) -> bool {
+        match &self.answers {
+            Answers::Ordered { answers, .. } => answers.front().is_none_or(Option::is_some),
+            Answers::Unordered { answers } => !answers.is_empty() || self.is_done(),
+        }
+    }
+
+    /// Notes the outcome of an item; the first one counts.
+    pub(super) fn store(&mut self, item: u64, answer: Answer) {
+        let failed = matches!(answer, Answer::Failed(_));
+        match &mut self.answers {
+            Answers::Ordered { base, answers } => {
+                let place = item.checked_sub(*base).and_then(|index| answers.get_mut(index as usize));
+                match place {
+                    Some(place @ None) => *place = Some(answer),
+                    _ => return,
+                }
+            }
+            Answers::Unordered { answers } => answers.push_back((item, answer)),
+        }
+        self.done += 1;
+        self.has_failed |= failed;
+        if let Items::Each { base, items } = &mut self.items {
+            if let Some(bytes) = item.checked_sub(*base).and_then(|index| items.get_mut(index as usize)) {
+                *bytes = None;
+            }
+            while let Some(None) = items.front() {
+                items.pop_front();
+                *base += 1;
+            }
+        }
+    }
+
+    /// The items of a grant, in a row; `scratch` is used when they do not lie so. None when they are not all there.
+    pub(super) fn row<'a>(&'a self, grant: &Grant, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        let end = grant.first + u64::from(grant.count);
+        match &self.items {
+            Items::Row { bytes, ends } => {
+                let start = if grant.first == 0 { 0 } else { ends[grant.first as usize - 1] };
+                bytes.get(start..*ends.get(end as usize - 1)?)
+            }
+            Items::Each { base, items } => {
+                scratch.clear();
+                for item in grant.first..end {
+                    scratch.extend_from_slice(items.get(item.checked_sub(*base)? as usize)?.as_ref()?);
+                }
+                Some(scratch)
+            }
+        }
+    }
+
+    /// The items without an outcome get this one.
+    pub(super) fn fail_rest(&mut self, error: &TaskError) {
+        match &mut self.answers {
+            Answers::Ordered { answers, .. } => {
+                let rest = answers.iter_mut().filter(|answer| answer.is_none());
+                rest.for_each(|answer| *answer = Some(Answer::failed(error.clone())));
+            }
+            Answers::Unordered { answers } => {
+                if let Items::Each { base, items } = &self.items {
+                    let rest = items.iter().enumerate().filter(|(_, item)| item.is_some());
+                    answers.extend(rest.map(|(index, _)| (base + index as u64, Answer::failed(error.clone()))));
+                }
+            }
+        }
+        if let Items::Each { base, items } = &mut self.items {
+            *base += items.len() as u64;
+            items.clear();
+        }
+        self.done = self.total;
+        self.has_failed = true;
+    }
+}

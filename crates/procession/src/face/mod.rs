@@ -1,0 +1,20 @@
+//! The Rust face: processes and pools that run Rust functions, on the same engine as the Python one.
+
+mod child;
+mod crew;
+mod drive;
+mod error;
+mod job;
+mod pool;
+mod process;
+mod stream;
+mod task;
+mod wire;
+mod worker;
+
+pub use child::init;
+pub use error::TaskError;
+pub use pool::{Builder, Pool, With};
+pub use process::{ExitStatus, Process};
+pub use stream::{Imap, ImapUnordered};
+pub use task::Task;

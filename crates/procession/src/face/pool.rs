@@ -1,0 +1,507 @@
+//! `Pool`: worker processes that run tasks.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{self, Plain, WithContext, WithState};
+use crate::pool::Chunk;
+
+use super::crew::Terms;
+use super::drive::Inner;
+use super::error::TaskError;
+use super::job::{Answer, Answers, Function, Items, Job};
+use super::stream::{Imap, ImapUnordered};
+use super::task::Task;
+use super::wire::{Item, Preamble};
+
+/// What a task's argument and result can be: bytes and back.
+pub(super) type Outcome<R> = std::result::Result<R, TaskError>;
+
+/// Worker processes that run tasks, whichever is free the next one.
+///
+/// A task is a function and an argument. The function crosses as its type, the argument and the result as bytes (see
+/// the crate's documentation); what a task does to its process, up to a crash, an endless loop or a flood of memory, ends that task
+/// alone, and the worker is replaced.
+///
+/// Dropping the pool ends it: tasks that have not run are cancelled, those that run are killed.
+///
+/// ```
+/// use procession::Pool;
+///
+/// fn square(x: u64) -> u64 { x * x }
+///
+/// # fn main() -> procession::Result<()> {
+/// let squares: Vec<u64> = Pool::new(4)?.map(square, 0..4)?;
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// # Ok(()) }
+/// ```
+pub struct Pool {
+    pub(super) inner: Arc<Inner>,
+    keeper: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("terms", &self.inner.terms).finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`Pool`] that is to be made; from [`Pool::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    terms: Terms,
+}
+
+impl Builder {
+    /// How many workers there are; as many as this process may use CPUs unless said here.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.terms.workers = workers;
+        self
+    }
+
+    /// How long a task may run. One that takes longer is killed with its process and ends with [`TaskError::TimedOut`].
+    pub fn timeout(mut self, limit: Duration) -> Builder {
+        self.terms.timeout = Some(limit);
+        self
+    }
+
+    /// How many bytes of memory a worker may take. A task that is running when its process takes more ends with
+    /// [`TaskError::OverMemory`]. The memory is looked at every 10 ms, so a quick task may be above for a moment.
+    pub fn memory(mut self, bytes: u64) -> Builder {
+        self.terms.memory = Some(bytes);
+        self
+    }
+
+    /// How often a task whose process ended under it is tried again; not at all unless said here.
+    pub fn retries(mut self, times: u32) -> Builder {
+        self.terms.retries = times;
+        self
+    }
+
+    /// After how many tasks a worker is replaced by a fresh one; never unless said here.
+    pub fn max_tasks_per_worker(mut self, tasks: u64) -> Builder {
+        self.terms.max_tasks = tasks;
+        self
+    }
+
+    /// Makes the pool and starts its workers.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn build(self) -> Result<Pool> {
+        let inner = Inner::new(self.terms)?;
+        Ok(Pool { inner, keeper: Mutex::new(None) })
+    }
+}
+
+impl Pool {
+    /// A pool of `workers` processes, which start at once; nothing waits for them here.
+    ///
+    /// # Errors
+    /// `InvalidInput` for no workers or too many, and in a child that did not turn to its work; the system's.
+    pub fn new(workers: usize) -> Result<Pool> {
+        Pool::builder().workers(workers).build()
+    }
+
+    /// Settings for a pool.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession::{Pool, TaskError};
+    ///
+    /// fn spin(_: u8) { loop { std::hint::spin_loop() } }
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::builder().workers(1).timeout(Duration::from_millis(100)).memory(200 << 20).build()?;
+    /// assert_eq!(pool.submit(spin, 0).wait(), Err(TaskError::TimedOut));
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> Builder {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Builder { terms: Terms { workers, timeout: None, memory: None, retries: 0, max_tasks: 0 } }
+    }
+
+    /// How many workers it has.
+    pub fn workers(&self) -> usize {
+        self.inner.terms.workers
+    }
+
+    /// Calls `function` with each item in the workers, and gives the results in the order of the items.
+    ///
+    /// The first failure ends it: what has not run by then does not run.
+    ///
+    /// # Errors
+    /// The failure.
+    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = self.function(Plain::crossing(function)?, |_| Ok(Vec::new()))?;
+        self.map_all(function, items)
+    }
+
+    /// As [`Pool::map`], but a failure is the outcome of its item alone: one `Result` for each, in order.
+    ///
+    /// ```
+    /// use procession::{Pool, TaskError};
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let outcomes = Pool::new(2)?.map_each(|x: u32| 10 / x, [5, 0, 2]);
+    /// let outcomes: Vec<_> = outcomes.map(|outcome| outcome.ok()).collect();
+    /// assert_eq!(outcomes, [Some(2), None, Some(5)]);
+    /// # Ok(()) }
+    /// ```
+    pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        match function {
+            Ok(function) => {
+                self.run_all(function, items, false).into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
+            }
+            Err(error) => {
+                let error = TaskError::from(error);
+                items.into_iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
+            }
+        }
+    }
+
+    /// As [`Pool::map`], with a state that each worker makes for itself when its first task comes, and keeps.
+    ///
+    /// The state never crosses to another process, so it may be anything: a connection, a model, a handle of a C library.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use procession::Pool;
+    ///
+    /// fn seen(counts: &mut HashMap<char, u32>, letter: char) -> char {
+    ///     *counts.entry(letter).or_default() += 1;
+    ///     letter.to_ascii_uppercase()
+    /// }
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let letters: Vec<char> = Pool::new(2)?.map_init(HashMap::new, seen, "abc".chars())?;
+    /// assert_eq!(letters, ['A', 'B', 'C']);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The first failure, of the function or of making the state.
+    pub fn map_init<N, S, F, A, R, I>(&self, make_state: N, function: F, items: I) -> Outcome<Vec<R>>
+    where
+        N: Fn() -> S + Copy + 'static,
+        S: 'static,
+        F: Fn(&mut S, A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = self.function(WithState::crossing(make_state, function)?, |_| Ok(Vec::new()))?;
+        self.map_all(function, items)
+    }
+
+    /// The pool with a context: a value that is sent once to each worker and given to every call.
+    ///
+    /// ```
+    /// use procession::Pool;
+    ///
+    /// fn has(words: &Vec<String>, text: String) -> bool { words.iter().any(|word| text.contains(word)) }
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::new(2)?;
+    /// let found = pool.with(vec!["rust".to_owned()])?.map(has, ["a rusty nail".to_owned(), "a nail".to_owned()])?;
+    /// assert_eq!(found, [true, false]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` when the context cannot be turned into bytes.
+    pub fn with<C: Serialize + DeserializeOwned + 'static>(&self, context: C) -> Result<With<'_, C>> {
+        let mut bytes = Vec::new();
+        let mut files = Vec::new();
+        self.encode(&context, &mut bytes, &mut files)
+            .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the context cannot be sent: {reason}")))?;
+        Ok(With { pool: self, bytes, files, context: PhantomData })
+    }
+
+    /// Lets the workers run `function` with `argument`, and gives what to wait for.
+    ///
+    /// A failure to send it is the outcome of the task.
+    pub fn submit<F, A, R>(&self, function: F, argument: A) -> Task<R>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        self.start_keeper();
+        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        let function = match function {
+            Ok(function) => function,
+            Err(error) => return Task::failed(error.into()),
+        };
+        let mut bytes = Vec::new();
+        let mut files = Vec::new();
+        if let Err(message) = self.encode(&argument, &mut bytes, &mut files) {
+            return Task::failed(TaskError::Codec { message: format!("the argument cannot be sent: {message}") });
+        }
+        let ends = vec![bytes.len()];
+        let mut job = new_job(function, Items::Row { bytes, ends }, 1, files);
+        job.is_detached = true;
+        Task::new(self.inner.clone(), self.inner.submit(job, true, Chunk::Adaptive))
+    }
+
+    /// Calls `function` with each item, as the results are asked for: an iterator over them in the order of the items.
+    ///
+    /// It takes from `items` only as much as keeps the workers busy, however many there are, and never holds more than that.
+    ///
+    /// ```
+    /// use procession::Pool;
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::new(2)?;
+    /// let mut squares = pool.imap(|x: u64| x * x, 0..);
+    /// assert_eq!(squares.nth(1000), Some(Ok(1_000_000)));
+    /// # Ok(()) }
+    /// ```
+    pub fn imap<F, A, R, I>(&self, function: F, items: I) -> Imap<'_, I::IntoIter, R>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        Imap::new(self, function, items.into_iter())
+    }
+
+    /// As [`Pool::imap`], but each result comes as soon as it is there, with the number of its item.
+    ///
+    /// ```
+    /// use procession::Pool;
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::new(2)?;
+    /// let mut sum = 0;
+    /// for (number, result) in pool.imap_unordered(|text: String| text.len(), ["a".into(), "bcd".into()]) {
+    ///     println!("item {number} gave {result:?}");
+    ///     sum += result?;
+    /// }
+    /// assert_eq!(sum, 4);
+    /// # Ok(()) }
+    /// ```
+    pub fn imap_unordered<F, A, R, I>(&self, function: F, items: I) -> ImapUnordered<'_, I::IntoIter, R>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        ImapUnordered::new(self, function, items.into_iter())
+    }
+
+    /// The ids of the worker processes just now.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.inner.shared().crew.members.values().map(|member| member.started.child.id()).collect()
+    }
+
+    fn start_keeper(&self) {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.is_none() {
+            let inner = self.inner.clone();
+            let thread = std::thread::Builder::new().name("procession".into()).spawn(move || inner.keep());
+            // Without the thread tasks go on whenever somebody waits for one.
+            *keeper = thread.ok();
+        }
+    }
+
+    /// A function as the workers know it; `context` gives the bytes that are kept for them.
+    fn function(&self, crossing: u64, context: impl FnOnce(&mut Vec<u64>) -> Result<Vec<u8>>) -> Result<Arc<Function>> {
+        let mut files = Vec::new();
+        let context = context(&mut files)?;
+        let mut shared = self.inner.shared();
+        let block = if context.is_empty() { None } else { Some(shared.driver.hold(&context)?) };
+        let preamble = Preamble {
+            crossing,
+            routine: shared.new_id(),
+            context_at: block.map_or(0, |block| block.offset as u64),
+            context_size: context.len() as u64,
+        };
+        drop(shared);
+        let mut bytes = Vec::new();
+        preamble.encode(&mut bytes);
+        Ok(Arc::new(Function { preamble: bytes, block, files }))
+    }
+
+    /// Adds a value to `into` as an item; the numbers of its descriptors go to `files` too.
+    pub(super) fn encode<T: Serialize + 'static>(
+        &self,
+        value: &T,
+        into: &mut Vec<u8>,
+        files: &mut Vec<u64>,
+    ) -> std::result::Result<(), String> {
+        Item::encode(into, |into| {
+            let (encoded, attached) = function::sending(|| function::encode(value, into));
+            encoded?;
+            if attached.is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut shared = self.inner.shared();
+            let mut numbers = Vec::new();
+            for file in attached {
+                let number = shared.crew.know_file(file).map_err(|error| error.to_string())?;
+                files.push(number);
+                numbers.push(number);
+            }
+            Ok(numbers)
+        })
+    }
+
+    fn map_all<A, R, I>(&self, function: Arc<Function>, items: I) -> Outcome<Vec<R>>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let answers = self.run_all(function, items, true);
+        let failure = answers.iter().flatten().find_map(|answer| answer.bytes().err().cloned());
+        match failure {
+            Some(failure) => Err(failure),
+            None => answers.into_iter().map(rebuild).collect(),
+        }
+    }
+
+    /// Runs all items and waits; where the first failure ends it, answers are missing.
+    fn run_all<A, I>(&self, function: Arc<Function>, items: I, is_strict: bool) -> Vec<Option<Answer>>
+    where
+        A: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let (mut bytes, mut ends, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        for item in items {
+            if let Err(message) = self.encode(&item, &mut bytes, &mut files) {
+                Item::encode_failure(&mut bytes, &format!("the argument cannot be sent: {message}"));
+            }
+            ends.push(bytes.len());
+        }
+        let total = ends.len() as u64;
+        let mut job = new_job(function, Items::Row { bytes, ends }, total, files);
+        job.is_strict = is_strict;
+        let id = self.inner.submit(job, true, Chunk::Adaptive);
+        self.inner.wait(None, |shared| shared.jobs.get(&id).is_none_or(Job::is_done));
+        let answers = self.inner.forget(id).map(|job| job.answers);
+        match answers {
+            Some(Answers::Ordered { answers, .. }) => answers.into(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: Vec<u64>) -> Job {
+    let answers = (0..total).map(|_| None).collect();
+    Job {
+        function,
+        items,
+        answers: Answers::Ordered { base: 0, answers },
+        total,
+        done: 0,
+        is_strict: false,
+        has_failed: false,
+        files,
+        retried: Default::default(),
+        is_detached: false,
+        is_abandoned: false,
+    }
+}
+
+/// The result within an answer.
+pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> Outcome<R> {
+    match answer {
+        None => Err(TaskError::Cancelled),
+        Some(answer) => match answer.bytes() {
+            Ok(bytes) => function::decode(bytes).map_err(|reason| {
+                let name = std::any::type_name::<R>();
+                TaskError::Codec { message: format!("a result of type {name} could not be rebuilt: {reason}") }
+            }),
+            Err(error) => Err(error.clone()),
+        },
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.inner.close();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            let _ = keeper.join();
+        }
+    }
+}
+
+/// A [`Pool`] with a context; from [`Pool::with`].
+#[derive(Debug)]
+pub struct With<'p, C> {
+    pool: &'p Pool,
+    bytes: Vec<u8>,
+    files: Vec<u64>,
+    context: PhantomData<fn() -> C>,
+}
+
+impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
+    /// As [`Pool::map`]; each call gets the context too.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
+    where
+        F: Fn(&C, A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        self.pool.map_all(self.function(WithContext::<F, C, A, R>::crossing(function)?)?, items)
+    }
+
+    /// As [`Pool::map_each`]; each call gets the context too.
+    pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
+    where
+        F: Fn(&C, A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        match WithContext::<F, C, A, R>::crossing(function).and_then(|crossing| self.function(crossing)) {
+            Ok(function) => {
+                let answers = self.pool.run_all(function, items, false);
+                answers.into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
+            }
+            Err(error) => {
+                let error = TaskError::from(error);
+                items.into_iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
+            }
+        }
+    }
+
+    fn function(&self, crossing: u64) -> Result<Arc<Function>> {
+        self.pool.function(crossing, |_| Ok(self.bytes.clone()))
+    }
+}
+
+impl<C> Drop for With<'_, C> {
+    fn drop(&mut self) {
+        let mut shared = self.pool.inner.shared();
+        self.files.drain(..).for_each(|file| shared.crew.forget_file(file));
+    }
+}

@@ -1,0 +1,202 @@
+//! `Process`: a function in a process of its own.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{self, Failure, Plain};
+use crate::platform::{Ending, Readiness, wait_descriptors};
+use crate::process::{self, Progress, Started};
+
+use super::child::CALL;
+use super::error::TaskError;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitStatus(Ending);
+
+impl ExitStatus {
+    /// Whether it ended by itself with code 0.
+    pub fn success(self) -> bool {
+        self.0 == Ending::Exited(0)
+    }
+
+    /// The code, if it ended by itself; 101 after a panic.
+    pub fn code(self) -> Option<i32> {
+        match self.0 {
+            Ending::Exited(code) => Some(code),
+            Ending::Killed(_) => None,
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    pub fn signal(self) -> Option<i32> {
+        match self.0 {
+            Ending::Killed(signal) => Some(signal),
+            Ending::Exited(_) => None,
+        }
+    }
+}
+
+/// Children whose handle was dropped while they ran: waited for whenever another one is started, so that none stays a zombie.
+static LEFT: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+
+/// A function that runs in a process of its own.
+///
+/// The process is this executable, started anew; of the function only its type crosses, and the argument as bytes. It
+/// shares no memory with this process: a crash, an endless loop or a leak over there stays there. It ends when this
+/// process ends, however that happens. Dropping the handle lets it run on.
+///
+/// ```
+/// use procession::Process;
+///
+/// fn worker(name: String) -> usize { name.len() }
+///
+/// # fn main() -> procession::Result<()> {
+/// let process = Process::spawn(worker, "a name".into())?;
+/// assert_eq!(process.join()?, 6);
+/// # Ok(()) }
+/// ```
+///
+/// A closure is a function too as long as it captures nothing; what it needs is its argument:
+///
+/// ```compile_fail
+/// # fn main() -> procession::Result<()> {
+/// let greeting = String::from("hello");
+/// procession::Process::spawn(move |name: String| println!("{greeting} {name}"), "Ada".into())?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Process<R> {
+    started: Option<Started>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
+    /// Starts a process that calls `function` with `argument`.
+    ///
+    /// # Errors
+    /// The system's, when no process can be had; `InvalidInput` for an argument that cannot be turned into bytes, and for a
+    /// function of a library that was loaded at run time.
+    pub fn spawn<F, A>(function: F, argument: A) -> Result<Process<R>>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+    {
+        wait_for_those_left();
+        let mut order = vec![CALL];
+        order.extend_from_slice(&Plain::crossing(function)?.to_le_bytes());
+        let (encoded, files) = function::sending(|| function::encode(&argument, &mut order));
+        encoded
+            .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the argument cannot be sent: {reason}")))?;
+        let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        let started = process::start(&order, &numbers)?;
+        Ok(Process { started: Some(started), result: PhantomData })
+    }
+
+    fn started(&self) -> &Started {
+        self.started.as_ref().expect("there until dropped")
+    }
+
+    /// Waits for its end, and gives what the function returned. May be asked again.
+    ///
+    /// # Errors
+    /// How it ended otherwise.
+    pub fn join(&self) -> std::result::Result<R, TaskError> {
+        loop {
+            if let Some(answer) = self.join_until(None)? {
+                return answer;
+            }
+        }
+    }
+
+    /// What the function returned, or how it failed; none while it runs.
+    pub fn try_join(&self) -> Option<std::result::Result<R, TaskError>> {
+        self.join_timeout(Duration::ZERO)
+    }
+
+    /// Waits at most so long: as [`Process::try_join`] then.
+    pub fn join_timeout(&self, limit: Duration) -> Option<std::result::Result<R, TaskError>> {
+        self.join_until(Instant::now().checked_add(limit)).unwrap_or_else(|error| Some(Err(error.into())))
+    }
+
+    fn join_until(&self, until: Option<Instant>) -> Result<Option<std::result::Result<R, TaskError>>> {
+        let started = self.started();
+        loop {
+            if let Some(ending) = started.child.ending()? {
+                return Ok(Some(self.judge(ending)));
+            }
+            let watched = [(started.child.as_fd().as_raw_fd(), Readiness::Read)];
+            match wait_descriptors(&watched, until, None) {
+                Ok(ready) if ready.is_empty() => return Ok(None),
+                Err(error) if !error.is_interrupted() => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    fn judge(&self, ending: Ending) -> std::result::Result<R, TaskError> {
+        let started = self.started();
+        match started.progress()? {
+            Progress::Returned => {
+                function::decode(&started.outcome()?).map_err(|reason| TaskError::Codec { message: reason })
+            }
+            Progress::Failed => Err(Failure::decode(&started.outcome()?).into()),
+            Progress::Started => Err(never_arrived(ending)),
+            Progress::Arrived => Err(ending.into()),
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.started().child.id()
+    }
+
+    /// How it ended; none while it runs.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.started().child.ending().ok().flatten().map(ExitStatus)
+    }
+
+    /// Ends it at once, with SIGKILL. Nothing happens when it has ended already.
+    pub fn kill(&self) {
+        self.started().child.kill();
+    }
+
+    /// Asks it to end, with SIGTERM.
+    pub fn terminate(&self) {
+        self.started().child.terminate();
+    }
+}
+
+/// A child that ended before it turned to its work.
+pub(super) fn never_arrived(ending: Ending) -> TaskError {
+    if let Ending::Killed(signal) = ending {
+        return TaskError::Crashed { signal };
+    }
+    let why = TaskError::from(ending);
+    let message = format!(
+        "the child ended before it turned to its work ({why}); a program without the feature pre-main calls \
+         procession::init() first thing in main"
+    );
+    TaskError::NoProcess { message }
+}
+
+fn wait_for_those_left() {
+    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    left.retain(|started| matches!(started.child.ending(), Ok(None)));
+}
+
+impl<R> Drop for Process<R> {
+    fn drop(&mut self) {
+        if let Some(started) = self.started.take()
+            && let Ok(None) = started.child.ending()
+        {
+            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(started);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `imap` and `imap_unordered`: results of an iterator that is never ahead of the workers by much.
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Result;
+use crate::pool::{Chunk, JobId};
+
+use super::error::TaskError;
+use super::job::{Answer, Answers, Function, Items, Job};
+use super::pool::{Outcome, Pool, new_job, rebuild};
+use super::wire::Item;
+
+/// The most items that are out, and the most bytes.
+const MOST_ITEMS: usize = 16 << 10;
+const MOST_BYTES: usize = 16 << 20;
+
+/// The common part of both iterators.
+struct Stream<'p, I> {
+    pool: &'p Pool,
+    job: std::result::Result<JobId, TaskError>,
+    /// None when it is exhausted.
+    items: Option<I>,
+    /// How many items may be out; grows while workers run dry.
+    window: usize,
+    out: usize,
+    /// The mean size of an item.
+    bytes: usize,
+}
+
+impl<I: Iterator> Stream<'_, I>
+where
+    I::Item: Serialize + 'static,
+{
+    fn new(pool: &Pool, function: Result<Arc<Function>>, items: I, is_ordered: bool) -> Stream<'_, I> {
+        let job = function.map(|function| {
+            let mut job = new_job(function, Items::Each { base: 0, items: VecDeque::new() }, 0, Vec::new());
+            if !is_ordered {
+                job.answers = Answers::Unordered { answers: VecDeque::new() };
+            }
+            pool.inner.submit(job, false, Chunk::Adaptive)
+        });
+        let job = job.map_err(TaskError::from);
+        Stream { pool, job, items: Some(items), window: 2 * pool.workers(), out: 0, bytes: 0 }
+    }
+
+    /// Takes items from the iterator as long as there is room for them.
+    fn refill(&mut self, id: JobId) {
+        let Some(items) = &mut self.items else { return };
+        let room = |stream: usize, bytes: usize| stream.min(MOST_BYTES / bytes.max(1)).max(1);
+        let (mut encoded, mut files) = (Vec::new(), Vec::new());
+        while self.out < room(self.window, self.bytes) {
+            let Some(item) = items.next() else {
+                self.items = None;
+                break;
+            };
+            let mut bytes = Vec::new();
+            if let Err(message) = self.pool.encode(&item, &mut bytes, &mut files) {
+                Item::encode_failure(&mut bytes, &format!("the argument cannot be sent: {message}"));
+            }
+            self.bytes = if self.bytes == 0 { bytes.len() } else { (7 * self.bytes + bytes.len()) / 8 };
+            encoded.push(bytes);
+            self.out += 1;
+        }
+        let mut shared = self.pool.inner.shared();
+        let failure = shared.broken.clone().or_else(|| shared.closed.then_some(TaskError::Cancelled));
+        let count = encoded.len();
+        if let Some(job) = shared.jobs.get_mut(&id) {
+            job.total += count as u64;
+            job.files.append(&mut files);
+            if let Answers::Ordered { answers, .. } = &mut job.answers {
+                answers.extend((0..count).map(|_| None));
+            }
+            if let Items::Each { items, .. } = &mut job.items {
+                items.extend(encoded.into_iter().map(Some));
+            }
+        }
+        shared.driver.scheduler.extend(id, count as u64, self.items.is_none());
+        if let Some(failure) = failure {
+            shared.fail(id, &failure);
+        }
+        shared.feed();
+    }
+
+    /// The next outcome, with the number of its item.
+    fn next(&mut self) -> Option<(u64, Option<Answer>)> {
+        let id = match &self.job {
+            Ok(id) => *id,
+            Err(error) => {
+                let error = error.clone();
+                self.items.as_mut()?.next()?;
+                return Some((self.next_failed(), Some(Answer::failed(error))));
+            }
+        };
+        if let Some(answer) = self.take(id) {
+            return Some(answer);
+        }
+        self.refill(id);
+        if self.out == 0 {
+            return None;
+        }
+        self.pool.inner.wait(None, |shared| shared.jobs.get(&id).is_none_or(Job::has_answer));
+        self.take(id)
+    }
+
+    fn next_failed(&mut self) -> u64 {
+        self.out += 1;
+        self.out as u64 - 1
+    }
+
+    /// Takes an answer that is there; and looks after the workers, so that they do not run dry meanwhile.
+    fn take(&mut self, id: JobId) -> Option<(u64, Option<Answer>)> {
+        let mut shared = self.pool.inner.shared();
+        let waiting = shared.driver.scheduler.waiting(id);
+        let job = shared.jobs.get_mut(&id)?;
+        let answer = match &mut job.answers {
+            Answers::Ordered { base, answers } => {
+                answers.front()?.as_ref()?;
+                *base += 1;
+                (*base - 1, answers.pop_front().flatten())
+            }
+            Answers::Unordered { answers } => answers.pop_front().map(|(item, answer)| (item, Some(answer)))?,
+        };
+        drop(shared);
+        self.out -= 1;
+        if waiting == 0 && self.items.is_some() {
+            self.window = (self.window * 2).min(MOST_ITEMS);
+            self.refill(id);
+        }
+        Some(answer)
+    }
+}
+
+impl<I> Drop for Stream<'_, I> {
+    fn drop(&mut self) {
+        if let Ok(job) = self.job {
+            self.pool.inner.forget(job);
+        }
+    }
+}
+
+/// Results in the order of the items; from [`Pool::imap`].
+pub struct Imap<'p, I, R> {
+    stream: Stream<'p, I>,
+    result: PhantomData<fn() -> R>,
+}
+
+/// Results as they come, each with the number of its item; from [`Pool::imap_unordered`].
+pub struct ImapUnordered<'p, I, R> {
+    stream: Stream<'p, I>,
+    result: PhantomData<fn() -> R>,
+}
+
+macro_rules! iterator {
+    ($name:ident, $item:ty, $ordered:expr, $give:expr) => {
+        impl<'p, I: Iterator, R> $name<'p, I, R>
+        where
+            I::Item: Serialize + 'static,
+        {
+            pub(super) fn new(pool: &'p Pool, function: Result<Arc<Function>>, items: I) -> Self {
+                $name { stream: Stream::new(pool, function, items, $ordered), result: PhantomData }
+            }
+        }
+
+        impl<I: Iterator, R: DeserializeOwned + 'static> Iterator for $name<'_, I, R>
+        where
+            I::Item: Serialize + 'static,
+        {
+            type Item = $item;
+
+            fn next(&mut self) -> Option<$item> {
+                let (number, answer) = self.stream.next()?;
+                Some($give(number, rebuild(answer)))
+            }
+        }
+
+        impl<I, R> std::fmt::Debug for $name<'_, I, R> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).field("out", &self.stream.out).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+iterator!(Imap, Outcome<R>, true, |_, result| result);
+iterator!(ImapUnordered, (usize, Outcome<R>), false, |number: u64, result| (number as usize, result));

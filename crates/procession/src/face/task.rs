@@ -1,0 +1,123 @@
+//! `Task`: what to wait for when a task was submitted.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use crate::pool::JobId;
+
+use super::drive::Inner;
+use super::error::TaskError;
+use super::job::{Answers, Job};
+use super::pool::{Outcome, rebuild};
+
+/// A task that was submitted; from [`Pool::submit`](crate::Pool::submit). Dropping it lets the task run on.
+///
+/// ```
+/// use procession::Pool;
+///
+/// # fn main() -> procession::Result<()> {
+/// let pool = Pool::new(2)?;
+/// let tasks: Vec<_> = ["one", "three"].map(|word| pool.submit(|word: String| word.len(), word.to_owned())).into();
+/// let sizes: Result<Vec<usize>, _> = tasks.into_iter().map(|task| task.wait()).collect();
+/// assert_eq!(sizes?, [3, 5]);
+/// # Ok(()) }
+/// ```
+#[must_use = "a task's outcome is known to whoever waits for it"]
+pub struct Task<R> {
+    state: State,
+    result: PhantomData<fn() -> R>,
+}
+
+enum State {
+    Sent { inner: Arc<Inner>, job: JobId },
+    Failed(TaskError),
+}
+
+impl<R> std::fmt::Debug for Task<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").finish_non_exhaustive()
+    }
+}
+
+impl<R: DeserializeOwned + 'static> Task<R> {
+    pub(super) fn new(inner: Arc<Inner>, job: JobId) -> Task<R> {
+        Task { state: State::Sent { inner, job }, result: PhantomData }
+    }
+
+    pub(super) fn failed(error: TaskError) -> Task<R> {
+        Task { state: State::Failed(error), result: PhantomData }
+    }
+
+    /// Waits for the outcome.
+    ///
+    /// # Errors
+    /// How the task failed.
+    pub fn wait(self) -> Outcome<R> {
+        self.wait_until(None).unwrap_or_else(|_| unreachable!("a wait without a deadline ends with the task"))
+    }
+
+    /// Waits at most so long for the outcome; gives the task back when there is none by then.
+    ///
+    /// # Errors
+    /// The task itself.
+    pub fn wait_timeout(self, limit: Duration) -> Result<Outcome<R>, Task<R>> {
+        self.wait_until(Instant::now().checked_add(limit))
+    }
+
+    fn wait_until(self, until: Option<Instant>) -> Result<Outcome<R>, Task<R>> {
+        let (inner, job) = match &self.state {
+            State::Failed(error) => return Ok(Err(error.clone())),
+            State::Sent { inner, job } => (inner, *job),
+        };
+        if !inner.wait(until, |shared| shared.jobs.get(&job).is_none_or(Job::is_done)) {
+            return Err(self);
+        }
+        let answer = match inner.forget(job).map(|job| job.answers) {
+            Some(Answers::Ordered { mut answers, .. }) => answers.pop_front().flatten(),
+            _ => None,
+        };
+        Ok(rebuild(answer))
+    }
+
+    /// Whether the outcome is there.
+    pub fn is_done(&self) -> bool {
+        match &self.state {
+            State::Failed(_) => true,
+            State::Sent { inner, job } => {
+                // Nobody may be driving: look once.
+                inner.wait(Some(Instant::now()), |shared| shared.jobs.get(job).is_none_or(Job::is_done))
+            }
+        }
+    }
+
+    /// Ends the task: one that has not started does not start, one that runs is killed with its process, which is
+    /// replaced. Its outcome is [`TaskError::Cancelled`], unless it was done before; says whether it was not.
+    pub fn cancel(&self) -> bool {
+        let State::Sent { inner, job } = &self.state else { return false };
+        let mut shared = inner.shared();
+        let shared = &mut *shared;
+        if shared.jobs.get(job).is_none_or(Job::is_done) {
+            return false;
+        }
+        shared.crew.kill_runner(&shared.driver, *job, TaskError::Cancelled);
+        shared.fail(*job, &TaskError::Cancelled);
+        true
+    }
+}
+
+impl<R> Drop for Task<R> {
+    fn drop(&mut self) {
+        if let State::Sent { inner, job } = &self.state {
+            let mut shared = inner.shared();
+            // What runs on is forgotten when it is done.
+            if shared.jobs.get(job).is_some_and(Job::is_done) {
+                shared.forget(*job);
+            } else if let Some(job) = shared.jobs.get_mut(job) {
+                job.is_abandoned = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The body of a record: which function, then the items.
+
+use crate::error::{Error, ErrorKind, Result};
+
+fn cut_off() -> Error {
+    Error::new(ErrorKind::Protocol, "a record that ends too early")
+}
+
+fn word(bytes: &mut &[u8]) -> Result<u64> {
+    let (word, rest) = bytes.split_first_chunk().ok_or_else(cut_off)?;
+    *bytes = rest;
+    Ok(u64::from_le_bytes(*word))
+}
+
+/// What all items of a record share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Preamble {
+    /// Names the function in this executable.
+    pub crossing: u64,
+    /// Names the function with its context or state in this pool.
+    pub routine: u64,
+    /// Where its context lies in the pool's segment.
+    pub context_at: u64,
+    /// The bytes of the context; 0 when there is none.
+    pub context_size: u64,
+}
+
+impl Preamble {
+    pub(super) fn encode(&self, into: &mut Vec<u8>) {
+        for word in [self.crossing, self.routine, self.context_at, self.context_size] {
+            into.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    /// Takes it from the start of `bytes`.
+    pub(super) fn decode(bytes: &mut &[u8]) -> Result<Preamble> {
+        let (crossing, routine) = (word(bytes)?, word(bytes)?);
+        Ok(Preamble { crossing, routine, context_at: word(bytes)?, context_size: word(bytes)? })
+    }
+}
+
+/// Stands where the count of descriptors would.
+const FAILURE: u64 = 0xffff;
+
+/// An argument: the numbers of its descriptors, and its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Item<'a> {
+    numbers: &'a [u8],
+    pub bytes: &'a [u8],
+    /// Whether the bytes are the words of a failure.
+    pub is_failure: bool,
+}
+
+impl<'a> Item<'a> {
+    /// Adds an item: `write` adds its bytes, and gives the numbers of its descriptors.
+    pub(super) fn encode<E>(
+        into: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>) -> std::result::Result<Vec<u64>, E>,
+    ) -> std::result::Result<(), E> {
+        let start = into.len();
+        into.extend_from_slice(&[0; 8]);
+        let numbers = match write(into) {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                into.truncate(start);
+                return Err(error);
+            }
+        };
+        let size = (into.len() - start - 8) as u64 | (numbers.len() as u64) << 48;
+        into[start..start + 8].copy_from_slice(&size.to_le_bytes());
+        numbers.iter().for_each(|number| into.extend_from_slice(&number.to_le_bytes()));
+        Ok(())
+    }
+
+    /// Adds an item that fails in the worker with these words, in the place of one that could not be encoded.
+    pub(super) fn encode_failure(into: &mut Vec<u8>, message: &str) {
+        let size = message.len() as u64 | FAILURE << 48;
+        into.extend_from_slice(&size.to_le_bytes());
+        into.extend_from_slice(message.as_bytes());
+    }
+
+    /// Takes it from the start of `bytes`.
+    pub(super) fn decode(bytes: &mut &'a [u8]) -> Result<Item<'a>> {
+        let size = word(bytes)?;
+        let count = size >> 48;
+        let is_failure = count == FAILURE;
+        let (own, rest) = bytes.split_at_checked((size & ((1 << 48) - 1)) as usize).ok_or_else(cut_off)?;
+        let count = if is_failure { 0 } else { count as usize };
+        let (numbers, rest) = rest.split_at_checked(count * 8).ok_or_else(cut_off)?;
+        *bytes = rest;
+        Ok(Item { numbers, bytes: own, is_failure })
+    }
+
+    /// The numbers of its descriptors.
+    pub(super) fn files(&self) -> impl Iterator<Item = u64> + 'a {
+        self.numbers.chunks_exact(8).map(|number| u64::from_le_bytes(number.try_into().expect("eight bytes")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn records_come_back(words in any::<[u64; 4]>(), numbers in any::<Vec<u64>>(), argument in any::<Vec<u8>>()) {
+            let [crossing, routine, context_at, context_size] = words;
+            let preamble = Preamble { crossing, routine, context_at, context_size };
+            let mut bytes = Vec::new();
+            preamble.encode(&mut bytes);
+            Item::encode(&mut bytes, |into| {
+                into.extend_from_slice(&argument);
+                Ok::<_, ()>(numbers.clone())
+            }).unwrap();
+            Item::encode_failure(&mut bytes, "no");
+            let mut rest = &bytes[..];
+            prop_assert_eq!(Preamble::decode(&mut rest).unwrap(), preamble);
+            let item = Item::decode(&mut rest).unwrap();
+            prop_assert_eq!(item.files().collect::<Vec<_>>(), numbers);
+            prop_assert_eq!(item.bytes, &argument[..]);
+            prop_assert!(!item.is_failure);
+            let item = Item::decode(&mut rest).unwrap();
+            prop_assert!(item.is_failure && item.bytes == b"no");
+            prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in any::<Vec<u8>>()) {
+            let _ = Preamble::decode(&mut &bytes[..]);
+            let _ = Item::decode(&mut &bytes[..]);
+        }
+    }
+}

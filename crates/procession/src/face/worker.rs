@@ -1,0 +1,184 @@
+//! The loop of a worker: claim a record, rebuild its items, call, publish.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::channel::FrameKind;
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{self, Failure, Routine};
+use crate::platform;
+use crate::pool::{RecordHead, Turn, Worker};
+use crate::process::Arrival;
+
+use super::wire::{Item, Preamble};
+
+/// The most functions, each with its context or state, that a worker keeps.
+const ROUTINES: usize = 64;
+
+/// The part of a worker that a record does not change.
+struct Seat {
+    worker: Worker,
+    routines: HashMap<u64, Box<dyn Routine>>,
+    /// Descriptors by the number that the parent gave them.
+    files: HashMap<u64, Arc<OwnedFd>>,
+    notes: OwnedFd,
+    /// All descriptors with a smaller number have come, or are gone.
+    seen: u64,
+    out: Vec<u8>,
+}
+
+/// Serves a pool until it is closed, or as many items are done as `order` says (0: no limit).
+pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
+    let nonsense = || Error::new(ErrorKind::Protocol, "an order without a seat");
+    let (index, rest) = order.split_first_chunk().ok_or_else(nonsense)?;
+    let limit = u64::from_le_bytes(*rest.first_chunk().ok_or_else(nonsense)?);
+    let mut copies =
+        arrival.files.iter().map(|file| file.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0))));
+    let mut next = || copies.next().unwrap_or_else(|| Err(nonsense()));
+    let worker = Worker::open(u64::from_le_bytes(*index) as usize, next()?, next()?, next()?)?;
+    let notes = next()?;
+    let mut seat = Seat { worker, routines: HashMap::new(), files: HashMap::new(), notes, seen: 0, out: Vec::new() };
+    let mut left = if limit == 0 { u64::MAX } else { limit };
+    seat.worker.ready()?;
+    loop {
+        match seat.worker.turn() {
+            Ok(Turn::Record(head)) => {
+                seat.record(head, &mut left)?;
+                if left == 0 {
+                    seat.worker.leaving()?;
+                    return Ok(0);
+                }
+            }
+            Ok(Turn::Stop) => return Ok(0),
+            Err(error) if error.is_interrupted() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Seat {
+    fn record(&mut self, head: RecordHead, left: &mut u64) -> Result<()> {
+        self.worker.decoding();
+        let record = self.worker.take_body();
+        let body = RecordHead::decode(&record).map_or(&[][..], |(_, body)| body);
+        let answer = self.items(head, body, left);
+        self.worker.put_body(record);
+        answer
+    }
+
+    fn items(&mut self, head: RecordHead, mut body: &[u8], left: &mut u64) -> Result<()> {
+        let preamble = Preamble::decode(&mut body)?;
+        let mut routine = self.routine(&preamble)?;
+        for done in 1..=head.count {
+            let item = Item::decode(&mut body)?;
+            if done > 1 {
+                self.worker.decoding();
+            }
+            self.item(&mut routine, &item)?;
+            *left = left.saturating_sub(1);
+            if done == head.count {
+                break;
+            }
+            let slow = self.worker.between();
+            if *left == 0 || (slow && head.splittable) {
+                self.keep(&preamble, routine);
+                return self.worker.hand_back();
+            }
+        }
+        self.keep(&preamble, routine);
+        self.worker.done()
+    }
+
+    fn item(&mut self, routine: &mut std::result::Result<Box<dyn Routine>, Failure>, item: &Item<'_>) -> Result<()> {
+        let files = self.files_of(item)?;
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let worker = &self.worker;
+        let answer = match (routine, files) {
+            (Ok(routine), Ok(files)) => function::receiving(files, || {
+                function::guarded(|| routine.run(item.bytes, &mut out, &mut || worker.running()))
+            }),
+            (Err(failure), _) => Err(failure.clone()),
+            (_, Err(failure)) => Err(failure),
+        };
+        // Of an argument that could not be rebuilt too: the outcome belongs to an item that ran.
+        self.worker.running();
+        let sent = match answer {
+            Ok(()) => self.worker.outcome(FrameKind::Returned, &out).or_else(|error| {
+                let message = format!("the result could not be sent: {error}");
+                self.worker.outcome(FrameKind::Raised, &Failure::Codec { message }.encode())
+            }),
+            Err(failure) => self.worker.outcome(FrameKind::Raised, &failure.encode()),
+        };
+        if out.capacity() > 4 << 20 {
+            out = Vec::new();
+        }
+        self.out = out;
+        sent
+    }
+
+    /// The function of a record, made on first sight.
+    fn routine(&mut self, preamble: &Preamble) -> Result<std::result::Result<Box<dyn Routine>, Failure>> {
+        if let Some(routine) = self.routines.remove(&preamble.routine) {
+            return Ok(Ok(routine));
+        }
+        let nonsense = || Error::new(ErrorKind::Protocol, "a record without a function");
+        let crossing = function::arrived(preamble.crossing).ok_or_else(nonsense)?;
+        let mut context = Vec::new();
+        if preamble.context_size > 0
+            && !self.worker.read_block(preamble.context_at, preamble.context_size, &mut context)
+        {
+            return Err(nonsense());
+        }
+        let mut bytes = &context[..];
+        let context = if bytes.is_empty() { Item::default() } else { Item::decode(&mut bytes)? };
+        let files = match self.files_of(&context)? {
+            Ok(files) => files,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        Ok(function::receiving(files, || function::guarded(|| crossing.prepare(context.bytes))))
+    }
+
+    fn keep(&mut self, preamble: &Preamble, routine: std::result::Result<Box<dyn Routine>, Failure>) {
+        let Ok(routine) = routine else { return };
+        if self.routines.len() >= ROUTINES {
+            self.routines.clear();
+        }
+        self.routines.insert(preamble.routine, routine);
+    }
+
+    /// The descriptors of an item; waits for those that are still on their way.
+    fn files_of(&mut self, item: &Item<'_>) -> Result<std::result::Result<Vec<Arc<OwnedFd>>, Failure>> {
+        if item.is_failure {
+            return Ok(Err(Failure::Codec { message: String::from_utf8_lossy(item.bytes).into_owned() }));
+        }
+        let mut files = Vec::new();
+        for number in item.files() {
+            while number >= self.seen && !self.files.contains_key(&number) {
+                self.note()?;
+            }
+            match self.files.get(&number) {
+                Some(file) => files.push(file.clone()),
+                None => return Ok(Err(Failure::Codec { message: "the task was withdrawn".into() })),
+            }
+        }
+        Ok(Ok(files))
+    }
+
+    /// Takes a note: a number and its descriptor, or a number alone that is no longer needed.
+    fn note(&mut self) -> Result<()> {
+        let (note, file) = match platform::receive_note(&self.notes) {
+            Err(error) if error.is_interrupted() => return Ok(()),
+            answer => answer?,
+        };
+        let Some(number) = note.first_chunk() else { return Ok(()) };
+        let number = u64::from_le_bytes(*number);
+        self.seen = self.seen.max(number + 1);
+        match file {
+            Some(file) => drop(self.files.insert(number, Arc::new(file))),
+            None => drop(self.files.remove(&number)),
+        }
+        Ok(())
+    }
+}

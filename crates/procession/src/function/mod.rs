@@ -1,0 +1,16 @@
+//! How a Rust function crosses to another process: as its type.
+//!
+//! A function item and a closure that captures nothing have types without values to tell apart, so nothing of them needs to be
+//! sent but which type it is. For each such type the compiler makes one constant, a [`Crossing`]; its distance from the
+//! start of the executable goes to the child, which finds the same constant there and calls through it.
+
+mod attachments;
+mod codec;
+mod failure;
+mod routines;
+
+pub(crate) use attachments::{receiving, sending};
+pub use codec::Bytes;
+pub(crate) use codec::{decode, encode};
+pub(crate) use failure::{Failure, guarded, remember_panics};
+pub(crate) use routines::{Plain, Routine, WithContext, WithState, arrived};

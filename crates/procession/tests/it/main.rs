@@ -1,0 +1,4 @@
+//! The crate from outside, with real processes.
+
+mod pool;
+mod process;

@@ -1,0 +1,252 @@
+//! `Pool`.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use procession::{Pool, TaskError};
+
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+fn stall(_: u32) -> u32 {
+    loop {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Fails in the way that its number says; all others give their number back.
+fn risky(number: u32) -> u32 {
+    match number {
+        1 => panic!("the number {number}"),
+        2 => std::process::abort(),
+        3 => stall(0),
+        4 => std::process::exit(3),
+        5 => overflow(&mut [0; 4096]),
+        6 => eat(),
+        _ => number,
+    }
+}
+
+#[allow(unconditional_recursion)]
+fn overflow(frame: &mut [u8]) -> u32 {
+    let mut next = [frame[0].wrapping_add(1); 4096];
+    overflow(std::hint::black_box(&mut next)) + u32::from(frame[1])
+}
+
+fn eat() -> u32 {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1u8; 4 << 20]);
+        std::thread::sleep(Duration::from_millis(1));
+        std::hint::black_box(&eaten);
+    }
+}
+
+#[test]
+fn a_map_keeps_the_order() {
+    let pool = Pool::new(2).unwrap();
+    assert_eq!(pool.map(square, 0..4).unwrap(), [0, 1, 4, 9]);
+    let many = pool.map(square, 0..50_000).unwrap();
+    assert!(many.iter().enumerate().all(|(x, y)| (x * x) as u64 == *y));
+    assert_eq!(pool.map(square, []).unwrap(), []);
+}
+
+#[test]
+fn a_map_ends_with_the_first_failure() {
+    let pool = Pool::new(2).unwrap();
+    let error = pool.map(risky, [7, 1, 8]).unwrap_err();
+    assert!(matches!(error, TaskError::Panicked { message, .. } if message == "the number 1"));
+    assert_eq!(pool.map(square, [3]).unwrap(), [9]);
+}
+
+#[test]
+fn each_failure_is_that_of_its_own_task() {
+    let pool = Pool::builder().workers(3).timeout(Duration::from_millis(600)).memory(200 << 20).build().unwrap();
+    for (number, outcome) in pool.map_each(risky, 0..10).enumerate() {
+        match (number, outcome) {
+            (1, Err(TaskError::Panicked { location, .. })) => assert!(location.contains("pool.rs")),
+            (2, Err(TaskError::Crashed { signal: 6, .. })) => {}
+            (3, Err(TaskError::TimedOut)) => {}
+            (4, Err(TaskError::Exited { code: 3, .. })) => {}
+            (5, Err(TaskError::Crashed { signal, .. })) => assert!(signal == 11 || signal == 6, "{signal}"),
+            (6, Err(TaskError::OverMemory)) => {}
+            (number, Ok(value)) => assert_eq!(number as u32, value),
+            (number, other) => panic!("{number}: {other:?}"),
+        }
+    }
+    assert_eq!(pool.map(square, 0..3).unwrap(), [0, 1, 4]);
+}
+
+#[test]
+fn a_timeout_is_neither_early_nor_late() {
+    let pool = Pool::builder().workers(1).timeout(Duration::from_millis(300)).build().unwrap();
+    pool.map(square, [1]).unwrap();
+    let begun = Instant::now();
+    assert_eq!(pool.submit(stall, 0).wait(), Err(TaskError::TimedOut));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_millis(600), "{took:?}");
+}
+
+#[test]
+fn a_task_that_nobody_waits_for_is_still_watched() {
+    let pool = Pool::builder().workers(1).timeout(Duration::from_millis(50)).build().unwrap();
+    let (stuck, after) = (pool.submit(stall, 0), pool.submit(square, 5));
+    let until = Instant::now() + Duration::from_secs(20);
+    while !after.is_done() {
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(after.wait(), Ok(25));
+    assert_eq!(stuck.wait(), Err(TaskError::TimedOut));
+}
+
+#[test]
+fn a_cancelled_task_ends_whether_it_runs_or_not() {
+    let pool = Pool::new(1).unwrap();
+    let (runs, waits, after) = (pool.submit(stall, 0), pool.submit(stall, 0), pool.submit(square, 5));
+    let runs = runs.wait_timeout(Duration::from_millis(100)).unwrap_err();
+    assert!(waits.cancel());
+    assert!(runs.cancel());
+    assert!(!runs.cancel());
+    assert_eq!(after.wait(), Ok(25));
+    assert_eq!(runs.wait(), Err(TaskError::Cancelled));
+    assert_eq!(waits.wait(), Err(TaskError::Cancelled));
+}
+
+#[test]
+fn a_killed_worker_fails_its_task_alone() {
+    let pool = Pool::new(2).unwrap();
+    let doomed = pool.submit(|_: u8| -> u32 { stall(std::process::id()) }, 0);
+    let busy = pool.submit(|_: u8| std::process::id(), 0).wait().unwrap();
+    let guilty: Vec<u32> = pool.process_ids().into_iter().filter(|id| *id != busy).collect();
+    assert_eq!(guilty.len(), 1);
+    rustix_kill(guilty[0]);
+    assert!(matches!(doomed.wait(), Err(TaskError::Crashed { signal: 9, .. })));
+    assert_eq!(pool.map(square, 0..100).unwrap().len(), 100);
+    assert_eq!(pool.process_ids().len(), 2);
+}
+
+fn rustix_kill(id: u32) {
+    assert!(std::process::Command::new("kill").args(["-9", &id.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn retries_run_a_task_again_after_a_crash() {
+    fn first_time(path: String) -> u32 {
+        let met = std::path::Path::new(&path).exists();
+        std::fs::write(&path, "met").unwrap();
+        if met { 1 } else { std::process::abort() }
+    }
+    let path = std::env::temp_dir().join(format!("procession-retry-{}", std::process::id()));
+    let pool = Pool::builder().workers(1).retries(1).build().unwrap();
+    let answer = pool.submit(first_time, path.to_str().unwrap().into()).wait();
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(answer, Ok(1));
+    assert!(matches!(pool.submit(risky, 2).wait(), Err(TaskError::Crashed { signal: 6, .. })));
+}
+
+#[test]
+fn workers_are_replaced_after_so_many_tasks() {
+    let pool = Pool::builder().workers(1).max_tasks_per_worker(3).build().unwrap();
+    let ids = pool.map(|_: u32| std::process::id(), 0..9).unwrap();
+    let distinct: HashSet<u32> = ids.iter().copied().collect();
+    assert_eq!(distinct.len(), 3, "{ids:?}");
+}
+
+#[test]
+fn a_state_is_made_once_a_worker() {
+    fn count(calls: &mut u32, _: u32) -> (u32, u32) {
+        *calls += 1;
+        (std::process::id(), *calls)
+    }
+    let pool = Pool::new(2).unwrap();
+    let seen = pool.map_init(|| 0, count, 0..100).unwrap();
+    let distinct: HashSet<(u32, u32)> = seen.iter().copied().collect();
+    assert_eq!(distinct.len(), 100);
+}
+
+#[test]
+fn a_context_reaches_every_call() {
+    let pool = Pool::new(2).unwrap();
+    let with = pool.with(vec![10u64, 20, 30]).unwrap();
+    assert_eq!(with.map(|row: &Vec<u64>, index: usize| row[index], [2, 0]).unwrap(), [30, 10]);
+    let each: Vec<_> = with.map_each(|row: &Vec<u64>, index: usize| row[index], [1, 9]).collect();
+    assert_eq!(each[0], Ok(20));
+    assert!(matches!(each[1], Err(TaskError::Panicked { .. })));
+}
+
+#[test]
+fn an_endless_iterator_is_pulled_only_as_far_as_needed() {
+    let pulled = std::cell::Cell::new(0u64);
+    let pool = Pool::new(2).unwrap();
+    let items = (0..).inspect(|_| pulled.set(pulled.get() + 1));
+    let first: Vec<u64> = pool.imap(square, items).take(100).map(Result::unwrap).collect();
+    assert_eq!(first[99], 9801);
+    assert!(pulled.get() < 40_000, "{}", pulled.get());
+}
+
+#[test]
+fn a_stream_gives_each_item_once() {
+    let pool = Pool::new(2).unwrap();
+    let mut seen = HashSet::new();
+    for (number, result) in pool.imap_unordered(square, 0..20_000) {
+        assert_eq!(result, Ok((number * number) as u64));
+        assert!(seen.insert(number));
+    }
+    assert_eq!(seen.len(), 20_000);
+    let failures = pool.imap(risky, [0, 1, 2, 7]).filter(Result::is_err).count();
+    assert_eq!(failures, 2);
+}
+
+#[test]
+fn large_payloads_come_through() {
+    let pool = Pool::new(2).unwrap();
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
+    for _ in 0..5 {
+        assert!(pool.submit(|bytes: Vec<u8>| bytes, bytes.clone()).wait().unwrap() == bytes);
+    }
+    let rows = pool.map(|row: Vec<f64>| row.into_iter().map(f64::sqrt).collect::<Vec<_>>(), vec![vec![4.0; 50_000]; 4]);
+    assert!(rows.unwrap().iter().all(|row| row.len() == 50_000 && row[1] == 2.0));
+}
+
+#[test]
+fn many_threads_use_one_pool() {
+    let pool = Pool::new(2).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for round in 0..20 {
+                    assert_eq!(pool.submit(square, thread + round).wait(), Ok((thread + round) * (thread + round)));
+                    assert_eq!(pool.map(square, 0..50).unwrap().len(), 50);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_dropped_pool_leaves_no_process() {
+    let pool = Pool::new(3).unwrap();
+    let ids = pool.process_ids();
+    let task = pool.submit(stall, 0);
+    drop(pool);
+    assert_eq!(task.wait(), Err(TaskError::Cancelled));
+    for id in ids {
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+    }
+}
+
+#[test]
+fn a_pool_works_within_a_task() {
+    fn inner(n: u64) -> u64 {
+        Pool::new(2).unwrap().map(square, 0..n).unwrap().into_iter().sum()
+    }
+    assert_eq!(Pool::new(1).unwrap().map(inner, [3, 4]).unwrap(), [5, 14]);
+}
+
+#[test]
+fn no_workers_is_an_error() {
+    assert!(Pool::new(0).is_err());
+}
