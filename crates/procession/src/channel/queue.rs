@@ -196,7 +196,9 @@ impl Queue {
         while place != tail {
             let Some((start, size)) = self.record(place) else { break };
             let Some(end) = self.walk(start, padded(size), |chunk| mark(&mut live, chunk)) else { break };
+            // A record may end just where its chunk does.
             mark(&mut live, start.chunk);
+            mark(&mut live, end.chunk);
             place = end;
             messages += 1;
         }
@@ -665,6 +667,22 @@ mod tests {
         }
         assert!(queue.report_done().is_err());
         assert!((0..10).any(|_| queue.take_chunk().unwrap() == chunk), "the lost chunk is free again");
+    }
+
+    #[test]
+    fn records_that_fill_their_chunks_survive_a_repair() {
+        let queue = Queue::create(u32::MAX).unwrap();
+        let sizes = [2 * CHUNK_BYTES - 2 * RECORD_BYTES, CHUNK_BYTES, 3 * CHUNK_BYTES - RECORD_BYTES, 5];
+        for size in sizes {
+            queue.put(b"", &vec![size as u8; size]).unwrap();
+        }
+        queue.repair();
+        for _ in 0..20 {
+            let _ = queue.take_chunk().unwrap();
+        }
+        for size in sizes {
+            assert_eq!(get(&queue).unwrap(), vec![size as u8; size]);
+        }
     }
 
     #[test]
