@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from procession import child, process, util
+from procession import child, process, settings, util
 from procession.popen_base import PopenBase, signals_held
 
 __all__ = ["Popen"]
@@ -33,12 +33,14 @@ class Popen(PopenBase):
 
 
 def _pass(gate, process_obj):
-    """Wait in the child until the parent has opened its pidfd, or has ended; return the process object."""
+    """Wait in the child until the parent has opened its pidfd, or has ended; return the process object, set up."""
     if gate is not None:
         reader, writer = gate
         os.close(writer)
         os.read(reader, 1)
         os.close(reader)
+    if process_obj._settings:
+        settings.apply(process_obj._settings)
     return process_obj
 
 

@@ -49,7 +49,10 @@ class PicklingPopen(PopenBase):
         return memory_file(data)
 
     def _preparation_data(self, process_obj):
-        return spawn.get_preparation_data(process_obj._name)
+        data = spawn.get_preparation_data(process_obj._name)
+        if process_obj._settings:
+            data["settings"] = process_obj._settings
+        return data
 
     def duplicate_for_child(self, fd):
         """Have the child inherit a copy of `fd`; return its number there."""

@@ -45,12 +45,16 @@ class BaseProcess:
         name: for people; by default made of the class's name and a number.
         args, kwargs: what `target` is called with.
         daemon: whether the process is terminated when its parent exits; None takes the parent's value.
+        settings: `env`, `cwd`, `nice`, `cpu_affinity`, `max_memory`, which the child has before it imports anything
+            of the program's; see `settings.check`.
     """
+
+    _settings: dict = {}  # of a subclass whose constructor does not come here
 
     def _Popen(self):
         raise NotImplementedError(f"{type(self).__name__} has no start method; use Process of a context")
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):  # noqa: B006
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None, **settings):  # noqa: B006
         if group is not None:
             raise AssertionError("group must be None: there are no process groups here")
         parent = _current_process
@@ -66,6 +70,10 @@ class BaseProcess:
         self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
         if daemon is not None:
             self.daemon = daemon
+        if settings:
+            from procession.settings import check
+
+            self._settings = check(**settings)
         _dangling.add(self)
 
     def run(self):

@@ -208,6 +208,12 @@ def prepare(data):
         _resource_tracker.inherit(data["tracker"])
     if data.get("environment") is not None:
         _set_environment(data["environment"])
+    if "settings" in data:
+        from procession import settings
+
+        settings.apply(data["settings"])
+        if "cwd" in data["settings"]:
+            data["dir"] = None
     if data.get("log_to_stderr"):
         util.log_to_stderr()
     if "log_level" in data:

@@ -1,0 +1,69 @@
+"""What a process may be given of its own: environment, directory, priority, CPUs, a limit of memory."""
+
+import os
+
+__all__ = ["apply", "check"]
+
+
+def check(env=None, cwd=None, nice=None, cpu_affinity=None, max_memory=None):
+    """Check settings where they are given, not in the child.
+
+    Args:
+        env: variables that are set, or removed where the value is None; the others are the parent's.
+        cwd: the working directory.
+        nice: what is added to the priority's number; more is kinder to others.
+        cpu_affinity: the numbers of the CPUs that may be used.
+        max_memory: bytes of private memory; more is a MemoryError in the child.
+
+    Returns:
+        A dictionary of those that are not None.
+
+    Raises:
+        TypeError, ValueError: one of them is not of its kind.
+    """
+    settings: dict = {}
+    if env is not None:
+        settings["env"] = {os.fspath(name): value if value is None else os.fspath(value) for name, value in env.items()}
+    if cwd is not None:
+        settings["cwd"] = os.fspath(cwd)
+    if nice is not None:
+        settings["nice"] = _whole("nice", nice)
+    if cpu_affinity is not None:
+        settings["cpu_affinity"] = sorted({_whole("cpu_affinity", cpu) for cpu in cpu_affinity})
+        if not settings["cpu_affinity"]:
+            raise ValueError("cpu_affinity names no CPU")
+    if max_memory is not None:
+        settings["max_memory"] = _whole("max_memory", max_memory)
+        if settings["max_memory"] <= 0:
+            raise ValueError(f"max_memory must be positive, not {max_memory}")
+    return settings
+
+
+def _whole(name, number):
+    if not isinstance(number, int):
+        raise TypeError(f"{name} needs int, not {type(number).__name__}")
+    return number
+
+
+def apply(settings):
+    """Give this process its settings.
+
+    Raises:
+        OSError: the system refuses one of them, such as a directory that is not there.
+    """
+    for name, value in settings.get("env", {}).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if "cwd" in settings:
+        os.chdir(settings["cwd"])
+    if "nice" in settings:
+        os.nice(settings["nice"])
+    if "cpu_affinity" in settings:
+        os.sched_setaffinity(0, settings["cpu_affinity"])
+    if "max_memory" in settings:
+        import resource
+
+        # DATA counts what is private and writable; AS would also count shared and merely reserved memory.
+        resource.setrlimit(resource.RLIMIT_DATA, (settings["max_memory"], settings["max_memory"]))
