@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-
 from procession.culprit import explain, with_path
 
 
