@@ -447,3 +447,36 @@ def test_log_records_name_their_process(context, path):
     process.start()
     assert finish(process) == 0
     assert wait_for(path) == "teller"
+
+
+@pytest.mark.filterwarnings("ignore:a process is forked while:DeprecationWarning")
+def test_many_threads_may_start_processes_at_once(context):
+    codes = []
+
+    def start_some(number):
+        processes = [context.Process(target=leave, args=(number,)) for _ in range(3)]
+        for process in processes:
+            process.start()
+        codes.extend(finish(process) for process in processes)
+
+    threads = [threading.Thread(target=start_some, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(3 * LIMIT)
+    assert sorted(codes) == sorted(3 * list(range(6)))
+
+
+def test_a_forked_copy_of_the_parent_cannot_use_its_children(path):
+    process = procession.get_context("forkserver").Process(target=stay)
+    process.start()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            process.join(0)
+        except AssertionError:
+            os._exit(7 if process.exitcode is None else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    process.kill()
+    assert finish(process) == -signal.SIGKILL
