@@ -15,5 +15,9 @@ pub mod shared_memory;
 pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};
-pub use face::{Builder, ExitStatus, Imap, ImapUnordered, Pool, Process, Task, TaskError, With, init};
+pub use face::{
+    Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, Permit, Poisoned,
+    Pool, Process, Queue, Semaphore, SharedSlice, SliceGuard, Task, TaskError, With, init, pipe,
+};
 pub use function::Bytes;
+pub use shared_memory::Number;

@@ -7,6 +7,7 @@ mod error;
 mod job;
 mod pool;
 mod process;
+mod shared;
 mod stream;
 mod task;
 mod wire;
@@ -16,5 +17,9 @@ pub use child::init;
 pub use error::TaskError;
 pub use pool::{Builder, Pool, With};
 pub use process::{ExitStatus, Process};
+pub use shared::{
+    Barrier, Condition, Connection, Event, Lock, LockGuard, Permit, Poisoned, Queue, Semaphore, SharedSlice,
+    SliceGuard, pipe,
+};
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;

@@ -25,7 +25,6 @@ pub(crate) fn sending<T>(encode: impl FnOnce() -> T) -> (T, Vec<OwnedFd>) {
 ///
 /// # Errors
 /// `InvalidInput` when the value is not on its way to a child; the system's.
-#[allow(dead_code)]
 pub(crate) fn attach(file: BorrowedFd<'_>) -> Result<u32> {
     SENT.with_borrow_mut(|sent| {
         let Some(sent) = sent else {
@@ -50,7 +49,6 @@ pub(crate) fn receiving<T>(files: Vec<Arc<OwnedFd>>, decode: impl FnOnce() -> T)
 ///
 /// # Errors
 /// `Protocol` when there is none; the system's.
-#[allow(dead_code)]
 pub(crate) fn fetch(number: u32) -> Result<OwnedFd> {
     RECEIVED.with_borrow(|files| {
         let missing = || Error::new(ErrorKind::Protocol, "a descriptor is missing that belongs to this value");

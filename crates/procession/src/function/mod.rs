@@ -9,7 +9,7 @@ mod codec;
 mod failure;
 mod routines;
 
-pub(crate) use attachments::{receiving, sending};
+pub(crate) use attachments::{attach, fetch, receiving, sending};
 pub use codec::Bytes;
 pub(crate) use codec::{decode, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};

@@ -6,4 +6,5 @@ mod words;
 
 pub use arena::{Arena, Block};
 pub use segment::Segment;
-pub use words::{copy_in, copy_out, copy_to, fill, word32, word64};
+pub(crate) use words::Row;
+pub use words::{Number, copy_in, copy_out, copy_to, fill, word32, word64};

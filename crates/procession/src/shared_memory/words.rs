@@ -1,6 +1,8 @@
 //! The words and bytes of a mapping that other processes change: the only place that turns a mapping into references.
 #![allow(unsafe_code)]
 
+use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::platform::Mapping;
@@ -94,6 +96,58 @@ pub fn copy_to(mapping: &Mapping, offset: usize, into: &mut [u8]) -> bool {
         std::ptr::copy_nonoverlapping(place, into.as_mut_ptr(), into.len());
     }
     true
+}
+
+/// A type of which any bytes are a value: the plain numbers.
+pub trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
+
+mod sealed {
+    /// Keeps [`super::Number`] to the types of this file.
+    pub trait Sealed {}
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl sealed::Sealed for $number {}
+        impl Number for $number {}
+    )*};
+}
+numbers!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, usize, isize, f32, f64);
+
+/// A row of numbers in a mapping, for whoever keeps all others away from it meanwhile: the one that holds its lock.
+#[derive(Debug)]
+pub(crate) struct Row<T> {
+    mapping: Arc<Mapping>,
+    offset: usize,
+    count: usize,
+    number: PhantomData<T>,
+}
+
+impl<T: Number> Row<T> {
+    /// The `count` numbers at `offset`, or none if they are out of bounds or not aligned.
+    ///
+    /// Only while the lock that guards them is held, and one at a time.
+    pub(crate) fn new(mapping: Arc<Mapping>, offset: usize, count: usize) -> Option<Row<T>> {
+        let end = offset.checked_add(count.checked_mul(size_of::<T>())?)?;
+        let fits = offset.is_multiple_of(align_of::<T>()) && end <= mapping.size();
+        fits.then_some(Row { mapping, offset, count, number: PhantomData })
+    }
+
+    /// Them.
+    pub(crate) fn get(&self) -> &[T] {
+        // SAFETY:
+        //   * in bounds and aligned: checked in `new`, and a mapping starts on a page; it lives as long as `self`;
+        //   * any bytes are a `T`: the trait is sealed to the plain numbers;
+        //   * nobody writes meanwhile: whoever made this row holds the lock, `get_mut` needs `&mut self`. A process that
+        //     maps the memory by other means than this crate can break that, as it could write to this process's memory.
+        unsafe { std::slice::from_raw_parts(self.mapping.start().as_ptr().add(self.offset).cast(), self.count) }
+    }
+
+    /// Them, to be changed.
+    pub(crate) fn get_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `get`; and nobody reads meanwhile, for the same reason.
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.start().as_ptr().add(self.offset).cast(), self.count) }
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,210 @@
+//! `Lock`: one process at a time, and the value that it guards.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{decode, encode};
+use crate::platform::reserve;
+use crate::shared_memory::{copy_in, copy_out};
+use crate::sync::Acquired;
+
+use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
+use super::{after, in_time, read_file, write_file};
+
+/// The value's bytes lie in one of two halves, so that a process that dies while it writes leaves the value before. The
+/// word says which half, in its highest bit, and how many bytes.
+const PLACE_AT: usize = 8;
+const SECOND_HALF: u64 = 1 << 63;
+/// The most bytes of a value; memory is taken only for what is there.
+const HALF_BYTES: usize = 64 << 20;
+
+/// A lock between processes, and the value that it guards.
+///
+/// The value is turned into bytes when it was changed and back when the lock is taken, so it is meant to be small; for long rows
+/// of numbers there is [`SharedSlice`](crate::SharedSlice). `Lock<()>` guards something that is elsewhere, at no cost.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use procession::{Lock, Pool};
+///
+/// type Counts = BTreeMap<String, u32>;
+///
+/// fn count((counts, word): (Lock<Counts>, String)) {
+///     *counts.lock().unwrap().entry(word).or_default() += 1;
+/// }
+///
+/// # fn main() -> procession::Result<()> {
+/// let counts = Lock::new(Counts::new())?;
+/// let words = ["to", "be", "or", "not", "to", "be"];
+/// Pool::new(2)?.map(count, words.map(|word| (counts.clone(), word.to_owned())))?;
+/// assert_eq!(counts.lock().unwrap()["to"], 2);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Lock<T> {
+    memory: Arc<Guarded>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
+    /// A free lock around `value`.
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` for a value that cannot be turned into bytes, or into too many.
+    pub fn new(value: T) -> Result<Lock<T>> {
+        let size = if size_of::<T>() == 0 { 0 } else { 2 * HALF_BYTES };
+        let lock = Lock { memory: Arc::new(Guarded::create(size, false)?), value: PhantomData };
+        reserve(&*lock.memory, 0, GUARDED_AT)?;
+        lock.write(&value)?;
+        Ok(lock)
+    }
+
+    /// Waits for the lock, and gives the value for as long as the guard lives. Not to be asked twice by the same thread.
+    ///
+    /// # Errors
+    /// [`Poisoned`] when the process that had the lock ended without giving it back; the value is then the last that was
+    /// given back.
+    ///
+    /// # Panics
+    /// When the value's bytes are none: another program wrote into the memory.
+    #[inline]
+    pub fn lock(&self) -> std::result::Result<LockGuard<'_, T>, Poisoned<LockGuard<'_, T>>> {
+        let how = self.memory.lock(None).expect("a wait without a deadline ends with the lock");
+        self.guard(how)
+    }
+
+    /// As [`Lock::lock`], but waits at most so long; none when the lock was not to be had.
+    ///
+    /// # Errors
+    /// As [`Lock::lock`].
+    ///
+    /// # Panics
+    /// As [`Lock::lock`].
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Option<std::result::Result<LockGuard<'_, T>, Poisoned<LockGuard<'_, T>>>> {
+        let how = in_time(self.memory.lock(after(limit))).expect("the system lets a process wait");
+        how.map(|how| self.guard(how))
+    }
+
+    /// As [`Lock::lock`], but does not wait.
+    ///
+    /// # Panics
+    /// As [`Lock::lock`].
+    #[inline]
+    pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
+        if !self.memory.try_lock() {
+            return None;
+        }
+        self.guard(Acquired::Free).ok()
+    }
+
+    #[inline]
+    fn guard(&self, how: Acquired) -> std::result::Result<LockGuard<'_, T>, Poisoned<LockGuard<'_, T>>> {
+        match self.read() {
+            Ok(value) => judged(how, LockGuard { lock: self, value, is_changed: false }),
+            Err(error) => {
+                self.memory.unlock();
+                panic!("the value behind a lock cannot be rebuilt: {error}");
+            }
+        }
+    }
+
+    #[inline]
+    fn read(&self) -> std::result::Result<T, String> {
+        if size_of::<T>() == 0 {
+            return decode(&[]);
+        }
+        let word = self.memory.word(PLACE_AT).load(Ordering::Acquire);
+        let (half, size) = ((word & SECOND_HALF != 0) as usize, (word & !SECOND_HALF) as usize);
+        let mut bytes = Vec::new();
+        if size > HALF_BYTES || !copy_out(&self.memory.mapping, GUARDED_AT + half * HALF_BYTES, size, &mut bytes) {
+            return Err("it lies outside of its memory".into());
+        }
+        decode(&bytes)
+    }
+
+    fn write(&self, value: &T) -> Result<()> {
+        if size_of::<T>() == 0 {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        encode(value, &mut bytes).map_err(|reason| Error::new(ErrorKind::InvalidInput, reason))?;
+        if bytes.len() > HALF_BYTES {
+            let message = format!("a value of {} bytes behind a lock, which are too many", bytes.len());
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let place = self.memory.word(PLACE_AT);
+        let other = !place.load(Ordering::Relaxed) & SECOND_HALF;
+        let offset = GUARDED_AT + (other != 0) as usize * HALF_BYTES;
+        reserve(&*self.memory, offset, bytes.len().max(1))?;
+        copy_in(&self.memory.mapping, offset, &bytes);
+        place.store(other | bytes.len() as u64, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl<T> Clone for Lock<T> {
+    /// Another handle of the same lock.
+    fn clone(&self) -> Self {
+        Lock { memory: self.memory.clone(), value: PhantomData }
+    }
+}
+
+impl<T> Serialize for Lock<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        write_file(&*self.memory, 0, self.memory.size(), serializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Lock<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let (file, _, _) = read_file(deserializer)?;
+        let memory = Guarded::open(file).map_err(serde::de::Error::custom)?;
+        Ok(Lock { memory: Arc::new(memory), value: PhantomData })
+    }
+}
+
+/// The value of a [`Lock`], for whoever has it; dropping it gives the lock back, and the value if it was changed.
+#[derive(Debug)]
+pub struct LockGuard<'a, T: Serialize + DeserializeOwned + 'static> {
+    pub(super) lock: &'a Lock<T>,
+    value: T,
+    is_changed: bool,
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Deref for LockGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> DerefMut for LockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.is_changed = true;
+        &mut self.value
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Drop for LockGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let written = if self.is_changed { self.lock.write(&self.value) } else { Ok(()) };
+        self.lock.memory.unlock();
+        if let Err(error) = written
+            && !std::thread::panicking()
+        {
+            panic!("the value behind a lock cannot be kept: {error}");
+        }
+    }
+}

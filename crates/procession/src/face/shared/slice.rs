@@ -1,0 +1,165 @@
+//! `SharedSlice`: numbers that several processes see.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::Result;
+use crate::shared_memory::{Number, Row};
+use crate::sync::Acquired;
+
+use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
+use super::{after, in_time, read_file, write_file};
+
+/// A slice of numbers in memory that several processes see, and the lock that goes with it.
+///
+/// It travels in the argument of a process or a task by reference: nothing is copied, however long it is. The memory
+/// goes with the last process that has it.
+///
+/// ```
+/// use procession::{Pool, SharedSlice};
+///
+/// fn add((slice, more): (SharedSlice<u64>, u64)) {
+///     for number in slice.lock().unwrap().iter_mut() {
+///         *number += more;
+///     }
+/// }
+///
+/// # fn main() -> procession::Result<()> {
+/// let slice = SharedSlice::from_slice(&[1u64, 2, 3])?;
+/// Pool::new(2)?.map(add, (0..10).map(|_| (slice.clone(), 1)))?;
+/// assert_eq!(slice.lock().unwrap()[..], [11, 12, 13]);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct SharedSlice<T> {
+    memory: Arc<Guarded>,
+    number: PhantomData<fn() -> T>,
+}
+
+impl<T: Number> SharedSlice<T> {
+    /// A slice of `len` zeros.
+    ///
+    /// # Errors
+    /// The system's, among them no memory.
+    pub fn new(len: usize) -> Result<SharedSlice<T>> {
+        let memory = Guarded::create(len.saturating_mul(size_of::<T>()), true)?;
+        Ok(SharedSlice { memory: Arc::new(memory), number: PhantomData })
+    }
+
+    /// A copy of `numbers`.
+    ///
+    /// # Errors
+    /// As [`SharedSlice::new`].
+    pub fn from_slice(numbers: &[T]) -> Result<SharedSlice<T>> {
+        let slice = SharedSlice::new(numbers.len())?;
+        slice.locked(None)?.1.copy_from_slice(numbers);
+        Ok(slice)
+    }
+
+    /// How many numbers there are.
+    pub fn len(&self) -> usize {
+        self.memory.size() / size_of::<T>()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Waits for the lock, and gives the numbers for as long as the guard lives. Not to be asked twice by the same thread.
+    ///
+    /// # Errors
+    /// [`Poisoned`] when the process that had the lock ended without giving it back.
+    ///
+    /// # Panics
+    /// When the system refuses the wait, which it has no reason to.
+    pub fn lock(&self) -> std::result::Result<SliceGuard<'_, T>, Poisoned<SliceGuard<'_, T>>> {
+        let (how, guard) = self.locked(None).expect("a wait without a deadline ends with the lock");
+        judged(how, guard)
+    }
+
+    /// As [`SharedSlice::lock`], but waits at most so long; none when the lock was not to be had.
+    ///
+    /// # Errors
+    /// As [`SharedSlice::lock`].
+    ///
+    /// # Panics
+    /// As [`SharedSlice::lock`].
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Option<std::result::Result<SliceGuard<'_, T>, Poisoned<SliceGuard<'_, T>>>> {
+        let locked = in_time(self.locked(after(limit))).expect("the system lets a process wait");
+        locked.map(|(how, guard)| judged(how, guard))
+    }
+
+    /// The numbers, copied under the lock, whatever became of its owners.
+    ///
+    /// # Panics
+    /// As [`SharedSlice::lock`].
+    pub fn to_vec(&self) -> Vec<T> {
+        self.lock().unwrap_or_else(Poisoned::into_inner).to_vec()
+    }
+
+    fn locked(&self, until: Option<std::time::Instant>) -> Result<(Acquired, SliceGuard<'_, T>)> {
+        let how = self.memory.lock(until)?;
+        let row = Row::new(self.memory.mapping.clone(), GUARDED_AT, self.len());
+        let row = row.expect("the length was computed from the size");
+        Ok((how, SliceGuard { memory: &self.memory, row }))
+    }
+}
+
+impl<T> Clone for SharedSlice<T> {
+    /// Another handle of the same memory.
+    fn clone(&self) -> Self {
+        SharedSlice { memory: self.memory.clone(), number: PhantomData }
+    }
+}
+
+impl<T> Serialize for SharedSlice<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        write_file(&*self.memory, size_of::<T>(), self.memory.size(), serializer)
+    }
+}
+
+impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let (file, item, size) = read_file(deserializer)?;
+        let memory = Guarded::open(file).map_err(serde::de::Error::custom)?;
+        if item != size_of::<T>() || size != memory.size() {
+            return Err(serde::de::Error::custom("a shared slice of other numbers"));
+        }
+        Ok(SharedSlice { memory: Arc::new(memory), number: PhantomData })
+    }
+}
+
+/// The numbers of a [`SharedSlice`], for whoever has its lock; dropping it gives the lock back.
+#[derive(Debug)]
+pub struct SliceGuard<'a, T: Number> {
+    memory: &'a Guarded,
+    row: Row<T>,
+}
+
+impl<T: Number> Deref for SliceGuard<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        self.row.get()
+    }
+}
+
+impl<T: Number> DerefMut for SliceGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        self.row.get_mut()
+    }
+}
+
+impl<T: Number> Drop for SliceGuard<'_, T> {
+    fn drop(&mut self) {
+        self.memory.unlock();
+    }
+}

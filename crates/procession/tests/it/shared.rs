@@ -1,0 +1,207 @@
+//! What processes share.
+
+use std::time::Duration;
+
+use procession::{
+    Barrier, Condition, Connection, ErrorKind, Event, Lock, Pool, Process, Queue, Semaphore, SharedSlice, TaskError,
+    pipe,
+};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+fn add((slice, times): (SharedSlice<u64>, u64)) {
+    for _ in 0..times {
+        slice.lock().unwrap()[0] += 1;
+    }
+}
+
+#[test]
+fn processes_and_tasks_add_to_the_same_numbers() {
+    let slice = SharedSlice::<u64>::new(4).unwrap();
+    let processes = [0; 2].map(|_| Process::spawn(add, (slice.clone(), 5_000)).unwrap());
+    add((slice.clone(), 5_000));
+    for process in processes {
+        process.join().unwrap();
+    }
+    Pool::new(2).unwrap().map(add, (0..100).map(|_| (slice.clone(), 10))).unwrap();
+    assert_eq!(slice.to_vec(), [16_000, 0, 0, 0]);
+    assert!(SharedSlice::<f32>::new(0).unwrap().is_empty());
+}
+
+#[test]
+fn a_lock_whose_owner_was_killed_says_so_and_is_had() {
+    fn hold((lock, held): (Lock<u32>, Event)) {
+        let mut guard = lock.lock().unwrap();
+        *guard = 9;
+        held.set();
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+    let (lock, held) = (Lock::new(1).unwrap(), Event::new().unwrap());
+    let process = Process::spawn(hold, (lock.clone(), held.clone())).unwrap();
+    held.wait();
+    assert!(lock.try_lock().is_none());
+    assert!(lock.lock_timeout(SHORT).is_none());
+    process.kill();
+    let guard = lock.lock().unwrap_err().into_inner();
+    assert_eq!(*guard, 1);
+    drop(guard);
+    assert_eq!(*lock.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_lock_keeps_a_value_of_changing_size() {
+    fn grow(lock: Lock<Vec<String>>) {
+        lock.lock().unwrap().push("x".repeat(1000));
+    }
+    let lock = Lock::new(Vec::new()).unwrap();
+    Pool::new(2).unwrap().map(grow, (0..50).map(|_| lock.clone())).unwrap();
+    assert_eq!(lock.lock().unwrap().len(), 50);
+    let nothing = Lock::new(()).unwrap();
+    drop(nothing.lock().unwrap());
+    assert!(nothing.try_lock().is_some());
+}
+
+#[test]
+fn a_queue_carries_messages_both_ways() {
+    fn work((jobs, results): (Queue<u32>, Queue<Vec<u8>>)) {
+        while let Some(size) = jobs.get_timeout(Duration::from_secs(10)).unwrap().filter(|size| *size > 0) {
+            results.put(vec![7; size as usize]).unwrap();
+        }
+    }
+    let (jobs, results) = (Queue::new().unwrap(), Queue::bounded(2).unwrap());
+    let process = Process::spawn(work, (jobs.clone(), results.clone())).unwrap();
+    for size in [1, 100_000, 3, 1_000_000, 0] {
+        jobs.put(size).unwrap();
+    }
+    let sizes: Vec<usize> = (0..4).map(|_| results.get().unwrap().len()).collect();
+    assert_eq!(sizes, [1, 100_000, 3, 1_000_000]);
+    process.join().unwrap();
+    assert_eq!(results.try_get().unwrap(), None);
+    assert_eq!(results.get_timeout(SHORT).unwrap(), None);
+    results.put(vec![1]).unwrap();
+    results.put(vec![2]).unwrap();
+    assert_eq!(results.put_timeout(vec![3], SHORT).unwrap(), Err(vec![3]));
+}
+
+#[test]
+fn a_pipe_ends_when_the_other_side_does() {
+    fn echo(connection: Connection<Vec<u8>>) -> u32 {
+        let mut count = 0;
+        while let Ok(message) = connection.recv() {
+            connection.send(&message).unwrap();
+            count += 1;
+        }
+        count
+    }
+    let (ours, theirs) = pipe().unwrap();
+    let process = Process::spawn(echo, theirs).unwrap();
+    for size in [0, 10, 3_000_000] {
+        let message = vec![size as u8; size];
+        ours.send(&message).unwrap();
+        assert!(ours.recv().unwrap() == message);
+    }
+    assert_eq!(ours.recv_timeout(SHORT).unwrap(), None);
+    drop(ours);
+    assert_eq!(process.join(), Ok(3));
+}
+
+#[test]
+fn a_pipe_whose_child_crashed_is_closed() {
+    let (ours, theirs) = pipe::<u8, u8>().unwrap();
+    let process = Process::spawn(|_: Connection<u8>| std::process::abort(), theirs).unwrap();
+    assert_eq!(ours.recv().unwrap_err().kind(), ErrorKind::Closed);
+    let _: Result<(), TaskError> = process.join();
+}
+
+#[test]
+fn permits_limit_how_many_are_in() {
+    fn enter((permits, seen): (Semaphore, Lock<(u32, u32)>)) {
+        let _permit = permits.acquire();
+        {
+            let mut guard = seen.lock().unwrap();
+            guard.0 += 1;
+            guard.1 = guard.1.max(guard.0);
+        }
+        std::thread::yield_now();
+        seen.lock().unwrap().0 -= 1;
+    }
+    let (permits, seen) = (Semaphore::new(2).unwrap(), Lock::new((0, 0)).unwrap());
+    Pool::new(4).unwrap().map(enter, (0..40).map(|_| (permits.clone(), seen.clone()))).unwrap();
+    let (now, most) = *seen.lock().unwrap();
+    assert!(now == 0 && (1..=2).contains(&most), "{now} {most}");
+    let both = (permits.try_acquire().unwrap(), permits.try_acquire().unwrap());
+    assert!(permits.try_acquire().is_none());
+    assert!(permits.acquire_timeout(SHORT).is_none());
+    drop(both);
+    assert_eq!(permits.permits(), 2);
+}
+
+#[test]
+fn a_barrier_lets_all_go_on_together_or_breaks() {
+    fn meet(barrier: Barrier) -> bool {
+        barrier.wait().unwrap()
+    }
+    let barrier = Barrier::new(3).unwrap();
+    let others = [0; 2].map(|_| Process::spawn(meet, barrier.clone()).unwrap());
+    let mut last = u32::from(barrier.wait().unwrap());
+    for other in others {
+        last += u32::from(other.join().unwrap());
+    }
+    assert_eq!(last, 1);
+    assert_eq!(barrier.wait_timeout(SHORT).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert!(barrier.is_broken());
+    assert_eq!(barrier.wait().unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_condition_wakes_those_who_wait() {
+    fn take((basket, filled): (Lock<u32>, Condition)) {
+        let mut guard = filled.wait_while(basket.lock().unwrap(), |apples| *apples == 0);
+        *guard -= 1;
+    }
+    let (basket, filled) = (Lock::new(0).unwrap(), Condition::new().unwrap());
+    let takers = [0; 3].map(|_| Process::spawn(take, (basket.clone(), filled.clone())).unwrap());
+    for _ in 0..3 {
+        let mut guard = basket.lock().unwrap();
+        *guard += 1;
+        filled.notify_one(&guard);
+    }
+    filled.notify_all(&basket.lock().unwrap());
+    for taker in takers {
+        taker.join().unwrap();
+    }
+    assert_eq!(*basket.lock().unwrap(), 0);
+    let (_guard, came) = filled.wait_timeout(basket.lock().unwrap(), SHORT);
+    assert!(!came);
+}
+
+#[test]
+fn an_event_is_waited_for_at_most_so_long() {
+    let event = Event::new().unwrap();
+    assert!(!event.wait_timeout(SHORT));
+    event.set();
+    assert!(event.wait_timeout(SHORT));
+    event.clear();
+    assert!(!event.is_set());
+}
+
+#[test]
+fn what_is_shared_does_not_leak_descriptors_in_a_pool() {
+    fn count(_: Event) -> usize {
+        std::fs::read_dir("/proc/self/fd").unwrap().count()
+    }
+    let pool = Pool::new(1).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..30 {
+        let slice = SharedSlice::<u8>::new(10).unwrap();
+        pool.submit(|slice: SharedSlice<u8>| slice.len(), slice).wait().unwrap();
+        seen.push(pool.submit(count, Event::new().unwrap()).wait().unwrap());
+    }
+    assert!(seen[29] <= seen[0] + 2, "{seen:?}");
+}
+
+#[test]
+fn what_is_shared_is_no_message() {
+    let queue: Queue<Event> = Queue::new().unwrap();
+    assert_eq!(queue.put(Event::new().unwrap()).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
