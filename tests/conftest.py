@@ -33,6 +33,12 @@ def nothing_left_behind():
     assert not left, f"left behind: {left}"
 
 
+def pytest_sessionfinish():
+    """End the children that failed tests left, which would otherwise be waited for."""
+    for child in procession.active_children():
+        child.kill()
+
+
 def _left_since(before):
     now = _belongings()
     left = [p for p in now[0] if p not in before[0]] + [t for t in now[2] if t not in before[2]]

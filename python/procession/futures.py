@@ -144,7 +144,7 @@ class _Engine:
         future = Future()
         with self._lock:
             if self._refusal is not None:
-                raise self._refusal
+                raise self._refusal()
             if self._pid != os.getpid():
                 raise RuntimeError("this executor belongs to the parent process: create one in this process")
             if self._pool is None:
@@ -159,7 +159,7 @@ class _Engine:
             return
         with self._lock:
             if self._refusal is None:
-                self._refusal = RuntimeError("cannot schedule new futures after shutdown")
+                self._refusal = lambda: RuntimeError("cannot schedule new futures after shutdown")
             dropped = [self._waiting.popleft()[0] for _ in range(len(self._waiting) if cancel_futures else 0)]
         for future in dropped:
             if future.cancel():
@@ -175,7 +175,11 @@ class _Engine:
 
     def stop_workers(self, how):
         """End the worker processes by their method `how`, and fail what is not done."""
-        error = BrokenProcessPool(f"the workers were stopped by {how}_workers()")
+
+        # One is made for each use: an exception that was raised keeps alive whatever its traceback shows.
+        def error():
+            return BrokenProcessPool(f"the workers were stopped by {how}_workers()")
+
         with self._lock:
             self._refusal = self._refusal or error
             futures = [*self._given, *(call[0] for call in self._waiting)]
@@ -187,7 +191,7 @@ class _Engine:
                 getattr(worker, how)()
             pool.terminate()
         for future in futures:
-            _fail(future, error)
+            _fail(future, error())
         with self._idle:
             self._idle.notify_all()
         if pool is not None:
