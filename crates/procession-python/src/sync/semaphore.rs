@@ -1,0 +1,97 @@
+//! `Semaphore`.
+
+use procession::sync;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::{Cell, Patience, Shared, patience, taken, won};
+use crate::wait::{raised, until_done};
+
+/// A counter of permits between processes.
+#[pyclass(frozen, subclass, module = "procession._procession")]
+pub(crate) struct Semaphore {
+    semaphore: sync::Semaphore,
+}
+
+#[pymethods]
+impl Semaphore {
+    /// A new semaphore with `permits`, or without them the one that another process made in the cell.
+    #[new]
+    #[pyo3(signature = (cell, permits=None, most=None))]
+    fn new(cell: &Bound<'_, Cell>, permits: Option<i64>, most: Option<i64>) -> PyResult<Semaphore> {
+        let cell = taken(cell)?;
+        let Some(permits) = permits else { return Ok(Semaphore { semaphore: sync::Semaphore::open(cell) }) };
+        let out_of_range = |_| PyValueError::new_err("a semaphore's value lies between 0 and SEM_VALUE_MAX");
+        let permits = u32::try_from(permits).map_err(out_of_range)?;
+        let most = u32::try_from(most.unwrap_or(sync::Semaphore::MOST.into())).map_err(out_of_range)?;
+        Ok(Semaphore { semaphore: sync::Semaphore::create(cell, permits, most).map_err(raised)? })
+    }
+
+    #[classattr]
+    const BYTES: usize = sync::Semaphore::BYTES;
+
+    #[classattr]
+    const MOST: u32 = sync::Semaphore::MOST;
+
+    /// Take a permit; False when the time runs out.
+    #[pyo3(signature = (block=None, timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let patience =
+            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
+        if self.semaphore.try_acquire() {
+            return Ok(true);
+        }
+        match patience {
+            Patience::None => Ok(false),
+            Patience::Until(until) => Ok(won(until_done(py, || self.semaphore.acquire(until))?)?.is_some()),
+        }
+    }
+
+    /// Give a permit.
+    fn release(&self) -> PyResult<()> {
+        self.semaphore.release().map_err(raised)
+    }
+
+    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+        self.acquire(py, None, None)
+    }
+
+    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.release()
+    }
+
+    /// Whether no permit is left.
+    fn locked(&self) -> bool {
+        self.semaphore.permits() == 0
+    }
+
+    fn _get_value(&self) -> u32 {
+        self.semaphore.permits()
+    }
+
+    fn _is_zero(&self) -> bool {
+        self.semaphore.permits() == 0
+    }
+
+    fn _is_mine(&self) -> bool {
+        false
+    }
+
+    fn _count(&self) -> u32 {
+        0
+    }
+
+    #[getter]
+    fn _most(&self) -> u32 {
+        self.semaphore.most()
+    }
+
+    fn _share(&self) -> PyResult<Shared> {
+        self.semaphore.cell().share().map_err(raised)
+    }
+}

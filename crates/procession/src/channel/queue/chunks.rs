@@ -1,0 +1,160 @@
+//! The chain of chunks that records run through, and its repair.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+use crate::platform::{release, reserve};
+
+/// A place in the chain: a chunk, and an offset in it up to and with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) chunk: u32,
+    pub(super) offset: u32,
+}
+
+impl Place {
+    pub(super) fn of(word: u64) -> Place {
+        Place { chunk: (word >> 32) as u32, offset: word as u32 }
+    }
+
+    pub(super) fn word(self) -> u64 {
+        u64::from(self.chunk) << 32 | u64::from(self.offset)
+    }
+}
+
+impl Queue {
+    /// Puts in order what an owner of the lock left when it died: counts the messages, and frees what holds none.
+    pub(super) fn repair(&self) {
+        let tail = Place::of(self.word64(TAIL).load(Ordering::Acquire));
+        let mut place = Place::of(self.word64(HEAD).load(Ordering::Acquire));
+        let used = self.word64(USED).load(Ordering::Relaxed).min(self.chunks.into()) as usize;
+        let mut live = vec![false; used];
+        let mut messages = 0;
+        let mark = |live: &mut [bool], chunk: u32| {
+            if let Some(live) = live.get_mut(chunk as usize) {
+                *live = true;
+            }
+        };
+        mark(&mut live, place.chunk);
+        while place != tail {
+            let Some((start, size)) = self.record(place) else { break };
+            let Some(end) = self.walk(start, padded(size), |chunk| mark(&mut live, chunk)) else { break };
+            // A record may end just where its chunk does.
+            mark(&mut live, start.chunk);
+            mark(&mut live, end.chunk);
+            place = end;
+            messages += 1;
+        }
+        mark(&mut live, tail.chunk);
+        self.word64(FREE).store(NONE.into(), Ordering::Relaxed);
+        self.word64(FREE_COUNT).store(0, Ordering::Relaxed);
+        for (chunk, _) in live.iter().enumerate().filter(|(_, live)| !**live) {
+            self.free_chunk(chunk as u32);
+        }
+        // A message that came in or went out without being counted.
+        let counts = self.word64(COUNTS);
+        let counted = counts.load(Ordering::Relaxed) & MESSAGES;
+        match messages {
+            more if more > counted => counts.fetch_add((more - counted) * (ONE_DONE + 1), Ordering::AcqRel),
+            fewer => counts.fetch_sub(counted - fewer, Ordering::AcqRel),
+        };
+    }
+
+    pub(super) fn next(&self, chunk: u32) -> Option<&AtomicU32> {
+        (chunk < self.chunks).then(|| self.word32(NEXT + 4 * chunk as usize))
+    }
+
+    pub(super) fn chunk_start(&self, chunk: u32) -> usize {
+        self.data + chunk as usize * CHUNK_BYTES
+    }
+
+    /// A chunk with its memory; the lock is held.
+    pub(super) fn take_chunk(&self) -> Result<u32> {
+        let free = self.word64(FREE).load(Ordering::Relaxed) as u32;
+        let chunk = free & !GIVEN_BACK;
+        if let Some(next) = self.next(chunk) {
+            if free & GIVEN_BACK != 0 {
+                reserve(&self.file, self.chunk_start(chunk), CHUNK_BYTES)?;
+            }
+            self.word64(FREE).store(next.load(Ordering::Relaxed).into(), Ordering::Relaxed);
+            self.word64(FREE_COUNT).fetch_sub(1, Ordering::Relaxed);
+            return Ok(chunk);
+        }
+        let used = self.word64(USED).load(Ordering::Relaxed);
+        if used >= self.chunks.into() {
+            return Err(Error::os("put", rustix::io::Errno::NOMEM.raw_os_error()));
+        }
+        let chunk = used as u32;
+        reserve(&self.file, self.chunk_start(chunk), CHUNK_BYTES)?;
+        self.word64(USED).store(used + 1, Ordering::Relaxed);
+        Ok(chunk)
+    }
+
+    /// Gives a chunk back; the lock is held.
+    pub(super) fn free_chunk(&self, chunk: u32) {
+        let Some(next) = self.next(chunk) else { return };
+        let before = self.word64(FREE).load(Ordering::Relaxed) as u32;
+        next.store(before, Ordering::Relaxed);
+        let many = self.word64(FREE_COUNT).fetch_add(1, Ordering::Relaxed) >= KEPT_CHUNKS;
+        if many {
+            release(&self.file, self.chunk_start(chunk), CHUNK_BYTES);
+        }
+        self.word64(FREE).store((if many { chunk | GIVEN_BACK } else { chunk }).into(), Ordering::Relaxed);
+    }
+
+    /// The place where bytes at `place` really begin: that after the end of a chunk is the next one's start.
+    pub(super) fn settled(&self, place: Place) -> Option<Place> {
+        match place.offset as usize {
+            ..CHUNK_BYTES => Some(place),
+            _ => {
+                let chunk = self.next(place.chunk)?.load(Ordering::Relaxed) & !GIVEN_BACK;
+                (chunk < self.chunks).then_some(Place { chunk, offset: 0 })
+            }
+        }
+    }
+
+    /// The place `bytes` further on; tells `left` each chunk that lies behind then.
+    pub(super) fn walk(&self, mut place: Place, mut bytes: usize, mut left: impl FnMut(u32)) -> Option<Place> {
+        loop {
+            let here = (CHUNK_BYTES - place.offset as usize).min(bytes);
+            place.offset += here as u32;
+            bytes -= here;
+            if bytes == 0 {
+                return Some(place);
+            }
+            left(place.chunk);
+            place = self.settled(place)?;
+        }
+    }
+
+    /// The record at `place`: where its message begins, and its size.
+    pub(super) fn record(&self, place: Place) -> Option<(Place, usize)> {
+        let place = self.settled(place)?;
+        let size =
+            word64(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize)?.load(Ordering::Relaxed);
+        let size = usize::try_from(size).ok().filter(|&size| size <= self.mapping.size())?;
+        Some((Place { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
+    }
+
+    /// Writes `bytes` from `place` on, chaining chunks as needed.
+    pub(super) fn write(&self, mut place: Place, mut bytes: &[u8]) -> Result<Place> {
+        while !bytes.is_empty() {
+            if place.offset as usize == CHUNK_BYTES {
+                let chunk = self.take_chunk()?;
+                self.next(place.chunk).expect("a chunk in use lies in the file").store(chunk, Ordering::Relaxed);
+                place = Place { chunk, offset: 0 };
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - place.offset as usize));
+            if !copy_in(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize, now) {
+                return Err(Error::new(ErrorKind::Protocol, "the queue's memory is damaged"));
+            }
+            place.offset += now.len() as u32;
+            bytes = later;
+        }
+        Ok(place)
+    }
+}
+
+pub(super) fn padded(size: usize) -> usize {
+    size.next_multiple_of(RECORD_BYTES)
+}

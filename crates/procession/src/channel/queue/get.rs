@@ -1,0 +1,146 @@
+//! Taking messages out.
+
+use std::sync::atomic::{Ordering, fence};
+use std::time::Instant;
+
+use super::chunks::padded;
+use super::*;
+
+/// The oldest message, for as long as this value lives; nobody else puts or gets meanwhile.
+#[derive(Debug)]
+pub struct Oldest<'a> {
+    queue: &'a Queue,
+    start: Place,
+    size: usize,
+}
+
+impl Queue {
+    fn oldest_locked(&self) -> Result<Option<Oldest<'_>>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let head = Place::of(self.word64(HEAD).load(Ordering::Relaxed));
+        let damaged = || Error::new(ErrorKind::Protocol, "the queue's memory is damaged");
+        let (start, size) = self.record(head).ok_or_else(damaged)?;
+        Ok(Some(Oldest { queue: self, start, size }))
+    }
+
+    /// The oldest message, without waiting for anything.
+    ///
+    /// # Errors
+    /// `Protocol` when another process wrote nonsense.
+    pub fn try_oldest(&self) -> Result<Attempt<Oldest<'_>>> {
+        if self.is_empty() {
+            return Ok(Attempt::Unready);
+        }
+        if !self.try_lock() {
+            return Ok(Attempt::Busy);
+        }
+        match self.oldest_locked() {
+            Ok(Some(oldest)) => Ok(Attempt::Done(oldest)),
+            other => {
+                self.unlock();
+                other.map(|_| Attempt::Unready)
+            }
+        }
+    }
+
+    /// The oldest message, if there is one; waits only for others that are at the queue.
+    ///
+    /// # Errors
+    /// `Protocol` when another process wrote nonsense; `Interrupted` when it is time to look for signals: call again.
+    pub fn oldest(&self) -> Result<Option<Oldest<'_>>> {
+        self.lock()?;
+        let answer = self.oldest_locked();
+        if !matches!(answer, Ok(Some(_))) {
+            self.unlock();
+        }
+        answer
+    }
+
+    /// Waits until there is a message, as far as one can tell.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
+    pub fn wait_for_message(&self, until: Option<Instant>) -> Result<()> {
+        self.sleep(PUTS, GETTERS, until, || !self.is_empty())
+    }
+
+    pub(super) fn sleep(
+        &self,
+        word: usize,
+        sleepers: usize,
+        until: Option<Instant>,
+        ready: impl Fn() -> bool,
+    ) -> Result<()> {
+        let (word, sleepers) = (self.word32(word), self.word32(sleepers));
+        let seen = word.load(Ordering::SeqCst);
+        if ready() {
+            return Ok(());
+        }
+        // Whoever changes the word looks here afterwards; the kernel compares the word once more.
+        sleepers.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let answer = if ready() { Ok(true) } else { nap(until, |end| wait(word, seen, end)) };
+        sleepers.fetch_sub(1, Ordering::SeqCst);
+        match answer {
+            Ok(true) => Ok(()),
+            Ok(false) => look_for_signals(),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Oldest<'_> {
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Copies the bytes from `offset` on; there must be enough.
+    ///
+    /// # Errors
+    /// `Protocol` when another process wrote nonsense.
+    pub fn copy(&self, offset: usize, mut into: &mut [u8]) -> Result<()> {
+        let damaged = || Error::new(ErrorKind::Protocol, "the queue's memory is damaged");
+        let queue = self.queue;
+        let mut place = queue.walk(self.start, offset, |_| {}).ok_or_else(damaged)?;
+        while !into.is_empty() {
+            place = queue.settled(place).ok_or_else(damaged)?;
+            let here = into.len().min(CHUNK_BYTES - place.offset as usize);
+            let (now, later) = into.split_at_mut(here);
+            if !copy_to(&queue.mapping, queue.chunk_start(place.chunk) + place.offset as usize, now) {
+                return Err(damaged());
+            }
+            place.offset += here as u32;
+            into = later;
+        }
+        Ok(())
+    }
+
+    /// Takes the message out of the queue.
+    pub fn take(self) {
+        let queue = self.queue;
+        let head = Place::of(queue.word64(HEAD).load(Ordering::Relaxed));
+        let Some(end) = queue.walk(self.start, padded(self.size), |_| {}) else { return };
+        queue.word64(HEAD).store(end.word(), Ordering::Release);
+        queue.word64(COUNTS).fetch_sub(1, Ordering::AcqRel);
+        let mut chunk = head.chunk;
+        while chunk != end.chunk {
+            let Some(next) = queue.next(chunk).map(|next| next.load(Ordering::Relaxed) & !GIVEN_BACK) else { break };
+            queue.free_chunk(chunk);
+            chunk = next;
+        }
+    }
+}
+
+impl Drop for Oldest<'_> {
+    fn drop(&mut self) {
+        let queue = self.queue;
+        queue.unlock();
+        queue.word32(GETS).fetch_add(1, Ordering::SeqCst);
+        if queue.word32(PUTTERS).load(Ordering::SeqCst) > 0 {
+            wake(queue.word32(GETS), 1);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A queue of messages that any number of processes put into and get from.
+//!
+//! It lives in one memory file: words, a table that chains chunks, and the chunks, through which the records run one
+//! after the other. Nothing of a message stays in the process that put it, so that one may end at once.
+//!
+//! One lock guards it, and the next to take the lock sees when its owner died. A message is in when TAIL is written and out when HEAD is,
+//! each one store; what else a dead owner may have left half done, `repair` finds by walking from one to the other.
+
+mod chunks;
+mod get;
+mod put;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{Mapping, file_size, identity, is_alive, memory_file, reserve, wait, wake};
+use crate::shared_memory::{copy_in, copy_to, word32, word64};
+use crate::sync::words::lock::{self, Acquired};
+use crate::sync::{look_for_signals, nap};
+use chunks::Place;
+pub use get::Oldest;
+
+// Offsets of the words; those that different processes write lie on different cache lines.
+const LOCK: usize = 0;
+const HEAD: usize = 64;
+const TAIL: usize = 128;
+/// The messages in the low half; in the high half those put and not yet reported done.
+const COUNTS: usize = 192;
+const FREE: usize = 256;
+const FREE_COUNT: usize = 264;
+const USED: usize = 272;
+const MOST: usize = 280;
+/// Changes with every message put; whoever finds the queue empty sleeps on it. Next to it: how many sleep.
+const PUTS: usize = 320;
+const GETTERS: usize = 324;
+/// The same for messages taken and a full queue.
+const GETS: usize = 384;
+const PUTTERS: usize = 388;
+/// The same for the last message reported done.
+const DONES: usize = 448;
+/// One 32-bit word a chunk: the next of its chain, or of the free ones.
+const NEXT: usize = 4096;
+
+const CHUNK_BYTES: usize = 64 * 1024;
+/// A chunk whose memory was given back to the system while it is free.
+const GIVEN_BACK: u32 = 1 << 31;
+const NONE: u32 = u32::MAX >> 1;
+/// So many free chunks keep their memory, 16 MiB, for the next messages.
+const KEPT_CHUNKS: u64 = 256;
+
+/// A backlog of so many chunks, 8 MiB, makes those who put large messages give the getters a moment, down to half of it:
+/// chunks that are used again are several times faster than fresh memory.
+const BACKLOG_CHUNKS: u64 = 128;
+const LARGE_BYTES: usize = CHUNK_BYTES;
+/// How long a putter waits for the next sign of a getter, and in all.
+const SIGN_US: u64 = 2_000;
+const COURTESY_US: u64 = 10_000;
+
+const RECORD_BYTES: usize = 8;
+const ONE_DONE: u64 = 1 << 32;
+const MESSAGES: u64 = ONE_DONE - 1;
+
+/// How much memory a queue may take: as address space is plenty, much, unless the process is limited.
+const SIZES: [usize; 3] = [16 << 30, 1 << 30, 64 << 20];
+
+/// A queue between processes.
+#[derive(Debug)]
+pub struct Queue {
+    file: OwnedFd,
+    mapping: Mapping,
+    data: usize,
+    chunks: u32,
+    /// What GETS was when a putter last waited in vain for getters.
+    no_getter_since: AtomicU32,
+}
+
+/// What came of an attempt that does not wait.
+#[derive(Debug)]
+pub enum Attempt<T> {
+    /// It succeeded.
+    Done(T),
+    /// The queue is full, or empty.
+    Unready,
+    /// Somebody else is at the queue just now.
+    Busy,
+}
+
+impl Queue {
+    /// A new queue for up to `most` messages.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(most: u32) -> Result<Queue> {
+        let mut answer = Err(Error::new(ErrorKind::Os, "no memory for a queue"));
+        for size in SIZES {
+            answer = memory_file("procession-queue", size, false).and_then(|file| Queue::map(file, size));
+            if answer.is_ok() {
+                break;
+            }
+        }
+        let queue = answer?;
+        reserve(&queue.file, 0, NEXT)?;
+        queue.word64(MOST).store(most.into(), Ordering::Relaxed);
+        queue.word64(FREE).store(NONE.into(), Ordering::Relaxed);
+        let first = Place { chunk: queue.take_chunk()?, offset: 0 };
+        queue.word64(HEAD).store(first.word(), Ordering::Relaxed);
+        queue.word64(TAIL).store(first.word(), Ordering::Release);
+        Ok(queue)
+    }
+
+    /// The queue behind a descriptor that another process passed here.
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` when the file is too small to be a queue's.
+    pub fn open(file: OwnedFd) -> Result<Queue> {
+        let size = file_size(&file)?;
+        Queue::map(file, size)
+    }
+
+    fn map(file: OwnedFd, size: usize) -> Result<Queue> {
+        let table = (size / CHUNK_BYTES * 4 + NEXT).next_multiple_of(CHUNK_BYTES);
+        let chunks = size.saturating_sub(table) / CHUNK_BYTES;
+        if chunks == 0 || chunks >= NONE as usize {
+            return Err(Error::new(ErrorKind::InvalidInput, "this is not the memory of a queue"));
+        }
+        let mapping = Mapping::new(&file, 0, size, true)?;
+        Ok(Queue { file, mapping, data: table, chunks: chunks as u32, no_getter_since: AtomicU32::new(u32::MAX) })
+    }
+
+    #[inline]
+    fn word64(&self, offset: usize) -> &AtomicU64 {
+        word64(&self.mapping, offset).expect("a word of the layout lies in its file")
+    }
+
+    #[inline]
+    fn word32(&self, offset: usize) -> &AtomicU32 {
+        word32(&self.mapping, offset).expect("a word of the layout lies in its file")
+    }
+
+    fn try_lock(&self) -> bool {
+        lock::try_acquire(self.word64(LOCK), identity())
+    }
+
+    /// Takes the lock; it is never held for long.
+    fn lock(&self) -> Result<()> {
+        if self.try_lock() {
+            return Ok(());
+        }
+        match lock::acquire_slow(self.word64(LOCK), identity(), None, is_alive)? {
+            Acquired::Free => {}
+            Acquired::OwnerDied => self.repair(),
+        }
+        Ok(())
+    }
+
+    fn unlock(&self) {
+        let _ = lock::release(self.word64(LOCK));
+    }
+
+    /// How many messages are in the queue.
+    #[inline]
+    pub fn len(&self) -> usize {
+        (self.word64(COUNTS).load(Ordering::Acquire) & MESSAGES) as usize
+    }
+
+    /// Whether no message is in the queue.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is no room for another message.
+    pub fn is_full(&self) -> bool {
+        self.len() as u64 >= self.word64(MOST).load(Ordering::Relaxed)
+    }
+
+    /// Reports one message as done.
+    ///
+    /// # Errors
+    /// `InvalidInput` when all were reported already.
+    pub fn report_done(&self) -> Result<()> {
+        let one_less = |counts: u64| (counts >= ONE_DONE).then(|| counts - ONE_DONE);
+        match self.word64(COUNTS).fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less) {
+            Err(_) => Err(Error::new(ErrorKind::InvalidInput, "task_done() called too many times")),
+            Ok(before) => {
+                if before < 2 * ONE_DONE {
+                    self.word32(DONES).fetch_add(1, Ordering::SeqCst);
+                    wake(self.word32(DONES), i32::MAX as u32);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until every message put is reported done.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
+    pub fn wait_until_done(&self, until: Option<Instant>) -> Result<()> {
+        loop {
+            let seen = self.word32(DONES).load(Ordering::SeqCst);
+            if self.word64(COUNTS).load(Ordering::Acquire) < ONE_DONE {
+                return Ok(());
+            }
+            if !nap(until, |end| wait(self.word32(DONES), seen, end))? {
+                return look_for_signals();
+            }
+        }
+    }
+}
+
+impl AsFd for Queue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Putting messages in.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::chunks::padded;
+use super::*;
+
+impl Queue {
+    /// Puts a message made of two parts, if there is room; the lock is held.
+    fn put_locked(&self, head: &[u8], body: &[u8]) -> Result<bool> {
+        if self.len() as u64 >= self.word64(MOST).load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let before = Place::of(self.word64(TAIL).load(Ordering::Relaxed));
+        let size = head.len() + body.len();
+        let padding = &[0; RECORD_BYTES][..padded(size) - size];
+        let record = (size as u64).to_ne_bytes();
+        let end = [&record[..], head, body, padding].iter().try_fold(before, |place, part| self.write(place, part));
+        match end {
+            Ok(end) => {
+                self.word64(TAIL).store(end.word(), Ordering::Release);
+                self.word64(COUNTS).fetch_add(ONE_DONE + 1, Ordering::AcqRel);
+                Ok(true)
+            }
+            Err(e) => {
+                // What was chained for this message is as if its writer had died.
+                self.repair();
+                Err(e)
+            }
+        }
+    }
+
+    fn announce_put(&self) {
+        self.word32(PUTS).fetch_add(1, Ordering::SeqCst);
+        if self.word32(GETTERS).load(Ordering::SeqCst) > 0 {
+            wake(self.word32(PUTS), 1);
+        }
+    }
+
+    /// Puts a message, made of two parts, without waiting for anything.
+    ///
+    /// # Errors
+    /// The system's, when there is no memory for it.
+    pub fn try_put(&self, head: &[u8], body: &[u8]) -> Result<Attempt<()>> {
+        if !self.try_lock() {
+            return Ok(Attempt::Busy);
+        }
+        let put = self.put_locked(head, body);
+        self.unlock();
+        if !put? {
+            return Ok(Attempt::Unready);
+        }
+        self.announce_put();
+        Ok(Attempt::Done(()))
+    }
+
+    /// Puts a message, made of two parts, if there is room; waits only for others that are at the queue.
+    ///
+    /// # Errors
+    /// The system's; `Interrupted` when it is time to look for signals: call again.
+    pub fn put(&self, head: &[u8], body: &[u8]) -> Result<bool> {
+        self.lock()?;
+        let put = self.put_locked(head, body);
+        self.unlock();
+        if put.as_ref().is_ok_and(|put| *put) {
+            self.announce_put();
+            if head.len() + body.len() >= LARGE_BYTES {
+                self.let_getters_catch_up();
+            }
+        }
+        put
+    }
+
+    fn backlog(&self) -> u64 {
+        self.word64(USED).load(Ordering::Relaxed).saturating_sub(self.word64(FREE_COUNT).load(Ordering::Relaxed))
+    }
+
+    /// Waits a little while getters work on a large backlog. Where nobody gets, this waits once and then no more.
+    fn let_getters_catch_up(&self) {
+        if self.backlog() < BACKLOG_CHUNKS {
+            return;
+        }
+        let gets = self.word32(GETS);
+        let end = Instant::now() + Duration::from_micros(COURTESY_US);
+        let mut seen = gets.load(Ordering::Acquire);
+        while seen != self.no_getter_since.load(Ordering::Relaxed)
+            && self.backlog() > BACKLOG_CHUNKS / 2
+            && Instant::now() < end
+        {
+            self.word32(PUTTERS).fetch_add(1, Ordering::SeqCst);
+            let sign = wait(gets, seen, Some(Instant::now() + Duration::from_micros(SIGN_US)));
+            self.word32(PUTTERS).fetch_sub(1, Ordering::SeqCst);
+            let now = gets.load(Ordering::Acquire);
+            if now == seen {
+                if sign.is_err() {
+                    self.no_getter_since.store(seen, Ordering::Relaxed);
+                }
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    /// Waits until there is room, as far as one can tell.
+    ///
+    /// # Errors
+    /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
+    pub fn wait_for_room(&self, until: Option<Instant>) -> Result<()> {
+        self.sleep(GETS, PUTTERS, until, || !self.is_full())
+    }
+}

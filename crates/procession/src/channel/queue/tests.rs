@@ -1,0 +1,110 @@
+//! Messages of all sizes, and what is left when a process dies.
+
+use super::*;
+
+fn get(queue: &Queue) -> Option<Vec<u8>> {
+    let oldest = queue.oldest().unwrap()?;
+    let mut message = vec![0; oldest.size()];
+    oldest.copy(0, &mut message).unwrap();
+    oldest.take();
+    Some(message)
+}
+
+#[test]
+fn messages_of_all_sizes_come_out_in_order() {
+    let queue = Queue::create(u32::MAX).unwrap();
+    let sizes = [0, 1, 7, 8, 9, CHUNK_BYTES - 8, CHUNK_BYTES, CHUNK_BYTES + 1, 1_000_000, 3];
+    for round in 0..5u8 {
+        for size in sizes {
+            assert!(queue.put(&[round], &vec![round; size]).unwrap());
+        }
+        assert_eq!(queue.len(), sizes.len());
+        for size in sizes {
+            assert_eq!(get(&queue).unwrap(), vec![round; size + 1]);
+        }
+        assert!(get(&queue).is_none());
+    }
+    assert!(queue.word64(USED).load(Ordering::Relaxed) < 25, "chunks are used again");
+}
+
+#[test]
+fn a_full_queue_takes_no_more() {
+    let queue = Queue::create(1).unwrap();
+    assert!(queue.put(b"a", b"").unwrap());
+    assert!(!queue.put(b"b", b"").unwrap());
+    assert!(queue.is_full());
+    let soon = Some(Instant::now());
+    assert_eq!(queue.wait_for_room(soon).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(get(&queue).unwrap(), b"a");
+    assert_eq!(queue.wait_for_message(soon).unwrap_err().kind(), ErrorKind::TimedOut);
+}
+
+#[test]
+fn what_a_dead_owner_left_half_done_is_put_in_order() {
+    let queue = Queue::create(u32::MAX).unwrap();
+    for i in 0..3u8 {
+        queue.put(&[i], &vec![i; CHUNK_BYTES]).unwrap();
+    }
+    // A message half written, one chunk taken for it; another whose count is missing.
+    let chunk = queue.take_chunk().unwrap();
+    queue.word64(COUNTS).fetch_sub(ONE_DONE + 1, Ordering::Relaxed);
+    queue.word64(LOCK).store(identity() ^ 1 << 32, Ordering::Relaxed);
+    while queue.lock().is_err() {}
+    queue.unlock();
+    assert_eq!(queue.len(), 3);
+    for i in 0..3u8 {
+        assert_eq!(get(&queue).unwrap(), vec![i; CHUNK_BYTES + 1]);
+        queue.report_done().unwrap();
+    }
+    assert!(queue.report_done().is_err());
+    assert!((0..10).any(|_| queue.take_chunk().unwrap() == chunk), "the lost chunk is free again");
+}
+
+#[test]
+fn records_that_fill_their_chunks_survive_a_repair() {
+    let queue = Queue::create(u32::MAX).unwrap();
+    let sizes = [2 * CHUNK_BYTES - 2 * RECORD_BYTES, CHUNK_BYTES, 3 * CHUNK_BYTES - RECORD_BYTES, 5];
+    for size in sizes {
+        queue.put(b"", &vec![size as u8; size]).unwrap();
+    }
+    queue.repair();
+    for _ in 0..20 {
+        let _ = queue.take_chunk().unwrap();
+    }
+    for size in sizes {
+        assert_eq!(get(&queue).unwrap(), vec![size as u8; size]);
+    }
+}
+
+#[test]
+fn many_threads_lose_nothing() {
+    let queue = Queue::create(100).unwrap();
+    let sum = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for i in 0..2_000u64 {
+                    while !matches!(queue.put(&i.to_ne_bytes(), b""), Ok(true)) {
+                        let _ = queue.wait_for_room(None);
+                    }
+                }
+            });
+            scope.spawn(|| {
+                let mut taken = 0;
+                while taken < 2_000 {
+                    if let Ok(Some(oldest)) = queue.oldest() {
+                        let mut bytes = [0; 8];
+                        oldest.copy(0, &mut bytes).unwrap();
+                        oldest.take();
+                        sum.fetch_add(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+                        taken += 1;
+                    } else {
+                        let _ = queue.wait_for_message(None);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(sum.into_inner(), 3 * 1_999_000);
+    assert!(queue.is_empty());
+}
