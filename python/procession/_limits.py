@@ -2,7 +2,7 @@
 
 import operator
 
-__all__ = ["positive", "seconds"]
+__all__ = ["positive", "seconds", "wishes"]
 
 
 def seconds(timeout):
@@ -33,3 +33,27 @@ def positive(value, text):
     if number < 1:
         raise ValueError(f"{text} must be 1 or more, not {number}")
     return number
+
+
+def wishes(timeout, retries, retry_on):
+    """Return what the engine wants to know about the deadline and the further tries of a task; None: nothing special.
+
+    Raises:
+        TypeError, ValueError: a value makes no sense.
+    """
+    if timeout is None and retries == 0:
+        return None
+    limit = seconds(timeout)
+    if limit is not None and not 0 < limit < 3e9:
+        raise ValueError(f"the timeout of a task must be more than 0 seconds and finite, not {timeout!r}")
+    try:
+        tries = operator.index(retries)
+    except TypeError:
+        raise TypeError(f"retries must be an integer, not {retries!r}") from None
+    if not 0 <= tries < 2**31:
+        raise ValueError(f"retries must be 0 or more, not {retries!r}")
+    classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+            raise TypeError(f"retry_on must be an exception class or a tuple of them, not {retry_on!r}")
+    return limit, tries, classes or None

@@ -7,8 +7,8 @@ import weakref
 
 from procession import util
 from procession._procession import PoolCore
-from procession.portable import PoolTerminated, WorkerDied, by_value, needs_value, rebuild
-from procession.worker import Seat, work
+from procession.portable import PoolTerminated, TaskTimeout, WorkerDied, by_value, needs_value, rebuild
+from procession.worker import INTERRUPT, Seat, work
 
 __all__ = ["Crew"]
 
@@ -126,6 +126,24 @@ class Crew:
     def lost(self, text, item):
         """Return the exception for a task that was lost with its worker."""
         return WorkerDied(f"{text} while it ran this task")
+
+    def expired(self, seconds, failure):
+        """Return the exception for a task that ran too long, after it ended with `failure`."""
+        error = TaskTimeout(f"the task ran longer than its timeout of {seconds:g} s")
+        error.__cause__ = failure.__cause__ or failure
+        return error
+
+    def interrupt_worker(self, index):
+        """Have a worker look whether its task is to be given up."""
+        process = self._seats.get(index)
+        if process is not None and process._popen is not None:
+            process._popen._send_signal(INTERRUPT)
+
+    def kill_worker(self, index):
+        """End a worker whose task did not give up."""
+        process = self._seats.get(index)
+        if process is not None:
+            process.kill()
 
     def start_driver(self):
         """Have a thread drive the engine when no caller waits."""

@@ -5,13 +5,14 @@ import types
 import warnings
 
 from procession import context, util
-from procession._limits import positive
+from procession._limits import positive, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
 from procession.portable import MaybeEncodingError as MaybeEncodingError
 from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
+from procession.portable import TaskTimeout as TaskTimeout
 from procession.portable import WorkerDied as WorkerDied
 from procession.threadpool import ThreadPool
 
@@ -76,21 +77,48 @@ class Pool:
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
-    def apply(self, func, args=(), kwds={}):  # noqa: B006
-        """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it."""
-        self._check_running()
-        return self._core.apply(func, args, kwds)
+    # The last arguments of all methods below:
+    #
+    #   timeout: how many seconds a task may run once it has started. Then `TaskTimeout` is raised inside of it; half a
+    #     second later its worker is killed. Other tasks go on. None for no limit.
+    #   retries: how often a task is tried again whose worker died, or that raised one of `retry_on`. A task that has
+    #     killed two workers is not tried again.
 
-    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):  # noqa: B006
+    def apply(self, func, args=(), kwds={}, *, timeout=None, retries=0, retry_on=()):  # noqa: B006
+        """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it.
+
+        Raises:
+            TaskTimeout: it ran for more than `timeout` seconds.
+            WorkerDied: its worker ended, and `retries` further tries did not help.
+        """
+        self._check_running()
+        if timeout is None and retries == 0:
+            return self._core.apply(func, args, kwds)
+        return self._core.apply(func, args, kwds, wishes(timeout, retries, retry_on))
+
+    def apply_async(
+        self,
+        func,
+        args=(),
+        kwds={},  # noqa: B006
+        callback=None,
+        error_callback=None,
+        *,
+        timeout=None,
+        retries=0,
+        retry_on=(),
+    ):
         """Like `apply`, without waiting: return an `AsyncResult`.
 
         `callback` gets the result, or `error_callback` the exception, in a thread of the pool, before the result
         counts as ready.
         """
         self._check_running()
-        return ApplyResult(self, self._core.apply_async(func, args, kwds, _callbacks(callback, error_callback)))
+        callbacks = _callbacks(callback, error_callback)
+        core = self._core.apply_async(func, args, kwds, callbacks, wishes(timeout, retries, retry_on))
+        return ApplyResult(self, core)
 
-    def map(self, func, iterable, chunksize=None):
+    def map(self, func, iterable, chunksize=None, *, timeout=None, retries=0, retry_on=()):
         """Call `func` on each item and return the list of results, in order. Waits for all of them.
 
         Args:
@@ -99,42 +127,67 @@ class Pool:
         Raises:
             Exception: what the first item that failed raised, once all have ended.
         """
-        return self._map(func, iterable, chunksize, False)
+        return self._map(func, iterable, chunksize, False, wishes(timeout, retries, retry_on))
 
-    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+    def map_async(
+        self,
+        func,
+        iterable,
+        chunksize=None,
+        callback=None,
+        error_callback=None,
+        *,
+        timeout=None,
+        retries=0,
+        retry_on=(),
+    ):
         """Like `map`, without waiting: return a `MapResult`; for the callbacks see `apply_async`."""
-        return self._map_async(func, iterable, chunksize, False, callback, error_callback)
+        callbacks = _callbacks(callback, error_callback)
+        return self._map_async(func, iterable, chunksize, False, callbacks, wishes(timeout, retries, retry_on))
 
-    def starmap(self, func, iterable, chunksize=None):
+    def starmap(self, func, iterable, chunksize=None, *, timeout=None, retries=0, retry_on=()):
         """Like `map` for items that are argument tuples: `func(*item)`."""
-        return self._map(func, iterable, chunksize, True)
+        return self._map(func, iterable, chunksize, True, wishes(timeout, retries, retry_on))
 
-    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
+    def starmap_async(
+        self,
+        func,
+        iterable,
+        chunksize=None,
+        callback=None,
+        error_callback=None,
+        *,
+        timeout=None,
+        retries=0,
+        retry_on=(),
+    ):
         """Like `starmap`, without waiting: return a `MapResult`."""
-        return self._map_async(func, iterable, chunksize, True, callback, error_callback)
+        callbacks = _callbacks(callback, error_callback)
+        return self._map_async(func, iterable, chunksize, True, callbacks, wishes(timeout, retries, retry_on))
 
-    def imap(self, func, iterable, chunksize=1, *, buffersize=None):
+    def imap(self, func, iterable, chunksize=1, *, buffersize=None, timeout=None, retries=0, retry_on=()):
         """Call `func` on each item; return an iterator over the results, in order.
 
         Items are taken from `iterable` as there is room for them: at most `buffersize` items are ahead of the results
         that were read (None: chosen by their size), so the iterable may be endless.
         """
-        return self._imap(IMapIterator, func, iterable, chunksize, buffersize)
+        wanted = wishes(timeout, retries, retry_on)
+        return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted)
 
-    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None):
+    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None, timeout=None, retries=0, retry_on=()):
         """Like `imap`, with the results as they come."""
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize)
+        wanted = wishes(timeout, retries, retry_on)
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted)
 
-    def _map(self, func, iterable, chunksize, star):
+    def _map(self, func, iterable, chunksize, star, wanted):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
-        return self._core.map(func, iterable, chunksize, star)
+        return self._core.map(func, iterable, chunksize, star, wanted)
 
-    def _map_async(self, func, iterable, chunksize, star, callback, error_callback):
+    def _map_async(self, func, iterable, chunksize, star, callbacks, wanted):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
-        callbacks = _callbacks(callback, error_callback)
-        return MapResult(self, self._core.map_async(func, iterable, chunksize, star, callbacks))
+        return MapResult(self, self._core.map_async(func, iterable, chunksize, star, callbacks, wanted))
 
     def _sized(self, iterable, chunksize):
         if chunksize is not None:
@@ -146,13 +199,13 @@ class Pool:
             chunksize = max(1, -(-len(iterable) // (4 * self._processes)))
         return iterable, chunksize
 
-    def _imap(self, kind, func, iterable, chunksize, buffersize):
+    def _imap(self, kind, func, iterable, chunksize, buffersize, wanted):
         self._check_running()
         chunksize = min(positive(chunksize, "chunksize"), 2**31)
         if buffersize is not None:
             buffersize = positive(buffersize, "buffersize")
         ordered = kind is IMapIterator
-        return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize))
+        return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize, wanted))
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

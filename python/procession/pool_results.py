@@ -28,6 +28,17 @@ class ApplyResult:
             raise ValueError(f"{self!r} not ready")
         return self._core.successful()
 
+    def cancel(self):
+        """Give the task up: it does not start any more, or is interrupted where it runs, by an exception first and by
+        the end of its worker half a second later; `get` raises `concurrent.futures.CancelledError`.
+
+        Returns:
+            Whether it had not ended.
+        """
+        from concurrent.futures import CancelledError
+
+        return self._core.cancel(CancelledError("the task was cancelled"))
+
     def wait(self, timeout=None):
         """Wait until the task has ended, at most `timeout` seconds (None: no limit)."""
         self._core.wait(seconds(timeout))

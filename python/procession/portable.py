@@ -5,7 +5,7 @@ import traceback
 
 from procession import context
 
-__all__ = ["MaybeEncodingError", "PoolTerminated", "RemoteTraceback", "WorkerDied"]
+__all__ = ["MaybeEncodingError", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
 
 _REPR_LIMIT = 10_000
 
@@ -46,6 +46,10 @@ class MaybeEncodingError(Exception):
 
 class WorkerDied(context.ProcessError):
     """The worker that ran this task ended before the task did: killed, crashed, or ended by `os._exit`."""
+
+
+class TaskTimeout(context.TimeoutError):
+    """A task ran longer than its `timeout`; raised inside the task first, and to whoever waits for it."""
 
 
 class PoolTerminated(context.ProcessError):

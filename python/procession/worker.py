@@ -6,7 +6,10 @@ import signal
 from procession import portable
 from procession._procession import WorkerCore
 
-__all__ = ["Seat", "work"]
+__all__ = ["INTERRUPT", "Seat", "work"]
+
+# Tells a worker to look whether the task that it runs is to be given up.
+INTERRUPT = signal.SIGRTMIN + 7
 
 
 class Seat:
@@ -44,6 +47,7 @@ def work(seat, initializer, initargs, limit):
     """
     signal.signal(signal.SIGINT, _go_on)
     core = seat.take()
+    _watch_interrupts(core.interrupts())
     if initializer is not None:
         try:
             initializer(*initargs)
@@ -51,6 +55,15 @@ def work(seat, initializer, initargs, limit):
             core.init_failed(portable.failure(error))
             return
     core.run(limit)
+
+
+def _watch_interrupts(interrupts):
+    def give_up(signum, frame):
+        # The signal may come late: the task that it was meant for may have ended.
+        if interrupts.pending():
+            raise portable.TaskTimeout("the task was interrupted")
+
+    signal.signal(INTERRUPT, give_up)
 
 
 def _go_on(signum, frame):

@@ -3,14 +3,14 @@
 //! Locks are held for a few instructions and never while Python code runs: it may call back into the same pool. The
 //! duty is no lock: the thread that has it may come back to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use procession::channel::{BLOCK_HEAD, Spin, give_back};
-use procession::platform::{Doorbell, Poller, SignalGuard};
+use procession::platform::{Doorbell, Poller, SignalGuard, monotonic_now};
 use procession::pool::{Batch, Death, Driver, Grant, JobId, Waiter};
 use procession::shared_memory::{Block, Segment, copy_to, fill};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
@@ -25,6 +25,8 @@ use crate::job::{Answer, Job};
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 /// How often ended workers are looked for while results flow.
 const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
+/// How long an interrupted item may go on before its worker is killed.
+const GRACE_TO_END: Duration = Duration::from_millis(500);
 /// How long the thread that drives for nobody leaves the duty to a caller that may come.
 const GRACE: Duration = Duration::from_millis(1);
 
@@ -51,6 +53,12 @@ pub(crate) struct Shared {
     pub jobs: HashMap<JobId, Arc<Job>>,
     /// Jobs whose items come from an iterator that is not exhausted.
     pub lazy: Vec<Arc<Job>>,
+    /// Jobs whose items may run for so long only.
+    pub limits: HashMap<JobId, Duration>,
+    /// Jobs that nobody wants any more, while workers may run them.
+    pub called_off: HashSet<JobId>,
+    /// Items that were interrupted for running too long.
+    pub expired: HashMap<(JobId, u64), Duration>,
     /// Jobs that end when their callback has run.
     pub callbacks: Vec<Arc<Job>>,
     /// How many unfinished jobs have callbacks: nobody may be waiting for these.
@@ -109,6 +117,9 @@ impl Inner {
                 driver,
                 jobs: HashMap::new(),
                 lazy: Vec::new(),
+                limits: HashMap::new(),
+                called_off: HashSet::new(),
+                expired: HashMap::new(),
                 callbacks: Vec::new(),
                 expecting: 0,
                 broken: None,
@@ -200,7 +211,7 @@ impl Inner {
             return Ok(());
         }
         let asleep = Instant::now();
-        let latest = asleep + LOOK_AROUND;
+        let latest = asleep + self.look_around();
         let until = until.map_or(latest, |until| until.min(latest));
         let answer = py.detach(|| self.waiter.sleep(Some(until), Some(&guard)));
         drop(guard);
@@ -279,6 +290,7 @@ impl Inner {
                 shared.driver.look_for_deaths(&mut batch);
             }
         }
+        self.interrupt_overdue(py)?;
         let progress = !batch.is_empty();
         let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };
         batch.clear();
@@ -286,6 +298,65 @@ impl Inner {
         answer?;
         self.feed(py)?;
         Ok(progress)
+    }
+
+    /// Interrupts what runs too long or was called off; kills the workers that did not listen.
+    fn interrupt_overdue(&self, py: Python<'_>) -> PyResult<()> {
+        let overdue = {
+            let mut shared = self.shared();
+            let shared = &mut *shared;
+            if shared.limits.is_empty() && shared.called_off.is_empty() {
+                return Ok(());
+            }
+            let scheduler = &shared.driver.scheduler;
+            shared.called_off.retain(|job| scheduler.is_out(*job));
+            let (limits, called_off) = (&shared.limits, &shared.called_off);
+            let limit = |job: JobId, _: u64| {
+                if called_off.contains(&job) { Some(Duration::ZERO) } else { limits.get(&job).copied() }
+            };
+            let overdue = shared.driver.overdue(monotonic_now(), GRACE_TO_END, limit);
+            for one in &overdue {
+                if let Some(limit) = shared.limits.get(&one.job) {
+                    shared.expired.insert((one.job, one.item), *limit);
+                }
+            }
+            overdue
+        };
+        for one in overdue {
+            let method = if one.kill { "kill_worker" } else { "interrupt_worker" };
+            self.support.bind(py).call_method1(method, (one.index,))?;
+        }
+        Ok(())
+    }
+
+    /// How long to sleep at most.
+    fn look_around(&self) -> Duration {
+        let shared = self.shared();
+        if !shared.called_off.is_empty() {
+            return LOOK_AROUND / 20;
+        }
+        let shortest = shared.limits.values().min();
+        shortest.map_or(LOOK_AROUND, |limit| (*limit / 20).clamp(Duration::from_millis(1), LOOK_AROUND / 4))
+    }
+
+    /// What becomes of an item's exception: none when it is tried again.
+    fn judge(&self, py: Python<'_>, job: &Arc<Job>, item: u64, failure: Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        let expired = self.shared().expired.remove(&(job.id, item));
+        let failure = match expired {
+            Some(limit) => {
+                let support = self.support.bind(py);
+                support.call_method1("expired", (limit.as_secs_f64(), failure))?.unbind()
+            }
+            None => failure,
+        };
+        if let Some(retry_on) = &job.options.retry_on
+            && failure.bind(py).is_instance(retry_on.bind(py))?
+            && job.tries_again(item, false)
+        {
+            self.shared().driver.scheduler.again(job.id, item);
+            return Ok(None);
+        }
+        Ok(Some(failure))
     }
 
     fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
@@ -330,7 +401,10 @@ impl Inner {
                     let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
                     job.store(outcome.item, answer, &mut trash)
                 }
-                None => job.store(outcome.item, Err(self.failure(py, bytes)), &mut trash),
+                None => match self.judge(py, job, outcome.item, self.failure(py, bytes))? {
+                    Some(failure) => job.store(outcome.item, Err(failure), &mut trash),
+                    None => false,
+                },
             };
             if last {
                 self.finish(py, job);
@@ -377,7 +451,13 @@ impl Inner {
         let mut trash = Vec::new();
         for lost in &death.lost {
             let Some(job) = self.shared().jobs.get(&lost.job).cloned() else { continue };
+            let expired = self.shared().expired.contains_key(&(lost.job, lost.item));
+            if !expired && job.tries_again(lost.item, true) {
+                self.shared().driver.scheduler.again(lost.job, lost.item);
+                continue;
+            }
             let failure = support.call_method1("lost", (&text, lost.item))?.unbind();
+            let Some(failure) = self.judge(py, &job, lost.item, failure)? else { continue };
             if job.store(lost.item, Err(failure), &mut trash) {
                 self.finish(py, &job);
             }
@@ -397,6 +477,7 @@ impl Inner {
             let mut shared = self.shared();
             let forgotten = shared.jobs.remove(&job.id);
             shared.driver.scheduler.cancel(job.id);
+            shared.limits.remove(&job.id);
             if let Some((block, _)) = job.function.block {
                 shared.driver.release(block);
             }
@@ -431,6 +512,14 @@ impl Inner {
         for job in jobs {
             self.fail(py, &job, &why);
         }
+    }
+
+    /// Gives a job up: what runs is interrupted, and what has no outcome fails with `why`.
+    pub(crate) fn call_off(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
+        self.shared().called_off.insert(job.id);
+        self.fail(py, job, why);
+        self.arm_driver(py, true);
+        self.waiter.wake();
     }
 
     /// Nobody waits for a job any more: what has not started does not start.
@@ -546,7 +635,7 @@ impl Inner {
             let mut state = job.state();
             state.bytes = state.bytes.max(mean);
         }
-        let answer = self.shared().driver.publish(grant, body, blocks);
+        let answer = self.shared().driver.publish(grant, job.options.timeout.is_some(), body, blocks);
         match answer {
             Ok(published) => published,
             Err(error) => self.unsendable(py, job, grant, 0, grant.count, Raised::from(error).into()),
@@ -684,7 +773,8 @@ impl Inner {
             self.run_callbacks(py);
             let (busy, expecting) = {
                 let shared = self.shared();
-                (!shared.jobs.is_empty() || !shared.callbacks.is_empty(), shared.expecting > 0)
+                let busy = !shared.jobs.is_empty() || !shared.callbacks.is_empty() || !shared.called_off.is_empty();
+                (busy, shared.expecting > 0)
             };
             self.driver_armed.store(busy, Ordering::SeqCst);
             // Who gave a callback is not going to wait: nothing to leave the duty for.
@@ -718,7 +808,7 @@ impl Inner {
         while !self.quit.load(Ordering::SeqCst) && self.wanted.load(Ordering::SeqCst) == 0 {
             let progress = self.pump(py)?;
             let shared = self.shared();
-            if !shared.callbacks.is_empty() || shared.jobs.is_empty() {
+            if !shared.callbacks.is_empty() || (shared.jobs.is_empty() && shared.called_off.is_empty()) {
                 return Ok(());
             }
             drop(shared);

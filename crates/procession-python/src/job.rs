@@ -1,8 +1,9 @@
 //! A job: what one call of a Pool method created, its items and their outcomes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use procession::pool::JobId;
 use procession::shared_memory::Block;
@@ -57,8 +58,24 @@ pub(crate) struct State {
     /// Measured bytes of an item with its result; 0 while unknown.
     pub bytes: f64,
     pub results: Results,
+    /// How often items were tried again, and how many workers they killed.
+    pub tries: HashMap<u64, (u32, u32)>,
     pub callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
 }
+
+/// What a call asked for beside the results.
+#[derive(Default)]
+pub(crate) struct Options {
+    /// How long an item may run.
+    pub timeout: Option<Duration>,
+    /// How often an item is tried again.
+    pub retries: u32,
+    /// After which exceptions, beside the death of a worker: a class or a tuple of classes.
+    pub retry_on: Option<Py<PyAny>>,
+}
+
+/// An item that has killed so many workers is not tried again.
+const MOST_DEATHS: u32 = 2;
 
 /// A job.
 pub(crate) struct Job {
@@ -69,6 +86,7 @@ pub(crate) struct Job {
     pub unit: u64,
     /// The most items taken and not read, for lazy jobs; none: by their size.
     pub most: Option<u64>,
+    pub options: Options,
     pub is_done: AtomicBool,
     state: Mutex<State>,
 }
@@ -80,9 +98,19 @@ impl Job {
         function: Function,
         unit: u64,
         most: Option<u64>,
+        options: Options,
         state: State,
     ) -> Arc<Job> {
-        Arc::new(Job { id, mode, function, unit, most, is_done: AtomicBool::new(false), state: Mutex::new(state) })
+        Arc::new(Job {
+            id,
+            mode,
+            function,
+            unit,
+            most,
+            options,
+            is_done: AtomicBool::new(false),
+            state: Mutex::new(state),
+        })
     }
 
     /// The part that changes. Hold it for a few instructions only: no Python code may run meanwhile, nor any object be
@@ -152,6 +180,18 @@ impl Job {
         }
         state.finished += u64::from(count);
         Some(state.source.is_none() && state.finished == state.total)
+    }
+
+    /// Counts a failure of an item; whether it is to be tried again.
+    pub(crate) fn tries_again(&self, item: u64, died: bool) -> bool {
+        if self.options.retries == 0 {
+            return false;
+        }
+        let mut state = self.state();
+        let (tries, deaths) = state.tries.entry(item).or_default();
+        *tries += 1;
+        *deaths += u32::from(died);
+        *tries <= self.options.retries && *deaths < MOST_DEATHS
     }
 
     /// The items that have no outcome.

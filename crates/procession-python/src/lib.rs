@@ -26,5 +26,6 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sync::register(module)?;
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;
+    module.add_class::<worker::Interrupts>()?;
     module.add_class::<worker::WorkerCore>()
 }

@@ -1,6 +1,6 @@
 //! A pool in the process that made it, and the handles of its jobs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::codec::{self, Mode};
 use crate::drive::Inner;
 use crate::error::Raised;
-use crate::job::{Answer, Function, Job, Next, Results, State};
+use crate::job::{Answer, Function, Job, Next, Options, Results, State};
 
 /// A larger pickle of a function lies in a block and is read by each worker once.
 const INLINE_FUNCTION: usize = 1024;
@@ -86,6 +86,14 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     }
 }
 
+/// Seconds an item may run, how often it is tried again, after which exceptions.
+type Wishes = Option<(Option<f64>, u32, Option<Py<PyAny>>)>;
+
+fn options(wishes: Wishes) -> Options {
+    let Some((timeout, retries, retry_on)) = wishes else { return Options::default() };
+    Options { timeout: timeout.map(Duration::from_secs_f64), retries, retry_on }
+}
+
 fn mode(star: bool) -> Mode {
     if star { Mode::Star } else { Mode::Map }
 }
@@ -130,20 +138,21 @@ impl PoolCore {
     }
 
     /// `function(*args, **kwds)` in a worker; waits for it.
-    #[pyo3(signature = (function, args, kwds, /))]
+    #[pyo3(signature = (function, args, kwds, wishes=None, /))]
     fn apply(
         &self,
         py: Python<'_>,
         function: &Bound<'_, PyAny>,
         args: &Bound<'_, PyAny>,
         kwds: &Bound<'_, PyAny>,
+        wishes: Wishes,
     ) -> PyResult<Py<PyAny>> {
-        let job = self.single(py, function, args, kwds, None)?;
+        let job = self.single(py, function, args, kwds, None, wishes)?;
         self.complete(py, &job)
     }
 
     /// The same, without waiting.
-    #[pyo3(signature = (function, args, kwds, callbacks, /))]
+    #[pyo3(signature = (function, args, kwds, callbacks, wishes=None, /))]
     fn apply_async(
         &self,
         py: Python<'_>,
@@ -151,13 +160,14 @@ impl PoolCore {
         args: &Bound<'_, PyAny>,
         kwds: &Bound<'_, PyAny>,
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+        wishes: Wishes,
     ) -> PyResult<JobCore> {
-        let job = self.single(py, function, args, kwds, callbacks)?;
+        let job = self.single(py, function, args, kwds, callbacks, wishes)?;
         self.handle(py, job)
     }
 
     /// `function` on each item in workers; waits for the list of results.
-    #[pyo3(signature = (function, items, chunk, star, /))]
+    #[pyo3(signature = (function, items, chunk, star, wishes=None, /))]
     fn map(
         &self,
         py: Python<'_>,
@@ -165,13 +175,15 @@ impl PoolCore {
         items: &Bound<'_, PyAny>,
         chunk: Option<u32>,
         star: bool,
+        wishes: Wishes,
     ) -> PyResult<Py<PyAny>> {
-        let job = self.all(py, function, items, chunk, star, None)?;
+        let job = self.all(py, function, items, chunk, star, None, wishes)?;
         self.complete(py, &job)
     }
 
     /// The same, without waiting.
-    #[pyo3(signature = (function, items, chunk, star, callbacks, /))]
+    #[pyo3(signature = (function, items, chunk, star, callbacks, wishes=None, /))]
+    #[allow(clippy::too_many_arguments)]
     fn map_async(
         &self,
         py: Python<'_>,
@@ -180,13 +192,15 @@ impl PoolCore {
         chunk: Option<u32>,
         star: bool,
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+        wishes: Wishes,
     ) -> PyResult<JobCore> {
-        let job = self.all(py, function, items, chunk, star, callbacks)?;
+        let job = self.all(py, function, items, chunk, star, callbacks, wishes)?;
         self.handle(py, job)
     }
 
     /// `function` on each item, results one by one; takes items as there is room for them.
-    #[pyo3(signature = (function, items, chunk, ordered, most, /))]
+    #[pyo3(signature = (function, items, chunk, ordered, most, wishes=None, /))]
+    #[allow(clippy::too_many_arguments)]
     fn imap(
         &self,
         py: Python<'_>,
@@ -195,6 +209,7 @@ impl PoolCore {
         chunk: u32,
         ordered: bool,
         most: Option<u64>,
+        wishes: Wishes,
     ) -> PyResult<JobCore> {
         let results = if ordered {
             Results::Ordered { next: 0, answers: BTreeMap::new() }
@@ -202,7 +217,7 @@ impl PoolCore {
             Results::Unordered { answers: VecDeque::new() }
         };
         let state = State { source: Some(items.clone().into_any().unbind()), ..state(results, Vec::new(), None) };
-        let job = self.submit(py, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state)?;
+        let job = self.submit(py, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state, wishes)?;
         let inner = self.owned.get()?;
         if !job.done() {
             inner.shared().lazy.push(job.clone());
@@ -278,6 +293,7 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
         unbounded: false,
         bytes: 0.0,
         results,
+        tries: HashMap::new(),
         callbacks,
     }
 }
@@ -296,6 +312,7 @@ impl PoolCore {
         args: &Bound<'_, PyAny>,
         kwds: &Bound<'_, PyAny>,
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+        wishes: Wishes,
     ) -> PyResult<Arc<Job>> {
         let args = match args.cast::<PyTuple>() {
             Ok(args) => args.clone(),
@@ -314,11 +331,12 @@ impl PoolCore {
         };
         let item = PyTuple::new(py, [args.into_any(), kwds])?.into_any().unbind();
         let state = state(all_results(1, true), vec![Some(item)], callbacks);
-        let job = self.submit(py, function, Mode::Apply, Chunk::Adaptive, 0, None, state)?;
+        let job = self.submit(py, function, Mode::Apply, Chunk::Adaptive, 0, None, state, wishes)?;
         self.owned.get()?.feed(py)?;
         Ok(job)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn all(
         &self,
         py: Python<'_>,
@@ -327,13 +345,14 @@ impl PoolCore {
         chunk: Option<u32>,
         star: bool,
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+        wishes: Wishes,
     ) -> PyResult<Arc<Job>> {
         // The interpreter makes a list of any iterable faster than a loop here takes its items.
         let items = py.get_type::<PyList>().call1((items,))?.cast_into::<PyList>()?;
         let items: Vec<_> = items.iter().map(|item| Some(item.unbind())).collect();
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
         let state = state(all_results(items.len(), false), items, callbacks);
-        let job = self.submit(py, function, mode(star), chunk, 0, None, state)?;
+        let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
         self.owned.get()?.feed(py)?;
         Ok(job)
     }
@@ -348,6 +367,7 @@ impl PoolCore {
         unit: u64,
         most: Option<u64>,
         mut state: State,
+        wishes: Wishes,
     ) -> PyResult<Arc<Job>> {
         let inner = self.owned.get()?;
         let broken = {
@@ -385,9 +405,12 @@ impl PoolCore {
                 function.block = Some((shared.driver.hold(&function.pickled).map_err(Raised::from)?, size));
                 function.pickled = Vec::new();
             }
-            let job = Job::new(id, mode, function, unit, most, state);
+            let job = Job::new(id, mode, function, unit, most, options(wishes), state);
             if !empty {
                 shared.jobs.insert(id, job.clone());
+                if let Some(timeout) = job.options.timeout {
+                    shared.limits.insert(id, timeout);
+                }
                 shared.expecting += usize::from(expects);
                 if failure.is_none() {
                     shared.driver.scheduler.submit(id, total, complete, chunk);
@@ -491,6 +514,17 @@ impl JobCore {
     /// Whether the job, which is done, has no failure.
     fn successful(&self) -> bool {
         self.job.is_successful()
+    }
+
+    /// Gives the job up: what has not started does not start, what runs is interrupted, and what has no outcome fails
+    /// with the exception `why`. False when the job was done.
+    fn cancel(&self, py: Python<'_>, why: Py<PyAny>) -> PyResult<bool> {
+        if self.job.done() {
+            return Ok(false);
+        }
+        let engine = self.engine()?;
+        engine.call_off(py, &self.job, &why);
+        Ok(true)
     }
 
     /// Waits for the job; false when `timeout` seconds were not enough.

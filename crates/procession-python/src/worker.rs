@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use procession::channel::{BLOCK_HEAD, FrameKind};
+use procession::channel::{BLOCK_HEAD, FrameKind, is_interrupted};
 use procession::pool::{RecordHead, Turn, Worker};
 use procession::shared_memory::{Segment, copy_to, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
@@ -44,6 +45,11 @@ impl WorkerCore {
             support,
             map: py.import("builtins")?.getattr("map")?.unbind(),
         })
+    }
+
+    /// What tells a signal handler whether the item that runs now is to be given up.
+    fn interrupts(&self) -> Interrupts {
+        Interrupts { segment: self.worker.own_segment().clone() }
     }
 
     /// Reports that the initializer failed with `failure`, bytes of `support.failure`.
@@ -199,7 +205,9 @@ impl WorkerCore {
         let mut results = self.map.bind(py).call1((function, row))?.cast_into::<PyIterator>()?;
         for done in 1..=count {
             self.worker.running();
-            match results.next() {
+            let answer = results.next();
+            self.worker.sending();
+            match answer {
                 Some(Ok(result)) => self.returned(&result)?,
                 Some(Err(error)) => self.failed(py, error)?,
                 // The iterator took what the function raised for its own end.
@@ -222,7 +230,9 @@ impl WorkerCore {
         more: bool,
     ) -> PyResult<()> {
         self.worker.running();
-        match value.and_then(|value| codec::call(function, mode, value)) {
+        let answer = value.and_then(|value| codec::call(function, mode, value));
+        self.worker.sending();
+        match answer {
             Ok(result) => self.returned(&result)?,
             Err(error) => self.failed(py, error)?,
         }
@@ -297,6 +307,20 @@ impl WorkerCore {
         }
         self.functions.insert(preamble.function, function.clone().unbind());
         Ok(function.unbind())
+    }
+}
+
+/// Tells whether the parent wants the item that runs now to be given up.
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct Interrupts {
+    segment: Arc<Segment>,
+}
+
+#[pymethods]
+impl Interrupts {
+    /// Whether it does.
+    fn pending(&self) -> bool {
+        is_interrupted(&self.segment)
     }
 }
 

@@ -30,6 +30,10 @@ const WAITS_AT: usize = 76;
 const TICKET_AT: usize = 128;
 const ITEM_AT: usize = 136;
 const PHASE_AT: usize = 140;
+const SINCE_AT: usize = 144;
+const INTERRUPT_AT: usize = 152;
+/// Set in the interrupt word, so that it is never zero when it names an item.
+const INTERRUPTED: u64 = 1 << 63;
 /// A lent block starts with a word that says whether it still is; its bytes begin after this many.
 pub const BLOCK_HEAD: usize = 64;
 
@@ -49,6 +53,8 @@ pub enum Phase {
     Running = 4,
     /// It ends by itself.
     Leaving = 5,
+    /// It sends what an item returned or raised.
+    Sending = 6,
 }
 
 /// What a worker has written about itself: which record, which item of it, doing what.
@@ -154,6 +160,16 @@ impl Consumer {
         copied
     }
 
+    /// When the item that runs was started, if the worker notes that: the time of [`platform::monotonic_now`].
+    pub fn running_since(&self) -> Duration {
+        Duration::from_nanos(self.segment.word64(SINCE_AT).load(SeqCst))
+    }
+
+    /// Asks the worker to give up `item` of the record `ticket`, should it still run it when it looks.
+    pub fn interrupt(&self, ticket: Ticket, item: u32) {
+        self.segment.word64(INTERRUPT_AT).store(name_of(ticket, item), SeqCst);
+    }
+
     /// What the worker has written about itself; none if it wrote nonsense.
     pub fn ledger(&self) -> Option<Ledger> {
         let phase = match self.segment.word32(PHASE_AT).load(SeqCst) {
@@ -163,11 +179,24 @@ impl Consumer {
             3 => Phase::Decoding,
             4 => Phase::Running,
             5 => Phase::Leaving,
+            6 => Phase::Sending,
             _ => return None,
         };
         let ticket = self.segment.word64(TICKET_AT).load(SeqCst);
         Some(Ledger { ticket, item: self.segment.word32(ITEM_AT).load(SeqCst), phase })
     }
+}
+
+fn name_of(ticket: Ticket, item: u32) -> u64 {
+    INTERRUPTED | (ticket & 0x7fff_ffff) << 32 | u64::from(item)
+}
+
+/// Whether the worker of `segment` was asked to give up the item that it runs now.
+pub fn is_interrupted(segment: &Segment) -> bool {
+    let phase = segment.word32(PHASE_AT).load(SeqCst);
+    let running = phase == Phase::Running as u32 || phase == Phase::Decoding as u32;
+    let now = name_of(segment.word64(TICKET_AT).load(SeqCst), segment.word32(ITEM_AT).load(SeqCst));
+    running && segment.word64(INTERRUPT_AT).load(SeqCst) == now
 }
 
 fn place(payload: &[u8]) -> Option<(usize, usize)> {
@@ -203,10 +232,16 @@ impl Producer {
         self.segment.word32(PHASE_AT).store(phase as u32, Release);
     }
 
-    /// Writes the item that runs now into the ledger.
+    /// Writes into the ledger that the item has run.
     #[inline]
-    pub fn note_item(&self, item: u32) {
-        self.segment.word32(ITEM_AT).store(item, Release);
+    pub fn note_sending(&self) {
+        self.segment.word32(PHASE_AT).store(Phase::Sending as u32, Release);
+    }
+
+    /// Writes into the ledger that the item starts now.
+    pub fn note_start(&self) {
+        let now = platform::monotonic_now().as_nanos() as u64;
+        self.segment.word64(SINCE_AT).store(now, SeqCst);
     }
 
     /// Writes a frame; it counts after [`Producer::publish`]. Waits while the ring is full: `stuck` is called now and

@@ -461,7 +461,7 @@ impl Shared {
             None => None,
             Some(job) => match job.row(&grant, &mut scratch) {
                 None => None,
-                Some(row) => Some(self.driver.publish_parts(grant, &job.function.preamble, row, Vec::new())),
+                Some(row) => Some(self.driver.publish_parts(grant, false, &job.function.preamble, row, Vec::new())),
             },
         };
         if scratch.capacity() > 4 << 20 {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel::{Bells, Consumer, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +19,8 @@ use super::scheduler::{Grant, JobId, Lost, Scheduler};
 const BELL: u64 = u64::MAX;
 /// How many bytes of records wait for workers, but for one record more than there are workers.
 const AHEAD_BYTES: usize = 48 << 20;
+/// What rebuilding a function and its arguments may take beyond a deadline: the first time, modules are imported.
+const TIME_TO_DECODE: Duration = Duration::from_secs(5);
 /// The most address space of a segment that blocks are cut from.
 const MOST_BYTES: usize = 1 << 38;
 
@@ -41,6 +43,8 @@ struct Seat {
     sentinel: Option<OwnedFd>,
     ready: bool,
     leaving: bool,
+    /// The item that the worker was asked to give up, and when.
+    asked: Option<(Ticket, u32, Duration)>,
     /// The run that is being read: the record and its next item.
     run: Option<(Ticket, u32)>,
 }
@@ -63,6 +67,19 @@ pub struct Outcome {
     pub segment: Option<Arc<Segment>>,
     /// Where its payload lies.
     pub payload: Payload,
+}
+
+/// What to do about an item that runs too long, or that nobody wants any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// The worker's seat.
+    pub index: usize,
+    /// The job.
+    pub job: JobId,
+    /// The item.
+    pub item: u64,
+    /// Whether the worker was asked in vain, and is to be killed; else it is to be told to look whether it was asked.
+    pub kill: bool,
 }
 
 /// A worker that has ended.
@@ -236,7 +253,7 @@ impl Driver {
         let pool = copy_of(self.segment.as_fd())?;
         let parent = copy_of(self.waiter.bell.as_fd())?;
         let invitation = Invitation { index, pool, own: ring.descriptor()?, parent };
-        self.seats[index] = Some(Seat { ring, sentinel: None, ready: false, leaving: false, run: None });
+        self.seats[index] = Some(Seat { ring, sentinel: None, ready: false, leaving: false, asked: None, run: None });
         self.renew_glance();
         Ok(invitation)
     }
@@ -301,20 +318,28 @@ impl Driver {
         self.arena.allocate(size)
     }
 
-    /// Publishes `body` as the record of `grant`, which takes `blocks` with it; false when no slot is free, and the grant waits again.
+    /// Publishes `body` as the record of `grant`, which takes `blocks` with it; `timed` when its workers are
+    /// to note when items start. False when no slot is free: the grant waits again.
     ///
     /// # Errors
     /// No memory for a large body: the grant is not withdrawn, fail its items.
-    pub fn publish(&mut self, grant: Grant, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
-        self.publish_parts(grant, body, &[], blocks)
+    pub fn publish(&mut self, grant: Grant, timed: bool, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
+        self.publish_parts(grant, timed, body, &[], blocks)
     }
 
     /// As [`Driver::publish`], for a body in two parts.
     ///
     /// # Errors
     /// Those of [`Driver::publish`].
-    pub fn publish_parts(&mut self, grant: Grant, body: &[u8], rest: &[u8], mut blocks: Vec<Block>) -> Result<bool> {
-        let head = RecordHead::of(&grant).encode();
+    pub fn publish_parts(
+        &mut self,
+        grant: Grant,
+        timed: bool,
+        body: &[u8],
+        rest: &[u8],
+        mut blocks: Vec<Block>,
+    ) -> Result<bool> {
+        let head = RecordHead::of(&grant, timed).encode();
         let size = HEAD_BYTES + body.len() + rest.len();
         let ticket = if size <= Slots::INLINE_BYTES {
             self.record.clear();
@@ -396,7 +421,48 @@ impl Driver {
             return None;
         }
         let ticket = key(ledger.ticket);
-        self.scheduler.item_of(ticket, ledger.item).map(|(job, item)| (ticket, job, item))
+        self.scheduler.running(ticket, ledger.item).map(|(job, item)| (ticket, job, item))
+    }
+
+    /// The items that have run for longer than `limit` says of their job at the time `now`, of the clock
+    /// [`platform::monotonic_now`]; and those whose worker was asked to give them up more than `grace` ago.
+    pub fn overdue(
+        &mut self,
+        now: Duration,
+        grace: Duration,
+        limit: impl Fn(JobId, u64) -> Option<Duration>,
+    ) -> Vec<Overdue> {
+        let mut all = Vec::new();
+        for (index, seat) in self.seats.iter_mut().enumerate() {
+            let Some(seat) = seat else { continue };
+            let Some(ledger) = seat.ring.ledger() else { continue };
+            let held = key(ledger.ticket);
+            let runs = matches!(ledger.phase, Phase::Running | Phase::Decoding);
+            let Some((job, item)) = self.scheduler.running(held, ledger.item).filter(|_| runs) else {
+                seat.asked = None;
+                continue;
+            };
+            match seat.asked {
+                Some((ticket, asked, since)) if (ticket, asked) == (held, ledger.item) => {
+                    if now.saturating_sub(since) > grace {
+                        all.push(Overdue { index, job, item, kill: true });
+                    }
+                }
+                _ => {
+                    let started = seat.ring.running_since();
+                    let more = if ledger.phase == Phase::Decoding { TIME_TO_DECODE } else { Duration::ZERO };
+                    let over = limit(job, item)
+                        .is_some_and(|limit| limit.is_zero() || now.saturating_sub(started) >= limit + more);
+                    // The time may be that of the item before: look again which one runs.
+                    if over && seat.ring.ledger() == Some(ledger) {
+                        seat.ring.interrupt(ledger.ticket, ledger.item);
+                        seat.asked = Some((held, ledger.item, now));
+                        all.push(Overdue { index, job, item, kill: false });
+                    }
+                }
+            }
+        }
+        all
     }
 
     /// Tells the workers to end when no record is left.
@@ -544,7 +610,7 @@ impl Driver {
         if let Some(ledger) = ledger {
             let (held, item) = match ledger.phase {
                 Phase::Claimed => (true, None),
-                Phase::Decoding | Phase::Running => (true, Some(ledger.item)),
+                Phase::Decoding | Phase::Running | Phase::Sending => (true, Some(ledger.item)),
                 Phase::Starting | Phase::Idle | Phase::Leaving => (false, None),
             };
             if held {

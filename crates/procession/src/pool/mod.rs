@@ -5,7 +5,7 @@ mod record;
 mod scheduler;
 mod worker;
 
-pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Payload, Waiter};
+pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Overdue, Payload, Waiter};
 pub use record::RecordHead;
 pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};
 pub use worker::{Turn, Worker};

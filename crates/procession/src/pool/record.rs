@@ -16,13 +16,15 @@ pub struct RecordHead {
     pub chunk: u32,
     /// Whether the worker may give items back when they turn out slow.
     pub splittable: bool,
+    /// Whether the worker notes when each item starts.
+    pub timed: bool,
 }
 
 impl RecordHead {
     /// The head of the record that carries `grant`.
-    pub fn of(grant: &Grant) -> RecordHead {
+    pub fn of(grant: &Grant, timed: bool) -> RecordHead {
         let splittable = grant.count > grant.chunk;
-        RecordHead { job: grant.job, count: grant.count, chunk: grant.chunk, splittable }
+        RecordHead { job: grant.job, count: grant.count, chunk: grant.chunk, splittable, timed }
     }
 
     /// Its bytes.
@@ -32,6 +34,7 @@ impl RecordHead {
         bytes[8..12].copy_from_slice(&self.count.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.chunk.to_le_bytes());
         bytes[16] = self.splittable.into();
+        bytes[17] = self.timed.into();
         bytes
     }
 
@@ -40,6 +43,7 @@ impl RecordHead {
         let (head, body) = bytes.split_at_checked(HEAD_BYTES)?;
         let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let job = u64::from_le_bytes(*head.first_chunk()?);
-        Some((RecordHead { job, count: number(8), chunk: number(12).max(1), splittable: head[16] != 0 }, body))
+        let (splittable, timed) = (head[16] != 0, head[17] != 0);
+        Some((RecordHead { job, count: number(8), chunk: number(12).max(1), splittable, timed }, body))
     }
 }

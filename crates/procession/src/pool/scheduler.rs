@@ -234,6 +234,26 @@ impl Scheduler {
         Some((out.grant.job, out.grant.first + u64::from(item)))
     }
 
+    /// The job and the item behind `item` of the record `ticket`, if that has no outcome.
+    pub fn running(&self, ticket: Ticket, item: u32) -> Option<(JobId, u64)> {
+        let out = self.out.get(&ticket)?;
+        let runs = item >= out.done && item < out.grant.count;
+        runs.then(|| (out.grant.job, out.grant.first + u64::from(item)))
+    }
+
+    /// Whether a record of the job is out.
+    pub fn is_out(&self, job: JobId) -> bool {
+        self.out.values().any(|out| out.grant.job == job)
+    }
+
+    /// An item that had an outcome goes out once more, alone.
+    pub fn again(&mut self, job: JobId, item: u64) {
+        if let Some(state) = self.jobs.get_mut(&job) {
+            state.again.push_back(Again { first: item, count: 1, alone: true });
+            self.queue(job);
+        }
+    }
+
     /// A record is worked off, but for its items from `from` on, which wait again; it took `nanos`.
     pub fn done(&mut self, ticket: Ticket, from: u32, nanos: u64) {
         let Some(out) = self.out.remove(&ticket) else { return };
@@ -280,11 +300,6 @@ impl Scheduler {
             state.again.push_front(Again { first: item, count: 1, alone: true });
             self.queue(job);
         }
-    }
-
-    /// The job and item that stand at `item` of a record, if it is out.
-    pub fn item_of(&self, ticket: Ticket, item: u32) -> Option<(JobId, u64)> {
-        self.out.get(&ticket).map(|out| (out.grant.job, out.grant.first + u64::from(item)))
     }
 
     fn put_back(&mut self, grant: Grant, from: u32, alone: bool) {

@@ -39,6 +39,7 @@ pub struct Worker {
     spin: Spin,
     body: Vec<u8>,
     ticket: Ticket,
+    timed: bool,
     next: u32,
     begun: Instant,
     /// By the coarse clock, which is cheap enough to be read after each item.
@@ -67,6 +68,7 @@ impl Worker {
             spin: Spin::new(),
             body: Vec::new(),
             ticket: 0,
+            timed: false,
             next: 0,
             begun: Instant::now(),
             coarse_begun: now,
@@ -144,12 +146,18 @@ impl Worker {
             return Err(Error::new(ErrorKind::Protocol, "a record without a head"));
         };
         self.ticket = ticket;
+        self.timed = head.timed;
         self.next = 0;
         self.begun = Instant::now();
         self.coarse_begun = coarse_now();
         self.rung = self.coarse_begun;
         self.stride = 1;
         Ok(Turn::Record(head))
+    }
+
+    /// The worker's own segment: see [`crate::channel::is_interrupted`].
+    pub fn own_segment(&self) -> &Arc<Segment> {
+        self.ring.segment()
     }
 
     /// The pool's segment, with large parts of records.
@@ -184,13 +192,25 @@ impl Worker {
 
     /// The arguments are rebuilt from here on: a death now is blamed on the first item.
     pub fn decoding(&self) {
+        if self.timed {
+            self.ring.note_start();
+        }
         self.ring.note(Phase::Decoding, self.ticket, self.next);
     }
 
     /// The next item starts now.
     #[inline]
     pub fn running(&self) {
+        if self.timed {
+            self.ring.note_start();
+        }
         self.ring.note(Phase::Running, self.ticket, self.next);
+    }
+
+    /// The item has run; from here on it is not interrupted.
+    #[inline]
+    pub fn sending(&self) {
+        self.ring.note_sending();
     }
 
     /// The outcome of the item that ran.

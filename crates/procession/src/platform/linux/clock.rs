@@ -1,4 +1,4 @@
-//! A clock that costs a few nanoseconds.
+//! Clocks that all processes share.
 
 use std::time::Duration;
 
@@ -8,5 +8,12 @@ use rustix::time::{ClockId, clock_gettime};
 #[inline]
 pub fn coarse_now() -> Duration {
     let now = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// The time since the same fixed point, exactly.
+#[inline]
+pub fn monotonic_now() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

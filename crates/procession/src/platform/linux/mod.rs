@@ -16,7 +16,7 @@ mod rights;
 mod stream;
 
 pub use child::{Child, Ending, own_pidfd, resident_bytes};
-pub use clock::coarse_now;
+pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;
 #[cfg(feature = "pre-main")]
