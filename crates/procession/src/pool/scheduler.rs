@@ -294,14 +294,6 @@ impl Scheduler {
         ran.map(lost)
     }
 
-    /// An item that was lost waits again, to go alone.
-    pub fn again(&mut self, job: JobId, item: u64) {
-        if let Some(state) = self.jobs.get_mut(&job) {
-            state.again.push_front(Again { first: item, count: 1, alone: true });
-            self.queue(job);
-        }
-    }
-
     fn put_back(&mut self, grant: Grant, from: u32, alone: bool) {
         let Some(state) = self.jobs.get_mut(&grant.job) else { return };
         state.out -= 1;
