@@ -67,9 +67,9 @@ impl Waiters {
         self.0.wake(count.unwrap_or(usize::MAX), sync::Waiters::WOKEN).map_err(raised)
     }
 
-    /// How many wait.
+    /// How many wait and are alive.
     fn waiting(&self) -> usize {
-        self.0.waiting()
+        self.0.alive()
     }
 
     fn _share(&self) -> PyResult<Shared> {
