@@ -75,7 +75,7 @@ class Crew:
     def look(self):
         """Take note of workers that have ended, and replace them."""
         self.core.look()
-        self._refill()
+        self.refill()
 
     # -- called by the engine -------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Crew:
         """A worker is about to end by itself: have the next one ready."""
         with self._lock:
             self._leaving.add(index)
-            self._refill()
+            self.refill()
 
     def worker_ended(self, index, starting, expected):
         """A worker has ended; return a text about it. It is replaced unless the pool ends."""
@@ -111,10 +111,11 @@ class Crew:
             elif not starting:
                 self._starting_deaths = 0
             if not (expected and starting):
-                self._refill()
+                self.refill()
             return text
 
-    def _refill(self):
+    def refill(self):
+        """Start the workers that are missing; not being able to is no error while one is left."""
         try:
             self.fill()
         except Exception as error:

@@ -15,7 +15,7 @@ use procession::pool::{Batch, Death, Driver, Grant, JobId, Waiter};
 use procession::shared_memory::{Block, Segment, copy_to, fill};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::codec::{self, Preamble, Room, Shelf};
 use crate::error::Raised;
@@ -224,6 +224,10 @@ impl Inner {
                 shared.driver.nudge();
             }
         }
+        if asleep.elapsed() >= LOOK_AROUND {
+            // A worker that could not be replaced when it ended may be now.
+            self.support.bind(py).call_method0("refill")?;
+        }
         match answer {
             Err(error) if !error.is_interrupted() => Err(Raised::from(error).into()),
             _ => py.check_signals(),
@@ -418,11 +422,16 @@ impl Inner {
             let failure = self.failure(py, &batch.bytes[failure.clone()]);
             self.break_down(py, failure);
         }
+        // Each of these must be heard of once, whatever a signal handler raises in between.
         for index in &batch.leaving {
-            self.support.bind(py).call_method1("worker_leaves", (*index,))?;
+            if let Err(error) = self.support.bind(py).call_method1("worker_leaves", (*index,)) {
+                interrupt = Some(error);
+            }
         }
         for death in &batch.deaths {
-            self.bury(py, death)?;
+            if let Err(error) = self.bury(py, death) {
+                interrupt = Some(error);
+            }
         }
         interrupt.map_or(Ok(()), Err)
     }
@@ -447,7 +456,11 @@ impl Inner {
 
     fn bury(&self, py: Python<'_>, death: &Death) -> PyResult<()> {
         let support = self.support.bind(py);
-        let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected))?;
+        let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected));
+        let (text, interrupt) = match text {
+            Ok(text) => (text, None),
+            Err(error) => (PyString::new(py, "its worker ended").into_any(), Some(error)),
+        };
         let mut trash = Vec::new();
         for lost in &death.lost {
             let Some(job) = self.shared().jobs.get(&lost.job).cloned() else { continue };
@@ -463,7 +476,7 @@ impl Inner {
             }
         }
         self.wake_followers();
-        Ok(())
+        interrupt.map_or(Ok(()), Err)
     }
 
     /// A job has all its outcomes.
