@@ -15,6 +15,13 @@ _METHODS = (
     "set_executable", "set_forkserver_preload", "set_start_method",
 )  # fmt: skip
 _EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
+# What the standard library does not have, and where it is.
+_OWN = {
+    "OwnerDied": "synchronize",
+    "PoolTerminated": "pool",
+    "TaskTimeout": "pool",
+    "WorkerDied": "pool",
+}
 _SUBMODULES = frozenset((
     "connection", "context", "dummy", "forkserver", "futures", "heap", "managers", "pool", "process", "queues",
     "reduction", "resource_sharer", "resource_tracker", "shared_memory", "sharedctypes", "spawn", "synchronize",
@@ -38,10 +45,11 @@ def __getattr__(name):
         from procession.drop_in import install
 
         return install
-    if name == "OwnerDied":
-        from procession.synchronize import OwnerDied
+    if name in _OWN:
+        from importlib import import_module
 
-        return OwnerDied
+        value = globals()[name] = getattr(import_module(f"procession.{_OWN[name]}"), name)
+        return value
     module = "reduction" if name == "reducer" else name
     if module in _SUBMODULES:
         from importlib import import_module
@@ -55,4 +63,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_EXCEPTIONS, *_SUBMODULES})
+    return sorted({*globals(), *_EXCEPTIONS, *_OWN, *_SUBMODULES})
