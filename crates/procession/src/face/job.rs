@@ -44,12 +44,11 @@ impl Answer {
         Answer::Failed(Box::new(error))
     }
 
-    /// The bytes of the result.
-    pub(super) fn bytes(&self) -> Result<&[u8], &TaskError> {
+    /// How it failed, if it did.
+    pub(super) fn failure(&self) -> Option<&TaskError> {
         match self {
-            Answer::Small(size, bytes) => Ok(&bytes[..usize::from(*size)]),
-            Answer::Large(bytes) => Ok(bytes),
-            Answer::Failed(error) => Err(error),
+            Answer::Failed(error) => Some(error),
+            Answer::Small(..) | Answer::Large(_) => None,
         }
     }
 }

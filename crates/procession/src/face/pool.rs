@@ -376,7 +376,7 @@ impl Pool {
         I: IntoIterator<Item = A>,
     {
         let answers = self.run_all(function, items, true);
-        let failure = answers.iter().flatten().find_map(|answer| answer.bytes().err().cloned());
+        let failure = answers.iter().flatten().find_map(Answer::failure).cloned();
         match failure {
             Some(failure) => Err(failure),
             None => answers.into_iter().map(rebuild).collect(),
@@ -428,16 +428,16 @@ pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: 
 
 /// The result within an answer.
 pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> Outcome<R> {
-    match answer {
-        None => Err(TaskError::Cancelled),
-        Some(answer) => match answer.bytes() {
-            Ok(bytes) => function::decode(bytes).map_err(|reason| {
-                let name = std::any::type_name::<R>();
-                TaskError::Codec { message: format!("a result of type {name} could not be rebuilt: {reason}") }
-            }),
-            Err(error) => Err(error.clone()),
-        },
-    }
+    let value = match answer {
+        None => return Err(TaskError::Cancelled),
+        Some(Answer::Failed(error)) => return Err(*error),
+        Some(Answer::Small(size, bytes)) => function::decode(&bytes[..usize::from(size)]),
+        Some(Answer::Large(bytes)) => function::decode_owned(bytes),
+    };
+    value.map_err(|reason| {
+        let name = std::any::type_name::<R>();
+        TaskError::Codec { message: format!("a result of type {name} could not be rebuilt: {reason}") }
+    })
 }
 
 impl Drop for Pool {

@@ -144,7 +144,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
         let started = self.started();
         match started.progress()? {
             Progress::Returned => {
-                function::decode(&started.outcome()?).map_err(|reason| TaskError::Codec { message: reason })
+                function::decode_owned(started.outcome()?).map_err(|reason| TaskError::Codec { message: reason })
             }
             Progress::Failed => Err(Failure::decode(&started.outcome()?).into()),
             Progress::Started => Err(never_arrived(ending)),

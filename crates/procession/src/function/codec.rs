@@ -57,6 +57,19 @@ pub(crate) fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, S
     }
 }
 
+/// As [`decode`]; bytes that are the value themselves are not copied.
+pub(crate) fn decode_owned<T: DeserializeOwned + 'static>(bytes: Vec<u8>) -> Result<T, String> {
+    if !is_bytes::<T>() {
+        return decode(&bytes);
+    }
+    let mut value: Option<T> = None;
+    let any: &mut dyn Any = &mut value;
+    if let Some(row) = any.downcast_mut::<Option<Vec<u8>>>() {
+        *row = Some(bytes);
+    }
+    value.ok_or_else(|| "bytes that are none".into())
+}
+
 fn is_bytes<T: 'static>() -> bool {
     std::any::TypeId::of::<T>() == std::any::TypeId::of::<Vec<u8>>()
 }

@@ -11,6 +11,6 @@ mod routines;
 
 pub(crate) use attachments::{attach, fetch, receiving, sending};
 pub use codec::Bytes;
-pub(crate) use codec::{decode, encode};
+pub(crate) use codec::{decode, decode_owned, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};
 pub(crate) use routines::{Plain, Routine, WithContext, WithState, arrived};

@@ -1,0 +1,75 @@
+//! Many tasks of which some end badly, in all ways: every outcome is right, and nothing is left.
+//!
+//! `PROCESSION_CAMPAIGN=10000 cargo test --release campaign` runs so many tasks; a few hundred otherwise.
+
+use std::time::Duration;
+
+use procession::{Pool, TaskError};
+
+/// One task in so many is a bad one.
+const BAD: u64 = 50;
+
+fn task(number: u64) -> u64 {
+    if !number.is_multiple_of(BAD) {
+        return number * 3;
+    }
+    match number / BAD % 7 {
+        0 => panic!("task {number}"),
+        1 => std::process::abort(),
+        2 => dive(&mut [0; 512]),
+        3 => loop {
+            std::hint::spin_loop();
+        },
+        4 => (0..1 << 20).map(|_| vec![1u8; 4 << 20].leak().len() as u64).sum(),
+        5 => std::process::exit(3),
+        _ => {
+            let own = std::process::id().to_string();
+            let _ = std::process::Command::new("kill").args(["-SEGV", &own]).status();
+            number
+        }
+    }
+}
+
+#[allow(unconditional_recursion)]
+fn dive(frame: &mut [u64; 512]) -> u64 {
+    let mut next = [frame[0] + 1; 512];
+    dive(std::hint::black_box(&mut next)) + frame[1]
+}
+
+fn is_right(number: u64, outcome: &Result<u64, TaskError>) -> bool {
+    if !number.is_multiple_of(BAD) {
+        return *outcome == Ok(number * 3);
+    }
+    match (number / BAD % 7, outcome) {
+        (0, Err(TaskError::Panicked { message, .. })) => *message == format!("task {number}"),
+        (0, Err(TaskError::Crashed { signal: 6, .. })) => cfg!(panic = "abort"),
+        (1, Err(TaskError::Crashed { signal, .. })) => *signal == 6,
+        (2 | 6, Err(TaskError::Crashed { signal, .. })) => *signal == 11,
+        (3, Err(TaskError::TimedOut)) | (4, Err(TaskError::OverMemory)) => true,
+        (5, Err(TaskError::Exited { code, .. })) => *code == 3,
+        _ => false,
+    }
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn every_outcome_is_right_and_nothing_is_left() {
+    let tasks = std::env::var("PROCESSION_CAMPAIGN").ok().and_then(|text| text.parse().ok()).unwrap_or(700);
+    let alone = std::env::var_os("NEXTEST").is_some();
+    let before = open_files();
+    let pool = Pool::builder().workers(3).timeout(Duration::from_secs(2)).memory(200 << 20).build().unwrap();
+    let mut seen = 0;
+    for (number, outcome) in pool.imap(task, 1..=tasks).enumerate() {
+        assert!(is_right(number as u64 + 1, &outcome), "task {}: {outcome:?}", number + 1);
+        seen += 1;
+    }
+    assert_eq!(seen, tasks);
+    let workers = pool.process_ids();
+    drop(pool);
+    assert!(workers.iter().all(|id| !std::path::Path::new(&format!("/proc/{id}")).exists()));
+    // Other tests of the same process open files of their own.
+    assert!(!alone || open_files() == before);
+}
