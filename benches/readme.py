@@ -21,9 +21,10 @@ SPEED = (
 
 
 def table(page, wanted=("",)):
-    """The rows of a page's table that begin with one of `wanted`."""
-    rows = [line for line in (BENCHES / page).read_text().splitlines() if line.startswith("|")]
-    return "\n".join(row for row in rows if row.strip("| ").startswith(wanted))
+    """A page's first paragraph, and the rows of its table that begin with one of `wanted`."""
+    _, machine, *lines = (BENCHES / page).read_text().split("\n\n")
+    rows = [line for line in "\n".join(lines).splitlines() if line.startswith("|")]
+    return machine.strip() + "\n\n" + "\n".join(row for row in rows if row.strip("| ").startswith(wanted))
 
 
 def main():

@@ -22,6 +22,14 @@ STARTS_LIMIT = 20
 LOOK_AHEAD_LIMIT = 10_000
 
 
+def workers_of(pool):
+    """The pool's workers, once both have started."""
+    until = time.monotonic() + ANSWER_LIMIT_S
+    while len(found := set(pool.map(tasks.own_pid, range(8), 10))) < 2 and time.monotonic() < until:
+        continue
+    return found
+
+
 def eight(probe, guilty, is_right_error, innocent=tasks.square):
     """Runs eight tasks in a fresh pool, one of them `guilty`."""
     with probe.pool() as pool:
@@ -47,8 +55,7 @@ def killed_worker(probe):
 def killed_idle_workers(probe):
     """2 all idle workers SIGKILLed, then 4 tasks"""
     with probe.pool() as pool:
-        workers = set(pool.map(tasks.own_pid, range(8), 10))
-        for pid in workers:
+        for pid in workers_of(pool):
             os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + ANSWER_LIMIT_S
         try:
@@ -82,7 +89,7 @@ def base_exception(probe):
 def system_exit(probe):
     """5 `sys.exit(5)` in a task"""
     with probe.pool() as pool:
-        before = set(pool.map(tasks.own_pid, range(8), 10))
+        before = workers_of(pool)
         submitted = submit_eight(pool, tasks.square, lambda: pool.submit(tasks.exit_with_5, 0))
         judge(pool, submitted, lambda error: isinstance(error, SystemExit) and error.code == 5)
         if not set(pool.map(tasks.own_pid, range(8), 10)) <= before:
