@@ -3,9 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::channel::Ticket;
 use crate::error::{Error, Result};
 use crate::platform::{self, file_key};
 use crate::pool::{Driver, JobId};
@@ -38,9 +37,17 @@ pub(super) struct Member {
     pub started: Started,
     notes: OwnedFd,
     unsent: VecDeque<(u64, Option<Arc<OwnedFd>>)>,
-    /// What it was seen running, and since when.
-    seen: Option<((Ticket, JobId, u64), Instant)>,
     pub blame: Option<Blame>,
+}
+
+impl Member {
+    /// Kills it, once.
+    fn end(&mut self, blame: Blame) {
+        if self.blame.is_none() {
+            self.blame = Some(blame);
+            self.started.child.kill();
+        }
+    }
 }
 
 /// A descriptor that workers have, or will get.
@@ -101,7 +108,7 @@ impl Crew {
             unsent.push((last, None));
         }
         let unsent = unsent.into();
-        Ok(Member { started, notes, unsent, seen: None, blame: None })
+        Ok(Member { started, notes, unsent, blame: None })
     }
 
     /// Makes a descriptor known to all workers; gives its number. Each call is undone by one of [`Crew::forget_file`].
@@ -160,29 +167,22 @@ impl Crew {
         self.has_unsent
     }
 
-    /// Looks at what each worker runs and takes, and kills those beyond the limits.
-    pub(super) fn enforce(&mut self, driver: &Driver, terms: &Terms, now: Instant) {
-        for (index, member) in &mut self.members {
-            if member.blame.is_some() {
-                continue;
+    /// Kills the workers whose tasks are beyond the limits.
+    pub(super) fn enforce(&mut self, driver: &mut Driver, terms: &Terms) {
+        if terms.timeout.is_some() {
+            for late in driver.overdue(platform::monotonic_now(), Duration::ZERO, |_, _| terms.timeout) {
+                if let Some(member) = self.members.get_mut(&late.index) {
+                    member.end(Blame { job: late.job, item: late.item, why: TaskError::TimedOut });
+                }
             }
-            let running = driver.running(*index);
-            let since = match (member.seen, running) {
-                (Some((seen, since)), Some(running)) if seen == running => since,
-                _ => now,
-            };
-            member.seen = running.map(|running| (running, since));
-            let late = terms.timeout.is_some_and(|limit| running.is_some() && now - since >= limit);
-            let large = terms.memory.is_some_and(|limit| platform::resident_bytes(member.started.child.id()) > limit);
-            let why = match (late, large) {
-                (true, _) => TaskError::TimedOut,
-                (_, true) => TaskError::OverMemory,
-                _ => continue,
-            };
-            // With nobody to blame, no item is: what the worker takes up meanwhile goes to another one.
-            let (job, item) = running.map_or((0, 0), |(_, job, item)| (job, item));
-            member.blame = Some(Blame { job, item, why });
-            member.started.child.kill();
+        }
+        let Some(limit) = terms.memory else { return };
+        for (index, member) in &mut self.members {
+            if platform::resident_bytes(member.started.child.id()) > limit {
+                // With nobody to blame, no item is: what the worker takes up meanwhile goes to another one.
+                let (job, item) = driver.running(*index).map_or((0, 0), |(_, job, item)| (job, item));
+                member.end(Blame { job, item, why: TaskError::OverMemory });
+            }
         }
     }
 
@@ -192,8 +192,7 @@ impl Crew {
             if let Some((_, running, item)) = driver.running(*index)
                 && running == job
             {
-                member.blame = Some(Blame { job, item, why });
-                member.started.child.kill();
+                member.end(Blame { job, item, why });
                 return true;
             }
         }

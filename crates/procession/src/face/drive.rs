@@ -218,7 +218,7 @@ impl Inner {
         shared.batch = batch;
         if (self.terms.timeout.is_some() || self.terms.memory.is_some()) && now - shared.sampled >= SAMPLE / 2 {
             shared.sampled = now;
-            shared.crew.enforce(&shared.driver, &self.terms, now);
+            shared.crew.enforce(&mut shared.driver, &self.terms);
         }
         if shared.crew.has_unsent() {
             shared.crew.send_notes();
@@ -232,10 +232,11 @@ impl Inner {
     }
 
     /// Adds a job and publishes what there is room for.
-    pub(super) fn submit(&self, job: Job, complete: bool, chunk: Chunk) -> JobId {
+    pub(super) fn submit(&self, mut job: Job, complete: bool, chunk: Chunk) -> JobId {
         let mut shared = self.shared();
         let id = shared.new_id();
         let detached = job.is_detached;
+        job.is_timed = self.terms.timeout.is_some();
         shared.driver.scheduler.submit(id, job.total, complete, chunk);
         shared.jobs.insert(id, job);
         if let Some(error) = shared.broken.clone().or_else(|| shared.closed.then_some(TaskError::Cancelled)) {
@@ -461,7 +462,9 @@ impl Shared {
             None => None,
             Some(job) => match job.row(&grant, &mut scratch) {
                 None => None,
-                Some(row) => Some(self.driver.publish_parts(grant, false, &job.function.preamble, row, Vec::new())),
+                Some(row) => {
+                    Some(self.driver.publish_parts(grant, job.is_timed, &job.function.preamble, row, Vec::new()))
+                }
             },
         };
         if scratch.capacity() > 4 << 20 {

@@ -87,6 +87,8 @@ pub(super) struct Job {
     pub files: Vec<u64>,
     /// How often an item was sent again.
     pub retried: HashMap<u64, u32>,
+    /// Whether its tasks have a limit of time.
+    pub is_timed: bool,
     /// Whether nobody drives the pool for it.
     pub is_detached: bool,
     /// Whether nobody will ask for its answers.

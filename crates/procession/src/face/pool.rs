@@ -421,6 +421,7 @@ pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: 
         has_failed: false,
         files,
         retried: Default::default(),
+        is_timed: false,
         is_detached: false,
         is_abandoned: false,
     }
