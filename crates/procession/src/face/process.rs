@@ -67,8 +67,8 @@ static LEFT: Mutex<Vec<Started>> = Mutex::new(Vec::new());
 ///
 /// ```compile_fail
 /// # fn main() -> procession::Result<()> {
-/// let greeting = String::from("hello");
-/// procession::Process::spawn(move |name: String| println!("{greeting} {name}"), "Ada".into())?;
+/// let times = 3;
+/// procession::Process::spawn(move |name: String| name.repeat(times), "Ada".to_owned())?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
