@@ -77,12 +77,13 @@ impl Slots {
     pub fn publish(&self, body: &[u8], place: Option<(u64, u64)>) -> Option<Ticket> {
         let tail = self.segment.word64(TAIL_AT);
         let first = tail.load(Relaxed);
-        let free = |ticket: &Ticket| {
-            let state = self.segment.word64(Slots::at(*ticket)).load(Acquire) & 0xffff;
-            state == FREE
-        };
-        // A slot that is not free belongs to a worker that stands still: go past it.
-        let ticket = (first..first + SLOTS as u64).find(free)?;
+        let state = |ticket: Ticket| self.segment.word64(Slots::at(ticket)).load(Acquire) & 0xffff;
+        // A claimed slot belongs to a worker that stands still: go past it. Never past a ready one: workers look for
+        // records no further back than one round of the ring.
+        let ticket = (first..first + SLOTS as u64).find(|ticket| state(*ticket) < CLAIMED)?;
+        if state(ticket) != FREE {
+            return None;
+        }
         let at = Slots::at(ticket);
         let mapping = self.segment.mapping();
         let size = match place {
@@ -216,6 +217,26 @@ mod tests {
         }
         assert_eq!(seen.len(), SLOTS - 1);
         assert_eq!(seen.last(), Some(&(SLOTS as u64 + 1)));
+    }
+
+    #[test]
+    fn a_slot_given_back_late_does_not_make_ready_records_unreachable() {
+        let s = slots();
+        (0..SLOTS).for_each(|_| assert!(s.publish(b"x", None).is_some()));
+        let mut claimed = Vec::new();
+        for worker in 1..5 {
+            claimed.push(s.claim(worker).unwrap());
+        }
+        // The first of them never frees its slot; the others' slots are used again, and then it is found dead.
+        claimed[1..].iter().for_each(|ticket| s.free(*ticket));
+        while s.publish(b"y", None).is_some() {}
+        assert_eq!(s.reclaim(1), [0]);
+        while s.publish(b"z", None).is_some() {}
+        while let Some(ticket) = s.claim(9) {
+            claimed.push(ticket);
+            s.free(ticket);
+        }
+        assert!((0..SLOTS as u64).all(|ticket| claimed.contains(&ticket)));
     }
 
     #[test]
