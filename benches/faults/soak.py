@@ -1,0 +1,114 @@
+"""Kills workers at random under random work, and checks that every task has exactly one right outcome.
+
+python -m benches.faults.soak --seconds 60 --start-method forkserver
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+
+import procession
+
+OUTCOME_LIMIT_S = 120
+SIZES = (0, 10, 300, 3000, 50_000)
+
+
+def work(item):
+    """Return what the check expects of (number, size)."""
+    number, size = item
+    if number % 7 == 0:
+        time.sleep(0.0005)
+    return number * number, b"x" * size
+
+
+class Soak:
+    """One pool under fire.
+
+    Args:
+        method: the start method of its workers.
+        seed: of the random choices.
+    """
+
+    def __init__(self, method, seed):
+        self.context = procession.get_context(method)
+        self.rng = random.Random(seed)
+        self.kills = self.maps = self.tasks = self.lost = 0
+
+    def run(self, seconds):
+        """Keep the pool busy and its workers dying for so long; AssertionError or TimeoutError when it fails."""
+        stop = threading.Event()
+        with self.context.Pool(3) as pool:
+            killer = threading.Thread(target=self.kill_until, args=(stop, pool))
+            killer.start()
+            try:
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    self.one_map(pool)
+            finally:
+                stop.set()
+                killer.join()
+        pool.join()
+
+    def kill_until(self, stop, pool):
+        """Kill a worker every few milliseconds."""
+        rng = random.Random(self.rng.random())
+        while not stop.wait(rng.random() * 0.02):
+            workers = list(pool._pool)
+            if workers:
+                with contextlib.suppress(ProcessLookupError, TypeError):
+                    os.kill(rng.choice(workers).pid, rng.choice([signal.SIGKILL, signal.SIGSEGV]))
+                    self.kills += 1
+
+    def one_map(self, pool):
+        """Submit some tasks in some way and check their outcomes."""
+        count = self.rng.choice([1, 10, 300, 3000])
+        size = self.rng.choice(SIZES[: 5 if count <= 300 else 3])
+        items = [(number, size) for number in range(count)]
+        self.maps += 1
+        self.tasks += count
+        way = self.rng.choice(["apply", "imap", "imap_unordered"])
+        if way == "apply":
+            results = [pool.apply_async(work, (item,)) for item in items]
+            answers = [self.outcome(lambda result=result: result.get(OUTCOME_LIMIT_S)) for result in results]
+        else:
+            results = getattr(pool, way)(work, items, self.rng.choice([1, 1, 7, 50]))
+            answers = [self.outcome(lambda: results.next(OUTCOME_LIMIT_S)) for _ in items]
+            assert next(results, None) is None, "more outcomes than tasks"
+        numbers = [answer[0] for answer in answers if answer is not None]
+        assert all(answer is None or answer[1] == b"x" * size for answer in answers), "a wrong result"
+        assert len(set(numbers)) == len(numbers), "a task with two outcomes"
+        assert set(numbers) <= {number * number for number in range(count)}, "a wrong result"
+        assert way == "imap_unordered" or numbers == sorted(numbers), "results out of order"
+
+    def outcome(self, ask):
+        """Return what a task returned, None when its worker died."""
+        try:
+            return ask()
+        except procession.WorkerDied:
+            self.lost += 1
+            return None
+
+
+def main():
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30, help="for how long, each start method (default: 30)")
+    parser.add_argument("--start-method", choices=procession.get_all_start_methods(), action="append")
+    parser.add_argument("--seed", type=int, default=None, help="of the random choices (default: a new one each time)")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.randrange(2**32)
+    for method in options.start_method or procession.get_all_start_methods():
+        soak = Soak(method, seed)
+        soak.run(options.seconds)
+        print(
+            f"{method}: {soak.kills} kills, {soak.maps} maps, {soak.tasks} tasks, {soak.lost} lost with their workers, "
+            f"0 wrong, 0 hung (seed {seed})"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""A short soak: workers killed at random under random work. `scripts/campaign` runs it for longer."""
+
+import procession
+import pytest
+
+from benches.faults.soak import Soak
+
+
+@pytest.mark.parametrize("method", procession.get_all_start_methods())
+def test_every_task_has_one_outcome_while_workers_are_killed(method):
+    soak = Soak(method, seed=11)
+    soak.run(seconds=3)
+    assert soak.kills > 10 and soak.tasks > 10
