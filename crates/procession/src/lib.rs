@@ -82,6 +82,7 @@
 //! | feature | | |
 //! |---|---|---|
 //! | `pre-main` | on by default | children turn to their work before `main` |
+//! | `async` | | a [`Task`] is a `Future`, of any executor |
 //!
 //! # The engine
 //!

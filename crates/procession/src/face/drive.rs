@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::channel::{MAX_WORKERS, Spin};
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     /// Jobs that nobody waits for.
     pub detached: usize,
     keeper_parked: bool,
+    /// Those to be woken when nothing is locked: what they do is not ours.
+    woken: Vec<Waker>,
     next_id: u64,
     driving: bool,
     followers: usize,
@@ -92,6 +95,7 @@ impl Inner {
             closed: false,
             detached: 0,
             keeper_parked: true,
+            woken: Vec::new(),
             next_id: 1,
             driving: false,
             followers: 0,
@@ -157,6 +161,7 @@ impl Inner {
     ) -> (MutexGuard<'a, Shared>, bool) {
         loop {
             let progress = self.pump(&mut shared);
+            shared = self.wake_tasks(shared);
             if ready(&mut shared) {
                 return (shared, true);
             }
@@ -189,6 +194,17 @@ impl Inner {
             }
             shared.spin = spin;
         }
+    }
+
+    /// Wakes the futures that are done.
+    pub(super) fn wake_tasks<'a>(&'a self, mut shared: MutexGuard<'a, Shared>) -> MutexGuard<'a, Shared> {
+        if shared.woken.is_empty() {
+            return shared;
+        }
+        let woken = std::mem::take(&mut shared.woken);
+        drop(shared);
+        woken.into_iter().for_each(Waker::wake);
+        self.shared()
     }
 
     fn longest_sleep(&self, shared: &Shared) -> Duration {
@@ -291,7 +307,7 @@ impl Inner {
         if busy {
             shared.crew.members.values().for_each(|member| member.started.child.kill());
         }
-        drop(shared);
+        drop(self.wake_tasks(shared));
         self.waiter.wake();
         self.keeper_bell.notify_all();
         self.changed.notify_all();
@@ -360,6 +376,7 @@ impl Shared {
     /// A job has all its outcomes, or has failed for good.
     fn finish(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        self.woken.extend(job.waker.take());
         if job.done < job.total {
             self.driver.cancel(id);
         } else if job.is_detached {

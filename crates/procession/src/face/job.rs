@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::pool::Grant;
 use crate::shared_memory::Block;
@@ -91,6 +92,8 @@ pub(super) struct Job {
     pub is_timed: bool,
     /// Whether nobody drives the pool for it.
     pub is_detached: bool,
+    /// Who is to be woken when it is done.
+    pub waker: Option<Waker>,
     /// Whether nobody will ask for its answers.
     pub is_abandoned: bool,
 }

@@ -423,6 +423,7 @@ pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: 
         retried: Default::default(),
         is_timed: false,
         is_detached: false,
+        waker: None,
         is_abandoned: false,
     }
 }

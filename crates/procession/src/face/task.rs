@@ -75,11 +75,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
         if !inner.wait(until, |shared| shared.jobs.get(&job).is_none_or(Job::is_done)) {
             return Err(self);
         }
-        let answer = match inner.forget(job).map(|job| job.answers) {
-            Some(Answers::Ordered { mut answers, .. }) => answers.pop_front().flatten(),
-            _ => None,
-        };
-        Ok(rebuild(answer))
+        Ok(taken(inner, job))
     }
 
     /// Whether the outcome is there.
@@ -97,14 +93,47 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     /// replaced. Its outcome is [`TaskError::Cancelled`], unless it was done before; says whether it was not.
     pub fn cancel(&self) -> bool {
         let State::Sent { inner, job } = &self.state else { return false };
-        let mut shared = inner.shared();
-        let shared = &mut *shared;
+        let mut guard = inner.shared();
+        let shared = &mut *guard;
         if shared.jobs.get(job).is_none_or(Job::is_done) {
             return false;
         }
         shared.crew.kill_runner(&shared.driver, *job, TaskError::Cancelled);
         shared.fail(*job, &TaskError::Cancelled);
+        drop(inner.wake_tasks(guard));
         true
+    }
+}
+
+fn taken<R: DeserializeOwned + 'static>(inner: &Inner, job: JobId) -> Outcome<R> {
+    rebuild(match inner.forget(job).map(|job| job.answers) {
+        Some(Answers::Ordered { mut answers, .. }) => answers.pop_front().flatten(),
+        _ => None,
+    })
+}
+
+/// The outcome, for any executor: the pool's own thread drives meanwhile. Not to be polled after it was ready.
+#[cfg(feature = "async")]
+impl<R: DeserializeOwned + 'static> Future for Task<R> {
+    type Output = Outcome<R>;
+
+    fn poll(self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Outcome<R>> {
+        use std::task::Poll;
+        let (inner, job) = match &self.state {
+            State::Failed(error) => return Poll::Ready(Err(error.clone())),
+            State::Sent { inner, job } => (inner, *job),
+        };
+        let mut shared = inner.shared();
+        match shared.jobs.get_mut(&job).filter(|job| !job.is_done()) {
+            Some(job) => {
+                job.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            None => {
+                drop(shared);
+                Poll::Ready(taken(inner, job))
+            }
+        }
     }
 }
 

@@ -250,3 +250,30 @@ fn a_pool_works_within_a_task() {
 fn no_workers_is_an_error() {
     assert!(Pool::new(0).is_err());
 }
+
+#[cfg(feature = "async")]
+#[test]
+fn a_task_is_a_future() {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    let pool = Pool::new(2).unwrap();
+    for x in 0..20 {
+        let mut task = std::pin::pin!(pool.submit(square, x));
+        let answer = loop {
+            match task.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(answer) => break answer,
+                std::task::Poll::Pending => std::thread::park_timeout(Duration::from_secs(20)),
+            }
+        };
+        assert_eq!(answer, Ok(x * x));
+    }
+    let task = pool.submit(stall, 0);
+    assert!(task.cancel());
+    assert!(matches!(std::pin::pin!(task).poll(&mut context), std::task::Poll::Ready(Err(TaskError::Cancelled))));
+}

@@ -4,6 +4,7 @@ mod child;
 mod clock;
 mod descriptors;
 mod doorbell;
+#[cfg(not(loom))]
 mod executable;
 mod futex;
 mod half;
@@ -19,8 +20,9 @@ pub use child::{Child, Ending, own_pidfd, resident_bytes};
 pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;
-#[cfg(feature = "pre-main")]
+#[cfg(all(feature = "pre-main", not(loom)))]
 pub(crate) use executable::before_main;
+#[cfg(not(loom))]
 pub(crate) use executable::{Mark, conjure, distance_of, ignore_broken_pipes, mark_at, take_variable};
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
