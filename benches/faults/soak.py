@@ -14,6 +14,9 @@ import time
 import procession
 
 OUTCOME_LIMIT_S = 120
+# The longest pause between two kills: a pool gives up when its workers die again and again before they are ready, and
+# an interpreter started from nothing takes its time.
+PAUSE_S = {"fork": 0.02, "forkserver": 0.02, "spawn": 0.5}
 SIZES = (0, 10, 300, 3000, 50_000)
 
 
@@ -36,6 +39,7 @@ class Soak:
     def __init__(self, method, seed):
         self.context = procession.get_context(method)
         self.rng = random.Random(seed)
+        self.pause = PAUSE_S[method]
         self.kills = self.maps = self.tasks = self.lost = 0
 
     def run(self, seconds):
@@ -54,9 +58,9 @@ class Soak:
         pool.join()
 
     def kill_until(self, stop, pool):
-        """Kill a worker every few milliseconds."""
+        """Kill a worker now and then."""
         rng = random.Random(self.rng.random())
-        while not stop.wait(rng.random() * 0.02):
+        while not stop.wait(rng.random() * self.pause):
             workers = list(pool._pool)
             if workers:
                 with contextlib.suppress(ProcessLookupError, TypeError):
