@@ -21,6 +21,8 @@ pub(super) struct Terms {
     pub memory: Option<u64>,
     pub retries: u32,
     pub max_tasks: u64,
+    /// What names the function that each worker calls first.
+    pub initializer: Option<u64>,
 }
 
 /// A task that is to blame for the end of its worker.
@@ -98,6 +100,7 @@ impl Crew {
         let mut order = vec![WORK];
         order.extend_from_slice(&(seat.index as u64).to_le_bytes());
         order.extend_from_slice(&terms.max_tasks.to_le_bytes());
+        order.extend(terms.initializer.iter().flat_map(|distance| distance.to_le_bytes()));
         let (notes, theirs) = platform::note_pair()?;
         let files = [&seat.pool, &seat.own, &seat.parent, &theirs].map(AsRawFd::as_raw_fd);
         let started = process::start(&order, &files)?;

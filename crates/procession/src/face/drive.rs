@@ -12,6 +12,7 @@ use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Ending;
 use crate::pool::{Batch, Chunk, Death, Driver, Grant, JobId, Waiter};
+use crate::process::Progress;
 
 use super::crew::{Blame, Crew, Terms};
 use super::error::TaskError;
@@ -365,6 +366,10 @@ impl Shared {
         if !batch.ready.is_empty() {
             self.false_starts = 0;
         }
+        for failure in &batch.init_failed {
+            let failure = crate::function::Failure::decode(&batch.bytes[failure.clone()]);
+            self.break_down(failure.into());
+        }
         for _ in &batch.leaving {
             self.replace(terms);
         }
@@ -433,9 +438,11 @@ impl Shared {
         }
         if death.starting {
             self.false_starts += 1;
-            let never = never_arrived(ending.unwrap_or(Ending::Exited(1)));
-            if self.false_starts >= MOST_FALSE_STARTS || matches!(never, TaskError::NoProcess { .. }) {
-                return self.break_down(never);
+            let ending = ending.unwrap_or(Ending::Exited(1));
+            let arrived = member.as_ref().is_some_and(|m| !matches!(m.started.progress(), Ok(Progress::Started)));
+            let why = if arrived { ending.into() } else { never_arrived(ending) };
+            if self.false_starts >= MOST_FALSE_STARTS || matches!(why, TaskError::NoProcess { .. }) {
+                return self.break_down(why);
             }
         }
         self.replace(terms);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Plain, WithContext, WithState};
+use crate::function::{self, Initializer, Plain, WithContext, WithState};
 use crate::pool::Chunk;
 
 use super::crew::Terms;
@@ -55,6 +55,8 @@ impl std::fmt::Debug for Pool {
 #[derive(Clone, Debug)]
 pub struct Builder {
     terms: Terms,
+    /// Why the pool cannot be made.
+    failure: Option<Error>,
 }
 
 impl Builder {
@@ -89,11 +91,21 @@ impl Builder {
         self
     }
 
+    /// What each worker calls once, before its first task. When that fails, so do all tasks, in the same way.
+    pub fn initializer<I: Fn() + Copy + 'static>(mut self, function: I) -> Builder {
+        match Initializer::crossing(function) {
+            Ok(distance) => self.terms.initializer = Some(distance),
+            Err(error) => self.failure = Some(error),
+        }
+        self
+    }
+
     /// Makes the pool and starts its workers.
     ///
     /// # Errors
     /// As [`Pool::new`].
     pub fn build(self) -> Result<Pool> {
+        self.failure.map_or(Ok(()), Err)?;
         let inner = Inner::new(self.terms)?;
         Ok(Pool { inner, keeper: Mutex::new(None) })
     }
@@ -123,7 +135,10 @@ impl Pool {
     /// ```
     pub fn builder() -> Builder {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Builder { terms: Terms { workers, timeout: None, memory: None, retries: 0, max_tasks: 0 } }
+        Builder {
+            terms: Terms { workers, timeout: None, memory: None, retries: 0, max_tasks: 0, initializer: None },
+            failure: None,
+        }
     }
 
     /// How many workers it has.

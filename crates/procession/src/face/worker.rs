@@ -32,7 +32,8 @@ struct Seat {
 pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let nonsense = || Error::new(ErrorKind::Protocol, "an order without a seat");
     let (index, rest) = order.split_first_chunk().ok_or_else(nonsense)?;
-    let limit = u64::from_le_bytes(*rest.first_chunk().ok_or_else(nonsense)?);
+    let (limit, rest) = rest.split_first_chunk().ok_or_else(nonsense)?;
+    let limit = u64::from_le_bytes(*limit);
     let mut copies =
         arrival.files.iter().map(|file| file.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0))));
     let mut next = || copies.next().unwrap_or_else(|| Err(nonsense()));
@@ -40,6 +41,13 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let notes = next()?;
     let mut seat = Seat { worker, routines: HashMap::new(), files: HashMap::new(), notes, seen: 0, out: Vec::new() };
     let mut left = if limit == 0 { u64::MAX } else { limit };
+    if let Some(distance) = rest.first_chunk() {
+        let crossing = function::arrived(u64::from_le_bytes(*distance)).ok_or_else(nonsense)?;
+        if let Err(failure) = function::guarded(|| crossing.prepare(&[])) {
+            seat.worker.init_failed(&failure.encode())?;
+            return Ok(1);
+        }
+    }
     seat.worker.ready()?;
     loop {
         match seat.worker.turn() {

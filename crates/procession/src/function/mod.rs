@@ -13,4 +13,4 @@ pub(crate) use attachments::{attach, fetch, receiving, sending};
 pub use codec::Bytes;
 pub(crate) use codec::{decode, decode_owned, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};
-pub(crate) use routines::{Plain, Routine, WithContext, WithState, arrived};
+pub(crate) use routines::{Initializer, Plain, Routine, WithContext, WithState, arrived};

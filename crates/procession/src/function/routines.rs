@@ -168,6 +168,30 @@ where
     }
 }
 
+/// A function that a worker calls once, before its first task; there is nothing to run after it.
+pub(crate) struct Initializer<I>(PhantomData<fn() -> I>);
+
+impl<I: Fn() + Copy + 'static> Initializer<I> {
+    const MARK: &'static Mark<Crossing> =
+        &Mark::new(Crossing { prepare: Self::prepare, name: std::any::type_name::<I> });
+
+    fn prepare(_: &[u8]) -> std::result::Result<Box<dyn Routine>, Failure> {
+        conjure::<I>()();
+        Ok(Box::new(Self(PhantomData)))
+    }
+
+    /// As [`Plain::crossing`].
+    pub(crate) fn crossing(_: I) -> Result<u64> {
+        sent(Self::MARK)
+    }
+}
+
+impl<I> Routine for Initializer<I> {
+    fn run(&mut self, _: &[u8], _: &mut Vec<u8>, _: &mut dyn FnMut()) -> Ran {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

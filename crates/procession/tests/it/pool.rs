@@ -247,6 +247,21 @@ fn a_pool_works_within_a_task() {
 }
 
 #[test]
+fn an_initializer_runs_first_and_its_failure_is_that_of_all_tasks() {
+    static READY: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let ready = || READY.store(7, std::sync::atomic::Ordering::Relaxed);
+    let pool = Pool::builder().workers(2).initializer(ready).build().unwrap();
+    let seen = pool.map(|_: u32| READY.load(std::sync::atomic::Ordering::Relaxed), 0..10).unwrap();
+    assert!(seen.iter().all(|ready| *ready == 7));
+    let pool = Pool::builder().workers(2).initializer(|| panic!("no licence")).build().unwrap();
+    for outcome in pool.map_each(square, 0..3) {
+        assert!(matches!(outcome, Err(TaskError::Panicked { message, .. }) if message == "no licence"));
+    }
+    let pool = Pool::builder().workers(2).initializer(|| std::process::abort()).build().unwrap();
+    assert!(matches!(pool.submit(square, 1).wait(), Err(TaskError::Crashed { signal: 6, .. })));
+}
+
+#[test]
 fn no_workers_is_an_error() {
     assert!(Pool::new(0).is_err());
 }
