@@ -25,6 +25,8 @@ use crate::job::{Answer, Job};
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 /// How often ended workers are looked for while results flow.
 const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
+/// The most memory that is kept to encode records in.
+const BODY_BYTES: usize = 1 << 20;
 /// How long an interrupted item may go on before its worker is killed.
 const GRACE_TO_END: Duration = Duration::from_millis(500);
 /// How long the thread that drives for nobody leaves the duty to a caller that may come.
@@ -40,6 +42,8 @@ pub(crate) struct Inner {
     state: Mutex<Shared>,
     duty: Mutex<Duty>,
     batch: Mutex<Vec<Batch>>,
+    /// Memory to encode records in, used again and again.
+    bodies: Mutex<Vec<Vec<u8>>>,
     followers: Mutex<Vec<Arc<Follower>>>,
     driver_bell: Doorbell,
     driver_armed: AtomicBool,
@@ -131,6 +135,7 @@ impl Inner {
             }),
             duty: Mutex::default(),
             batch: Mutex::default(),
+            bodies: Mutex::default(),
             followers: Mutex::default(),
             driver_bell: Doorbell::new().map_err(Raised::from)?,
             driver_armed: AtomicBool::new(false),
@@ -569,11 +574,20 @@ impl Inner {
         for job in lazy {
             self.pull(py, &job)?;
         }
-        let mut body = Vec::new();
+        let mut body = lock(&self.bodies).pop().unwrap_or_default();
+        self.publish_all(py, &mut body);
+        if body.capacity() <= BODY_BYTES {
+            lock(&self.bodies).push(body);
+        }
+        Ok(())
+    }
+
+    /// Publishes records, encoded in `body`, as long as the scheduler grants some and there is room.
+    fn publish_all(&self, py: Python<'_>, body: &mut Vec<u8>) {
         loop {
             let (grant, job) = {
                 let mut shared = self.shared();
-                let Some(grant) = shared.driver.grant() else { return Ok(()) };
+                let Some(grant) = shared.driver.grant() else { return };
                 (grant, shared.jobs.get(&grant.job).cloned())
             };
             let Some(job) = job else {
@@ -581,8 +595,8 @@ impl Inner {
                 continue;
             };
             body.clear();
-            if !self.publish(py, &job, grant, &mut body) {
-                return Ok(());
+            if !self.publish(py, &job, grant, body) {
+                return;
             }
         }
     }

@@ -14,7 +14,7 @@ pub type JobId = u64;
 /// How much work a record may hold, in nanoseconds of measured time.
 const RECORD_NS: f64 = 1_000_000.0;
 /// The most items of a record.
-const MAX_ITEMS: u64 = 16_384;
+const MAX_ITEMS: u64 = 4096;
 
 /// How items make chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
