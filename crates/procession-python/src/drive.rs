@@ -400,7 +400,7 @@ impl Inner {
                             let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
                             bytes = after;
                             let answer = self.rebuild(py, value, &codec::Bare, &mut interrupt);
-                            last |= job.store(item, answer, &mut trash);
+                            last |= job.store(py, item, answer, &mut trash);
                         }
                         last
                     }
@@ -408,10 +408,10 @@ impl Inner {
                 None if outcome.returned => {
                     let shelf = WorkerShelf(outcome.segment.as_deref());
                     let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
-                    job.store(outcome.item, answer, &mut trash)
+                    job.store(py, outcome.item, answer, &mut trash)
                 }
                 None => match self.judge(py, job, outcome.item, self.failure(py, bytes))? {
-                    Some(failure) => job.store(outcome.item, Err(failure), &mut trash),
+                    Some(failure) => job.store(py, outcome.item, Err(failure), &mut trash),
                     None => false,
                 },
             };
@@ -476,7 +476,7 @@ impl Inner {
             }
             let failure = support.call_method1("lost", (&text, lost.item))?.unbind();
             let Some(failure) = self.judge(py, &job, lost.item, failure)? else { continue };
-            if job.store(lost.item, Err(failure), &mut trash) {
+            if job.store(py, lost.item, Err(failure), &mut trash) {
                 self.finish(py, &job);
             }
         }
@@ -488,7 +488,7 @@ impl Inner {
     pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
         let (callbacks, items) = {
             let mut state = job.state();
-            (state.callbacks.is_some(), std::mem::take(&mut state.items))
+            (state.callbacks.is_some(), (std::mem::take(&mut state.items), state.list.take()))
         };
         drop(items);
         let forgotten = {
@@ -558,7 +558,7 @@ impl Inner {
         let mut trash = Vec::new();
         let mut last = missing.is_empty();
         for item in missing {
-            last |= job.store(item, Err(why.clone_ref(py)), &mut trash);
+            last |= job.store(py, item, Err(why.clone_ref(py)), &mut trash);
         }
         if last && !job.done() {
             self.finish(py, job);
@@ -609,15 +609,11 @@ impl Inner {
         };
         Preamble { function: job.function.id, mode: job.mode, pickled }.encode(body);
         let start = body.len();
-        if grant.chunk == 1 && encode_all_simple(py, job, grant, body) {
+        if grant.chunk == 1 && job.encode_simple(py, grant.first, grant.count, body) {
             return self.send(py, job, grant, body, start, Vec::new());
         }
         body.truncate(start);
-        let items: Vec<Py<PyAny>> = {
-            let state = job.state();
-            let at = |item: u64| state.items.get((item - state.base) as usize).and_then(Option::as_ref);
-            (grant.first..grant.first + u64::from(grant.count)).filter_map(at).map(|item| item.clone_ref(py)).collect()
-        };
+        let items = job.items(py, grant.first, grant.count);
         if items.len() != grant.count as usize {
             // Outcomes came in another way meanwhile: the job has failed.
             self.shared().driver.scheduler.withdrawn(grant, grant.count);
@@ -699,7 +695,7 @@ impl Inner {
         if count == 1 {
             let failure = error.value(py).clone().into_any().unbind();
             let mut trash = Vec::new();
-            if job.store(grant.first + u64::from(first), Err(failure), &mut trash) {
+            if job.store(py, grant.first + u64::from(first), Err(failure), &mut trash) {
                 self.finish(py, job);
             }
         }
@@ -769,7 +765,7 @@ impl Inner {
         if let Some(error) = failure {
             let mut trash = Vec::new();
             let failure = error.value(py).clone().into_any().unbind();
-            if job.store(last, Err(failure), &mut trash) {
+            if job.store(py, last, Err(failure), &mut trash) {
                 self.finish(py, job);
             }
             self.wake_followers();
@@ -855,7 +851,7 @@ impl Inner {
             let Some(job) = job else { return };
             let callbacks = job.state().callbacks.take();
             let answer = job.value(py);
-            if let (Some((callback, error_callback)), Ok(answer)) = (callbacks, answer) {
+            if let Some((callback, error_callback)) = callbacks {
                 let (call, value) = match answer {
                     Ok(value) => (callback, value),
                     Err(failure) => (error_callback, failure),
@@ -914,14 +910,4 @@ impl Shelf for WorkerShelf<'_> {
         give_back(segment, offset as usize);
         copied
     }
-}
-
-/// Adds the items of a grant by their short codes; false if one has none, or has its outcome already.
-fn encode_all_simple(py: Python<'_>, job: &Job, grant: Grant, body: &mut Vec<u8>) -> bool {
-    // Short codes run no Python code, so the job may stay locked.
-    let state = job.state();
-    let Some(first) = grant.first.checked_sub(state.base) else { return false };
-    let mut items = state.items.iter().skip(first as usize).take(grant.count as usize);
-    items.len() == grant.count as usize
-        && items.all(|item| item.as_ref().is_some_and(|item| codec::encode_simple(item.bind(py), body)))
 }

@@ -28,8 +28,11 @@ pub(crate) struct Function {
 
 /// What becomes of the outcomes.
 pub(crate) enum Results {
-    /// All of them, in order, at the end (`map`); one alone (`apply`).
-    All { answers: Vec<Option<Py<PyAny>>>, failure: Option<(u64, Py<PyAny>)>, single: bool },
+    /// One alone (`apply`).
+    One { answer: Option<Answer> },
+    /// All of them, in order, at the end (`map`): a list that is filled, a bit for each item that has its outcome, and the
+    /// first failure.
+    All { answers: Py<PyList>, done: Vec<u64>, failure: Option<(u64, Py<PyAny>)> },
     /// One after the other, in order (`imap`).
     Ordered { next: u64, answers: BTreeMap<u64, Answer> },
     /// One after the other, as they come (`imap_unordered`).
@@ -38,7 +41,9 @@ pub(crate) enum Results {
 
 /// The part of a job that changes.
 pub(crate) struct State {
-    /// Items without an outcome, from `base` on; none where an outcome came early.
+    /// The items of a map; they stay until it ends.
+    pub list: Option<Py<PyList>>,
+    /// All other items without an outcome, from `base` on; none where an outcome came early.
     pub items: VecDeque<Option<Py<PyAny>>>,
     pub base: u64,
     /// Where more items come from.
@@ -124,7 +129,7 @@ impl Job {
     }
 
     /// Stores an outcome; true when it was the last. What must be dropped outside of the lock goes to `trash`.
-    pub(crate) fn store(&self, item: u64, answer: Answer, trash: &mut Vec<Py<PyAny>>) -> bool {
+    pub(crate) fn store(&self, py: Python<'_>, item: u64, answer: Answer, trash: &mut Vec<Py<PyAny>>) -> bool {
         let mut state = self.state();
         let state = &mut *state;
         if let Some(place) = item.checked_sub(state.base).and_then(|at| state.items.get_mut(at as usize)) {
@@ -141,17 +146,18 @@ impl Job {
                 state.consumed += 1;
                 trash.push(answer.unwrap_or_else(|failure| failure));
             }
-            Results::All { answers, failure, .. } => match answer {
-                Ok(answer) => {
-                    if let Some(place) = answers.get_mut(item as usize) {
-                        *place = Some(answer);
-                    }
+            Results::One { answer: place } => *place = Some(answer),
+            Results::All { answers, done, failure } => {
+                mark_done(done, item, 1);
+                match answer {
+                    // The place held None: nothing is dropped that could run code.
+                    Ok(answer) => drop(answers.bind(py).set_item(item as usize, answer)),
+                    Err(error) => match failure {
+                        Some((first, _)) if *first < item => trash.push(error),
+                        _ => trash.extend(failure.replace((item, error)).map(|(_, later)| later)),
+                    },
                 }
-                Err(error) => match failure {
-                    Some((first, _)) if *first < item => trash.push(error),
-                    _ => trash.extend(failure.replace((item, error)).map(|(_, later)| later)),
-                },
-            },
+            }
             Results::Ordered { answers, .. } => {
                 trash.extend(answers.insert(item, answer).map(|a| a.unwrap_or_else(|e| e)))
             }
@@ -170,14 +176,15 @@ impl Job {
         }
         let mut state = self.state();
         let state = &mut *state;
-        let Results::All { answers, .. } = &mut state.results else { return None };
-        let places = answers.get_mut(first as usize..first as usize + count as usize)?;
-        for place in places {
+        let Results::All { answers, done, .. } = &mut state.results else { return None };
+        let answers = answers.bind(py);
+        for index in first as usize..first as usize + count as usize {
             let (size, after) = bytes.split_first()?;
             let (mut value, after) = after.split_at_checked(usize::from(*size))?;
-            *place = Some(codec::decode(py, &mut value, &codec::Bare).ok()?.unbind());
+            answers.set_item(index, codec::decode(py, &mut value, &codec::Bare).ok()?).ok()?;
             bytes = after;
         }
+        mark_done(done, first, u64::from(count));
         state.finished += u64::from(count);
         Some(state.source.is_none() && state.finished == state.total)
     }
@@ -197,12 +204,38 @@ impl Job {
     /// The items that have no outcome.
     pub(crate) fn missing(&self) -> Vec<u64> {
         let state = self.state();
-        let answered = |item: u64| match &state.results {
-            Results::All { answers, .. } => answers.get(item as usize).is_some_and(Option::is_some),
-            _ => false,
-        };
+        if let Results::All { done, .. } = &state.results {
+            return (0..state.total).filter(|item| done[*item as usize / 64] >> (item % 64) & 1 == 0).collect();
+        }
         let present = |item: &u64| state.items.get((item - state.base) as usize).is_some_and(Option::is_some);
-        (state.base..state.total).filter(|item| present(item) && !answered(*item)).collect()
+        (state.base..state.total).filter(present).collect()
+    }
+
+    /// The items from `first` on, at most `count`; fewer when some have their outcomes.
+    pub(crate) fn items(&self, py: Python<'_>, first: u64, count: u32) -> Vec<Py<PyAny>> {
+        let state = self.state();
+        let range = first..first + u64::from(count);
+        if let Some(list) = &state.list {
+            let list = list.bind(py);
+            return range.filter_map(|item| list.get_item(item as usize).ok()).map(Bound::unbind).collect();
+        }
+        let at = |item: u64| state.items.get(item.checked_sub(state.base)? as usize)?.as_ref();
+        range.filter_map(at).map(|item| item.clone_ref(py)).collect()
+    }
+
+    /// Adds the items from `first` on by their short codes; false if one has none, or has its outcome already.
+    pub(crate) fn encode_simple(&self, py: Python<'_>, first: u64, count: u32, out: &mut Vec<u8>) -> bool {
+        // Short codes run no Python code, so the job may stay locked.
+        let state = self.state();
+        if let Some(list) = &state.list {
+            let list = list.bind(py);
+            let mut range = first as usize..first as usize + count as usize;
+            return range.all(|item| list.get_item(item).is_ok_and(|item| codec::encode_simple(&item, out)));
+        }
+        let Some(start) = first.checked_sub(state.base) else { return false };
+        let mut items = state.items.iter().skip(start as usize).take(count as usize);
+        items.len() == count as usize
+            && items.all(|item| item.as_ref().is_some_and(|item| codec::encode_simple(item.bind(py), out)))
     }
 
     /// How many more items may be taken from the source now.
@@ -235,7 +268,7 @@ impl Job {
             let taken = match &mut state.results {
                 Results::Ordered { answers, .. } => std::mem::take(answers).into_values().collect::<Vec<_>>(),
                 Results::Unordered { answers } => std::mem::take(answers).into_iter().collect(),
-                Results::All { .. } => Vec::new(),
+                Results::One { .. } | Results::All { .. } => Vec::new(),
             };
             state.consumed += taken.len() as u64;
             taken
@@ -254,7 +287,7 @@ impl Job {
                 answer
             }
             Results::Unordered { answers } => answers.pop_front(),
-            Results::All { .. } => None,
+            Results::One { .. } | Results::All { .. } => None,
         };
         match answer {
             Some(answer) => {
@@ -267,37 +300,16 @@ impl Job {
     }
 
     /// What a job that is done gives: its value, or its failure.
-    pub(crate) fn value(&self, py: Python<'_>) -> PyResult<Answer> {
-        let (answers, single) = {
-            let state = self.state();
-            let Results::All { answers, failure, single } = &state.results else { return Ok(Ok(py.None())) };
-            if let Some((_, failure)) = failure {
-                return Ok(Err(failure.clone_ref(py)));
+    pub(crate) fn value(&self, py: Python<'_>) -> Answer {
+        let state = self.state();
+        match &state.results {
+            Results::One { answer: Some(Ok(value)) } => Ok(value.clone_ref(py)),
+            Results::One { answer: Some(Err(failure)) } | Results::All { failure: Some((_, failure)), .. } => {
+                Err(failure.clone_ref(py))
             }
-            let answers: Vec<Py<PyAny>> =
-                answers.iter().map(|answer| answer.as_ref().map_or_else(|| py.None(), |a| a.clone_ref(py))).collect();
-            (answers, *single)
-        };
-        if single {
-            return Ok(Ok(answers.into_iter().next().unwrap_or_else(|| py.None())));
+            Results::All { answers, failure: None, .. } => Ok(answers.clone_ref(py).into_any()),
+            _ => Ok(py.None()),
         }
-        Ok(Ok(PyList::new(py, answers)?.into_any().unbind()))
-    }
-
-    /// What a job that is done gives, when nobody asks again.
-    pub(crate) fn take_value(&self, py: Python<'_>) -> PyResult<Answer> {
-        let answers = {
-            let mut state = self.state();
-            match &mut state.results {
-                Results::All { answers, failure: None, single: false } => std::mem::take(answers),
-                _ => {
-                    drop(state);
-                    return self.value(py);
-                }
-            }
-        };
-        let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(|| py.None()));
-        Ok(Ok(PyList::new(py, answers)?.into_any().unbind()))
     }
 
     /// Shows the garbage collector what a job that is done holds.
@@ -307,8 +319,9 @@ impl Job {
             Ok(object) | Err(object) => visit.call(object),
         };
         match &state.results {
+            Results::One { answer } => answer.iter().try_for_each(each),
             Results::All { answers, failure, .. } => {
-                answers.iter().flatten().try_for_each(|answer| visit.call(answer))?;
+                visit.call(answers)?;
                 failure.iter().try_for_each(|(_, failure)| visit.call(failure))
             }
             Results::Ordered { answers, .. } => answers.values().try_for_each(each),
@@ -325,7 +338,18 @@ impl Job {
 
     /// Whether a job that is done has no failure.
     pub(crate) fn is_successful(&self) -> bool {
-        !matches!(&self.state().results, Results::All { failure: Some(_), .. })
+        let failed = |results: &Results| match results {
+            Results::One { answer } => matches!(answer, Some(Err(_))),
+            Results::All { failure, .. } => failure.is_some(),
+            Results::Ordered { .. } | Results::Unordered { .. } => false,
+        };
+        !failed(&self.state().results)
+    }
+}
+
+fn mark_done(done: &mut [u64], first: u64, count: u64) {
+    for item in first..first + count {
+        done[item as usize / 64] |= 1 << (item % 64);
     }
 }
 

@@ -284,6 +284,7 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
     State {
         total: items.len() as u64,
         items: items.into(),
+        list: None,
         base: 0,
         source: None,
         finished: 0,
@@ -298,10 +299,10 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
     }
 }
 
-fn all_results(count: usize, single: bool) -> Results {
-    let mut answers = Vec::with_capacity(count);
-    answers.resize_with(count, || None);
-    Results::All { answers, failure: None, single }
+fn all_results(py: Python<'_>, count: usize) -> PyResult<Results> {
+    let none = PyList::new(py, [py.None()])?;
+    let answers = none.as_any().mul(count)?.cast_into::<PyList>()?.unbind();
+    Ok(Results::All { answers, done: vec![0; count.div_ceil(64)], failure: None })
 }
 
 impl PoolCore {
@@ -330,7 +331,7 @@ impl PoolCore {
             }
         };
         let item = PyTuple::new(py, [args.into_any(), kwds])?.into_any().unbind();
-        let state = state(all_results(1, true), vec![Some(item)], callbacks);
+        let state = state(Results::One { answer: None }, vec![Some(item)], callbacks);
         let job = self.submit(py, function, Mode::Apply, Chunk::Adaptive, 0, None, state, wishes)?;
         self.owned.get()?.feed(py)?;
         Ok(job)
@@ -349,9 +350,13 @@ impl PoolCore {
     ) -> PyResult<Arc<Job>> {
         // The interpreter makes a list of any iterable faster than a loop here takes its items.
         let items = py.get_type::<PyList>().call1((items,))?.cast_into::<PyList>()?;
-        let items: Vec<_> = items.iter().map(|item| Some(item.unbind())).collect();
+        let total = items.len();
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
-        let state = state(all_results(items.len(), false), items, callbacks);
+        let state = State {
+            list: Some(items.unbind()),
+            total: total as u64,
+            ..state(all_results(py, total)?, Vec::new(), callbacks)
+        };
         let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
         self.owned.get()?.feed(py)?;
         Ok(job)
@@ -497,7 +502,7 @@ impl PoolCore {
             inner.abandon(job);
             return Err(error);
         }
-        give(py, job.take_value(py)?)
+        give(py, job.value(py))
     }
 }
 
@@ -548,7 +553,7 @@ impl JobCore {
 
     /// The value of the job, which is done, or its exception.
     fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        give(py, self.job.value(py)?)
+        give(py, self.job.value(py))
     }
 
     /// The next outcome of a lazy job: its value, or its exception; none when `timeout` seconds were not enough.
