@@ -2,6 +2,8 @@
 //!
 //! The short code keeps type and value exactly; all that is lost is that two equal items are one object. A C pickler is
 //! used again and again: making one costs more than pickling a small object.
+//!
+//! A long file: what is written here is read here, and the two must not drift apart.
 
 use std::sync::Mutex;
 

@@ -1,4 +1,6 @@
 //! A pool in the process that made it, and the handles of its jobs.
+//!
+//! A long file: the two classes share what a forked child may not touch.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::IntoRawFd;

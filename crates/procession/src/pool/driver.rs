@@ -1,6 +1,8 @@
 //! The parent's half of a pool: publishes what the scheduler grants, reads what the workers write, notices deaths.
 //!
 //! Nothing here waits but [`Waiter::sleep`], which needs no access to the driver: whoever waits lets others work on it.
+//!
+//! A long file: seats, records and blocks end together when a worker dies, and are kept together for that.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -3,6 +3,8 @@
 //! It starts nothing, reads no clock and uses no thread: it is told what happened and answers what to do. The size of
 //! a record follows guided self-scheduling (Polychronopoulos and Kuck, 1987) with the measured time of an item as a
 //! second bound.
+//!
+//! A long file: half of it is the simulation that drives the decisions through deaths.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,0 +1,211 @@
+//! What came in: outcomes go to their jobs, deaths are taken note of, what runs too long is interrupted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use procession::channel::{BLOCK_HEAD, give_back};
+use procession::platform::monotonic_now;
+use procession::pool::{Batch, Death, JobId};
+use procession::shared_memory::{Segment, copy_to};
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::Inner;
+use crate::codec::{self, Shelf};
+use crate::job::{Answer, Job};
+
+/// How long an interrupted item may go on before its worker is killed.
+const GRACE_TO_END: Duration = Duration::from_millis(500);
+
+impl Inner {
+    /// Interrupts what runs too long or was called off; kills the workers that did not listen.
+    pub(super) fn interrupt_overdue(&self, py: Python<'_>) -> PyResult<()> {
+        let overdue = {
+            let mut shared = self.shared();
+            let shared = &mut *shared;
+            if shared.limits.is_empty() && shared.called_off.is_empty() {
+                return Ok(());
+            }
+            let scheduler = &shared.driver.scheduler;
+            shared.called_off.retain(|job| scheduler.is_out(*job));
+            let (limits, called_off) = (&shared.limits, &shared.called_off);
+            let limit = |job: JobId, _: u64| {
+                if called_off.contains(&job) { Some(Duration::ZERO) } else { limits.get(&job).copied() }
+            };
+            let overdue = shared.driver.overdue(monotonic_now(), GRACE_TO_END, limit);
+            for one in &overdue {
+                if let Some(limit) = shared.limits.get(&one.job) {
+                    shared.expired.insert((one.job, one.item), *limit);
+                }
+            }
+            overdue
+        };
+        for one in overdue {
+            let method = if one.kill { "kill_worker" } else { "interrupt_worker" };
+            self.support.bind(py).call_method1(method, (one.index,))?;
+        }
+        Ok(())
+    }
+
+    /// What becomes of an item's exception: none when it is tried again.
+    pub(super) fn judge(
+        &self,
+        py: Python<'_>,
+        job: &Arc<Job>,
+        item: u64,
+        failure: Py<PyAny>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let expired = self.shared().expired.remove(&(job.id, item));
+        let failure = match expired {
+            Some(limit) => {
+                let support = self.support.bind(py);
+                support.call_method1("expired", (limit.as_secs_f64(), failure))?.unbind()
+            }
+            None => failure,
+        };
+        if let Some(retry_on) = &job.options.retry_on
+            && failure.bind(py).is_instance(retry_on.bind(py))?
+            && job.tries_again(item, false)
+        {
+            self.shared().driver.scheduler.again(job.id, item);
+            return Ok(None);
+        }
+        Ok(Some(failure))
+    }
+
+    pub(super) fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
+        let mut trash = Vec::new();
+        let mut job: Option<Arc<Job>> = None;
+        let mut interrupt = None;
+        for outcome in &batch.outcomes {
+            if job.as_ref().is_none_or(|job| job.id != outcome.job) {
+                job = self.shared().jobs.get(&outcome.job).cloned();
+            }
+            let Some(job) = &job else {
+                if let Some(segment) = &outcome.segment {
+                    // Nobody wants the result: its blocks go back all the same.
+                    let blocks = codec::blocks_of(&batch.bytes[outcome.payload.clone()]);
+                    blocks.into_iter().for_each(|offset| give_back(segment, offset as usize));
+                }
+                continue;
+            };
+            let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
+            if job.unit > 0 && size > 0 {
+                let mut state = job.state();
+                state.bytes = if state.bytes == 0.0 { size as f64 } else { (state.bytes * 7.0 + size as f64) / 8.0 };
+            }
+            let mut bytes = &batch.bytes[outcome.payload.clone()];
+            let last = match outcome.run {
+                Some(count) => match job.store_simple_run(py, outcome.item, count, bytes) {
+                    Some(last) => last,
+                    None => {
+                        let mut last = false;
+                        for item in outcome.item..outcome.item + u64::from(count) {
+                            let Some((size, after)) = bytes.split_first() else { break };
+                            let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
+                            bytes = after;
+                            let answer = self.rebuild(py, value, &codec::Bare, &mut interrupt);
+                            last |= job.store(py, item, answer, &mut trash);
+                        }
+                        last
+                    }
+                },
+                None if outcome.returned => {
+                    let shelf = WorkerShelf(outcome.segment.as_deref());
+                    let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
+                    job.store(py, outcome.item, answer, &mut trash)
+                }
+                None => match self.judge(py, job, outcome.item, self.failure(py, bytes))? {
+                    Some(failure) => job.store(py, outcome.item, Err(failure), &mut trash),
+                    None => false,
+                },
+            };
+            if last {
+                self.finish(py, job);
+            }
+            if job.unit > 0 {
+                self.wake_followers();
+            }
+        }
+        trash.clear();
+        for failure in &batch.init_failed {
+            let failure = self.failure(py, &batch.bytes[failure.clone()]);
+            self.break_down(py, failure);
+        }
+        // Each of these must be heard of once, whatever a signal handler raises in between.
+        for index in &batch.leaving {
+            if let Err(error) = self.support.bind(py).call_method1("worker_leaves", (*index,)) {
+                interrupt = Some(error);
+            }
+        }
+        for death in &batch.deaths {
+            if let Err(error) = self.bury(py, death) {
+                interrupt = Some(error);
+            }
+        }
+        interrupt.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn rebuild(
+        &self,
+        py: Python<'_>,
+        mut bytes: &[u8],
+        shelf: &dyn Shelf,
+        interrupt: &mut Option<PyErr>,
+    ) -> Answer {
+        match codec::decode(py, &mut bytes, shelf) {
+            Ok(value) => Ok(value.unbind()),
+            Err(error) => {
+                let failure = error.value(py).clone().unbind().into_any();
+                if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                    *interrupt = Some(error);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    pub(super) fn failure(&self, py: Python<'_>, bytes: &[u8]) -> Py<PyAny> {
+        let rebuilt = self.support.bind(py).call_method1("rebuild", (PyBytes::new(py, bytes),));
+        rebuilt.unwrap_or_else(|error| error.value(py).clone().into_any()).unbind()
+    }
+
+    pub(super) fn bury(&self, py: Python<'_>, death: &Death) -> PyResult<()> {
+        let support = self.support.bind(py);
+        let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected));
+        let (text, interrupt) = match text {
+            Ok(text) => (text, None),
+            Err(error) => (PyString::new(py, "its worker ended").into_any(), Some(error)),
+        };
+        let mut trash = Vec::new();
+        for lost in &death.lost {
+            let Some(job) = self.shared().jobs.get(&lost.job).cloned() else { continue };
+            let expired = self.shared().expired.contains_key(&(lost.job, lost.item));
+            if !expired && job.tries_again(lost.item, true) {
+                self.shared().driver.scheduler.again(lost.job, lost.item);
+                continue;
+            }
+            let failure = support.call_method1("lost", (&text, lost.item))?.unbind();
+            let Some(failure) = self.judge(py, &job, lost.item, failure)? else { continue };
+            if job.store(py, lost.item, Err(failure), &mut trash) {
+                self.finish(py, &job);
+            }
+        }
+        self.wake_followers();
+        interrupt.map_or(Ok(()), Err)
+    }
+}
+
+/// The large parts of a result, in its worker's segment; each goes back when it is read.
+struct WorkerShelf<'a>(Option<&'a Segment>);
+
+impl Shelf for WorkerShelf<'_> {
+    fn get(&self, offset: u64, into: &mut [u8]) -> bool {
+        let Some(segment) = self.0 else { return false };
+        let Some(start) = usize::try_from(offset).ok().and_then(|at| at.checked_add(BLOCK_HEAD)) else { return false };
+        let copied = copy_to(segment.mapping(), start, into);
+        give_back(segment, offset as usize);
+        copied
+    }
+}

@@ -1,0 +1,92 @@
+//! How jobs end: with all their outcomes, called off, or because the pool can do no more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pyo3::prelude::*;
+
+use super::Inner;
+use crate::job::Job;
+
+impl Inner {
+    /// A job has all its outcomes.
+    pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
+        let (callbacks, items) = {
+            let mut state = job.state();
+            (state.callbacks.is_some(), (std::mem::take(&mut state.items), state.list.take()))
+        };
+        drop(items);
+        let forgotten = {
+            let mut shared = self.shared();
+            let forgotten = shared.jobs.remove(&job.id);
+            shared.driver.scheduler.cancel(job.id);
+            shared.limits.remove(&job.id);
+            if let Some((block, _)) = job.function.block {
+                shared.driver.release(block);
+            }
+            shared.lazy.retain(|lazy| lazy.id != job.id);
+            if callbacks {
+                shared.expecting -= 1;
+                shared.callbacks.push(job.clone());
+            }
+            if shared.closed && !shared.stopped && shared.jobs.is_empty() {
+                shared.stopped = true;
+                shared.driver.stop();
+            }
+            forgotten
+        };
+        drop(forgotten);
+        if callbacks {
+            self.arm_driver(py, true);
+        } else {
+            job.is_done.store(true, Ordering::Release);
+            self.wake_followers();
+        }
+    }
+
+    /// No task can run any more: everything that waits fails with `why`.
+    pub(crate) fn break_down(&self, py: Python<'_>, why: Py<PyAny>) {
+        let (jobs, before) = {
+            let mut shared = self.shared();
+            let jobs: Vec<Arc<Job>> = shared.jobs.values().cloned().collect();
+            (jobs, if shared.broken.is_none() { shared.broken.replace(why.clone_ref(py)) } else { None })
+        };
+        drop(before);
+        for job in jobs {
+            self.fail(py, &job, &why);
+        }
+    }
+
+    /// Gives a job up: what runs is interrupted, and what has no outcome fails with `why`.
+    pub(crate) fn call_off(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
+        self.shared().called_off.insert(job.id);
+        self.fail(py, job, why);
+        self.arm_driver(py, true);
+        self.waiter.wake();
+    }
+
+    /// Nobody waits for a job any more: what has not started does not start.
+    pub(crate) fn abandon(&self, job: &Arc<Job>) {
+        let forgotten = {
+            let mut shared = self.shared();
+            shared.driver.scheduler.cancel(job.id);
+            shared.jobs.remove(&job.id)
+        };
+        drop(forgotten);
+    }
+
+    /// All outcomes that a job has not got become `why`.
+    pub(crate) fn fail(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
+        let source = job.state().source.take();
+        let missing = job.missing();
+        drop(source);
+        let mut trash = Vec::new();
+        let mut last = missing.is_empty();
+        for item in missing {
+            last |= job.store(py, item, Err(why.clone_ref(py)), &mut trash);
+        }
+        if last && !job.done() {
+            self.finish(py, job);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The thread that drives when no caller waits: for callbacks, and for jobs that nobody waits for.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use procession::platform::{Poller, SignalGuard};
+use pyo3::prelude::*;
+
+use super::Inner;
+use crate::error::Raised;
+
+/// How long the thread leaves the duty to a caller that may come.
+const GRACE: Duration = Duration::from_millis(1);
+
+impl Inner {
+    /// Sees to it that a thread drives the pool when no caller does; `now`: it has something to do at once.
+    pub(crate) fn arm_driver(&self, py: Python<'_>, now: bool) {
+        if !self.driver_armed.swap(true, Ordering::SeqCst) {
+            if let Err(error) = self.support.bind(py).call_method0("start_driver") {
+                error.write_unraisable(py, None);
+            }
+            self.driver_bell.ring();
+        } else if now {
+            self.driver_bell.ring();
+        }
+    }
+
+    /// The thread that drives when no caller does: runs callbacks, and has the duty while jobs are unfinished.
+    pub(crate) fn drive(&self, py: Python<'_>) -> PyResult<()> {
+        let guard = SignalGuard::block_all();
+        let poller = Poller::new().map_err(Raised::from)?;
+        poller.add(&self.driver_bell, 0).map_err(Raised::from)?;
+        while !self.quit.load(Ordering::SeqCst) {
+            self.run_callbacks(py);
+            let (busy, expecting) = {
+                let shared = self.shared();
+                let busy = !shared.jobs.is_empty() || !shared.callbacks.is_empty() || !shared.called_off.is_empty();
+                (busy, shared.expecting > 0)
+            };
+            self.driver_armed.store(busy, Ordering::SeqCst);
+            // Who gave a callback is not going to wait: nothing to leave the duty for.
+            if expecting
+                && self.wanted.load(Ordering::SeqCst) == 0
+                && let Some(_duty) = self.take_duty()
+            {
+                self.drive_for_nobody(py)?;
+                continue;
+            }
+            let until = busy.then(|| Instant::now() + GRACE);
+            let mut rang = Vec::new();
+            let _ = py.detach(|| poller.wait(until, None, &mut rang));
+            self.driver_bell.hush();
+            if !rang.is_empty() {
+                continue;
+            }
+            if busy && let Some(_duty) = self.take_duty() {
+                self.drive_for_nobody(py)?;
+            } else if busy {
+                // A caller drives: look again in a while.
+                let _ = py.detach(|| poller.wait(Some(Instant::now() + 20 * GRACE), None, &mut Vec::new()));
+                self.driver_bell.hush();
+            }
+        }
+        drop(guard);
+        Ok(())
+    }
+
+    pub(super) fn drive_for_nobody(&self, py: Python<'_>) -> PyResult<()> {
+        while !self.quit.load(Ordering::SeqCst) && self.wanted.load(Ordering::SeqCst) == 0 {
+            let progress = self.pump(py)?;
+            let shared = self.shared();
+            if !shared.callbacks.is_empty() || (shared.jobs.is_empty() && shared.called_off.is_empty()) {
+                return Ok(());
+            }
+            drop(shared);
+            if !progress {
+                self.sleep(py, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn run_callbacks(&self, py: Python<'_>) {
+        loop {
+            let job = {
+                let mut shared = self.shared();
+                if shared.callbacks.is_empty() { None } else { Some(shared.callbacks.remove(0)) }
+            };
+            let Some(job) = job else { return };
+            let callbacks = job.state().callbacks.take();
+            let answer = job.value(py);
+            if let Some((callback, error_callback)) = callbacks {
+                let (call, value) = match answer {
+                    Ok(value) => (callback, value),
+                    Err(failure) => (error_callback, failure),
+                };
+                if !call.is_none(py)
+                    && let Err(error) = call.call1(py, (value,))
+                {
+                    error.write_unraisable(py, Some(call.bind(py)));
+                }
+            }
+            job.is_done.store(true, Ordering::Release);
+            self.waiter.wake();
+            self.wake_followers();
+        }
+    }
+
+    /// Ends the thread that drives.
+    pub(crate) fn quit_driver(&self) {
+        self.quit.store(true, Ordering::SeqCst);
+        self.driver_bell.ring();
+        self.waiter.wake();
+    }
+}
