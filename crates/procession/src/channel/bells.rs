@@ -108,11 +108,6 @@ impl Bells {
         (0..WORDS).map(|index| self.segment.word64(base + index * 8).load(Relaxed).count_ones()).sum()
     }
 
-    /// How many workers sleep.
-    pub fn sleepers(&self) -> u32 {
-        self.count(SLEEPING_AT)
-    }
-
     /// Parent: takes back what a dead worker had set.
     pub fn forget(&self, worker: usize) {
         for base in [SLEEPING_AT, POLLING_AT] {

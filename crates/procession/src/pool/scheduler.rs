@@ -163,11 +163,6 @@ impl Scheduler {
         self.workers
     }
 
-    /// Whether something waits to be given out.
-    pub fn has_waiting(&self) -> bool {
-        !self.order.is_empty()
-    }
-
     /// How many records are out.
     pub fn out(&self) -> usize {
         self.out.len() + self.granted

@@ -220,12 +220,7 @@ impl Worker {
     #[inline]
     pub fn outcome(&mut self, kind: FrameKind, payload: &[u8]) -> Result<()> {
         let (bells, parent) = (&self.bells, &self.parent);
-        let mut stuck = || {
-            if bells.take_parent_wake() {
-                parent.ring();
-            }
-            Ok(())
-        };
+        let mut stuck = || wake(bells, parent);
         self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
         self.next += 1;
         Ok(())
@@ -243,12 +238,7 @@ impl Worker {
         }
         framed[0] = size as u8;
         let (bells, parent) = (&self.bells, &self.parent);
-        let mut stuck = || {
-            if bells.take_parent_wake() {
-                parent.ring();
-            }
-            Ok(())
-        };
+        let mut stuck = || wake(bells, parent);
         self.ring.write_small(self.ticket, self.next, framed, &mut stuck)?;
         self.next += 1;
         Ok(())
@@ -302,18 +292,14 @@ impl Worker {
     fn end(&mut self, kind: FrameKind) -> Result<()> {
         let nanos = self.begun.elapsed().as_nanos() as u64;
         self.tell(kind, self.next, &nanos.to_le_bytes())?;
-        self.ring.note(Phase::Idle, 0, 0);
+        // The ticket stays: a death between the two words must not name another record.
+        self.ring.note(Phase::Idle, self.ticket, self.next);
         Ok(())
     }
 
     fn tell(&mut self, kind: FrameKind, item: u32, payload: &[u8]) -> Result<()> {
         let (bells, parent) = (&self.bells, &self.parent);
-        let mut stuck = || {
-            if bells.take_parent_wake() {
-                parent.ring();
-            }
-            Ok(())
-        };
+        let mut stuck = || wake(bells, parent);
         self.ring.write(kind, self.ticket, item, payload, &mut stuck)?;
         self.ring.publish();
         self.wake_parent();
@@ -323,8 +309,15 @@ impl Worker {
     #[inline]
     fn wake_parent(&self) {
         self.ring.announce();
-        if self.bells.take_parent_wake() {
-            self.parent.ring();
-        }
+        let _ = wake(&self.bells, &self.parent);
     }
+}
+
+/// Rings the parent if it sleeps.
+#[inline]
+fn wake(bells: &Bells, parent: &Doorbell) -> Result<()> {
+    if bells.take_parent_wake() {
+        parent.ring();
+    }
+    Ok(())
 }
