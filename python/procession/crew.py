@@ -16,8 +16,10 @@ __all__ = ["Crew"]
 IDLE_GRACE_S = 0.05
 # A worker that does not end by SIGTERM gets SIGKILL after this.
 TERMINATE_GRACE_S = 1.0
-# After so many workers in a row that died before they were ready, no more are started.
+# After so many workers in a row that died before they were ready, no more are started; if a signal ended the last, only
+# when none has become ready for so long: who kills at random may hit many that start.
 STARTING_DEATHS = 8
+STARTING_DEATHS_S = 5.0
 
 
 class Crew:
@@ -42,6 +44,7 @@ class Crew:
         self._seats = {}
         self._leaving = set()
         self._starting_deaths = 0
+        self._starting_since = 0.0
         self._lock = threading.RLock()
         self._driver = None
 
@@ -102,8 +105,7 @@ class Crew:
             if process in self.processes:
                 self.processes.remove(process)
             if starting and not expected:
-                self._starting_deaths += 1
-                if self._starting_deaths >= STARTING_DEATHS and not self.ending:
+                if self._gives_up(process.exitcode) and not self.ending:
                     self.core.break_down(
                         WorkerDied(f"{text} while it was starting, as {self._starting_deaths} before it: giving up")
                     )
@@ -113,6 +115,17 @@ class Crew:
             if not (expected and starting):
                 self.refill()
             return text
+
+    def _gives_up(self, exitcode):
+        """Count a worker that died before it was ready; return whether it makes no sense to start another."""
+        now = time.monotonic()
+        if self._starting_deaths == 0:
+            self._starting_since = now
+        self._starting_deaths += 1
+        from_outside = exitcode is None or exitcode < 0
+        return self._starting_deaths >= STARTING_DEATHS and not (
+            from_outside and now - self._starting_since < STARTING_DEATHS_S
+        )
 
     def refill(self):
         """Start the workers that are missing; not being able to is no error while one is left."""
