@@ -3,6 +3,8 @@
 The names are those of the standard library's `multiprocessing`: `import procession as multiprocessing`.
 """
 
+import sys as _sys
+
 from procession import context as _context
 from procession._procession import __version__ as __version__
 
@@ -36,6 +38,12 @@ globals().update((name, getattr(_default, name)) for name in _METHODS)
 __all__ = ["reducer", *_METHODS, *_EXCEPTIONS]
 
 
+def _module(name):
+    """Return a submodule, imported without `importlib`, which would double the time that the package takes to load."""
+    __import__(f"procession.{name}")
+    return _sys.modules[f"procession.{name}"]
+
+
 def __getattr__(name):
     """Import submodules and exceptions when they are first asked for."""
     if name in _EXCEPTIONS:
@@ -46,16 +54,12 @@ def __getattr__(name):
 
         return install
     if name in _OWN:
-        from importlib import import_module
-
-        value = globals()[name] = getattr(import_module(f"procession.{_OWN[name]}"), name)
+        value = globals()[name] = getattr(_module(_OWN[name]), name)
         return value
     module = "reduction" if name == "reducer" else name
     if module in _SUBMODULES:
-        from importlib import import_module
-
         try:
-            return import_module(f"procession.{module}")
+            return _module(module)
         except ModuleNotFoundError as error:
             if error.name != f"procession.{module}":
                 raise

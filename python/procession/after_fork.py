@@ -1,8 +1,8 @@
 """Objects that are told when this package has forked the process they are in."""
 
 import itertools
-import threading
 import weakref
+from _thread import _local, allocate_lock  # without what `threading` loads
 
 from procession import logs
 
@@ -29,7 +29,7 @@ class ForkAwareThreadLock:
     """A thread lock that is free in a child, whoever held it in the parent."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self.acquire = self._lock.acquire
         self.release = self._lock.release
         register_after_fork(self, ForkAwareThreadLock._at_fork_reinit)
@@ -44,7 +44,7 @@ class ForkAwareThreadLock:
         return self._lock.__exit__(*args)
 
 
-class ForkAwareLocal(threading.local):
+class ForkAwareLocal(_local):
     """Thread-local attributes that are gone in a child."""
 
     def __init__(self):

@@ -64,8 +64,6 @@ def run(load, parent_sentinel):
 
 def bootstrap(process_obj, parent_sentinel):
     """Run a process object as the main activity of this process and return the exit status."""
-    import threading
-
     from procession import context
 
     code = 1
@@ -73,9 +71,11 @@ def bootstrap(process_obj, parent_sentinel):
         if process_obj._start_method is not None:
             context._force_start_method(process_obj._start_method)
         util._close_stdin()
-        own_thread = threading.main_thread()
-        if hasattr(own_thread, "_set_native_id"):  # a fork does not, before Python 3.13
-            own_thread._set_native_id()
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            own_thread = threading.main_thread()
+            if hasattr(own_thread, "_set_native_id"):  # a fork does not, before Python 3.13
+                own_thread._set_native_id()
         process._become(process_obj, parent_sentinel)
         name_log_records()
         util._finalizer_registry.clear()
@@ -93,7 +93,9 @@ def bootstrap(process_obj, parent_sentinel):
         code = 1
         _print_error(f"Process {process_obj.name}")
     finally:
-        threading._shutdown()
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading._shutdown()
         util.info("the process ends with status %s", code)
         util._flush_std_streams()
     return code

@@ -274,10 +274,32 @@ def import_main_path(path):
     current = sys.modules["__main__"]
     if _stem(path) == "ipython" or getattr(current, "__file__", None) == path:
         return
+    module = types.ModuleType("__mp_main__")
+    if path.endswith(".py"):
+        return _install(module, lambda: _run_source(path, module))
     import runpy
 
-    module = types.ModuleType("__mp_main__")
     _install(module, lambda: runpy.run_path(path, run_name="__mp_main__"))
+
+
+def _run_source(path, module):
+    """Run a file of source code in a module, as `runpy` would, which takes longer to load than most programs."""
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec", dont_inherit=True)
+    module.__dict__.update(__file__=path, __cached__=None, __package__="")
+    before = sys.modules.get(module.__name__)
+    first = sys.argv[0] if sys.argv else None
+    sys.modules[module.__name__] = module
+    sys.argv[:1] = [path]
+    try:
+        exec(code, module.__dict__)
+    finally:
+        sys.argv[:1] = [] if first is None else [first]
+        if before is None:
+            del sys.modules[module.__name__]
+        else:
+            sys.modules[module.__name__] = before
+    return {}
 
 
 def _install(module, run):
@@ -310,13 +332,13 @@ def _main(fd, parent_sentinel):
 
 def load(fd):
     """Prepare this process and unpickle its process object from a descriptor, which is closed."""
-    import pickle
+    from _pickle import load as unpickle  # without what `pickle` loads
 
     own = process.current_process()
     own._inheriting = True
     try:
         with open(fd, "rb") as file:
-            prepare(pickle.load(file))
-            return pickle.load(file)
+            prepare(unpickle(file))
+            return unpickle(file)
     finally:
         del own._inheriting
