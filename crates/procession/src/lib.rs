@@ -53,8 +53,8 @@
 //!
 //! # How a function gets into another process
 //!
-//! A child is this executable, started anew; nothing is forked, so threads and locks of the parent do no harm. Of a function
-//! only its *type* crosses: the compiler makes one constant for each function that is used here, its place in the executable
+//! A child is this executable, started anew; nothing of the parent is forked, so its threads and locks do no harm. What may be
+//! forked is a process of this executable that never got to `main` and has one thread: see [`StartMethod`]. Of a function only its *type* crosses: the compiler makes one constant for each function that is used here, its place in the executable
 //! is sent, and the child finds the same constant there. So a function is a `fn` or a closure that captures nothing;
 //! one that captures does not compile, and says why. What it needs is its argument, or a context
 //! ([`Pool::with`]), or a state that each worker makes for itself ([`Pool::map_init`]).
@@ -109,7 +109,7 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
 pub use face::{
     Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, Permit, Poisoned,
-    Pool, Process, Queue, Semaphore, SharedSlice, SliceGuard, Task, TaskError, With, init, pipe,
+    Pool, Process, Queue, Semaphore, SharedSlice, SliceGuard, StartMethod, Task, TaskError, With, init, pipe,
 };
 #[cfg(not(loom))]
 pub use function::Bytes;

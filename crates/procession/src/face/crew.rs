@@ -1,14 +1,14 @@
 //! The worker processes of a pool: starting them, watching their limits, sending them descriptors.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::platform::{self, file_key};
 use crate::pool::{Driver, JobId};
-use crate::process::{self, Started};
+use crate::process::{self, StartMethod, Started};
 
 use super::child::WORK;
 use super::error::TaskError;
@@ -17,6 +17,8 @@ use super::error::TaskError;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub workers: usize,
+    /// None: whichever works.
+    pub start_method: Option<StartMethod>,
     pub timeout: Option<Duration>,
     pub memory: Option<u64>,
     pub retries: u32,
@@ -37,7 +39,6 @@ pub(super) struct Blame {
 #[derive(Debug)]
 pub(super) struct Member {
     pub started: Started,
-    notes: OwnedFd,
     unsent: VecDeque<(u64, Option<Arc<OwnedFd>>)>,
     pub blame: Option<Blame>,
 }
@@ -101,9 +102,8 @@ impl Crew {
         order.extend_from_slice(&(seat.index as u64).to_le_bytes());
         order.extend_from_slice(&terms.max_tasks.to_le_bytes());
         order.extend(terms.initializer.iter().flat_map(|distance| distance.to_le_bytes()));
-        let (notes, theirs) = platform::note_pair()?;
-        let files = [&seat.pool, &seat.own, &seat.parent, &theirs].map(AsRawFd::as_raw_fd);
-        let started = process::start(&order, &files)?;
+        let files = [&seat.pool, &seat.own, &seat.parent].map(AsFd::as_fd);
+        let started = process::start(terms.start_method, &order, &files)?;
         let mut unsent: Vec<_> = self.known.iter().map(|(n, known)| (*n, Some(known.file.clone()))).collect();
         unsent.sort_unstable_by_key(|(number, _)| *number);
         // Tells that no other of the numbers so far will come.
@@ -111,7 +111,7 @@ impl Crew {
             unsent.push((last, None));
         }
         let unsent = unsent.into();
-        Ok(Member { started, notes, unsent, blame: None })
+        Ok(Member { started, unsent, blame: None })
     }
 
     /// Makes a descriptor known to all workers; gives its number. Each call is undone by one of [`Crew::forget_file`].
@@ -151,8 +151,8 @@ impl Crew {
         self.has_unsent = false;
         for member in self.members.values_mut() {
             while let Some((number, file)) = member.unsent.front() {
-                let file = file.as_ref().map(|file| file.as_fd());
-                match platform::send_note(&member.notes, &number.to_le_bytes(), file) {
+                let files: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+                match platform::send_note(&member.started.notes, &number.to_le_bytes(), &files) {
                     Ok(true) => drop(member.unsent.pop_front()),
                     Ok(false) => {
                         self.has_unsent = true;

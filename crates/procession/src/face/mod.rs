@@ -13,6 +13,7 @@ mod task;
 mod wire;
 mod worker;
 
+pub use crate::process::StartMethod;
 pub use child::init;
 pub use error::TaskError;
 pub use pool::{Builder, Pool, With};

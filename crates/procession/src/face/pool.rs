@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Initializer, Plain, WithContext, WithState};
 use crate::pool::Chunk;
+use crate::process::StartMethod;
 
 use super::crew::Terms;
 use super::drive::Inner;
@@ -63,6 +64,12 @@ impl Builder {
     /// How many workers there are; as many as this process may use CPUs unless said here.
     pub fn workers(mut self, workers: usize) -> Builder {
         self.terms.workers = workers;
+        self
+    }
+
+    /// How workers are started; by the forkserver, where that works, unless said here.
+    pub fn start_method(mut self, method: StartMethod) -> Builder {
+        self.terms.start_method = Some(method);
         self
     }
 
@@ -136,7 +143,15 @@ impl Pool {
     pub fn builder() -> Builder {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Builder {
-            terms: Terms { workers, timeout: None, memory: None, retries: 0, max_tasks: 0, initializer: None },
+            terms: Terms {
+                workers,
+                start_method: None,
+                timeout: None,
+                memory: None,
+                retries: 0,
+                max_tasks: 0,
+                initializer: None,
+            },
             failure: None,
         }
     }

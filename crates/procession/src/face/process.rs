@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure, Plain};
 use crate::platform::{Ending, Readiness, wait_descriptors};
-use crate::process::{self, Progress, Started};
+use crate::process::{self, Progress, StartMethod, Started};
 
 use super::child::CALL;
 use super::error::TaskError;
@@ -88,14 +88,44 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
         F: Fn(A) -> R + Copy + 'static,
         A: Serialize + DeserializeOwned + 'static,
     {
+        Self::start(None, function, argument)
+    }
+
+    /// As [`Process::spawn`], by this start method and no other.
+    ///
+    /// ```
+    /// use procession::{Process, StartMethod};
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let process = Process::spawn_by(StartMethod::Spawn, |x: u32| x + 1, 1)?;
+    /// assert_eq!(process.join()?, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Process::spawn`]; `InvalidInput` for [`StartMethod::Forkserver`] where it cannot be used: a constructor of the
+    /// program or one of its libraries starts threads before `main`.
+    pub fn spawn_by<F, A>(method: StartMethod, function: F, argument: A) -> Result<Process<R>>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+    {
+        Self::start(Some(method), function, argument)
+    }
+
+    fn start<F, A>(method: Option<StartMethod>, function: F, argument: A) -> Result<Process<R>>
+    where
+        F: Fn(A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+    {
         wait_for_those_left();
         let mut order = vec![CALL];
         order.extend_from_slice(&Plain::crossing(function)?.to_le_bytes());
         let (encoded, files) = function::sending(|| function::encode(&argument, &mut order));
         encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the argument cannot be sent: {reason}")))?;
-        let numbers: Vec<_> = files.iter().map(AsRawFd::as_raw_fd).collect();
-        let started = process::start(&order, &numbers)?;
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        let started = process::start(method, &order, &files)?;
         Ok(Process { started: Some(started), result: PhantomData })
     }
 

@@ -38,7 +38,7 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
         arrival.files.iter().map(|file| file.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0))));
     let mut next = || copies.next().unwrap_or_else(|| Err(nonsense()));
     let worker = Worker::open(u64::from_le_bytes(*index) as usize, next()?, next()?, next()?)?;
-    let notes = next()?;
+    let notes = arrival.notes.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;
     let mut seat = Seat { worker, routines: HashMap::new(), files: HashMap::new(), notes, seen: 0, out: Vec::new() };
     let mut left = if limit == 0 { u64::MAX } else { limit };
     if let Some(distance) = rest.first_chunk() {
@@ -176,14 +176,14 @@ impl Seat {
 
     /// Takes a note: a number and its descriptor, or a number alone that is no longer needed.
     fn note(&mut self) -> Result<()> {
-        let (note, file) = match platform::receive_note(&self.notes) {
+        let (note, mut files) = match platform::receive_note(&self.notes) {
             Err(error) if error.is_interrupted() => return Ok(()),
             answer => answer?,
         };
         let Some(number) = note.first_chunk() else { return Ok(()) };
         let number = u64::from_le_bytes(*number);
         self.seen = self.seen.max(number + 1);
-        match file {
+        match files.pop() {
             Some(file) => drop(self.files.insert(number, Arc::new(file))),
             None => drop(self.files.remove(&number)),
         }

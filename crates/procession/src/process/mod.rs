@@ -1,11 +1,17 @@
 //! Processes: how one is started, and how it notices the end of the one that started it.
 
+mod arrive;
+mod forkserver;
 mod lifeline;
+mod order;
+mod serve;
 mod start;
 
 pub use crate::platform::{FIRST_DESCRIPTOR, duplicate, spawn};
+pub use arrive::{Arrival, arrive};
 pub use lifeline::hold;
-pub use start::{Arrival, Progress, Started, arrive, start};
+pub use order::Progress;
+pub use start::{StartMethod, Started, start};
 
 #[cfg(test)]
 mod tests {

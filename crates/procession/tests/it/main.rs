@@ -1,7 +1,29 @@
 //! The crate from outside, with real processes.
 
-mod campaign;
+// One suite for every start method.
+#![allow(clippy::duplicate_mod)]
+
 mod examples;
-mod pool;
-mod process;
+mod forkserver;
 mod shared;
+mod system;
+
+/// The suite of one start method.
+macro_rules! suite {
+    ($name:ident, $method:ident) => {
+        #[path = "."]
+        mod $name {
+            const METHOD: procession::StartMethod = procession::StartMethod::$method;
+
+            #[path = "campaign.rs"]
+            mod campaign;
+            #[path = "pool.rs"]
+            mod pool;
+            #[path = "process.rs"]
+            mod process;
+        }
+    };
+}
+
+suite!(by_forkserver, Forkserver);
+suite!(by_spawn, Spawn);

@@ -5,6 +5,12 @@ use std::time::{Duration, Instant};
 
 use procession::{Pool, TaskError};
 
+use super::METHOD;
+
+fn pool_of(workers: usize) -> procession::Result<Pool> {
+    Pool::builder().workers(workers).start_method(METHOD).build()
+}
+
 fn square(x: u64) -> u64 {
     x * x
 }
@@ -45,7 +51,7 @@ fn eat() -> u32 {
 
 #[test]
 fn a_map_keeps_the_order() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     assert_eq!(pool.map(square, 0..4).unwrap(), [0, 1, 4, 9]);
     let many = pool.map(square, 0..50_000).unwrap();
     assert!(many.iter().enumerate().all(|(x, y)| (x * x) as u64 == *y));
@@ -54,7 +60,7 @@ fn a_map_keeps_the_order() {
 
 #[test]
 fn a_map_ends_with_the_first_failure() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let error = pool.map(risky, [7, 1, 8]).unwrap_err();
     assert!(matches!(error, TaskError::Panicked { message, .. } if message == "the number 1"));
     assert_eq!(pool.map(square, [3]).unwrap(), [9]);
@@ -62,7 +68,7 @@ fn a_map_ends_with_the_first_failure() {
 
 #[test]
 fn each_failure_is_that_of_its_own_task() {
-    let pool = Pool::builder().workers(3).timeout(Duration::from_secs(3)).memory(200 << 20).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(3).timeout(Duration::from_secs(3)).memory(200 << 20).build().unwrap();
     for (number, outcome) in pool.map_each(risky, 0..10).enumerate() {
         match (number, outcome) {
             (1, Err(TaskError::Panicked { location, .. })) => assert!(location.contains("pool.rs")),
@@ -80,7 +86,7 @@ fn each_failure_is_that_of_its_own_task() {
 
 #[test]
 fn a_timeout_is_neither_early_nor_late() {
-    let pool = Pool::builder().workers(1).timeout(Duration::from_millis(300)).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(1).timeout(Duration::from_millis(300)).build().unwrap();
     pool.map(square, [1]).unwrap();
     let begun = Instant::now();
     assert_eq!(pool.submit(stall, 0).wait(), Err(TaskError::TimedOut));
@@ -90,7 +96,7 @@ fn a_timeout_is_neither_early_nor_late() {
 
 #[test]
 fn a_task_that_nobody_waits_for_is_still_watched() {
-    let pool = Pool::builder().workers(1).timeout(Duration::from_millis(50)).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(1).timeout(Duration::from_millis(50)).build().unwrap();
     let (stuck, after) = (pool.submit(stall, 0), pool.submit(square, 5));
     let until = Instant::now() + Duration::from_secs(20);
     while !after.is_done() {
@@ -103,7 +109,7 @@ fn a_task_that_nobody_waits_for_is_still_watched() {
 
 #[test]
 fn a_cancelled_task_ends_whether_it_runs_or_not() {
-    let pool = Pool::new(1).unwrap();
+    let pool = pool_of(1).unwrap();
     let (runs, waits, after) = (pool.submit(stall, 0), pool.submit(stall, 0), pool.submit(square, 5));
     let runs = runs.wait_timeout(Duration::from_millis(100)).unwrap_err();
     assert!(waits.cancel());
@@ -116,7 +122,7 @@ fn a_cancelled_task_ends_whether_it_runs_or_not() {
 
 #[test]
 fn a_killed_worker_fails_its_task_alone() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let doomed = pool.submit(|_: u8| -> u32 { stall(std::process::id()) }, 0);
     let busy = pool.submit(|_: u8| std::process::id(), 0).wait().unwrap();
     let guilty: Vec<u32> = pool.process_ids().into_iter().filter(|id| *id != busy).collect();
@@ -139,7 +145,7 @@ fn retries_run_a_task_again_after_a_crash() {
         if met { 1 } else { std::process::abort() }
     }
     let path = std::env::temp_dir().join(format!("procession-retry-{}", std::process::id()));
-    let pool = Pool::builder().workers(1).retries(1).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(1).retries(1).build().unwrap();
     let answer = pool.submit(first_time, path.to_str().unwrap().into()).wait();
     std::fs::remove_file(path).unwrap();
     assert_eq!(answer, Ok(1));
@@ -148,7 +154,7 @@ fn retries_run_a_task_again_after_a_crash() {
 
 #[test]
 fn workers_are_replaced_after_so_many_tasks() {
-    let pool = Pool::builder().workers(1).max_tasks_per_worker(3).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(1).max_tasks_per_worker(3).build().unwrap();
     let ids = pool.map(|_: u32| std::process::id(), 0..9).unwrap();
     let distinct: HashSet<u32> = ids.iter().copied().collect();
     assert_eq!(distinct.len(), 3, "{ids:?}");
@@ -160,7 +166,7 @@ fn a_state_is_made_once_a_worker() {
         *calls += 1;
         (std::process::id(), *calls)
     }
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let seen = pool.map_init(|| 0, count, 0..100).unwrap();
     let distinct: HashSet<(u32, u32)> = seen.iter().copied().collect();
     assert_eq!(distinct.len(), 100);
@@ -168,7 +174,7 @@ fn a_state_is_made_once_a_worker() {
 
 #[test]
 fn a_context_reaches_every_call() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let with = pool.with(vec![10u64, 20, 30]).unwrap();
     assert_eq!(with.map(|row: &Vec<u64>, index: usize| row[index], [2, 0]).unwrap(), [30, 10]);
     let each: Vec<_> = with.map_each(|row: &Vec<u64>, index: usize| row[index], [1, 9]).collect();
@@ -179,7 +185,7 @@ fn a_context_reaches_every_call() {
 #[test]
 fn an_endless_iterator_is_pulled_only_as_far_as_needed() {
     let pulled = std::cell::Cell::new(0u64);
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let items = (0..).inspect(|_| pulled.set(pulled.get() + 1));
     let first: Vec<u64> = pool.imap(square, items).take(100).map(Result::unwrap).collect();
     assert_eq!(first[99], 9801);
@@ -188,7 +194,7 @@ fn an_endless_iterator_is_pulled_only_as_far_as_needed() {
 
 #[test]
 fn a_stream_gives_each_item_once() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let mut seen = HashSet::new();
     for (number, result) in pool.imap_unordered(square, 0..20_000) {
         assert_eq!(result, Ok((number * number) as u64));
@@ -201,7 +207,7 @@ fn a_stream_gives_each_item_once() {
 
 #[test]
 fn large_payloads_come_through() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i / 7) as u8).collect();
     for _ in 0..5 {
         assert!(pool.submit(|bytes: Vec<u8>| bytes, bytes.clone()).wait().unwrap() == bytes);
@@ -212,7 +218,7 @@ fn large_payloads_come_through() {
 
 #[test]
 fn many_threads_use_one_pool() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..8u64 {
             let pool = &pool;
@@ -228,7 +234,7 @@ fn many_threads_use_one_pool() {
 
 #[test]
 fn a_dropped_pool_leaves_no_process() {
-    let pool = Pool::new(3).unwrap();
+    let pool = pool_of(3).unwrap();
     let ids = pool.process_ids();
     let task = pool.submit(stall, 0);
     drop(pool);
@@ -241,23 +247,23 @@ fn a_dropped_pool_leaves_no_process() {
 #[test]
 fn a_pool_works_within_a_task() {
     fn inner(n: u64) -> u64 {
-        Pool::new(2).unwrap().map(square, 0..n).unwrap().into_iter().sum()
+        pool_of(2).unwrap().map(square, 0..n).unwrap().into_iter().sum()
     }
-    assert_eq!(Pool::new(1).unwrap().map(inner, [3, 4]).unwrap(), [5, 14]);
+    assert_eq!(pool_of(1).unwrap().map(inner, [3, 4]).unwrap(), [5, 14]);
 }
 
 #[test]
 fn an_initializer_runs_first_and_its_failure_is_that_of_all_tasks() {
     static READY: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let ready = || READY.store(7, std::sync::atomic::Ordering::Relaxed);
-    let pool = Pool::builder().workers(2).initializer(ready).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(2).initializer(ready).build().unwrap();
     let seen = pool.map(|_: u32| READY.load(std::sync::atomic::Ordering::Relaxed), 0..10).unwrap();
     assert!(seen.iter().all(|ready| *ready == 7));
-    let pool = Pool::builder().workers(2).initializer(|| panic!("no licence")).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(2).initializer(|| panic!("no licence")).build().unwrap();
     for outcome in pool.map_each(square, 0..3) {
         assert!(matches!(outcome, Err(TaskError::Panicked { message, .. }) if message == "no licence"));
     }
-    let pool = Pool::builder().workers(2).initializer(|| std::process::abort()).build().unwrap();
+    let pool = Pool::builder().start_method(METHOD).workers(2).initializer(|| std::process::abort()).build().unwrap();
     assert!(matches!(pool.submit(square, 1).wait(), Err(TaskError::Crashed { signal: 6, .. })));
 }
 
@@ -277,7 +283,7 @@ fn a_task_is_a_future() {
     }
     let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
     let mut context = std::task::Context::from_waker(&waker);
-    let pool = Pool::new(2).unwrap();
+    let pool = pool_of(2).unwrap();
     for x in 0..20 {
         let mut task = std::pin::pin!(pool.submit(square, x));
         let answer = loop {

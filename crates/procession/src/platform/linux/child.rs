@@ -35,6 +35,11 @@ impl Child {
         Ok(Child { id: pid as u32, pidfd, ending: Mutex::new(None) })
     }
 
+    /// The child with the number `pid` and this pidfd.
+    pub(crate) fn with(pid: i32, pidfd: OwnedFd) -> Child {
+        Child { id: pid as u32, pidfd, ending: Mutex::new(None) }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.id

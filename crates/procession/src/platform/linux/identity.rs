@@ -23,7 +23,8 @@ extern "C" fn forked_in_parent() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-extern "C" fn forked_in_child() {
+/// To be called in a process that was just forked, unless the C library does so.
+pub(super) extern "C" fn forked_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     IDENTITY.store(0, Ordering::Relaxed);
 }

@@ -6,6 +6,8 @@ mod descriptors;
 mod doorbell;
 #[cfg(not(loom))]
 mod executable;
+#[cfg(not(loom))]
+mod fork;
 mod futex;
 mod half;
 mod identity;
@@ -24,6 +26,11 @@ pub use doorbell::Doorbell;
 pub(crate) use executable::before_main;
 #[cfg(not(loom))]
 pub(crate) use executable::{Mark, conjure, distance_of, ignore_broken_pipes, mark_at, take_variable};
+#[cfg(not(loom))]
+pub(crate) use fork::{
+    Sibling, enter_directory, fill_standard_streams, fork_sibling, heed_interrupts, ignore_interrupts, set_environment,
+    standard_streams, take_standard_streams, working_directory,
+};
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, is_alive, thread_id};
@@ -31,5 +38,5 @@ pub use lifeline::end_after;
 pub use memory::{Mapping, file_size, memory_file, release, reserve};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
-pub use rights::{note_pair, receive_note, send_note, stream_pair};
+pub use rights::{MOST_FILES, NOTE_BYTES, note_pair, receive_note, receive_note_now, send_note, stream_pair};
 pub use stream::Stream;

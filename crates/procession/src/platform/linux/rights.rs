@@ -12,7 +12,9 @@ use rustix::net::{
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// The longest note beside a descriptor.
-const NOTE_BYTES: usize = 64;
+pub const NOTE_BYTES: usize = 128;
+/// The most descriptors that go with one: the kernel's limit.
+pub const MOST_FILES: usize = 253;
 
 /// Two ends of a socket that keeps messages apart.
 ///
@@ -30,16 +32,16 @@ pub fn stream_pair() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).during("socketpair")
 }
 
-/// Sends a short note with a descriptor, or without; false if there is no room now.
+/// Sends a short note with some descriptors; false if there is no room now.
 ///
 /// # Errors
-/// The system's, among them that the other end is closed.
-pub fn send_note(socket: impl AsFd, note: &[u8], file: Option<BorrowedFd<'_>>) -> Result<bool> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// The system's, among them that the other end is closed; `InvalidInput` for more than [`MOST_FILES`] descriptors.
+pub fn send_note(socket: impl AsFd, note: &[u8], files: &[BorrowedFd<'_>]) -> Result<bool> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut rights = SendAncillaryBuffer::new(&mut space);
-    let files: Vec<BorrowedFd<'_>> = file.into_iter().collect();
-    if !files.is_empty() && !rights.push(SendAncillaryMessage::ScmRights(&files)) {
-        return Err(Error::new(ErrorKind::Protocol, "no room for a descriptor"));
+    if !files.is_empty() && !rights.push(SendAncillaryMessage::ScmRights(files)) {
+        let message = format!("at most {MOST_FILES} descriptors travel at once, not {}", files.len());
+        return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     match sendmsg(socket, &[IoSlice::new(note)], &mut rights, flags) {
@@ -50,26 +52,41 @@ pub fn send_note(socket: impl AsFd, note: &[u8], file: Option<BorrowedFd<'_>>) -
     }
 }
 
-/// Waits for a note and its descriptor.
+/// Waits for a note and its descriptors.
 ///
 /// # Errors
 /// `Closed` when the other end is; `Interrupted` when a signal handler ran; the system's.
-pub fn receive_note(socket: impl AsFd) -> Result<(Vec<u8>, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+pub fn receive_note(socket: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+    receive(socket, RecvFlags::empty())
+}
+
+/// As [`receive_note`], but none if there is no note yet.
+///
+/// # Errors
+/// Those of [`receive_note`].
+pub fn receive_note_now(socket: impl AsFd) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    match receive(socket, RecvFlags::DONTWAIT) {
+        Err(error) if error.errno() == Some(rustix::io::Errno::AGAIN.raw_os_error()) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+fn receive(socket: impl AsFd, flags: RecvFlags) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
     let mut note = [0; NOTE_BYTES];
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut note)], &mut rights, RecvFlags::CMSG_CLOEXEC);
-    let got = got.during("recvmsg")?.bytes;
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut note)], &mut rights, flags).during("recvmsg")?.bytes;
     if got == 0 {
         return Err(Error::new(ErrorKind::Closed, "the other side is closed"));
     }
-    let mut file = None;
+    let mut files = Vec::new();
     for message in rights.drain() {
-        if let RecvAncillaryMessage::ScmRights(files) = message {
-            file = files.last().or(file);
+        if let RecvAncillaryMessage::ScmRights(more) = message {
+            files.extend(more);
         }
     }
-    Ok((note[..got].to_vec(), file))
+    Ok((note[..got].to_vec(), files))
 }
 
 #[cfg(test)]
@@ -80,11 +97,12 @@ mod tests {
     fn a_descriptor_arrives_with_its_note() {
         let (ours, theirs) = note_pair().unwrap();
         let file = crate::platform::memory_file("test", 4096, false).unwrap();
-        assert!(send_note(&ours, b"one", Some(file.as_fd())).unwrap());
-        assert!(send_note(&ours, b"two", None).unwrap());
+        assert!(send_note(&ours, b"one", &[file.as_fd()]).unwrap());
+        assert!(send_note(&ours, b"two", &[]).unwrap());
         let (note, copy) = receive_note(&theirs).unwrap();
-        assert_eq!((&note[..], crate::platform::file_size(copy.unwrap()).unwrap()), (&b"one"[..], 4096));
-        assert!(receive_note(&theirs).unwrap().1.is_none());
+        assert_eq!((&note[..], crate::platform::file_size(&copy[0]).unwrap()), (&b"one"[..], 4096));
+        assert!(receive_note(&theirs).unwrap().1.is_empty());
+        assert!(receive_note_now(&theirs).unwrap().is_none());
         drop(ours);
         assert_eq!(receive_note(&theirs).unwrap_err().kind(), ErrorKind::Closed);
     }

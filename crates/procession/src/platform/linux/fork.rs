@@ -1,0 +1,185 @@
+//! A copy of this process that is a child of this one's parent, and what such a copy takes over from there.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, OsStr, c_int};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::identity::forked_in_child;
+use crate::error::{During, Error, ErrorKind, Result};
+
+/// As in `linux/sched.h`; the crate libc has it for few targets.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// Which of the two processes this is after [`fork_sibling`].
+#[derive(Debug)]
+pub(crate) enum Sibling {
+    /// The new one.
+    This,
+    /// The old one, with the id and a pidfd of the new one.
+    Other(i32, OwnedFd),
+}
+
+fn last_error(what: &str) -> Error {
+    Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// How many threads this process has.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn threads() -> Result<u64> {
+    // Two links of a directory are its own; each thread has one below.
+    Ok(rustix::fs::stat("/proc/self/task").during("stat /proc/self/task")?.st_nlink.saturating_sub(2))
+}
+
+/// Where the C library keeps the number of this thread; the kernel knows, because it clears the place when the thread ends.
+fn thread_number() -> Option<*mut c_int> {
+    let mut place: *mut c_int = ptr::null_mut();
+    // SAFETY: writes one pointer to the address given.
+    let answer = unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, ptr::from_mut(&mut place)) };
+    // SAFETY: the C library gave the kernel this address, of its own record of the thread, which is there while it runs.
+    let is_it = answer == 0 && !place.is_null() && unsafe { *place } == rustix::thread::gettid().as_raw_nonzero().get();
+    is_it.then_some(place)
+}
+
+/// Copies this process, which has one thread; the copy is a child of this one's parent, which waits for it and gets its signal.
+///
+/// The C library's `fork` cannot do that, so what it does beside the system call for a process with one thread is done here: it gives
+/// the thread its new number, and the kernel its list of robust mutexes. Handlers of `pthread_atfork` do not run.
+///
+/// # Errors
+/// `InvalidInput` when there is another thread, which could hold a lock that nobody in the copy gives back, or a C library
+/// that is not known; the system's.
+pub(crate) fn fork_sibling() -> Result<Sibling> {
+    let threads = threads()?;
+    if threads != 1 {
+        let message = format!("a process with {threads} threads cannot be copied: one may hold a lock");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let number = thread_number().ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, "this C library does not say where it keeps the number of a thread")
+    })?;
+    let (mut robust, mut robust_size): (*mut libc::c_void, usize) = (ptr::null_mut(), 0);
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
+    let arguments = CloneArguments {
+        flags: flags as u64,
+        pidfd: ptr::from_mut(&mut pidfd).addr() as u64,
+        child_tid: number.addr() as u64,
+        ..CloneArguments::default()
+    };
+    // SAFETY:
+    //   * the first call writes a pointer and a size to the locals given, and the last gives the kernel the same again;
+    //   * without CLONE_VM the new process has its own copy of all memory, stacks included, and goes on from here;
+    //   * there is no other thread, so nothing in the copy is locked or half changed by somebody who is not there;
+    //   * the kernel writes the new number to `number` in the new process and the pidfd to `pidfd` in this one.
+    let id = unsafe {
+        libc::syscall(libc::SYS_get_robust_list, 0, &mut robust, &mut robust_size);
+        let id = libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArguments>());
+        if id == 0 && !robust.is_null() {
+            libc::syscall(libc::SYS_set_robust_list, robust, robust_size);
+        }
+        id
+    };
+    match id {
+        0 => {
+            forked_in_child();
+            Ok(Sibling::This)
+        }
+        // SAFETY: the kernel has just made this descriptor and nobody else knows its number.
+        1.. => Ok(Sibling::Other(id as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+        _ => Err(last_error("clone3")),
+    }
+}
+
+/// The standard streams, but those that are closed.
+pub(crate) fn standard_streams() -> [Option<BorrowedFd<'static>>; 3] {
+    let all = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    all.map(|stream| rustix::io::fcntl_getfd(stream).is_ok().then_some(stream))
+}
+
+/// Opens something harmless in the place of standard streams that are closed, so that no other file gets their numbers.
+pub(crate) fn fill_standard_streams() {
+    for number in standard_streams().iter().zip(0..).filter(|(stream, _)| stream.is_none()).map(|(_, number)| number) {
+        // SAFETY: opens a file, which gets the lowest free number and stays open.
+        let file: RawFd = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        if file > number {
+            // SAFETY: closes what was just opened.
+            unsafe { libc::close(file) };
+        }
+    }
+}
+
+/// Makes `streams` the standard streams; closes those that are none.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn take_standard_streams(streams: [Option<OwnedFd>; 3]) -> Result<()> {
+    for (number, stream) in (0..).zip(streams) {
+        match stream {
+            // SAFETY: both numbers are of this process, and who reads or writes the number does so by its meaning.
+            Some(stream) if unsafe { libc::dup2(stream.as_raw_fd(), number) } < 0 => return Err(last_error("dup2")),
+            Some(_) => {}
+            // SAFETY: as above.
+            None => drop(unsafe { libc::close(number) }),
+        }
+    }
+    Ok(())
+}
+
+/// The working directory, to be entered by another process; none if it cannot be opened.
+pub(crate) fn working_directory() -> Option<OwnedFd> {
+    rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+/// Enters a directory from [`working_directory`].
+///
+/// # Errors
+/// The system's.
+pub(crate) fn enter_directory(directory: impl AsFd) -> Result<()> {
+    rustix::process::fchdir(directory).during("fchdir")
+}
+
+/// Makes `entries`, each `NAME=value`, the environment. For a process with one thread.
+pub(crate) fn set_environment(entries: &[CString]) {
+    let pairs = entries.iter().filter_map(|entry| {
+        let bytes = entry.as_bytes();
+        let middle = bytes.iter().skip(1).position(|byte| *byte == b'=')? + 1;
+        Some((OsStr::from_bytes(&bytes[..middle]), OsStr::from_bytes(&bytes[middle + 1..])))
+    });
+    for (name, _) in std::env::vars_os() {
+        // SAFETY: the one caller is a process that was just copied and has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    for (name, value) in pairs {
+        // SAFETY: as above.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
+/// Lets Ctrl-C, which goes to all processes of a terminal, be for others; [`heed_interrupts`] undoes it.
+pub(crate) fn ignore_interrupts() {
+    // SAFETY: sets a disposition; no handler is involved.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+}
+
+/// Gives Ctrl-C its default meaning.
+pub(crate) fn heed_interrupts() {
+    // SAFETY: sets a disposition; no handler is involved.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
