@@ -1,0 +1,97 @@
+"""Runs one situation in a process of its own, under a limit, and looks at what is left when it is gone."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from benches.faults.footprint import footprint, growth, marked
+from benches.faults.runner import ROOT, Verdict
+from benches.faults.situations import SITUATIONS, works
+
+for _area in ("objects", "iterables", "processes", "resources", "programs"):
+    importlib.import_module(f"benches.faults.situations.{_area}")
+CATALOG = dict(SITUATIONS)
+LIMIT_S = 240
+GONE_LIMIT_S = 5.0
+
+
+def run(name, start_method):
+    """Runs one situation.
+
+    Returns:
+        A `Verdict`.
+    """
+    marker = uuid.uuid4().hex
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="situation-", ignore_cleanup_errors=True) as folder:
+        environment = {
+            **os.environ,
+            "SITUATION_MARKER": marker,
+            "TMPDIR": folder,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        }
+        command = [sys.executable, "-X", "faulthandler", "-m", "benches.faults.situations.runner", name, start_method]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+        try:
+            text, _ = process.communicate(timeout=LIMIT_S)
+            what = "ok" if process.returncode == 0 else f"exit status {process.returncode}"
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # faulthandler prints where it hangs
+            try:
+                text, _ = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired as error:
+                text = (error.stdout or b"").decode(errors="replace")
+            what = "hangs"
+        left = _left(f"SITUATION_MARKER={marker}", Path(folder))
+        process.kill()
+    if what == "ok" and left:
+        what = f"leaves {left}"
+    return Verdict(what == "ok", what, text[-4000:], time.monotonic() - started)
+
+
+def _left(marker, folder):
+    """What is left of processes, which are ended here, and of files."""
+    until = time.monotonic() + GONE_LIMIT_S
+    while (processes := marked(marker)) and time.monotonic() < until:
+        time.sleep(0.01)
+    for pid in processes:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    counts = [(len(processes), "processes"), (len(list(folder.rglob("*"))), "temporary files")]
+    return ", ".join(f"{count} {kind}" for count, kind in counts if count)
+
+
+def main():
+    """Is the program of one situation: what it has of processes, threads, descriptors and segments must not grow."""
+    import procession
+
+    name, start_method = sys.argv[1:]
+    context = procession.get_context(start_method)
+    with context.Pool(2) as pool:
+        works(pool)
+    context.Lock()
+    before = footprint()
+    CATALOG[name](context)
+    if left := growth(before):
+        raise AssertionError(f"leaves {left}")
+
+
+if __name__ == "__main__":
+    main()
