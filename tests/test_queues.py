@@ -126,6 +126,57 @@ def test_killed_users_leave_the_queue_in_order(moment):
     assert [q.get(timeout=LIMIT) for _ in range(20)] == list(range(20))
 
 
+def put_for_ever_simply(q, size):
+    while True:
+        q.put(b"y" * size)
+
+
+def get_for_ever_simply(q):
+    while True:
+        q.get()
+
+
+@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_killed_users_leave_a_simple_queue_in_order(moment, size):
+    context = procession.get_context("fork")
+    q = context.SimpleQueue()
+    children = [start(context, put_for_ever_simply, q, size), start(context, get_for_ever_simply, q)]
+    time.sleep(0.003 * moment + 0.01)
+    for child in children:
+        os.kill(child.pid, signal.SIGKILL)
+    for child in children:
+        child.join(LIMIT)
+    q.put("last")
+    while (message := q.get()) != "last":
+        assert message == b"y" * size
+    assert q.empty()
+    q.close()
+
+
+def test_the_ends_of_a_simple_queue_can_be_waited_for(context):
+    from procession.connection import wait
+
+    q = context.SimpleQueue()
+    assert q.empty() and wait([q._reader], 0) == []
+    child = start(context, put_three, q)
+    for number in range(3):
+        assert wait([q._reader], LIMIT) == [q._reader]
+        assert q._reader.recv() == number
+    join(child)
+    assert wait([q._reader], 0) == []
+    q.close()
+    assert q._reader.closed and q._writer.closed
+    for use in (q.get, q.empty, lambda: q.put(1)):
+        with pytest.raises(OSError, match="closed"):
+            use()
+
+
+def put_three(q):
+    for number in range(3):
+        q.put(number)
+
+
 def work(q):
     for _ in range(20):
         q.get(timeout=LIMIT)

@@ -1,12 +1,12 @@
 """Queues between any number of processes."""
 
-import pickle
 import types
 from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
 from procession import _procession as engine
-from procession import connection, context, reduction
-from procession.synchronize import SEM_VALUE_MAX, Lock
+from procession import context, reduction
+from procession.simple_queue import SimpleQueue as SimpleQueue
+from procession.synchronize import SEM_VALUE_MAX
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -82,49 +82,3 @@ class JoinableQueue(Queue):
     def join(self):
         """Wait until all objects that were put are reported done."""
         self._wait_until_done()
-
-
-class SimpleQueue:
-    """A pipe with a lock at each end.
-
-    `put` waits while the pipe is full.
-
-    Args:
-        ctx: the context it is for.
-    """
-
-    def __init__(self, *, ctx=None):
-        self._reader, self._writer = connection.Pipe(duplex=False)
-        self._rlock, self._wlock = Lock(ctx=ctx), Lock(ctx=ctx)
-        self._poll = self._reader.poll
-
-    def close(self):
-        """Close the pipe in this process."""
-        self._reader.close()
-        self._writer.close()
-
-    def empty(self):
-        """Return whether there is nothing to get."""
-        return not self._reader.poll()
-
-    def __getstate__(self):
-        context.assert_spawning(self)
-        return self._reader, self._writer, self._rlock, self._wlock
-
-    def __setstate__(self, state):
-        self._reader, self._writer, self._rlock, self._wlock = state
-        self._poll = self._reader.poll
-
-    def get(self):
-        """Take the oldest object out, waiting for one."""
-        with self._rlock:
-            message = self._reader.recv_bytes()
-        return pickle.loads(message)
-
-    def put(self, obj):
-        """Put an object; it is pickled before anything is written."""
-        message = connection.dumps(obj)
-        with self._wlock:
-            self._writer.send_bytes(message)
-
-    __class_getitem__ = classmethod(types.GenericAlias)
