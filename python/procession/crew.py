@@ -7,6 +7,7 @@ import weakref
 
 from procession import util
 from procession._procession import PoolCore
+from procession.main_names import ForkedMain, ImportedMain
 from procession.portable import PoolTerminated, TaskTimeout, WorkerDied, by_value, needs_value, rebuild
 from procession.worker import INTERRUPT, Seat, work
 
@@ -41,10 +42,13 @@ class Crew:
         self._ctx = ctx
         self._count = count
         self._work = (initializer, initargs, limit)
+        # Of `__main__`, what the oldest worker knows.
+        self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
         self._seats = {}
         self._leaving = set()
         self._starting_deaths = 0
         self._starting_since = 0.0
+        self._warned = False  # of other threads, which is once enough
         self._lock = threading.RLock()
         self._driver = None
 
@@ -64,6 +68,8 @@ class Crew:
             process = self._ctx.Process(target=work, args=(seat, *self._work))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
+            process._warns_of_threads = not self._warned
+            self._warned = True
             process.start()
         except BaseException:
             self.core.uninvite(seat.index)
@@ -83,8 +89,14 @@ class Crew:
     # -- called by the engine -------------------------------------------------------------------------------------
 
     rebuild = staticmethod(rebuild)
-    by_value = staticmethod(by_value)
-    needs_value = staticmethod(needs_value)
+
+    def by_value(self, obj, error):
+        """Return the pickle of `obj` by value."""
+        return by_value(obj, error, self._main)
+
+    def needs_value(self, function):
+        """Return whether workers would look for `function` in vain."""
+        return needs_value(function, self._main)
 
     def worker_leaves(self, index):
         """A worker is about to end by itself: have the next one ready."""

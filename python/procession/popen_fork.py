@@ -18,7 +18,8 @@ class Popen(PopenBase):
 
     def _launch(self, process_obj):
         parent_sentinel = process.own_pidfd()
-        _warn_of_threads()
+        if process_obj._warns_of_threads:
+            _warn_of_threads()
         # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
         gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else None
         try:
@@ -49,10 +50,9 @@ QUIET_THREADS = {"PoolDriver"}
 
 
 def _warn_of_threads():
-    """Warn with names where other threads may hold locks that the child needs."""
-    others = [
-        t.name for t in threading.enumerate() if t is not threading.current_thread() and t.name not in QUIET_THREADS
-    ]
+    """Warn with names where other threads may hold locks that the child needs; a main thread is no news."""
+    expected = (threading.current_thread(), threading.main_thread())
+    others = [t.name for t in threading.enumerate() if t not in expected and t.name not in QUIET_THREADS]
     if others:
         import warnings
 

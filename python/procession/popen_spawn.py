@@ -64,7 +64,7 @@ def _dumps(process_obj):
     from procession import reduction
 
     try:
-        return reduction.ForkingPickler.dumps(process_obj)
+        return reduction.dumps_for_import(process_obj)
     except reduction.NOT_BY_NAME as error:
         from procession import culprit
 

@@ -116,8 +116,11 @@ def rebuild(sent):
     return error
 
 
-def by_value(obj, error):
+def by_value(obj, error, main):
     """Return the pickle of `obj` by value, after plain pickling raised `error` (or None: it was not tried).
+
+    Args:
+        main: what workers know of `__main__`, as in `main_names`.
 
     Raises:
         PicklingError, TypeError, AttributeError: it cannot be pickled so either; the text says where the culprit is.
@@ -127,13 +130,18 @@ def by_value(obj, error):
     if error is not None and not isinstance(error, reduction.NOT_BY_NAME):
         raise error
     try:
-        return bytes(reduction.dumps_by_value(obj, None, error))
+        return bytes(reduction.dumps_by_value(obj, None, error, main))
     except reduction.NOT_BY_NAME as raised:
         raise culprit.with_path(raised, obj) from None
 
 
-def needs_value(function):
-    """Return whether workers could not import `function`: it comes from a REPL, a notebook, stdin or `-c`."""
-    from procession import reduction
+def needs_value(function, main):
+    """Return whether workers would look for `function` in vain: it comes from a REPL, a notebook, stdin or `-c`, was
+    defined after they began, or by the program itself only."""
+    if getattr(function, "__module__", None) != "__main__":
+        return False
+    from procession import main_names, reduction
 
-    return getattr(function, "__module__", None) == "__main__" and not reduction.main_is_importable()
+    if not reduction.main_is_importable():
+        return True
+    return main_names.is_of_main(function) and not main.knows(function)

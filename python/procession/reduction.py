@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 
-from procession import context, spawn, standard
+from procession import context, main_names, spawn, standard
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
@@ -100,19 +100,32 @@ def main_is_importable():
 
 
 class _NeedsValue(Exception):
-    """A function or class of `__main__` came up: start again, by value."""
+    """A function or class of `__main__` came up that children would look for in vain: start again, by value."""
 
 
 class _MainByValue(ForkingPickler):
-    """Stops at the functions and classes that children would look for in vain."""
+    """For a `__main__` that children cannot import."""
 
     def reducer_override(self, obj):
-        if isinstance(obj, _BY_NAME) and getattr(obj, "__module__", None) == "__main__":
+        if main_names.is_of_main(obj):
             raise _NeedsValue
         return NotImplemented
 
 
-_BY_NAME = (type, type(main_is_importable))
+class _GuardedByValue(ForkingPickler):
+    """For a `__main__` of which children import a part."""
+
+    def reducer_override(self, obj):
+        if main_names.is_of_main(obj) and not main_names.ImportedMain.knows(obj):
+            raise _NeedsValue
+        return NotImplemented
+
+
+def dumps_for_import(obj):
+    """Return the pickle of `obj` for a child that imports `__main__`; what it does not find there goes by value."""
+    if main_is_importable() and main_names.guarded():
+        return _dumps_with(_GuardedByValue, obj, None)
+    return ForkingPickler.dumps(obj)
 
 
 def _dumps_with(pickler, obj, protocol):
@@ -124,8 +137,11 @@ def _dumps_with(pickler, obj, protocol):
     return buffer.getbuffer()
 
 
-def dumps_by_value(obj, protocol, first_error):
+def dumps_by_value(obj, protocol, first_error, main=main_names.ImportedMain):
     """Return the pickle of `obj` by value, after plain pickling raised `first_error`.
+
+    Args:
+        main: what of `__main__` goes by name all the same, where children can import it.
 
     Raises:
         PicklingError, TypeError, AttributeError: it cannot be pickled so either.
@@ -135,7 +151,9 @@ def dumps_by_value(obj, protocol, first_error):
     except ImportError:
         raise first_error from None
     buffer = io.BytesIO()
-    pickler_class(buffer, protocol).dump(obj)
+    pickler = pickler_class(buffer, protocol)
+    pickler.main = main if main_is_importable() else None
+    pickler.dump(obj)
     return buffer.getbuffer()
 
 
@@ -146,26 +164,18 @@ def _by_value_pickler():
     class ByValuePickler(cloudpickle.Pickler):
         """cloudpickle's, with our reducers, and by name what children find in `__main__`."""
 
+        main = None  # which `__main__` that is; None when children cannot import it
+
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
             self.dispatch_table = self.dispatch_table.new_child(extra_reducers())
-            self.main = sys.modules.get("__main__") if main_is_importable() else None
 
         def reducer_override(self, obj):
-            if self.main is not None and isinstance(obj, _BY_NAME) and _is_found_in(self.main, obj):
+            if self.main is not None and main_names.is_of_main(obj) and self.main.knows(obj):
                 return NotImplemented
             return super().reducer_override(obj)
 
     return ByValuePickler
-
-
-def _is_found_in(module, obj):
-    if getattr(obj, "__module__", None) != "__main__":
-        return False
-    found = module
-    for name in obj.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is obj
 
 
 # -- descriptors ----------------------------------------------------------------------------------------------------

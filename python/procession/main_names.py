@@ -1,0 +1,105 @@
+"""Which functions and classes of `__main__` children find in theirs; the others have to travel by value."""
+
+import ast
+import functools
+import re
+import sys
+import types
+import weakref
+
+__all__: list[str] = []
+
+BY_NAME = (type, types.FunctionType)
+
+
+def is_of_main(obj):
+    """Return whether `obj` is a function or class that a pickle would look for in `__main__`."""
+    return isinstance(obj, BY_NAME) and getattr(obj, "__module__", None) == "__main__"
+
+
+class ImportedMain:
+    """The `__main__` of children that import its file: without what stands under `if __name__ == "__main__"`."""
+
+    @staticmethod
+    def knows(obj):
+        """Return whether children find `obj`, a function or class of `__main__`, under its name."""
+        name = obj.__qualname__.split(".")[0]
+        return name not in guarded() and _found(obj) is obj
+
+
+class ForkedMain:
+    """The `__main__` of children that are copies of this process as it is now: without what is defined later."""
+
+    def __init__(self):
+        names = vars(sys.modules["__main__"]).items()
+        # Weak, so that nothing lives longer; and a later function at the same address is not taken for the earlier one.
+        self._there = {name: weakref.ref(obj) for name, obj in list(names) if isinstance(obj, BY_NAME)}
+
+    def knows(self, obj):
+        """Return whether children find `obj`, a function or class of `__main__`, under its name."""
+        path = obj.__qualname__.split(".")
+        outermost = self._there.get(path[0])
+        if _found(obj) is not obj:
+            return False
+        # What a decorator made is neither function nor class: how to find it tells nothing about when it was made.
+        return outermost is not None and outermost() is _found_at(path[:1])
+
+
+def _found(obj):
+    return _found_at(obj.__qualname__.split("."))
+
+
+def _found_at(path):
+    found = sys.modules.get("__main__")
+    for name in path:
+        found = getattr(found, name, None)
+    return found
+
+
+def guarded():
+    """Return the names of the functions and classes that only the program itself defines, not who imports its file."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    return _guarded(path) if path else frozenset()
+
+
+@functools.cache
+def _guarded(path):
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+        # Most programs define nothing there, and need not be parsed to know it.
+        if not _DEFINITION_UNDER_GUARD.search(source):
+            return frozenset()
+        tree = ast.parse(source)
+    except (OSError, SyntaxError, ValueError):
+        return frozenset()
+    names = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.If) and _is_guard(statement.test):
+            names.update(_defined(statement.body))
+    return frozenset(names)
+
+
+_DEFINITION_UNDER_GUARD = re.compile(
+    rb"""^if\b.*__name__.*\n(?:[ \t]+.*\n|[ \t]*\n|\#.*\n)*?[ \t]+(?:async[ ]+def|def|class)\b""", re.MULTILINE
+)
+
+
+def _is_guard(test):
+    if isinstance(test, ast.BoolOp):
+        return isinstance(test.op, ast.And) and any(_is_guard(value) for value in test.values)
+    if not (isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq)):
+        return False
+    sides = [test.left, *test.comparators]
+    return any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides) and any(
+        isinstance(side, ast.Constant) and side.value == "__main__" for side in sides
+    )
+
+
+def _defined(statements):
+    for statement in statements:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield statement.name
+        else:
+            for block in ("body", "orelse", "handlers", "finalbody"):
+                yield from _defined(getattr(statement, block, ()))
