@@ -227,3 +227,37 @@ def test_a_connection_goes_through_a_connection(context):
 def take_and_send(end):
     with end, end.recv() as given:
         given.send("through")
+
+
+@pytest.mark.parametrize("sides", ["ours", "theirs"])
+def test_plain_values_travel_as_xml(sides):
+    theirs = multiprocessing.connection
+    listen, connect = (
+        (connection.XmlListener, theirs.XmlClient) if sides == "ours" else (theirs.XmlListener, connection.XmlClient)
+    )
+    with listen(authkey=b"key") as listener:
+        thread = threading.Thread(target=lambda: talk_back(listener.accept()))
+        thread.start()
+        client = connect(listener.address, authkey=b"key")
+        client.send([1, "two", None, {"three": 3.5}])
+        assert client.recv() == [1, "two", None, {"three": 3.5}]
+        client.close()
+        thread.join(LIMIT)
+
+
+def talk_back(end):
+    end.send(end.recv())
+    assert end.poll(LIMIT)  # the other side closes
+    end.close()
+
+
+def test_a_wrapped_connection_uses_the_given_serializer():
+    ours, theirs = Pipe()
+    wrapped = connection.ConnectionWrapper(ours, lambda obj: obj.encode(), lambda message: message.decode())
+    wrapped.send("text")
+    assert theirs.recv_bytes() == b"text"
+    theirs.send_bytes(b"back")
+    assert wrapped.poll(LIMIT) and wrapped.recv() == "back"
+    assert wrapped.fileno() == ours.fileno()
+    wrapped.close()
+    theirs.close()

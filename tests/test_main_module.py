@@ -257,3 +257,33 @@ def test_the_exit_waits_for_children_that_are_no_daemons(method, tmp_path):
     (tmp_path / "script.py").write_text(JOINED.replace("METHOD", repr(method)))
     result = run("script.py", cwd=tmp_path)
     assert sorted(result.stdout.split("\n")) == ["", "child ends", "child ends", "main ends"]
+
+
+PRELOADED = """
+import procession
+def tell():
+    print("told", flush=True)
+if __name__ == "__main__":
+    context = procession.get_context("forkserver")
+    context.set_forkserver_preload(["no_such_module_here"], on_error=ON_ERROR)
+    process = context.Process(target=tell)
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("on_error", ["ignore", "warn", "fail"])
+def test_a_module_that_cannot_be_preloaded_does_what_was_asked_for(tmp_path, on_error):
+    (tmp_path / "script.py").write_text(PRELOADED.replace("ON_ERROR", repr(on_error)))
+    result = run("script.py", cwd=tmp_path)
+    assert result.stdout == ("" if on_error == "fail" else "told\n")
+    assert ("ImportWarning" in result.stderr) == (on_error == "warn")
+    assert ("ModuleNotFoundError" in result.stderr) == (on_error != "ignore")
+    assert ("EOFError: the forkserver ended" in result.stderr) == (on_error == "fail")
+
+
+def test_what_an_error_of_preloading_does_is_one_of_three():
+    import procession
+
+    with pytest.raises(ValueError, match="'ignore', 'warn' or 'fail'"):
+        procession.set_forkserver_preload(["math"], on_error="shout")

@@ -92,7 +92,7 @@ def test_blocks_do_not_overlap_and_memory_goes_back():
         assert arena != other or stop <= start
     for block in blocks:
         h.free(block)
-    assert not h._lengths and not h._taken
+    assert not h._lengths and not h._arenas and h._n_mallocs == h._n_frees
 
 
 def test_arenas_are_used_again():

@@ -195,3 +195,38 @@ def test_results_can_be_awaited(pool):
             await pool.apply_async(int, ("x",))
 
     asyncio.run(asyncio.wait_for(program(), LIMIT_S))
+
+
+def test_a_thread_pool_is_a_pool():
+    import procession.pool
+
+    assert issubclass(procession.pool.ThreadPool, procession.pool.Pool)
+    with procession.pool.ThreadPool(1) as pool:
+        assert isinstance(pool, procession.pool.Pool) and len(pool._pool) == 1
+
+
+def test_a_cancelled_call_does_not_start():
+    from concurrent.futures import CancelledError
+
+    began, go_on, calls = threading.Event(), threading.Event(), []
+
+    def hold():
+        began.set()
+        go_on.wait(LIMIT_S)
+        calls.append("held")
+
+    with ThreadPool(1) as pool:
+        running = pool.apply_async(hold)
+        assert began.wait(LIMIT_S)
+        waiting = pool.apply_async(calls.append, ("waiting",))
+        several = pool.map_async(calls.append, ["a", "b"], chunksize=1)
+        assert waiting.cancel() and several.cancel() and running.cancel()
+        assert not waiting.cancel()
+        for result in (running, waiting, several):
+            with pytest.raises(CancelledError):
+                result.get(LIMIT_S)
+        go_on.set()
+        assert pool.apply(abs, (-1,)) == 1
+        pool.close()
+        pool.join()
+    assert calls == ["held"]

@@ -278,3 +278,11 @@ def SocketClient(address):
     with socket.socket(getattr(socket, address_type(address))) as client:
         client.connect(address)
         return Connection(client.detach())
+
+
+def __getattr__(name):
+    if name in ("ConnectionWrapper", "XmlClient", "XmlListener"):
+        from procession import _xml
+
+        return getattr(_xml, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

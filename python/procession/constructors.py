@@ -150,12 +150,18 @@ class Constructors:
 
         set_executable(executable)
 
-    def set_forkserver_preload(self, module_names):
+    def set_forkserver_preload(self, module_names, *, on_error="ignore"):
         """Set the modules that the forkserver imports before it forks.
+
+        Args:
+            on_error: what happens when one cannot be imported: "ignore" leaves it to the children, "warn" has the
+                server write an ImportWarning to stderr as well, with "fail" the server ends with the traceback on
+                stderr, and starting a process raises EOFError.
 
         Raises:
             TypeError: `module_names` is not a list of strings.
+            ValueError: `on_error` is none of these.
         """
         from procession.forkserver import set_forkserver_preload
 
-        set_forkserver_preload(module_names)
+        set_forkserver_preload(module_names, on_error=on_error)

@@ -27,6 +27,7 @@ class ForkServer:
     def __init__(self):
         self._lock = threading.RLock()
         self._preload_modules = ["__main__"]
+        self._on_error = "ignore"
         self._forget()
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -51,11 +52,14 @@ class ForkServer:
         self.first_number = first_number
         self.environment = environment
 
-    def set_forkserver_preload(self, modules_names):
-        """Set the modules that a server, when it boots, imports before it forks."""
+    def set_forkserver_preload(self, modules_names, *, on_error="ignore"):
+        """Set the modules that a server, when it boots, imports before it forks, and what an error there does."""
         if not isinstance(modules_names, list | tuple) or not all(type(name) is str for name in modules_names):
             raise TypeError("module_names must be a list of strings")
+        if on_error not in ("ignore", "warn", "fail"):
+            raise ValueError(f"on_error must be 'ignore', 'warn' or 'fail', not {on_error!r}")
         self._preload_modules = list(modules_names)
+        self._on_error = on_error
 
     def is_running(self):
         """Return whether there is a server that has not ended."""
@@ -69,7 +73,7 @@ class ForkServer:
         """Boot a server unless one runs.
 
         Raises:
-            RuntimeError: it ended while it booted.
+            EOFError: it ended while it booted.
         """
         with self._lock:
             if self.is_running():
@@ -86,7 +90,7 @@ class ForkServer:
         data = spawn.get_preparation_data("forkserver")
         # Keys reach children with their process objects, never the server.
         del data["authkey"]
-        data["preload"] = self._preload_modules
+        data["preload"], data["on_error"] = self._preload_modules, self._on_error
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             ours.setblocking(True)  # whatever the default timeout is
@@ -120,7 +124,7 @@ class ForkServer:
             answer = self._control.recv(64)
             if answer:
                 return int(answer)
-        raise RuntimeError("the forkserver ended while it was starting: its error is on stderr")
+        raise EOFError("the forkserver ended while it was starting: its error is on stderr")
 
     def start(self, memory, descriptors):
         """Ask for a child.

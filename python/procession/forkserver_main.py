@@ -50,7 +50,7 @@ def _contents(descriptor):
 def _preload(data):
     import gc
 
-    modules = data.pop("preload")
+    modules, on_error = data.pop("preload"), data.pop("on_error")
     names = {key: data.pop(key, None) for key in ("init_main_from_name", "init_main_from_path")}
     own = process.current_process()
     own._inheriting = True
@@ -58,14 +58,17 @@ def _preload(data):
     try:
         spawn.prepare(data)
         for module in modules:
-            # Errors are not told: the child imports the module itself and reports what happens.
             try:
                 if module == "__main__":
                     spawn.prepare({key: value for key, value in names.items() if value is not None})
                 else:
                     __import__(module)
-            except BaseException:
-                continue
+            except BaseException as error:
+                # Usually not told: the child imports the module itself and reports what happens.
+                if on_error == "fail":
+                    raise
+                if on_error == "warn":
+                    _warn(module, error)
     finally:
         del own._inheriting
         sys.argv = argv
@@ -77,6 +80,15 @@ def _preload(data):
     _refuse_threads()
     gc.collect()
     gc.freeze()  # so that collections in children do not write to every page
+
+
+def _warn(module, error):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ImportWarning)  # it is ignored otherwise
+        what = f"the forkserver cannot preload {module!r}: {type(error).__name__}: {error}"
+        warnings.warn(what, ImportWarning, stacklevel=3)
 
 
 def _refuse_threads():

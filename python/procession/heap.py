@@ -84,11 +84,13 @@ class Heap:
         # Reentrant: the collector may free a block while another is handed out.
         self._lock = threading.RLock()
         self._lengths = []
-        self._by_length = {}
+        self._len_to_seq = {}
         self._by_start = {}
         self._by_stop = {}
-        self._taken = {}
-        self._pending = []
+        self._allocated_blocks = {}
+        self._pending_free_blocks = []
+        self._arenas = []
+        self._n_mallocs = self._n_frees = 0
 
     def malloc(self, size):
         """Return a block of at least `size` bytes.
@@ -108,7 +110,8 @@ class Heap:
             if stop - start > size:
                 self._add_free((arena, start + size, stop))
             block = (arena, start, start + size)
-            self._taken.setdefault(arena, set()).add((start, start + size))
+            self._allocated_blocks.setdefault(arena, set()).add((start, start + size))
+            self._n_mallocs += 1
             return block
 
     def free(self, block):
@@ -116,7 +119,7 @@ class Heap:
         if self._pid != os.getpid():
             return  # it is the parent's to use again
         # Appending is safe even when the collector calls this in the middle of `malloc`.
-        self._pending.append(block)
+        self._pending_free_blocks.append(block)
         if self._lock.acquire(blocking=False):
             try:
                 self._free_pending()
@@ -129,20 +132,22 @@ class Heap:
             length = -(-max(self._next_size, size) // _PAGE) * _PAGE
             if self._next_size < _DOUBLE_UP_TO:
                 self._next_size *= 2
-            return Arena(length), 0, length
+            self._arenas.append(arena := Arena(length))
+            return arena, 0, length
         length = self._lengths[place]
-        blocks = self._by_length[length]
+        blocks = self._len_to_seq[length]
         block = blocks[-1]
         self._remove_free(block)
         return block
 
     def _free_pending(self):
-        while self._pending:
-            arena, start, stop = self._pending.pop()
-            taken = self._taken.get(arena)
+        while self._pending_free_blocks:
+            arena, start, stop = self._pending_free_blocks.pop()
+            taken = self._allocated_blocks.get(arena)
             if taken is None:
                 continue  # handed out before a fork, by the parent
             taken.remove((start, stop))
+            self._n_frees += 1
             before = self._by_stop.get((arena, start))
             if before is not None:
                 self._remove_free(before)
@@ -155,23 +160,24 @@ class Heap:
                 self._add_free((arena, start, stop))
             else:
                 # Nothing is left in it: the memory goes back to the system.
-                del self._taken[arena]
+                del self._allocated_blocks[arena]
+                self._arenas.remove(arena)
 
     def _add_free(self, block):
         arena, start, stop = block
         length = stop - start
-        if length not in self._by_length:
+        if length not in self._len_to_seq:
             bisect.insort(self._lengths, length)
-        self._by_length.setdefault(length, []).append(block)
+        self._len_to_seq.setdefault(length, []).append(block)
         self._by_start[arena, start] = self._by_stop[arena, stop] = block
 
     def _remove_free(self, block):
         arena, start, stop = block
         length = stop - start
-        blocks = self._by_length[length]
+        blocks = self._len_to_seq[length]
         blocks.remove(block)
         if not blocks:
-            del self._by_length[length]
+            del self._len_to_seq[length]
             self._lengths.remove(length)
         del self._by_start[arena, start], self._by_stop[arena, stop]
 

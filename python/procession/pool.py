@@ -3,6 +3,7 @@
 import os
 import types
 import warnings
+from typing import TYPE_CHECKING
 
 from procession import context, util
 from procession._limits import positive, wishes
@@ -14,7 +15,9 @@ from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.portable import TaskTimeout as TaskTimeout
 from procession.portable import WorkerDied as WorkerDied
-from procession.threadpool import ThreadPool
+
+if TYPE_CHECKING:
+    from procession.threadpool import ThreadPool as ThreadPool
 
 __all__ = ["Pool", "ThreadPool"]
 
@@ -260,3 +263,12 @@ def _callbacks(callback, error_callback):
 
 def _default_context():
     return context._default_context.get_context()
+
+
+def __getattr__(name):
+    if name == "ThreadPool":  # a subclass of Pool, so its module needs this one first
+        from procession.threadpool import ThreadPool
+
+        globals()[name] = ThreadPool
+        return ThreadPool
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -72,6 +72,15 @@ class AsyncResult(Wakeable):
             raise ValueError(f"{self!r} has no outcome yet: wait() for it first")
         return self._success
 
+    def cancel(self):
+        """Give the call up: it does not start any more; where it runs, it runs on, and what becomes of it is dropped.
+
+        `get` raises `concurrent.futures.CancelledError`.  Returns whether there was no outcome yet.
+        """
+        from concurrent.futures import CancelledError
+
+        return self._settle(False, CancelledError("the task was cancelled"))
+
     def wait(self, timeout=None):
         """Block until there is an outcome or `timeout` seconds have passed."""
         self._event.wait(timeout)

@@ -163,16 +163,21 @@ def work(crew, initializer, initargs):
 
 
 def run_call(crew, result, func, args, kwds):
-    try:
-        value = func(*args, **kwds)
-    except BaseException as error:
-        result._settle(False, error)
-    else:
-        result._settle(True, value)
+    if not result.ready():  # it may have been cancelled
+        try:
+            value = func(*args, **kwds)
+        except BaseException as error:
+            result._settle(False, error)
+        else:
+            result._settle(True, value)
     crew.done(result)
 
 
 def run_chunk(crew, result, mapper, func, start, chunk):
+    if result.ready():  # it was cancelled
+        if result._chunk_failed(None):
+            crew.done(result)
+        return
     try:
         values = list(mapper(func, chunk))
         if len(values) < len(chunk):

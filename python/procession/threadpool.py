@@ -12,6 +12,7 @@ import warnings
 from functools import partial
 from time import monotonic
 
+from procession import pool
 from procession.iterators import IMapIterator, IMapUnorderedIterator
 from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
 from procession.threadcrew import Crew, Source, run_call, run_chunk, work
@@ -21,12 +22,14 @@ TERMINATED_JOIN_LIMIT_S = 5.0
 _numbers = itertools.count(1)
 
 
-class ThreadPool:
+class ThreadPool(pool.Pool):
     """`processes` threads (default: as many as CPUs may be used) that work off tasks.
 
     Each runs `initializer(*initargs)` first; when that raises, every task of the pool fails with its error.
     Raises ValueError for fewer than one thread, TypeError for an initializer that cannot be called.
     """
+
+    _pool: list[threading.Thread] = []
 
     def __init__(self, processes=None, initializer=None, initargs=()):
         count = len(os.sched_getaffinity(0)) if processes is None else operator.index(processes)

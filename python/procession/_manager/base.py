@@ -92,6 +92,8 @@ class BaseManager:
         """Block until the process of the server has ended, at most `timeout` seconds."""
         if self._process is not None:
             self._process.join(timeout)
+            if not self._process.is_alive():
+                self._process = None
 
     def _check_not_started(self):
         if self._state.value == State.STARTED:
