@@ -1,8 +1,5 @@
 """Which functions and classes of `__main__` children find in theirs; the others have to travel by value."""
 
-import ast
-import functools
-import re
 import sys
 import types
 import weakref
@@ -62,13 +59,25 @@ def guarded():
     return _guarded(path) if path else frozenset()
 
 
-@functools.cache
+_known = {}  # files that were looked at
+
+
 def _guarded(path):
+    names = _known.get(path)
+    if names is None:
+        names = _known[path] = _look(path)
+    return names
+
+
+def _look(path):
+    import ast
+    import re
+
     try:
         with open(path, "rb") as file:
             source = file.read()
         # Most programs define nothing there, and need not be parsed to know it.
-        if not _DEFINITION_UNDER_GUARD.search(source):
+        if not re.search(_DEFINITION_UNDER_GUARD, source, re.MULTILINE):
             return frozenset()
         tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError):
@@ -80,12 +89,12 @@ def _guarded(path):
     return frozenset(names)
 
 
-_DEFINITION_UNDER_GUARD = re.compile(
-    rb"""^if\b.*__name__.*\n(?:[ \t]+.*\n|[ \t]*\n|\#.*\n)*?[ \t]+(?:async[ ]+def|def|class)\b""", re.MULTILINE
-)
+_DEFINITION_UNDER_GUARD = rb"^if\b.*__name__.*\n(?:[ \t]+.*\n|[ \t]*\n|\#.*\n)*?[ \t]+(?:async[ ]+def|def|class)\b"
 
 
 def _is_guard(test):
+    import ast
+
     if isinstance(test, ast.BoolOp):
         return isinstance(test.op, ast.And) and any(_is_guard(value) for value in test.values)
     if not (isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq)):
@@ -97,6 +106,8 @@ def _is_guard(test):
 
 
 def _defined(statements):
+    import ast
+
     for statement in statements:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield statement.name

@@ -23,6 +23,7 @@ def _nothing(name):
 
 _CLEANUP_FUNCS = {
     "noop": _nothing,
+    "dummy": lambda name: None,  # a name for trying the tracker out
     "semaphore": lambda name: os.unlink("/dev/shm/sem." + name.removeprefix("/")),
     "shared_memory": _unlink_shared_memory,
 }
@@ -36,6 +37,7 @@ class ResourceTracker:
         self._fd = None
         self._pid = None
         self._owner = None
+        self._exitcode = None  # of the process, once it was stopped
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self):
@@ -79,7 +81,7 @@ class ResourceTracker:
     def _reap(self):
         if self._owner == os.getpid() and self._pid is not None:
             try:
-                os.waitpid(self._pid, 0)
+                self._exitcode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
             except ChildProcessError:
                 pass
 
@@ -120,6 +122,7 @@ class ResourceTracker:
         """Let the process end, and reap it."""
         with self._lock:
             if self._fd is None:
+                self._exitcode = 0  # it was not needed, so nothing was left
                 return
             os.close(self._fd)
             self._fd = None

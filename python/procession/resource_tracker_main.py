@@ -21,26 +21,34 @@ def main():
             stream.close()
         except (AttributeError, OSError, ValueError):
             pass
-    track(READER)
+    sys.exit(track(READER))
 
 
 def track(fd):
-    """Follow the registrations on `fd` to its end, then remove what is left."""
+    """Follow the registrations on `fd` to its end, then remove what is left.
+
+    Returns:
+        Whether something was left, or a line was not understood: the exit status of this process.
+    """
+    faults = 0
     left = {kind: set() for kind in _CLEANUP_FUNCS}
     with open(fd, "rb") as lines:
         for line in lines:
             try:
                 _follow(line, left)
             except Exception as error:
+                faults += 1
                 _say(f"cannot follow {line!r}: {error!r}")
     for kind, names in left.items():
         if names:
+            faults += 1
             _say(f"There appear to be {len(names)} leaked {kind} objects to clean up at shutdown: {names}")
         for name in sorted(names):
             try:
                 _CLEANUP_FUNCS[kind](name)
             except Exception as error:
                 _say(f"{name!r}: {error}")
+    return faults > 0
 
 
 def _follow(line, left):
