@@ -74,9 +74,10 @@ def test_only_the_platform_room_calls_the_system():
             assert not re.search(r"\b(libc|rustix)::(?!io::)", code_of(path)), path
 
 
-def test_the_binding_contains_no_unsafe_code():
+def test_the_binding_contains_unsafe_code_only_for_buffers():
     for path in BINDING.rglob("*.rs"):
-        assert not UNSAFE.search(code_of(path)), path
+        if path != BINDING / "buffer.rs":
+            assert not UNSAFE.search(code_of(path)), path
 
 
 def modules():

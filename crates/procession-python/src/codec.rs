@@ -1,17 +1,16 @@
 //! Values as bytes: a short code for the simplest ones, pickle for all others.
 //!
-//! The short code keeps type and value exactly; all that is lost is that two equal items are one object. A C pickler is
-//! used again and again: making one costs more than pickling a small object.
+//! The short code keeps type and value exactly; all that is lost is that two equal items are one object.
 //!
 //! A long file: what is written here is read here, and the two must not drift apart.
-
-use std::sync::Mutex;
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::pickler::{Apart, LARGE, loads, pickle_apart, unpickle};
+use crate::place::{Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
 const NONE: u8 = 0;
 const TRUE: u8 = 1;
@@ -26,147 +25,15 @@ const PICKLE: u8 = 8;
 pub(crate) const TOGETHER: u8 = 9;
 const WITH_BUFFERS: u8 = 10;
 const LARGE_BYTES: u8 = 11;
-/// From this size on a buffer is not pickled but copied into a block of shared memory.
-const LARGE: usize = 32 << 10;
+const LARGE_BYTEARRAY: u8 = 12;
+/// As `TUPLE`, with large bytes in it.
+const LARGE_TUPLE: u8 = 13;
 /// The most items of a tuple that is not pickled, and how deep they nest.
 const TUPLE_ITEMS: usize = 16;
 const DEPTH: usize = 3;
 
-/// Takes what a pickler writes.
-#[pyclass(frozen, module = "procession._procession")]
-struct Sink {
-    bytes: Mutex<Vec<u8>>,
-    /// Large buffers that are not pickled; none while everything is.
-    buffers: Mutex<Option<Vec<Py<PyAny>>>>,
-}
-
-#[pymethods]
-impl Sink {
-    /// Takes a `PickleBuffer`; true when it is to be pickled like everything else.
-    fn keep(&self, buffer: &Bound<'_, PyAny>) -> bool {
-        // What is not contiguous has no raw view.
-        let size = buffer.call_method0("raw").and_then(|raw| raw.getattr("nbytes")?.extract::<usize>());
-        let mut buffers = self.buffers.lock().expect("no panic while keeping");
-        match (&mut *buffers, size) {
-            (Some(buffers), Ok(size)) if size >= LARGE => {
-                buffers.push(buffer.clone().unbind());
-                false
-            }
-            _ => true,
-        }
-    }
-
-    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let mut bytes = self.bytes.lock().expect("no panic while writing");
-        if let Ok(data) = data.cast::<PyBytes>() {
-            bytes.extend_from_slice(data.as_bytes());
-            return Ok(data.as_bytes().len());
-        }
-        let py = data.py();
-        let data = match PyBuffer::<u8>::get(data) {
-            Ok(data) => data,
-            // A large array of numbers, as a PickleBuffer: its bytes, in whatever order it has.
-            Err(_) => PyBuffer::<u8>::get(&data.call_method0("raw")?)?,
-        };
-        let start = bytes.len();
-        let size = data.len_bytes();
-        bytes.resize(start + size, 0);
-        data.copy_to_slice(py, &mut bytes[start..])?;
-        Ok(size)
-    }
-}
-
-/// A C pickler and where it writes.
-struct Pickler {
-    sink: Py<Sink>,
-    dump: Py<PyAny>,
-    clear: Py<PyAny>,
-}
-
-impl Pickler {
-    fn new(py: Python<'_>) -> PyResult<Pickler> {
-        let sink = Py::new(py, Sink { bytes: Mutex::new(Vec::new()), buffers: Mutex::new(None) })?;
-        let pickler = py.import("procession.reduction")?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
-        let dump = pickler.getattr("dump")?.unbind();
-        let clear = pickler.getattr("clear_memo")?.unbind();
-        Ok(Pickler { sink, dump, clear })
-    }
-}
-
-/// Picklers that nobody uses now. Pickling may run any code, so one is taken out while it is used.
-static IDLE: Mutex<Vec<Pickler>> = Mutex::new(Vec::new());
-static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// Adds the pickle of `object` to `out`; nothing is added when that fails.
-pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
-    pickle_apart(object, out, None).map(drop)
-}
-
-/// Adds the pickle of `object` to `out` and gives its large buffers, if `apart` is a list for them.
-fn pickle_apart(
-    object: &Bound<'_, PyAny>,
-    out: &mut Vec<u8>,
-    apart: Option<Vec<Py<PyAny>>>,
-) -> PyResult<Vec<Py<PyAny>>> {
-    let py = object.py();
-    let idle = IDLE.lock().expect("no panic while locked").pop();
-    let pickler = match idle {
-        Some(pickler) => pickler,
-        None => Pickler::new(py)?,
-    };
-    *pickler.sink.get().buffers.lock().expect("no panic while keeping") = apart;
-    let answer = pickler.dump.call1(py, (object,));
-    let buffers = pickler.sink.get().buffers.lock().expect("no panic while keeping").take();
-    {
-        let mut bytes = pickler.sink.get().bytes.lock().expect("no panic while writing");
-        if answer.is_ok() {
-            out.extend_from_slice(&bytes);
-        }
-        bytes.clear();
-        if bytes.capacity() > 1 << 20 {
-            *bytes = Vec::new();
-        }
-    }
-    // One that failed half way is not used again.
-    answer?;
-    pickler.clear.call0(py)?;
-    IDLE.lock().expect("no panic while locked").push(pickler);
-    Ok(buffers.unwrap_or_default())
-}
-
-/// Where large buffers go on their way out.
-pub(crate) trait Room {
-    /// Has `write` fill a block of `size` bytes; gives its offset.
-    fn put(&mut self, size: usize, write: &mut dyn FnMut(&mut [u8]) -> PyResult<()>) -> PyResult<u64>;
-}
-
-/// Where large buffers come from.
-pub(crate) trait Shelf {
-    /// Copies the block at `offset` into all of `into`, and gives it back; false if it lies outside.
-    fn get(&self, offset: u64, into: &mut [u8]) -> bool;
-}
-
-/// A shelf for values that have no large buffers.
-pub(crate) struct Bare;
-
-impl Shelf for Bare {
-    fn get(&self, _offset: u64, _into: &mut [u8]) -> bool {
-        false
-    }
-}
-
-/// The object behind a pickle.
-pub(crate) fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    loads(py)?.call1((PyBytes::new(py, bytes),))
-}
-
-fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
-    let loads = LOADS.get_or_try_init(py, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?;
-    Ok(loads.bind(py))
-}
-
-fn fetch(shelf: &dyn Shelf, offset: u64, place: &mut [u8]) -> PyResult<()> {
-    if shelf.get(offset, place) { Ok(()) } else { Err(cut_off()) }
+fn fetch(shelf: &dyn Shelf, spot: Spot, place: &mut [u8]) -> PyResult<()> {
+    if shelf.copy(spot, place) { Ok(()) } else { Err(cut_off()) }
 }
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
@@ -225,69 +92,131 @@ fn sized(tag: u8, bytes: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Adds the code of any value to `out`; nothing is added when it cannot be pickled. Large buffers go to `room`.
+/// Adds the code of any value to `out`; nothing is added when it cannot be pickled. Large parts go to `room`.
 pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
     if encode_simple(value, out) {
         return Ok(());
     }
-    if value.is_exact_instance_of::<PyBytes>() {
-        let bytes = value.cast::<PyBytes>()?.as_bytes();
-        let offset = room.put(bytes.len(), &mut |place| {
-            place.copy_from_slice(bytes);
-            Ok(())
-        })?;
-        out.push(LARGE_BYTES);
-        out.extend_from_slice(&offset.to_le_bytes());
-        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-        return Ok(());
-    }
     let start = out.len();
-    let answer = encode_pickle(value, out, room);
+    let answer = if is_plain(value, 0) { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
     if answer.is_err() {
         out.truncate(start);
     }
     answer
 }
 
-fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
+/// Whether a value is simple but for the size of the bytes in it.
+fn is_plain(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+    if value.is_exact_instance_of::<PyBytes>() {
+        return true;
+    }
+    if value.is_exact_instance_of::<PyByteArray>() {
+        return depth == 0 && value.len().is_ok_and(|size| size >= LARGE);
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        let few = tuple.len() <= TUPLE_ITEMS && depth < DEPTH;
+        return few && tuple.iter_borrowed().all(|item| is_plain(&item, depth + 1));
+    }
+    if let Ok(text) = value.cast_exact::<PyString>() {
+        return text.to_str().is_ok();
+    }
+    value.is_exact_instance_of::<PyInt>() && value.extract::<i64>().is_ok()
+        || value.is_none()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBool>()
+}
+
+fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
+    if encode_simple(value, out) {
+        return Ok(());
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        out.push(LARGE_TUPLE);
+        out.push(tuple.len() as u8);
+        return tuple.iter_borrowed().try_for_each(|item| encode_plain(&item, out, room));
+    }
+    let bytes = value.is_exact_instance_of::<PyBytes>();
+    let spot = put(value, value, room)?;
+    out.push(if bytes { LARGE_BYTES } else { LARGE_BYTEARRAY });
+    spot.encode(out);
+    Ok(())
+}
+
+/// Puts the bytes of `buffer`, the memory of `owner`, into `room`.
+fn put(owner: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>, room: &mut dyn Room) -> PyResult<Spot> {
+    let py = owner.py();
+    let bytes = PyBuffer::<u8>::get(buffer)?;
+    let copy = |place: &mut [u8]| bytes.copy_to_slice(py, place);
+    room.put(&Part { owner, address: bytes.buf_ptr() as usize, size: bytes.len_bytes(), copy: &copy })
+}
+
+/// Adds the pickle of a value to `out`, as a value; its large parts go to `room`.
+pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
     let py = value.py();
     let start = out.len();
     out.push(PICKLE);
     out.extend_from_slice(&[0; 8]);
-    let buffers = pickle_apart(value, out, Some(Vec::new()))?;
+    let apart = pickle_apart(value, out, true)?;
     let size = (out.len() - start - 9) as u64;
     out[start + 1..start + 9].copy_from_slice(&size.to_le_bytes());
-    if buffers.is_empty() {
+    if apart.is_empty() {
         return Ok(());
     }
     out[start] = WITH_BUFFERS;
-    out.extend_from_slice(&(buffers.len() as u32).to_le_bytes());
-    for buffer in buffers {
-        let buffer = PyBuffer::<u8>::get(&buffer.bind(py).call_method0("raw")?)?;
-        let size = buffer.len_bytes();
-        let offset = room.put(size, &mut |place| buffer.copy_to_slice(py, place))?;
-        out.extend_from_slice(&offset.to_le_bytes());
-        out.extend_from_slice(&(size as u64).to_le_bytes());
+    out.extend_from_slice(&(apart.len() as u32).to_le_bytes());
+    for part in apart {
+        let spot = match part {
+            Apart::Shared(place) => Spot::Shared(place),
+            Apart::Large(raw) => {
+                let raw = raw.bind(py);
+                let owner = raw.getattr("obj")?;
+                put(&owner, raw, room)?
+            }
+        };
+        spot.encode(out);
     }
     Ok(())
 }
 
-/// The offsets of the blocks that the value in `bytes` has parts in.
-pub(crate) fn blocks_of(bytes: &[u8]) -> Vec<u64> {
-    let number = |bytes: &[u8]| bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
-    match bytes {
-        [LARGE_BYTES, place @ ..] => number(place).into_iter().collect(),
-        [WITH_BUFFERS, rest @ ..] => {
-            let after = number(rest).and_then(|size| rest.get(8..)?.get(size as usize..)?.get(4..));
-            after.unwrap_or_default().chunks_exact(16).filter_map(number).collect()
-        }
-        _ => Vec::new(),
+/// The spots of the large parts of the value in `bytes`, but for those that are shared on purpose.
+pub(crate) fn spots_of(mut bytes: &[u8]) -> Vec<Spot> {
+    let mut spots = Vec::new();
+    if has_parts(bytes) {
+        let _ = find_spots(&mut bytes, &mut spots);
     }
+    spots
 }
 
-/// Whether the value at the start of `bytes` has parts in blocks.
-pub(crate) fn has_blocks(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES)))
+fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
+    let mut value = skip(bytes)?;
+    let [tag] = take_word(&mut value)?;
+    match tag {
+        LARGE_TUPLE => {
+            let [count] = take_word(&mut value)?;
+            for _ in 0..count {
+                find_spots(&mut value, spots)?;
+            }
+        }
+        LARGE_BYTES | LARGE_BYTEARRAY => spots.push(take_spot(&mut value)?),
+        WITH_BUFFERS => {
+            let size = u64::from_le_bytes(take_word(&mut value)?) as usize;
+            take(&mut value, size)?;
+            let count = u32::from_le_bytes(take_word(&mut value)?);
+            for _ in 0..count {
+                match take_spot(&mut value)? {
+                    Spot::Shared(_) => {}
+                    spot => spots.push(spot),
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether the value at the start of `bytes` has parts elsewhere.
+pub(crate) fn has_parts(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_TUPLE)))
 }
 
 /// Adds a pickle that was made elsewhere, as a value.
@@ -313,6 +242,10 @@ fn take_word<const N: usize>(bytes: &mut &[u8]) -> PyResult<[u8; N]> {
     Ok(word)
 }
 
+fn take_spot(bytes: &mut &[u8]) -> PyResult<Spot> {
+    Spot::decode(take(bytes, SPOT_BYTES)?).ok_or_else(cut_off)
+}
+
 /// A value's own bytes, cut from `bytes`: rebuild it with [`decode`].
 pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
     let start = *bytes;
@@ -321,18 +254,18 @@ pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
         INT | FLOAT => 8,
         STR | BYTES => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
-        TUPLE => {
+        TUPLE | LARGE_TUPLE => {
             let [count] = take_word(bytes)?;
             for _ in 0..count {
                 skip(bytes)?;
             }
             0
         }
-        LARGE_BYTES => 16,
+        LARGE_BYTES | LARGE_BYTEARRAY => SPOT_BYTES,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             take(bytes, size)?;
-            u32::from_le_bytes(take_word(bytes)?) as usize * 16
+            u32::from_le_bytes(take_word(bytes)?) as usize * SPOT_BYTES
         }
         _ => 0,
     };
@@ -358,7 +291,7 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf)
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
             PyBytes::new(py, take(bytes, size)?).into_any()
         }
-        TUPLE => {
+        TUPLE | LARGE_TUPLE => {
             let [count] = take_word(bytes)?;
             let items = (0..count).map(|_| decode(py, bytes, shelf)).collect::<PyResult<Vec<_>>>()?;
             PyTuple::new(py, items)?.into_any()
@@ -368,21 +301,21 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf)
             unpickle(py, take(bytes, size)?)?
         }
         LARGE_BYTES => {
-            let offset = u64::from_le_bytes(take_word(bytes)?);
-            let size = u64::from_le_bytes(take_word(bytes)?) as usize;
-            PyBytes::new_with(py, size, |place| fetch(shelf, offset, place))?.into_any()
+            let spot = take_spot(bytes)?;
+            PyBytes::new_with(py, spot.size() as usize, |place| fetch(shelf, spot, place))?.into_any()
+        }
+        LARGE_BYTEARRAY => {
+            let spot = take_spot(bytes)?;
+            PyByteArray::new_with(py, spot.size() as usize, |place| fetch(shelf, spot, place))?.into_any()
         }
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             let pickled = take(bytes, size)?;
             let count = u32::from_le_bytes(take_word(bytes)?);
-            let mut buffers = Vec::new();
-            for _ in 0..count {
-                let offset = u64::from_le_bytes(take_word(bytes)?);
-                let size = u64::from_le_bytes(take_word(bytes)?) as usize;
-                // A bytearray, so that arrays on it can be written to.
-                buffers.push(PyByteArray::new_with(py, size, |place| fetch(shelf, offset, place))?);
-            }
+            // All parts are taken before anything can fail: those that nobody uses go back at once.
+            let spots = (0..count).map(|_| take_spot(bytes)).collect::<PyResult<Vec<_>>>()?;
+            let buffers: Vec<_> = spots.into_iter().map(|spot| in_place(py, spot, shelf)).collect();
+            let buffers = buffers.into_iter().collect::<PyResult<Vec<_>>>()?;
             let keywords = PyDict::new(py);
             keywords.set_item("buffers", buffers)?;
             loads(py)?.call((PyBytes::new(py, pickled),), Some(&keywords))?

@@ -19,6 +19,7 @@ use procession::platform::{Doorbell, Poller, SignalGuard};
 use procession::pool::{Batch, Driver, JobId, Waiter};
 use pyo3::prelude::*;
 
+pub(crate) use self::feed::FunctionRoom;
 use crate::error::Raised;
 use crate::job::Job;
 

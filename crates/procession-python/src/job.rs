@@ -12,6 +12,8 @@ use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
+use crate::place::Bare;
+use crate::repeats::Repeats;
 
 /// Outcome of an item: what it returned, or the exception.
 pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
@@ -24,6 +26,15 @@ pub(crate) struct Function {
     pub pickled: Vec<u8>,
     /// Where a large pickle lies until the job ends.
     pub block: Option<(Block, u64)>,
+    /// Where its large parts lie until the job ends.
+    pub parts: Vec<Block>,
+}
+
+impl Function {
+    /// All blocks, which each record of the job uses.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Block> {
+        self.block.iter().map(|(block, _)| *block).chain(self.parts.iter().copied())
+    }
 }
 
 /// What becomes of the outcomes.
@@ -93,6 +104,8 @@ pub(crate) struct Job {
     pub most: Option<u64>,
     pub options: Options,
     pub is_done: AtomicBool,
+    /// Large parts that several of its items have in common.
+    pub repeats: Repeats,
     state: Mutex<State>,
 }
 
@@ -114,6 +127,7 @@ impl Job {
             most,
             options,
             is_done: AtomicBool::new(false),
+            repeats: Repeats::default(),
             state: Mutex::new(state),
         })
     }
@@ -181,7 +195,7 @@ impl Job {
         for index in first as usize..first as usize + count as usize {
             let (size, after) = bytes.split_first()?;
             let (mut value, after) = after.split_at_checked(usize::from(*size))?;
-            answers.set_item(index, codec::decode(py, &mut value, &codec::Bare).ok()?).ok()?;
+            answers.set_item(index, codec::decode(py, &mut value, &Bare).ok()?).ok()?;
             bytes = after;
         }
         mark_done(done, first, u64::from(count));

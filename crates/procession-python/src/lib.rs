@@ -2,15 +2,19 @@
 
 use pyo3::prelude::*;
 
+mod buffer;
 mod codec;
 mod connection;
 mod drive;
 mod error;
 mod guarded;
 mod job;
+mod pickler;
+mod place;
 mod pool;
 mod process;
 mod queue;
+mod repeats;
 mod sync;
 mod wait;
 mod worker;
@@ -19,6 +23,7 @@ mod worker;
 #[pymodule]
 fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    buffer::register(module)?;
     process::register(module)?;
     connection::register(module)?;
     module.add_class::<guarded::Guarded>()?;

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use procession::pool::{Chunk, Driver};
+use procession::shared_memory::Block;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyIterator, PyList, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
-use crate::drive::Inner;
+use crate::drive::{FunctionRoom, Inner};
 use crate::error::Raised;
 use crate::job::{Answer, Function, Job, Next, Options, Results, State};
 
@@ -389,8 +390,8 @@ impl PoolCore {
             None => self.function(py, function).map_err(|error| error.value(py).clone().into_any().unbind()),
         };
         let (pickled, failure) = match pickled {
-            Ok((id, pickled)) => (Function { id, pickled, block: None }, None),
-            Err(why) => (Function { id: 0, pickled: Vec::new(), block: None }, Some(why)),
+            Ok((id, pickled, parts)) => (Function { id, pickled, block: None, parts }, None),
+            Err(why) => (Function { id: 0, pickled: Vec::new(), block: None, parts: Vec::new() }, Some(why)),
         };
         let mut function = pickled;
         let total = state.total;
@@ -409,11 +410,19 @@ impl PoolCore {
             shared.next_job += 1;
             if function.pickled.len() > INLINE_FUNCTION {
                 let size = function.pickled.len() as u64;
-                function.block = Some((shared.driver.hold(&function.pickled).map_err(Raised::from)?, size));
+                match shared.driver.hold(&function.pickled) {
+                    Ok(block) => function.block = Some((block, size)),
+                    Err(error) => {
+                        function.blocks().for_each(|block| shared.driver.release(block));
+                        return Err(Raised::from(error).into());
+                    }
+                }
                 function.pickled = Vec::new();
             }
             let job = Job::new(id, mode, function, unit, most, options(wishes), state);
-            if !empty {
+            if empty {
+                job.function.blocks().for_each(|block| shared.driver.release(block));
+            } else {
                 shared.jobs.insert(id, job.clone());
                 if let Some(timeout) = job.options.timeout {
                     shared.limits.insert(id, timeout);
@@ -440,8 +449,9 @@ impl PoolCore {
         Ok(job)
     }
 
-    /// The number and the pickle of a function; those of plain functions and classes are remembered.
-    fn function(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<(u64, Vec<u8>)> {
+    /// The number and the pickle of a function, and the blocks of its large parts; what is a plain function or class is
+    /// remembered.
+    fn function(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<(u64, Vec<u8>, Vec<Block>)> {
         let inner = self.owned.get()?;
         let lasting = function.is_exact_instance_of::<PyFunction>()
             || function.is_exact_instance_of::<PyCFunction>()
@@ -449,7 +459,7 @@ impl PoolCore {
         if lasting {
             let known = self.known.lock().expect("no panic while locked");
             if let Some((_, id, pickled)) = known.iter().find(|(other, _, _)| other.is(function)) {
-                return Ok((*id, pickled.clone()));
+                return Ok((*id, pickled.clone(), Vec::new()));
             }
         }
         if !function.is_callable() {
@@ -462,15 +472,19 @@ impl PoolCore {
         let support = inner.support.bind(py);
         let by_value = |error: Py<PyAny>| -> PyResult<Vec<u8>> {
             let pickled = support.call_method1("by_value", (function, error))?;
-            Ok(pickled.cast::<PyBytes>()?.as_bytes().to_vec())
+            let mut out = Vec::new();
+            codec::encode_pickled(pickled.cast::<PyBytes>()?.as_bytes(), &mut out);
+            Ok(out)
         };
+        let mut room = FunctionRoom { inner: &inner, blocks: Vec::new() };
         let mut stays = lasting;
         if support.call_method1("needs_value", (function,))?.is_truthy()? {
             // Its globals may change between two jobs.
             stays = false;
             pickled = by_value(py.None())?;
-        } else if let Err(error) = codec::pickle(function, &mut pickled) {
+        } else if let Err(error) = codec::encode_pickle(function, &mut pickled, &mut room) {
             stays = false;
+            inner.release(std::mem::take(&mut room.blocks));
             pickled = by_value(error.value(py).clone().into_any().unbind())?;
         }
         let id = {
@@ -478,14 +492,14 @@ impl PoolCore {
             shared.next_function += 1;
             shared.next_function
         };
-        if stays {
+        if stays && room.blocks.is_empty() {
             let mut known = self.known.lock().expect("no panic while locked");
             let old = if known.len() == FUNCTIONS { Some(known.remove(0)) } else { None };
             known.push((function.clone().unbind(), id, pickled.clone()));
             drop(known);
             drop(old);
         }
-        Ok((id, pickled))
+        Ok((id, pickled, room.blocks))
     }
 
     fn handle(&self, py: Python<'_>, job: Arc<Job>) -> PyResult<JobCore> {

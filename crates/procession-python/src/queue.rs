@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
 
-use crate::codec;
+use crate::pickler;
 use crate::wait::{deadline, raised, until_done};
 
 /// The first byte of a message: what follows.
@@ -44,7 +44,7 @@ fn imported<'py>(
 /// The pickle of any object, for another process; by value where plain pickling fails.
 pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let mut pickle = Vec::new();
-    match codec::pickle(value, &mut pickle) {
+    match pickler::pickle(value, &mut pickle) {
         Ok(()) => return Ok(pickle),
         Err(e) if !e.is_instance_of::<PyException>(value.py()) => return Err(e),
         Err(_) => {}

@@ -5,14 +5,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use procession::channel::{BLOCK_HEAD, FrameKind, is_interrupted};
-use procession::pool::{RecordHead, Turn, Worker};
-use procession::shared_memory::{Segment, copy_to, fill};
+use procession::pool::{Holdings, RecordHead, Turn, Worker};
+use procession::shared_memory::{Segment, View, copy_to, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList};
 
-use crate::codec::{self, Mode, Preamble, Room, Shelf};
+use crate::codec::{self, Mode, Preamble};
 use crate::error::Raised;
+use crate::place::{Bare, Part, Room, Shelf, Spot, raised};
 
 /// The most plain items that are rebuilt at once.
 const PLAIN_ROW: u32 = 256;
@@ -24,6 +25,8 @@ const FUNCTIONS: usize = 64;
 pub(crate) struct WorkerCore {
     worker: Worker,
     functions: HashMap<u64, Py<PyAny>>,
+    /// The function that has large parts in the pool's blocks: it is forgotten when another comes, or nothing.
+    large_function: Option<(u64, Py<PyAny>)>,
     out: Vec<u8>,
     support: Py<PyAny>,
     map: Py<PyAny>,
@@ -41,6 +44,7 @@ impl WorkerCore {
         Ok(WorkerCore {
             worker,
             functions: HashMap::new(),
+            large_function: None,
             out: Vec::new(),
             support,
             map: py.import("builtins")?.getattr("map")?.unbind(),
@@ -63,10 +67,13 @@ impl WorkerCore {
     fn run(&mut self, py: Python<'_>, limit: u64) -> PyResult<()> {
         let mut left = if limit == 0 { u64::MAX } else { limit };
         self.worker.ready().map_err(Raised::from)?;
+        let mut tidied = false;
         loop {
+            let untidy = !tidied && (self.large_function.is_some() || !self.worker.holdings().is_empty());
             let worker = &mut self.worker;
-            match py.detach(|| worker.turn()) {
+            match py.detach(|| if untidy { worker.turn_or_idle() } else { worker.turn() }) {
                 Ok(Turn::Record(head)) => {
+                    tidied = false;
                     self.record(py, head, &mut left)?;
                     if left == 0 {
                         return Ok(self.worker.leaving().map_err(Raised::from)?);
@@ -74,6 +81,11 @@ impl WorkerCore {
                     py.check_signals()?;
                 }
                 Ok(Turn::Stop) => return Ok(()),
+                Ok(Turn::Idle) => {
+                    self.large_function = None;
+                    self.worker.tidied().map_err(Raised::from)?;
+                    tidied = true;
+                }
                 Err(error) if error.is_interrupted() => py.check_signals()?,
                 Err(error) => return Err(Raised::from(error).into()),
             }
@@ -99,7 +111,7 @@ impl WorkerCore {
             while done < head.count {
                 let mut values = Vec::new();
                 while values.len() < most as usize && codec::is_simple(body) {
-                    values.push(codec::decode(py, &mut body, &codec::Bare)?);
+                    values.push(codec::decode(py, &mut body, &Bare)?);
                 }
                 if values.is_empty() {
                     break;
@@ -153,9 +165,7 @@ impl WorkerCore {
         if size > 1 && body.first() == Some(&codec::TOGETHER) {
             *body = &body[1..];
             self.worker.decoding();
-            let values = match codec::decode(py, body, &PoolShelf(self.worker.pool_segment()))
-                .and_then(|list| Ok(list.cast_into::<PyList>()?))
-            {
+            let values = match codec::decode(py, body, &self.shelf()).and_then(|list| Ok(list.cast_into::<PyList>()?)) {
                 Ok(values) => values,
                 Err(_) => return Ok(false),
             };
@@ -185,7 +195,7 @@ impl WorkerCore {
             if !codec::is_simple(bytes) {
                 self.worker.decoding();
             }
-            let value = codec::decode(py, &mut bytes, &PoolShelf(self.worker.pool_segment()));
+            let value = codec::decode(py, &mut bytes, &self.shelf());
             self.item(py, function, mode, value, index + 1 < size)?;
         }
         Ok(())
@@ -247,7 +257,12 @@ impl WorkerCore {
         out.clear();
         // Room for the size that a run has before each result.
         out.push(0);
-        let answer = match codec::encode(result, &mut out, &mut ResultRoom(&mut self.worker)) {
+        let mut room = ResultRoom { worker: &mut self.worker, lent: Vec::new() };
+        let encoded = codec::encode(result, &mut out, &mut room);
+        if encoded.is_err() {
+            std::mem::take(&mut room.lent).into_iter().for_each(|offset| self.worker.unlend(offset));
+        }
+        let answer = match encoded {
             Ok(()) => match self.send(&mut out) {
                 Ok(()) => Ok(()),
                 Err(error) => self.unsendable(Raised::from(error).into(), result),
@@ -263,7 +278,7 @@ impl WorkerCore {
 
     #[inline]
     fn send(&mut self, out: &mut [u8]) -> procession::Result<()> {
-        if codec::has_blocks(&out[1..]) {
+        if codec::has_parts(&out[1..]) {
             // Runs have no place for the worker that they come from.
             return self.worker.outcome(FrameKind::Returned, &out[1..]);
         }
@@ -292,21 +307,35 @@ impl WorkerCore {
         if let Some(function) = self.functions.get(&preamble.function) {
             return Ok(function.clone_ref(py));
         }
-        let function = match preamble.pickled {
-            Ok(pickled) => codec::unpickle(py, pickled)?,
+        match &self.large_function {
+            Some((id, function)) if *id == preamble.function => return Ok(function.clone_ref(py)),
+            _ => self.large_function = None,
+        }
+        let mut read = Vec::new();
+        let mut bytes = match preamble.pickled {
+            Ok(pickled) => pickled,
             Err((offset, size)) => {
-                let mut pickled = Vec::new();
-                if !self.worker.read_block(offset, size, &mut pickled) {
+                if !self.worker.read_block(offset, size, &mut read) {
                     return Err(PyRuntimeError::new_err("a function's block lies outside of the pool's segment"));
                 }
-                codec::unpickle(py, &pickled)?
+                &read[..]
             }
         };
+        let is_large = codec::has_parts(bytes);
+        let function = codec::decode(py, &mut bytes, &self.shelf())?.unbind();
+        if is_large {
+            self.large_function = Some((preamble.function, function.clone_ref(py)));
+            return Ok(function);
+        }
         if self.functions.len() >= FUNCTIONS {
             self.functions.clear();
         }
-        self.functions.insert(preamble.function, function.clone().unbind());
-        Ok(function.unbind())
+        self.functions.insert(preamble.function, function.clone_ref(py));
+        Ok(function)
+    }
+
+    fn shelf(&self) -> PoolShelf {
+        PoolShelf { segment: self.worker.pool_segment().clone(), holdings: self.worker.holdings().clone() }
     }
 }
 
@@ -324,24 +353,52 @@ impl Interrupts {
     }
 }
 
-/// The large parts of records; the parent gives them back when the record ends.
-struct PoolShelf<'a>(&'a Segment);
+/// The large parts of records; the parent frees them when the record ends and nobody here holds them.
+struct PoolShelf {
+    segment: Arc<Segment>,
+    holdings: Arc<Holdings>,
+}
 
-impl Shelf for PoolShelf<'_> {
-    fn get(&self, offset: u64, into: &mut [u8]) -> bool {
-        copy_to(self.0.mapping(), offset as usize, into)
+impl Shelf for PoolShelf {
+    fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
+        let (offset, size) = match spot {
+            Spot::Block { offset, size } | Spot::Common { offset, size } => (offset, size),
+            Spot::Shared(_) => return Bare.view(spot),
+        };
+        self.holdings.take(offset);
+        let holdings = self.holdings.clone();
+        let give_back = Box::new(move || holdings.give_back(offset));
+        let view = if matches!(spot, Spot::Block { .. }) {
+            View::lent(self.segment.clone(), offset as usize, size as usize, give_back)
+        } else {
+            View::copied(&self.segment, offset as usize, size as usize, give_back)
+        };
+        view.map_err(raised)
+    }
+
+    fn copy(&self, spot: Spot, into: &mut [u8]) -> bool {
+        match spot {
+            Spot::Block { offset, .. } | Spot::Common { offset, .. } => {
+                copy_to(self.segment.mapping(), offset as usize, into)
+            }
+            Spot::Shared(_) => false,
+        }
     }
 }
 
 /// The large parts of results, in blocks that the parent gives back.
-struct ResultRoom<'a>(&'a mut Worker);
+struct ResultRoom<'a> {
+    worker: &'a mut Worker,
+    lent: Vec<usize>,
+}
 
 impl Room for ResultRoom<'_> {
-    fn put(&mut self, size: usize, write: &mut dyn FnMut(&mut [u8]) -> PyResult<()>) -> PyResult<u64> {
-        let (segment, offset) = self.0.lend_block(size).map_err(Raised::from)?;
-        let written = fill(segment.mapping(), offset + BLOCK_HEAD, size, write);
+    fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
+        let (segment, offset) = self.worker.lend_block(part.size).map_err(Raised::from)?;
+        self.lent.push(offset);
+        let written = fill(segment.mapping(), offset + BLOCK_HEAD, part.size, part.copy);
         written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
-        Ok(offset as u64)
+        Ok(Spot::Block { offset: offset as u64, size: part.size as u64 })
     }
 }
 

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession::channel::{BLOCK_HEAD, give_back};
+use procession::channel::{BLOCK_HEAD, forsake_worker, give_back};
 use procession::platform::monotonic_now;
 use procession::pool::{Batch, Death, JobId};
-use procession::shared_memory::{Segment, copy_to};
+use procession::shared_memory::{Segment, View, copy_to};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::Inner;
-use crate::codec::{self, Shelf};
+use crate::codec;
 use crate::job::{Answer, Job};
+use crate::place::{Bare, Shelf, Spot, raised};
 
 /// How long an interrupted item may go on before its worker is killed.
 const GRACE_TO_END: Duration = Duration::from_millis(500);
@@ -85,13 +86,19 @@ impl Inner {
             let Some(job) = &job else {
                 if let Some(segment) = &outcome.segment {
                     // Nobody wants the result: its blocks go back all the same.
-                    let blocks = codec::blocks_of(&batch.bytes[outcome.payload.clone()]);
-                    blocks.into_iter().for_each(|offset| give_back(segment, offset as usize));
+                    let shelf = WorkerShelf(Some(segment));
+                    let spots = codec::spots_of(&batch.bytes[outcome.payload.clone()]);
+                    spots.into_iter().for_each(|spot| shelf.give_back(spot));
                 }
                 continue;
             };
             let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
             if job.unit > 0 && size > 0 {
+                let apart: u64 = match outcome.run {
+                    None => codec::spots_of(&batch.bytes[outcome.payload.clone()]).iter().map(Spot::size).sum(),
+                    Some(_) => 0,
+                };
+                let size = size + apart as usize;
                 let mut state = job.state();
                 state.bytes = if state.bytes == 0.0 { size as f64 } else { (state.bytes * 7.0 + size as f64) / 8.0 };
             }
@@ -105,14 +112,14 @@ impl Inner {
                             let Some((size, after)) = bytes.split_first() else { break };
                             let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
                             bytes = after;
-                            let answer = self.rebuild(py, value, &codec::Bare, &mut interrupt);
+                            let answer = self.rebuild(py, value, &Bare, &mut interrupt);
                             last |= job.store(py, item, answer, &mut trash);
                         }
                         last
                     }
                 },
                 None if outcome.returned => {
-                    let shelf = WorkerShelf(outcome.segment.as_deref());
+                    let shelf = WorkerShelf(outcome.segment.as_ref());
                     let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
                     job.store(py, outcome.item, answer, &mut trash)
                 }
@@ -140,6 +147,8 @@ impl Inner {
             }
         }
         for death in &batch.deaths {
+            // What it has sent is rebuilt above.
+            forsake_worker(&death.segment);
             if let Err(error) = self.bury(py, death) {
                 interrupt = Some(error);
             }
@@ -197,15 +206,30 @@ impl Inner {
     }
 }
 
-/// The large parts of a result, in its worker's segment; each goes back when it is read.
-struct WorkerShelf<'a>(Option<&'a Segment>);
+/// The large parts of a result, in its worker's segment; each goes back when nobody looks at it any more.
+struct WorkerShelf<'a>(Option<&'a Arc<Segment>>);
+
+impl WorkerShelf<'_> {
+    fn give_back(&self, spot: Spot) {
+        if let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) {
+            give_back(segment, offset as usize, size as usize);
+        }
+    }
+}
 
 impl Shelf for WorkerShelf<'_> {
-    fn get(&self, offset: u64, into: &mut [u8]) -> bool {
-        let Some(segment) = self.0 else { return false };
-        let Some(start) = usize::try_from(offset).ok().and_then(|at| at.checked_add(BLOCK_HEAD)) else { return false };
-        let copied = copy_to(segment.mapping(), start, into);
-        give_back(segment, offset as usize);
+    fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
+        let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return Bare.view(spot) };
+        let (offset, size) = (offset as usize, size as usize);
+        let its = segment.clone();
+        let go_back = Box::new(move || give_back(&its, offset, size));
+        View::lent(segment.clone(), offset.saturating_add(BLOCK_HEAD), size, go_back).map_err(raised)
+    }
+
+    fn copy(&self, spot: Spot, into: &mut [u8]) -> bool {
+        let (Some(segment), Spot::Block { offset, .. }) = (self.0, spot) else { return false };
+        let copied = copy_to(segment.mapping(), (offset as usize).saturating_add(BLOCK_HEAD), into);
+        self.give_back(spot);
         copied
     }
 }

@@ -21,9 +21,7 @@ impl Inner {
             let forgotten = shared.jobs.remove(&job.id);
             shared.driver.scheduler.cancel(job.id);
             shared.limits.remove(&job.id);
-            if let Some((block, _)) = job.function.block {
-                shared.driver.release(block);
-            }
+            job.function.blocks().for_each(|block| shared.driver.release(block));
             shared.lazy.retain(|lazy| lazy.id != job.id);
             if callbacks {
                 shared.expecting -= 1;
@@ -36,6 +34,7 @@ impl Inner {
             forgotten
         };
         drop(forgotten);
+        self.release(job.repeats.clear());
         if callbacks {
             self.arm_driver(py, true);
         } else {
@@ -70,9 +69,14 @@ impl Inner {
         let forgotten = {
             let mut shared = self.shared();
             shared.driver.scheduler.cancel(job.id);
-            shared.jobs.remove(&job.id)
+            let forgotten = shared.jobs.remove(&job.id);
+            if forgotten.is_some() {
+                job.function.blocks().for_each(|block| shared.driver.release(block));
+            }
+            forgotten
         };
         drop(forgotten);
+        self.release(job.repeats.clear());
     }
 
     /// All outcomes that a job has not got become `why`.

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use procession::pool::Grant;
-use procession::shared_memory::{Block, fill};
+use procession::shared_memory::{Block, Segment, fill};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{Inner, lock};
-use crate::codec::{self, Preamble, Room};
+use crate::codec::{self, Preamble};
 use crate::error::Raised;
 use crate::job::Job;
+use crate::place::{Part, Room, Spot};
+use crate::repeats::Found;
 
 /// The most memory that is kept to encode records in.
 const BODY_BYTES: usize = 1 << 20;
@@ -71,7 +73,8 @@ impl Inner {
             self.shared().driver.scheduler.withdrawn(grant, grant.count);
             return true;
         }
-        let mut room = RecordRoom { inner: self, blocks: Vec::new() };
+        // The items of a lazy job may be one array that is filled again and again.
+        let mut room = RecordRoom { inner: self, job: (job.unit == 0).then_some(job), blocks: Vec::new() };
         for (index, chunk) in items.chunks(grant.chunk as usize).enumerate() {
             let encoded = match chunk {
                 [item] => codec::encode(item.bind(py), body, &mut room),
@@ -82,16 +85,30 @@ impl Inner {
             match self.by_value(py, chunk, &error, body) {
                 Ok(()) => continue,
                 Err(error) => {
-                    let blocks = std::mem::take(&mut room.blocks);
-                    let mut shared = self.shared();
-                    blocks.into_iter().for_each(|block| shared.driver.release(block));
-                    drop(shared);
+                    self.release(std::mem::take(&mut room.blocks));
                     return self.unsendable(py, job, grant, first, chunk.len() as u32, error);
                 }
             }
         }
         let blocks = room.blocks;
-        self.send(py, job, grant, body, start, blocks)
+        if blocks.is_empty() {
+            return self.send(py, job, grant, body, start, blocks);
+        }
+        self.release(job.repeats.forget_temporary(py));
+        let sent = self.send(py, job, grant, body, start, blocks);
+        if !self.shared().jobs.contains_key(&job.id) {
+            // It ended meanwhile: nobody else will do this.
+            self.release(job.repeats.clear());
+        }
+        sent
+    }
+
+    /// Frees blocks that nobody else uses.
+    pub(crate) fn release(&self, blocks: Vec<Block>) {
+        if !blocks.is_empty() {
+            let mut shared = self.shared();
+            blocks.into_iter().for_each(|block| shared.driver.release(block));
+        }
     }
 
     /// Publishes the encoded items of a grant, which begin at `start` of `body`.
@@ -102,7 +119,7 @@ impl Inner {
         grant: Grant,
         body: &[u8],
         start: usize,
-        blocks: Vec<Block>,
+        mut blocks: Vec<Block>,
     ) -> bool {
         if job.unit > 0 {
             let apart: usize = blocks.iter().map(|block| block.size).sum();
@@ -110,7 +127,14 @@ impl Inner {
             let mut state = job.state();
             state.bytes = state.bytes.max(mean);
         }
-        let answer = self.shared().driver.publish(grant, job.options.timeout.is_some(), body, blocks);
+        let answer = {
+            let mut shared = self.shared();
+            for block in job.function.blocks() {
+                shared.driver.share(block);
+                blocks.push(block);
+            }
+            shared.driver.publish(grant, job.options.timeout.is_some(), body, blocks)
+        };
         match answer {
             Ok(published) => published,
             Err(error) => self.unsendable(py, job, grant, 0, grant.count, Raised::from(error).into()),
@@ -249,18 +273,73 @@ fn bound<'py>(py: Python<'py>, items: &[Py<PyAny>]) -> Vec<Bound<'py, PyAny>> {
 /// The large parts of a record, in blocks that belong to it.
 struct RecordRoom<'a> {
     inner: &'a Inner,
+    /// The job, if its items are looked through for parts that they have in common.
+    job: Option<&'a Job>,
     blocks: Vec<Block>,
 }
 
-impl Room for RecordRoom<'_> {
-    fn put(&mut self, size: usize, write: &mut dyn FnMut(&mut [u8]) -> PyResult<()>) -> PyResult<u64> {
-        let (block, segment) = {
-            let mut shared = self.inner.shared();
-            (shared.driver.cut(size).map_err(Raised::from)?, shared.driver.segment().clone())
-        };
+impl RecordRoom<'_> {
+    fn copy(&mut self, part: &Part<'_, '_>) -> PyResult<Block> {
+        let (block, segment) = self.inner.cut(part.size)?;
         self.blocks.push(block);
-        let written = fill(segment.mapping(), block.offset, size, write);
-        written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
-        Ok(block.offset as u64)
+        fill_block(&segment, block, part)?;
+        Ok(block)
     }
+}
+
+impl Room for RecordRoom<'_> {
+    fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
+        let size = part.size as u64;
+        let (found, forgotten) = match self.job {
+            Some(job) => job.repeats.find(part),
+            None => (Found::New, None),
+        };
+        self.inner.release(forgotten.into_iter().collect());
+        let block = match found {
+            Found::New => {
+                let offset = self.copy(part)?.offset as u64;
+                return Ok(Spot::Block { offset, size });
+            }
+            Found::Again => {
+                let block = self.copy(part)?;
+                self.inner.shared().driver.share(block);
+                let back = self.job.and_then(|job| job.repeats.keep(part, block));
+                self.inner.release(back.into_iter().collect());
+                block
+            }
+            Found::Kept(block) => {
+                self.inner.shared().driver.share(block);
+                self.blocks.push(block);
+                block
+            }
+        };
+        Ok(Spot::Common { offset: block.offset as u64, size })
+    }
+}
+
+/// The large parts of a function, in blocks that each record of the job uses.
+pub(crate) struct FunctionRoom<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) blocks: Vec<Block>,
+}
+
+impl Room for FunctionRoom<'_> {
+    fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
+        let (block, segment) = self.inner.cut(part.size)?;
+        self.blocks.push(block);
+        fill_block(&segment, block, part)?;
+        Ok(Spot::Common { offset: block.offset as u64, size: part.size as u64 })
+    }
+}
+
+impl Inner {
+    fn cut(&self, size: usize) -> PyResult<(Block, Arc<Segment>)> {
+        let mut shared = self.shared();
+        Ok((shared.driver.cut(size).map_err(Raised::from)?, shared.driver.segment().clone()))
+    }
+}
+
+fn fill_block(segment: &Segment, block: Block, part: &Part<'_, '_>) -> PyResult<()> {
+    let written = fill(segment.mapping(), block.offset, part.size, part.copy);
+    written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))
 }

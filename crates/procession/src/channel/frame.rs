@@ -26,6 +26,10 @@ pub enum FrameKind {
     /// Small results of items in a row, from `item` on, each behind a byte with its size; [`RUN_END`] ends them. The
     /// frame grows while it is read: its size is 0.
     Run = 9,
+    /// The worker still sees blocks of the record in place after it ends; the payload is their offsets (u64 each).
+    Kept = 10,
+    /// The worker sees blocks that it had kept no more; the payload is as for `Kept`.
+    Dropped = 11,
 }
 
 /// Stands where the size of a run's next result would.
@@ -54,7 +58,7 @@ pub fn measure_run(bytes: &[u8]) -> (u32, usize, bool) {
 impl FrameKind {
     fn from_byte(byte: u8) -> Option<FrameKind> {
         use FrameKind::*;
-        [Returned, Raised, Done, HandedBack, Undecodable, Ready, InitFailed, Leaving, Run]
+        [Returned, Raised, Done, HandedBack, Undecodable, Ready, InitFailed, Leaving, Run, Kept, Dropped]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Mapping};
-use crate::shared_memory::{Arena, Block, Segment, copy_in, copy_out, word64};
+use crate::shared_memory::{Arena, Block, Segment, copy_in, copy_out, forsake, word64};
 
 use super::frame::{FRAME_BYTES, Frame, FrameKind, RUN_END};
 use super::slots::Ticket;
@@ -19,7 +19,8 @@ use super::slots::Ticket;
 pub const RING_BYTES: usize = 256 << 10;
 /// A larger payload goes into a block.
 const INLINE_BYTES: usize = RING_BYTES / 8;
-const RING_AT: usize = 4096;
+const PAGE: usize = 4096;
+const RING_AT: usize = PAGE;
 const END: usize = RING_AT + RING_BYTES;
 
 const TAIL_AT: usize = 0;
@@ -34,8 +35,16 @@ const SINCE_AT: usize = 144;
 const INTERRUPT_AT: usize = 152;
 /// Set in the interrupt word, so that it is never zero when it names an item.
 const INTERRUPTED: u64 = 1 << 63;
+const TRIMMED_AT: usize = 192;
 /// A lent block starts with a word that says whether it still is; its bytes begin after this many.
 pub const BLOCK_HEAD: usize = 64;
+/// The word of a block: it is given back, is lent, is given back without its memory.
+const GIVEN_BACK: u64 = 0;
+const LENT: u64 = 1;
+const GIVEN_BACK_COLD: u64 = 2;
+/// How many lent blocks are looked at for each that is lent, the latest and others by turns: so the cost does not grow
+/// with the number of results that a program holds.
+const LOOKS: usize = 16;
 
 /// What a worker is doing, as its ledger says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +84,8 @@ pub struct Producer {
     ring: Mapping,
     arena: Arena,
     lent: Vec<Block>,
+    /// Where the next look at the lent blocks begins.
+    look_at: usize,
     tail: u64,
     seen_head: u64,
     /// Whether the last thing in the ring is a run that may grow.
@@ -156,7 +167,7 @@ impl Consumer {
         let Some(start) = offset.checked_add(BLOCK_HEAD) else { return false };
         let Some(lent) = word64(self.segment.mapping(), offset) else { return false };
         let copied = copy_out(self.segment.mapping(), start, size, into);
-        lent.store(0, Release);
+        lent.store(GIVEN_BACK, Release);
         copied
     }
 
@@ -205,11 +216,26 @@ fn place(payload: &[u8]) -> Option<(usize, usize)> {
     Some((offset.try_into().ok()?, size.try_into().ok()?))
 }
 
-/// Gives the lent block at `offset` of a worker's segment back.
-pub fn give_back(segment: &Segment, offset: usize) {
-    if let Some(lent) = word64(segment.mapping(), offset) {
-        lent.store(0, Release);
+/// Gives the lent block at `offset` of a worker's segment, which has `size` bytes after its head, back.
+///
+/// Its memory stays, for the worker to use again, unless it has nothing to do and has given up its own.
+pub fn give_back(segment: &Segment, offset: usize, size: usize) {
+    let Some(lent) = word64(segment.mapping(), offset) else { return };
+    let end = (offset + BLOCK_HEAD).saturating_add(size).min(segment.mapping().size());
+    let second = (offset + 1).next_multiple_of(PAGE);
+    if segment.word32(TRIMMED_AT).load(Acquire) == 0 {
+        return lent.store(GIVEN_BACK, Release);
     }
+    if end > second {
+        platform::release(segment, second, end - second);
+    }
+    lent.store(GIVEN_BACK_COLD, Release);
+}
+
+/// The worker of `segment` has ended: its memory goes back to the system, but for the blocks that this process still
+/// sees in place.
+pub fn forsake_worker(segment: &Arc<Segment>) {
+    forsake(segment, RING_AT);
 }
 
 impl Producer {
@@ -221,7 +247,7 @@ impl Producer {
         let segment = Arc::new(Segment::open(descriptor)?);
         let ring = Mapping::mirrored(&*segment, RING_AT as u64, RING_BYTES)?;
         let arena = Arena::new(segment.clone(), END);
-        Ok(Producer { segment, ring, arena, lent: Vec::new(), tail: 0, seen_head: 0, in_run: false })
+        Ok(Producer { segment, ring, arena, lent: Vec::new(), look_at: 0, tail: 0, seen_head: 0, in_run: false })
     }
 
     /// Writes into the ledger.
@@ -370,19 +396,78 @@ impl Producer {
     /// # Errors
     /// No memory.
     pub fn lend_block(&mut self, size: usize) -> Result<usize> {
-        let mapping = self.segment.mapping();
-        let arena = &mut self.arena;
-        self.lent.retain(|block| {
-            let lent = word64(mapping, block.offset).is_none_or(|word| word.load(Acquire) != 0);
-            if !lent {
-                arena.free(*block);
+        self.take_back(LOOKS);
+        let size = size.checked_add(BLOCK_HEAD).unwrap_or(size);
+        let block = match self.arena.allocate(size) {
+            Ok(block) => block,
+            Err(_) => {
+                // No memory: what has come back meanwhile may do.
+                self.take_back(usize::MAX);
+                self.arena.trim();
+                self.arena.allocate(size)?
             }
-            lent
-        });
-        let block = self.arena.allocate(size + BLOCK_HEAD)?;
-        self.segment.word64(block.offset).store(1, Relaxed);
+        };
+        self.segment.word64(block.offset).store(LENT, Relaxed);
         self.lent.push(block);
         Ok(block.offset)
+    }
+
+    /// Takes a block back that was lent and whose offset nobody has been told.
+    pub fn unlend(&mut self, offset: usize) {
+        if let Some(index) = self.lent.iter().rposition(|block| block.offset == offset) {
+            let block = self.lent.swap_remove(index);
+            self.arena.free(block);
+        }
+    }
+
+    /// Takes back what was given back, as far as `looks` of the latest and as many others show.
+    fn take_back(&mut self, looks: usize) {
+        let mut left = looks;
+        let mut index = self.lent.len();
+        while index > 0 && left > 0 {
+            index -= 1;
+            left -= 1;
+            self.take_back_at(index);
+        }
+        let mut left = looks.min(self.lent.len());
+        while left > 0 && !self.lent.is_empty() {
+            left -= 1;
+            if self.look_at >= self.lent.len() {
+                self.look_at = 0;
+            }
+            if !self.take_back_at(self.look_at) {
+                self.look_at += 1;
+            }
+        }
+    }
+
+    fn take_back_at(&mut self, index: usize) -> bool {
+        let block = self.lent[index];
+        match self.segment.word64(block.offset).load(Acquire) {
+            LENT => return false,
+            GIVEN_BACK_COLD => self.arena.free_cold(block),
+            _ => self.arena.free(block),
+        }
+        self.lent.swap_remove(index);
+        true
+    }
+
+    /// Whether free blocks have memory that [`Producer::trim`] would give back.
+    pub fn is_warm(&self) -> bool {
+        self.arena.warm_bytes() > 0 || !self.lent.is_empty()
+    }
+
+    /// Gives the memory of free blocks back to the system, and has the parent do so with what it gives back, until
+    /// [`Producer::resume`].
+    pub fn trim(&mut self) {
+        self.segment.word32(TRIMMED_AT).store(1, SeqCst);
+        self.take_back(usize::MAX);
+        self.arena.trim();
+    }
+
+    /// There is something to do again.
+    pub fn resume(&self) {
+        self.segment.word32(TRIMMED_AT).store(0, SeqCst);
     }
 }
 
@@ -459,5 +544,37 @@ mod tests {
         p.segment.word32(PHASE_AT).store(99, SeqCst);
         assert_eq!(c.ledger(), None);
         assert!(!c.collect(&[0xff; 16], &mut Vec::new()));
+    }
+
+    #[test]
+    fn what_the_parent_gives_back_to_an_idle_worker_has_no_memory_and_serves_again() {
+        let (mut p, c) = pair();
+        let size = 3 << 20;
+        let first = p.lend_block(size).unwrap();
+        p.trim();
+        assert!(copy_in(c.segment().mapping(), first + 2 * PAGE, b"x"));
+        give_back(c.segment(), first, size);
+        p.resume();
+        assert_eq!(p.lend_block(size).unwrap(), first);
+        let mut out = Vec::new();
+        assert!(copy_out(p.segment.mapping(), first + 2 * PAGE, 1, &mut out));
+        assert_eq!(out, b"\0");
+    }
+
+    #[test]
+    fn many_results_that_are_held_do_not_keep_others_from_being_used_again() {
+        let (mut p, c) = pair();
+        let held: Vec<usize> = (0..200).map(|_| p.lend_block(100).unwrap()).collect();
+        for _ in 0..500 {
+            let offset = p.lend_block(100).unwrap();
+            give_back(c.segment(), offset, 100);
+        }
+        assert_eq!(p.lent.len(), 201);
+        held.iter().for_each(|offset| give_back(c.segment(), *offset, 100));
+        for _ in 0..100 {
+            let offset = p.lend_block(100).unwrap();
+            give_back(c.segment(), offset, 100);
+        }
+        assert_eq!(p.lent.len(), 1);
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
                 }
             }
             Ok(Turn::Stop) => return Ok(0),
+            Ok(Turn::Idle) => {}
             Err(error) if error.is_interrupted() => {}
             Err(error) => return Err(error),
         }

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, Poller, SignalGuard};
 use crate::shared_memory::{Arena, Block, Segment, copy_in};
 
+use super::holdings;
 use super::record::{HEAD_BYTES, RecordHead};
 use super::scheduler::{Grant, JobId, Lost, Scheduler};
 
@@ -49,6 +50,8 @@ struct Seat {
     asked: Option<(Ticket, u32, Duration)>,
     /// The run that is being read: the record and its next item.
     run: Option<(Ticket, u32)>,
+    /// Blocks that the worker still sees in place, though their records have ended.
+    kept: Vec<Block>,
 }
 
 /// Where a payload lies in [`Batch::bytes`].
@@ -95,6 +98,8 @@ pub struct Death {
     pub starting: bool,
     /// Whether it had said that it would end.
     pub expected: bool,
+    /// Its segment: [`crate::channel::forsake_worker`] when its last results are rebuilt.
+    pub segment: Arc<Segment>,
 }
 
 /// What came in by one look at the workers.
@@ -191,9 +196,12 @@ pub struct Driver {
     /// Seats that may be given to a new worker.
     vacant: Vec<usize>,
     glance: Arc<Glance>,
-    blocks: HashMap<Ticket, Vec<Block>>,
+    /// The blocks of each record that is out, and how many bytes of them no other record has.
+    blocks: HashMap<Ticket, (Vec<Block>, usize)>,
     /// The bytes of all of them.
     block_bytes: usize,
+    /// Blocks in use, by their offsets, and by how many.
+    users: HashMap<usize, (Block, u32)>,
     /// Decides; told here what happens.
     pub scheduler: Scheduler,
     scratch: Vec<u8>,
@@ -224,6 +232,7 @@ impl Driver {
             glance: Arc::default(),
             blocks: HashMap::new(),
             block_bytes: 0,
+            users: HashMap::new(),
             scheduler: Scheduler::new(workers),
             scratch: Vec::new(),
             record: Vec::new(),
@@ -255,7 +264,8 @@ impl Driver {
         let pool = copy_of(self.segment.as_fd())?;
         let parent = copy_of(self.waiter.bell.as_fd())?;
         let invitation = Invitation { index, pool, own: ring.descriptor()?, parent };
-        self.seats[index] = Some(Seat { ring, sentinel: None, ready: false, leaving: false, asked: None, run: None });
+        self.seats[index] =
+            Some(Seat { ring, sentinel: None, ready: false, leaving: false, asked: None, run: None, kept: vec![] });
         self.renew_glance();
         Ok(invitation)
     }
@@ -317,7 +327,32 @@ impl Driver {
     /// # Errors
     /// No memory.
     pub fn cut(&mut self, size: usize) -> Result<Block> {
-        self.arena.allocate(size)
+        let block = match self.arena.allocate(size) {
+            Err(_) if self.arena.warm_bytes() > 0 => {
+                self.arena.trim();
+                self.arena.allocate(size)?
+            }
+            answer => answer?,
+        };
+        self.users.insert(block.offset, (block, 1));
+        Ok(block)
+    }
+
+    /// One more user of a block, who will give it to [`Driver::publish`] or [`Driver::release`] too.
+    pub fn share(&mut self, block: Block) {
+        if let Some((_, users)) = self.users.get_mut(&block.offset) {
+            *users += 1;
+        }
+    }
+
+    /// Whether free blocks have memory that [`Driver::trim`] would give back.
+    pub fn is_warm(&self) -> bool {
+        self.arena.warm_bytes() > 0
+    }
+
+    /// Gives the memory of free blocks back to the system.
+    pub fn trim(&mut self) {
+        self.arena.trim();
     }
 
     /// Publishes `body` as the record of `grant`, which takes `blocks` with it; `timed` when its workers are
@@ -350,10 +385,10 @@ impl Driver {
             self.record.extend_from_slice(rest);
             self.slots.publish(&self.record, None)
         } else {
-            let block = match self.arena.allocate(size) {
+            let block = match self.cut(size) {
                 Ok(block) => block,
                 Err(error) => {
-                    blocks.into_iter().for_each(|block| self.arena.free(block));
+                    blocks.into_iter().for_each(|block| self.release(block));
                     return Err(error);
                 }
             };
@@ -366,15 +401,17 @@ impl Driver {
         match ticket {
             Some(ticket) => {
                 if !blocks.is_empty() {
-                    self.block_bytes += blocks.iter().map(|block| block.size).sum::<usize>();
-                    self.blocks.insert(key(ticket), blocks);
+                    let only = |block: &&Block| self.users.get(&block.offset).is_some_and(|(_, users)| *users == 1);
+                    let bytes = blocks.iter().filter(only).map(|block| block.size).sum::<usize>();
+                    self.block_bytes += bytes;
+                    self.blocks.insert(key(ticket), (blocks, bytes));
                 }
                 self.scheduler.published(grant, key(ticket));
                 self.bells.wake_one(self.slots.unclaimed());
                 Ok(true)
             }
             None => {
-                blocks.into_iter().for_each(|block| self.arena.free(block));
+                blocks.into_iter().for_each(|block| self.release(block));
                 self.scheduler.withdrawn(grant, 0);
                 Ok(false)
             }
@@ -477,14 +514,19 @@ impl Driver {
     /// # Errors
     /// No memory.
     pub fn hold(&mut self, bytes: &[u8]) -> Result<Block> {
-        let block = self.arena.allocate(bytes.len())?;
+        let block = self.cut(bytes.len())?;
         copy_in(self.segment.mapping(), block.offset, bytes);
         Ok(block)
     }
 
-    /// Gives up what [`Driver::hold`] kept.
+    /// Gives up what [`Driver::hold`], [`Driver::cut`] or [`Driver::share`] gave; the last user frees the block.
     pub fn release(&mut self, block: Block) {
-        self.arena.free(block);
+        let Some((_, users)) = self.users.get_mut(&block.offset) else { return };
+        *users -= 1;
+        if *users == 0 {
+            self.users.remove(&block.offset);
+            self.arena.free(block);
+        }
     }
 
     /// Nobody waits for a job any more: takes back its records that no worker has claimed, and forgets it.
@@ -499,9 +541,9 @@ impl Driver {
     }
 
     fn forget_block(&mut self, ticket: Ticket) {
-        for block in self.blocks.remove(&ticket).into_iter().flatten() {
-            self.block_bytes -= block.size;
-            self.arena.free(block);
+        if let Some((blocks, bytes)) = self.blocks.remove(&ticket) {
+            self.block_bytes -= bytes;
+            blocks.into_iter().for_each(|block| self.release(block));
         }
     }
 
@@ -588,6 +630,24 @@ impl Driver {
                 seat.leaving = true;
                 batch.leaving.push(index);
             }
+            FrameKind::Kept => {
+                for offset in holdings::decode(payload) {
+                    if let Some((block, users)) = self.users.get_mut(&offset) {
+                        *users += 1;
+                        seat.kept.push(*block);
+                    }
+                }
+            }
+            FrameKind::Dropped => {
+                for offset in holdings::decode(payload) {
+                    let seat = self.seats[index].as_mut();
+                    let found = seat.and_then(|seat| {
+                        let at = seat.kept.iter().position(|block| block.offset == offset)?;
+                        Some(seat.kept.swap_remove(at))
+                    });
+                    found.into_iter().for_each(|block| self.release(block));
+                }
+            }
         }
     }
 
@@ -621,9 +681,11 @@ impl Driver {
                 self.forget_block(held);
             }
         }
+        seat.kept.into_iter().for_each(|block| self.release(block));
         // It may have been woken for a record that it did not take.
         self.bells.wake_all();
-        batch.deaths.push(Death { index, lost, starting: !seat.ready, expected: seat.leaving });
+        let (starting, segment) = (!seat.ready, seat.ring.segment().clone());
+        batch.deaths.push(Death { index, lost, starting, expected: seat.leaving, segment });
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Doorbell, coarse_now};
 use crate::shared_memory::{Segment, copy_out};
 
+use super::holdings::{Holdings, encode};
 use super::record::RecordHead;
 
 /// A record whose items take longer than this gives the rest back, so that idle workers can take it.
@@ -18,6 +19,11 @@ const STRIDE: u32 = 8;
 /// How long the parent may sleep on results of a record that is not worked off.
 const RING_AFTER: Duration = Duration::from_micros(500);
 
+/// How many bytes of offsets one frame holds: a multiple of 8 that needs no block.
+const MOST_TOLD: usize = 8192;
+/// A worker that has had nothing to do for so long gives the memory of free blocks back.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
+
 /// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -25,6 +31,8 @@ pub enum Turn {
     Record(RecordHead),
     /// Ends: the pool is closed.
     Stop,
+    /// Tidies up: there is nothing to do.
+    Idle,
 }
 
 /// The worker's end of a pool.
@@ -38,6 +46,7 @@ pub struct Worker {
     parent: Doorbell,
     spin: Spin,
     body: Vec<u8>,
+    holdings: Arc<Holdings>,
     ticket: Ticket,
     timed: bool,
     next: u32,
@@ -67,6 +76,7 @@ impl Worker {
             parent: Doorbell::from_fd(parent),
             spin: Spin::new(),
             body: Vec::new(),
+            holdings: Arc::default(),
             ticket: 0,
             timed: false,
             next: 0,
@@ -110,6 +120,18 @@ impl Worker {
     /// # Errors
     /// `Interrupted` when a signal handler ran: look at what it wants and wait again.
     pub fn turn(&mut self) -> Result<Turn> {
+        self.next(false)
+    }
+
+    /// As [`Worker::turn`], but [`Turn::Idle`] before it sleeps.
+    ///
+    /// # Errors
+    /// Those of [`Worker::turn`].
+    pub fn turn_or_idle(&mut self) -> Result<Turn> {
+        self.next(true)
+    }
+
+    fn next(&mut self, may_idle: bool) -> Result<Turn> {
         loop {
             if let Some(ticket) = self.slots.claim(self.index) {
                 return self.take(ticket);
@@ -121,12 +143,29 @@ impl Worker {
             bells.set_polling(self.index, true);
             let found = self.spin.until(|| slots.is_ready() || bells.is_stopped());
             bells.set_polling(self.index, false);
-            if !found {
-                let asleep = Instant::now();
-                bells.sleep(self.index, None, || slots.is_ready() || bells.is_stopped())?;
-                self.spin.slept(asleep.elapsed());
+            if found {
+                continue;
             }
+            if may_idle {
+                return Ok(Turn::Idle);
+            }
+            let asleep = Instant::now();
+            let until = self.ring.is_warm().then(|| asleep + TRIM_AFTER);
+            match bells.sleep(self.index, until, || slots.is_ready() || bells.is_stopped()) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => self.sleep_trimmed()?,
+                answer => answer?,
+            }
+            self.spin.slept(asleep.elapsed());
         }
+    }
+
+    #[cold]
+    fn sleep_trimmed(&mut self) -> Result<()> {
+        self.ring.trim();
+        let (slots, bells) = (&self.slots, &self.bells);
+        let answer = bells.sleep(self.index, None, || slots.is_ready() || bells.is_stopped());
+        self.ring.resume();
+        answer
     }
 
     fn take(&mut self, ticket: Ticket) -> Result<Turn> {
@@ -173,6 +212,47 @@ impl Worker {
     pub fn lend_block(&mut self, size: usize) -> Result<(Arc<Segment>, usize)> {
         let offset = self.ring.lend_block(size)?;
         Ok((self.ring.segment().clone(), offset))
+    }
+
+    /// Takes a lent block back that no outcome names.
+    pub fn unlend(&mut self, offset: usize) {
+        self.ring.unlend(offset);
+    }
+
+    /// What the process sees in place of the pool's segment.
+    pub fn holdings(&self) -> &Arc<Holdings> {
+        &self.holdings
+    }
+
+    /// Tells the parent what is not seen in place any more, outside of a record.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn tidied(&mut self) -> Result<()> {
+        self.report()?;
+        self.wake_parent();
+        Ok(())
+    }
+
+    fn report(&mut self) -> Result<()> {
+        let report = self.holdings.report();
+        if !report.kept.is_empty() {
+            self.tell_quietly(FrameKind::Kept, &encode(&report.kept))?;
+        }
+        if !report.dropped.is_empty() {
+            self.tell_quietly(FrameKind::Dropped, &encode(&report.dropped))?;
+        }
+        Ok(())
+    }
+
+    fn tell_quietly(&mut self, kind: FrameKind, payload: &[u8]) -> Result<()> {
+        for part in payload.chunks(MOST_TOLD) {
+            let (bells, parent) = (&self.bells, &self.parent);
+            let mut stuck = || wake(bells, parent);
+            self.ring.write(kind, self.ticket, 0, part, &mut stuck)?;
+        }
+        self.ring.publish();
+        Ok(())
     }
 
     /// Adds the bytes of a block of the pool's segment to `into`; false if it lies outside.
@@ -290,6 +370,7 @@ impl Worker {
     }
 
     fn end(&mut self, kind: FrameKind) -> Result<()> {
+        self.report()?;
         let nanos = self.begun.elapsed().as_nanos() as u64;
         self.tell(kind, self.next, &nanos.to_le_bytes())?;
         // The ticket stays: a death between the two words must not name another record.

@@ -19,8 +19,10 @@ const PAGE: usize = 4096;
 pub struct Block {
     /// Where it starts, in bytes from the start of the segment.
     pub offset: usize,
-    /// How many bytes it has: what was asked for, rounded up to its size class.
+    /// How many bytes of address space it has: what was asked for, rounded up to its size class.
     pub size: usize,
+    /// How many of them have memory.
+    backed: usize,
 }
 
 /// The free and used blocks of a segment; private to the process that cuts them.
@@ -28,7 +30,9 @@ pub struct Block {
 pub struct Arena {
     segment: Arc<Segment>,
     top: usize,
-    warm: BTreeMap<usize, Vec<usize>>,
+    /// Free blocks with memory, by size class; the last freed is the first to be used again.
+    warm: BTreeMap<usize, Vec<Block>>,
+    /// Free blocks without.
     cold: BTreeMap<usize, Vec<usize>>,
     warm_bytes: usize,
 }
@@ -50,46 +54,85 @@ impl Arena {
     /// # Errors
     /// When the segment or the machine has no room left.
     pub fn allocate(&mut self, size: usize) -> Result<Block> {
-        let size = size_class(size);
-        if let Some(offset) = self.warm.get_mut(&size).and_then(Vec::pop) {
-            self.warm_bytes -= size;
-            return Ok(Block { offset, size });
+        let no_room = || Error::new(ErrorKind::Os, format!("no room for {size} bytes in shared memory"));
+        let need = size.max(1).checked_next_multiple_of(PAGE).ok_or_else(no_room)?;
+        let class = size_class(need).ok_or_else(no_room)?;
+        if let Some(mut block) = self.take_warm(class) {
+            if block.backed < need {
+                if let Err(error) = platform::reserve(&*self.segment, block.offset + block.backed, need - block.backed)
+                {
+                    self.free(block);
+                    return Err(error);
+                }
+                block.backed = need;
+            }
+            return Ok(block);
         }
-        let cold = self.cold.get_mut(&size).and_then(Vec::pop);
+        let cold = self.cold.get_mut(&class).and_then(Vec::pop);
         let offset = cold.unwrap_or(self.top);
-        let fits = offset.checked_add(size).is_some_and(|end| end <= self.segment.mapping().size());
+        let fits = offset.checked_add(class).is_some_and(|end| end <= self.segment.mapping().size());
         if !fits {
-            return Err(Error::new(ErrorKind::Os, format!("no room for {size} bytes in shared memory")));
+            return Err(no_room());
         }
-        if let Err(error) = platform::reserve(&*self.segment, offset, size) {
+        if let Err(error) = platform::reserve(&*self.segment, offset, need) {
             if cold.is_some() {
-                self.cold.entry(size).or_default().push(offset);
+                self.cold.entry(class).or_default().push(offset);
             }
             return Err(error);
         }
         if cold.is_none() {
-            self.top += size;
+            self.top += class;
         }
-        Ok(Block { offset, size })
+        Ok(Block { offset, size: class, backed: need })
+    }
+
+    /// A free block with memory of a size class, or of one that is a little larger.
+    fn take_warm(&mut self, class: usize) -> Option<Block> {
+        let (&found, blocks) = self.warm.range_mut(class..=class + class / 4).next()?;
+        let block = blocks.pop()?;
+        if blocks.is_empty() {
+            self.warm.remove(&found);
+        }
+        self.warm_bytes -= block.backed;
+        Some(block)
     }
 
     /// Takes a block back.
     pub fn free(&mut self, block: Block) {
-        if self.warm_bytes + block.size > KEEP_BYTES {
-            platform::release(&*self.segment, block.offset, block.size);
+        if self.warm_bytes + block.backed > KEEP_BYTES {
+            platform::release(&*self.segment, block.offset, block.backed);
             self.cold.entry(block.size).or_default().push(block.offset);
         } else {
-            self.warm_bytes += block.size;
-            self.warm.entry(block.size).or_default().push(block.offset);
+            self.warm_bytes += block.backed;
+            self.warm.entry(block.size).or_default().push(block);
         }
+    }
+
+    /// Takes a block back whose memory is gone already.
+    pub fn free_cold(&mut self, block: Block) {
+        self.cold.entry(block.size).or_default().push(block.offset);
+    }
+
+    /// How many bytes of free blocks have memory.
+    pub fn warm_bytes(&self) -> usize {
+        self.warm_bytes
+    }
+
+    /// Gives the memory of all free blocks back to the system.
+    pub fn trim(&mut self) {
+        for block in std::mem::take(&mut self.warm).into_values().flatten() {
+            platform::release(&*self.segment, block.offset, block.backed);
+            self.cold.entry(block.size).or_default().push(block.offset);
+        }
+        self.warm_bytes = 0;
     }
 }
 
-/// Whole pages, in four steps between powers of two: at most a quarter is wasted.
-fn size_class(size: usize) -> usize {
-    let size = size.max(1).next_multiple_of(PAGE);
-    let step = (size.next_power_of_two() / 8).max(PAGE);
-    size.next_multiple_of(step)
+/// Whole pages, in steps of a sixteenth to a thirty-second: address space is wasted, memory is not. None when there is
+/// no such size.
+fn size_class(size: usize) -> Option<usize> {
+    let step = (size.checked_next_power_of_two()? / 32).max(PAGE);
+    size.checked_next_multiple_of(step)
 }
 
 #[cfg(test)]
@@ -129,10 +172,33 @@ mod tests {
     }
 
     #[test]
-    fn a_size_class_wastes_at_most_a_quarter() {
-        for size in (1..200).map(|n| n * 7001) {
-            let class = size_class(size);
-            assert!(class >= size && class <= (size + PAGE) * 5 / 4, "{size} -> {class}");
+    fn trimmed_blocks_give_their_memory_back_and_serve_again() {
+        let mut a = arena();
+        let block = a.allocate(5 << 20).unwrap();
+        a.free(block);
+        assert_eq!(a.warm_bytes(), 5 << 20);
+        a.trim();
+        assert_eq!(a.warm_bytes(), 0);
+        assert_eq!(a.allocate(5 << 20).unwrap().offset, block.offset);
+    }
+
+    #[test]
+    fn a_block_has_memory_for_what_was_asked_and_grows_when_used_again() {
+        let mut a = arena();
+        let asked = (16 << 20) + 64;
+        let first = a.allocate(asked).unwrap();
+        assert_eq!(first.backed, asked.next_multiple_of(PAGE));
+        a.free(first);
+        let again = a.allocate(first.size).unwrap();
+        assert_eq!((again.offset, again.backed), (first.offset, first.size));
+    }
+
+    #[test]
+    fn a_size_class_wastes_at_most_a_sixteenth_and_a_page() {
+        for size in (1..200).map(|n| (n * 7001usize).next_multiple_of(PAGE)) {
+            let class = size_class(size).unwrap();
+            assert!(class >= size && class <= (size + PAGE) * 17 / 16, "{size} -> {class}");
         }
+        assert_eq!(size_class(usize::MAX / PAGE * PAGE), None);
     }
 }

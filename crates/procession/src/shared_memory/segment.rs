@@ -25,6 +25,26 @@ impl Segment {
         Ok(Segment { file, mapping })
     }
 
+    /// A new segment of `size` zero bytes, taken now, that a child which is forked has mapped too.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create_inherited(name: &str, size: usize) -> Result<Segment> {
+        let file = memory_file(name, size, true)?;
+        let mapping = Mapping::new(&file, 0, size, true)?;
+        Ok(Segment { file, mapping })
+    }
+
+    /// The segment behind a descriptor that another process passed here, for children that are forked too.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_inherited(file: OwnedFd) -> Result<Segment> {
+        let size = file_size(&file)?;
+        let mapping = Mapping::new(&file, 0, size, true)?;
+        Ok(Segment { file, mapping })
+    }
+
     /// A new segment of as many bytes as this process may map, at most `most` and at least `least`, none of them
     /// taken yet: a place to cut blocks from.
     ///

@@ -189,4 +189,35 @@ mod tests {
         assert!(copy_out(&m, 0, 2, &mut out));
         assert_eq!(out, b"ap");
     }
+
+    fn bytes_at(mapping: &Mapping, offset: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        assert!(copy_out(mapping, offset, 2, &mut out));
+        out
+    }
+
+    #[test]
+    fn detached_pages_keep_their_bytes_until_they_are_attached_again() {
+        let file = memory_file("test", 3 * 4096, true).unwrap();
+        let here = Mapping::new(&file, 0, 3 * 4096, false).unwrap();
+        let there = Mapping::new(&file, 0, 3 * 4096, false).unwrap();
+        assert!(copy_in(&there, 4096, b"ab") && copy_in(&there, 8192, b"xy"));
+        here.detach(&file, 4096, 4096).unwrap();
+        assert!(copy_in(&there, 4096, b"cd") && copy_in(&there, 8192, b"zz"));
+        assert_eq!((bytes_at(&here, 4096), bytes_at(&here, 8192)), (b"ab".to_vec(), b"zz".to_vec()));
+        here.attach(&file, 4096, 4096).unwrap();
+        assert_eq!(bytes_at(&here, 4096), b"cd");
+        assert!(here.detach(&file, 4096, 3 * 4096).is_err() && here.detach(&file, 1, 4096).is_err());
+    }
+
+    #[test]
+    fn a_private_mapping_sees_the_file_and_is_not_seen() {
+        let file = memory_file("test", 4096, true).unwrap();
+        let there = Mapping::new(&file, 0, 4096, false).unwrap();
+        assert!(copy_in(&there, 0, b"ab"));
+        let mine = Mapping::private(&file, 0, 4096).unwrap();
+        assert_eq!(bytes_at(&mine, 0), b"ab");
+        assert!(copy_in(&mine, 0, b"cd"));
+        assert_eq!(bytes_at(&there, 0), b"ab");
+    }
 }

@@ -4,8 +4,9 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::error::{During, Error, ErrorKind, Result};
@@ -47,9 +48,10 @@ pub fn release(file: impl AsFd, offset: usize, size: usize) {
     let _ = rustix::fs::fallocate(file, how, offset as u64, size as u64);
 }
 
-/// A shared mapping of a file, for as long as this value lives.
+/// A mapping of a file, for as long as this value lives.
 ///
-/// A process that is forked does not have it (`MADV_DONTFORK`): each process maps what it needs itself.
+/// A process that is forked does not have a shared one (`MADV_DONTFORK`), unless it is made for that: each process maps
+/// what it needs itself.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<u8>,
@@ -85,6 +87,96 @@ impl Mapping {
         // SAFETY: DONTDUMP changes what a core dump holds, not the memory.
         let _ = unsafe { rustix::mm::madvise(mapping.start.as_ptr().cast(), size, Advice::LinuxDontDump) };
         Ok(mapping)
+    }
+
+    /// Maps `size` bytes of `file` from `offset` copy-on-write: what is written here nobody else sees, and a child that
+    /// is forked has it too.
+    ///
+    /// # Errors
+    /// The system's, or `InvalidInput` for an empty range.
+    pub fn private(file: impl AsFd, offset: u64, size: usize) -> Result<Mapping> {
+        if size == 0 {
+            return Err(Error::new(ErrorKind::InvalidInput, "a mapping needs at least one byte"));
+        }
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: the kernel picks an unused place, so no memory in use is touched.
+        let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, access, flags, file, offset) };
+        let start = NonNull::new(start.during("mmap")?.cast()).expect("mmap never gives address zero");
+        Ok(Mapping { start, size })
+    }
+
+    /// Makes whole pages of a shared mapping of `file`, both from `offset`, this process's own: same place, same bytes,
+    /// but what happens to the file is not seen any more, nor by others what is written here; a child that is forked
+    /// has them too.
+    ///
+    /// Other threads may read and write them meanwhile.
+    ///
+    /// # Errors
+    /// The system's; the pages are shared as before, or already copy-on-write.
+    pub fn detach(&self, file: impl AsFd, offset: usize, size: usize) -> Result<()> {
+        self.remap(file, offset, size, MapFlags::PRIVATE)?;
+        self.own_pages(offset, size)
+    }
+
+    /// Undoes [`Mapping::detach`]: the pages show the file's bytes again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn attach(&self, file: impl AsFd, offset: usize, size: usize) -> Result<()> {
+        self.remap(file, offset, size, MapFlags::SHARED)?;
+        // SAFETY: these change what a later fork copies and a core dump holds, not the memory of this process.
+        unsafe {
+            let start = self.start.as_ptr().add(offset).cast();
+            rustix::mm::madvise(start, size, Advice::LinuxDontFork).during("madvise")?;
+            let _ = rustix::mm::madvise(start, size, Advice::LinuxDontDump);
+        }
+        Ok(())
+    }
+
+    fn remap(&self, file: impl AsFd, offset: usize, size: usize, how: MapFlags) -> Result<()> {
+        self.check_pages(offset, size)?;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = how | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY:
+        //   * the range lies in this mapping: checked above; the kernel replaces it in one step, and threads that touch
+        //     it meanwhile wait: it is never unmapped;
+        //   * it stays readable and writable, so every reference into it stays valid.
+        unsafe {
+            let place = self.start.as_ptr().add(offset).cast();
+            rustix::mm::mmap(place, size, access, flags, file, offset as u64).during("mmap")?;
+        }
+        Ok(())
+    }
+
+    /// Has the kernel copy all pages of a range that is mapped copy-on-write now, so that none depends on the file.
+    ///
+    /// # Errors
+    /// The system's, among them no memory left.
+    pub fn own_pages(&self, offset: usize, size: usize) -> Result<()> {
+        self.check_pages(offset, size)?;
+        let start = self.start.as_ptr();
+        // SAFETY: the range lies in this mapping; its pages are copied, their bytes stay as they are.
+        let populated = unsafe { rustix::mm::madvise(start.add(offset).cast(), size, Advice::LinuxPopulateWrite) };
+        match populated {
+            Err(rustix::io::Errno::INVAL) => {}
+            other => return other.during("madvise"),
+        }
+        // A kernel before 5.14: a write that changes nothing copies a page just as well.
+        for at in (offset..offset + size).step_by(rustix::param::page_size()) {
+            // SAFETY: in bounds: checked above; the byte is changed by nobody but in one indivisible step here.
+            unsafe { &*start.add(at).cast::<AtomicU8>() }.fetch_or(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn check_pages(&self, offset: usize, size: usize) -> Result<()> {
+        let page = rustix::param::page_size();
+        let fits = offset.checked_add(size).is_some_and(|end| end <= self.size);
+        if size == 0 || !fits || !size.is_multiple_of(page) || !offset.is_multiple_of(page) {
+            return Err(Error::new(ErrorKind::InvalidInput, "only whole pages of a mapping can be remapped"));
+        }
+        Ok(())
     }
 
     /// Maps the same `size` bytes of `file` from `offset` twice, one copy after the other, so that a range that
@@ -126,6 +218,11 @@ impl Mapping {
         self.start
     }
 
+    /// Where the byte at `offset` lies in this process, for as long as this value lives; none if it is out of bounds.
+    pub fn address(&self, offset: usize) -> Option<usize> {
+        (offset <= self.size).then(|| self.start.as_ptr() as usize + offset)
+    }
+
     /// How many bytes are mapped.
     pub fn size(&self) -> usize {
         self.size
@@ -136,5 +233,28 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by this value and every reference into it is tied to its lifetime.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.size) };
+    }
+}
+
+/// The memory file that process `pid` has open as `number`.
+///
+/// # Errors
+/// The system's: the process is gone, has closed it, or is none of this user's.
+pub fn memory_file_of(pid: u32, number: u32) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/fd/{number}");
+    rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).during("open")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_file_is_found_by_process_and_number() {
+        use std::os::fd::AsRawFd;
+        let file = memory_file("test", 4096, true).unwrap();
+        let again = memory_file_of(std::process::id(), file.as_raw_fd() as u32).unwrap();
+        assert_eq!(file_size(&again).unwrap(), 4096);
+        assert!(memory_file_of(std::process::id(), 1 << 20).is_err());
     }
 }

@@ -1,0 +1,150 @@
+//! Pickles, made by the C pickler, which is used again and again: making one costs more than pickling a small object.
+
+use std::sync::Mutex;
+
+use procession::shared_memory::{Place, View};
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyList};
+
+/// From this size on a buffer is not pickled but copied into a block of shared memory.
+pub(crate) const LARGE: usize = 32 << 10;
+
+/// A buffer that the pickler was not given.
+pub(crate) enum Apart {
+    /// A large one, as a raw memoryview.
+    Large(Py<PyAny>),
+    /// One in memory that is shared on purpose, where it is.
+    Shared(Place),
+}
+
+/// Takes what a pickler writes.
+#[pyclass(frozen, module = "procession._procession")]
+struct Sink {
+    bytes: Mutex<Vec<u8>>,
+    /// Buffers that are not pickled.
+    apart: Mutex<Vec<Apart>>,
+    /// Whether large ones are among them.
+    large: Mutex<bool>,
+}
+
+#[pymethods]
+impl Sink {
+    /// Takes a `PickleBuffer`; true when it is to be pickled like everything else.
+    fn keep(&self, buffer: &Bound<'_, PyAny>) -> bool {
+        // What is not contiguous has no raw view.
+        let Ok(raw) = buffer.call_method0("raw") else { return true };
+        let Ok(bytes) = PyBuffer::<u8>::get(&raw) else { return true };
+        let size = bytes.len_bytes();
+        let apart = match View::around(bytes.buf_ptr() as usize, size) {
+            Some((_, place)) if size > 0 => Apart::Shared(place),
+            _ if size >= LARGE && *self.large.lock().expect("no panic while keeping") => Apart::Large(raw.unbind()),
+            _ => return true,
+        };
+        self.apart.lock().expect("no panic while keeping").push(apart);
+        false
+    }
+
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let mut bytes = self.bytes.lock().expect("no panic while writing");
+        if let Ok(data) = data.cast::<PyBytes>() {
+            bytes.extend_from_slice(data.as_bytes());
+            return Ok(data.as_bytes().len());
+        }
+        let py = data.py();
+        let data = match PyBuffer::<u8>::get(data) {
+            Ok(data) => data,
+            // A large array of numbers, as a PickleBuffer: its bytes, in whatever order it has.
+            Err(_) => PyBuffer::<u8>::get(&data.call_method0("raw")?)?,
+        };
+        let start = bytes.len();
+        let size = data.len_bytes();
+        bytes.resize(start + size, 0);
+        data.copy_to_slice(py, &mut bytes[start..])?;
+        Ok(size)
+    }
+}
+
+/// A C pickler and where it writes.
+struct Pickler {
+    sink: Py<Sink>,
+    dump: Py<PyAny>,
+    clear: Py<PyAny>,
+}
+
+impl Pickler {
+    fn new(py: Python<'_>) -> PyResult<Pickler> {
+        let sink = Py::new(py, Sink { bytes: Mutex::default(), apart: Mutex::default(), large: Mutex::default() })?;
+        let pickler = py.import("procession.reduction")?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
+        let dump = pickler.getattr("dump")?.unbind();
+        let clear = pickler.getattr("clear_memo")?.unbind();
+        Ok(Pickler { sink, dump, clear })
+    }
+}
+
+/// Picklers that nobody uses now. Pickling may run any code, so one is taken out while it is used.
+static IDLE: Mutex<Vec<Pickler>> = Mutex::new(Vec::new());
+static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Adds the pickle of `object` to `out`; nothing is added when that fails. What is in memory that is shared on purpose
+/// travels by reference.
+pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+    let start = out.len();
+    let apart = pickle_apart(object, out, false)?;
+    if apart.is_empty() {
+        return Ok(());
+    }
+    let py = object.py();
+    let inner = PyBytes::new(py, &out[start..]);
+    out.truncate(start);
+    let parts = PyList::empty(py);
+    for part in &apart {
+        if let Apart::Shared(place) = part {
+            parts.append((place.descriptor, place.inode, place.offset, place.size))?;
+        }
+    }
+    let envelope = py.import("procession.sharing")?.call_method1("envelope", (inner, parts))?;
+    pickle_apart(&envelope, out, false).map(drop)
+}
+
+/// Adds the pickle of `object` to `out` and gives what was left out of it, in order: buffers in memory that is shared on
+/// purpose, and the large ones if `large`.
+pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: bool) -> PyResult<Vec<Apart>> {
+    let py = object.py();
+    let idle = IDLE.lock().expect("no panic while locked").pop();
+    let pickler = match idle {
+        Some(pickler) => pickler,
+        None => Pickler::new(py)?,
+    };
+    let sink = pickler.sink.get();
+    *sink.large.lock().expect("no panic while keeping") = large;
+    let answer = pickler.dump.call1(py, (object,));
+    let apart = std::mem::take(&mut *sink.apart.lock().expect("no panic while keeping"));
+    {
+        let mut bytes = sink.bytes.lock().expect("no panic while writing");
+        if answer.is_ok() {
+            out.extend_from_slice(&bytes);
+        }
+        bytes.clear();
+        if bytes.capacity() > 1 << 20 {
+            *bytes = Vec::new();
+        }
+    }
+    // One that failed half way is not used again.
+    answer?;
+    pickler.clear.call0(py)?;
+    IDLE.lock().expect("no panic while locked").push(pickler);
+    Ok(apart)
+}
+
+/// The object behind a pickle.
+pub(crate) fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    loads(py)?.call1((PyBytes::new(py, bytes),))
+}
+
+/// `pickle.loads`.
+pub(crate) fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+    let loads = LOADS.get_or_try_init(py, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?;
+    Ok(loads.bind(py))
+}

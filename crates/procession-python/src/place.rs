@@ -1,0 +1,126 @@
+//! Where the large parts of a value lie, and who puts them there and fetches them.
+
+use std::sync::Arc;
+
+use procession::shared_memory::{Place, View};
+use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
+
+use crate::buffer::Buffer;
+use crate::error::Raised;
+
+/// The bytes of a spot.
+pub(crate) const SPOT_BYTES: usize = 40;
+
+/// Where a large part of a value lies.
+#[derive(Clone, Copy)]
+pub(crate) enum Spot {
+    /// In a block for one receiver, who may write there.
+    Block { offset: u64, size: u64 },
+    /// In a block for several receivers.
+    Common { offset: u64, size: u64 },
+    /// In memory that is shared on purpose.
+    Shared(Place),
+}
+
+impl Spot {
+    /// Adds its bytes to `out`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let (kind, offset, size, home, inode) = match *self {
+            Spot::Block { offset, size } => (0, offset, size, 0, 0),
+            Spot::Common { offset, size } => (1, offset, size, 0, 0),
+            Spot::Shared(place) => {
+                let home = u64::from(place.process) << 32 | u64::from(place.descriptor);
+                (2u64, place.offset, place.size, home, place.inode)
+            }
+        };
+        for word in [kind, offset, size, home, inode] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    /// The spot in `bytes`; none if they make no sense.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Spot> {
+        let word = |index: usize| Some(u64::from_le_bytes(*bytes.get(8 * index..)?.first_chunk()?));
+        let (offset, size, home, inode) = (word(1)?, word(2)?, word(3)?, word(4)?);
+        let (process, descriptor) = ((home >> 32) as u32, home as u32);
+        match word(0)? {
+            0 => Some(Spot::Block { offset, size }),
+            1 => Some(Spot::Common { offset, size }),
+            2 => Some(Spot::Shared(Place { process, descriptor, inode, offset, size })),
+            _ => None,
+        }
+    }
+
+    /// How many bytes lie there.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Spot::Block { size, .. } | Spot::Common { size, .. } => *size,
+            Spot::Shared(place) => place.size,
+        }
+    }
+}
+
+/// A large part of a value that is being encoded.
+pub(crate) struct Part<'a, 'py> {
+    /// The object whose memory it is.
+    pub owner: &'a Bound<'py, PyAny>,
+    /// Where it lies in this process.
+    pub address: usize,
+    /// How many bytes it has.
+    pub size: usize,
+    /// Copies all of it.
+    pub copy: &'a dyn Fn(&mut [u8]) -> PyResult<()>,
+}
+
+/// Where large parts go on their way out.
+pub(crate) trait Room {
+    /// Puts a part somewhere.
+    fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot>;
+}
+
+/// Where large parts come from.
+pub(crate) trait Shelf {
+    /// The part at a spot that is not shared on purpose, to be used in place.
+    fn view(&self, spot: Spot) -> PyResult<Arc<View>>;
+    /// Copies the part at such a spot into all of `into`, and gives it back; false if it lies outside.
+    fn copy(&self, spot: Spot, into: &mut [u8]) -> bool;
+}
+
+/// A shelf for values that have no large parts.
+pub(crate) struct Bare;
+
+impl Shelf for Bare {
+    fn view(&self, _spot: Spot) -> PyResult<Arc<View>> {
+        Err(pyo3::exceptions::PyValueError::new_err("a value arrived without its large parts"))
+    }
+
+    fn copy(&self, _spot: Spot, _into: &mut [u8]) -> bool {
+        false
+    }
+}
+
+/// The part at a spot as a memoryview, used in place.
+pub(crate) fn in_place<'py>(py: Python<'py>, spot: Spot, shelf: &dyn Shelf) -> PyResult<Bound<'py, PyMemoryView>> {
+    match spot {
+        Spot::Shared(place) => {
+            let view = View::find(&place).map_err(|error| {
+                pyo3::exceptions::PyRuntimeError::new_err(format!(
+                    "shared memory of process {} is gone ({error}): keep what `share` returned until all have it",
+                    place.process
+                ))
+            })?;
+            Buffer::memory(py, view, place.offset as usize, place.size as usize)
+        }
+        spot => {
+            let view = shelf.view(spot)?;
+            let size = view.size();
+            Buffer::memory(py, view, 0, size)
+        }
+    }
+}
+
+/// The error of the engine as Python's.
+pub(crate) fn raised(error: procession::Error) -> PyErr {
+    Raised::from(error).into()
+}

@@ -1,0 +1,106 @@
+//! Large parts that several items of a map have in common travel once.
+//!
+//! Only a map has all its items before the first is sent: a generator may use one array again and again.
+
+use std::sync::{Mutex, MutexGuard};
+
+use procession::shared_memory::Block;
+use pyo3::prelude::*;
+
+use crate::buffer::is_only_reference;
+use crate::place::Part;
+
+/// How many parts are remembered.
+const REMEMBERED: usize = 16;
+/// How far the owner of a view's memory is looked for.
+const STEPS: usize = 8;
+
+/// A part that an item had.
+struct Seen {
+    /// Whose memory it is: as long as it lives, the same address is the same array.
+    owner: Py<PyAny>,
+    address: usize,
+    size: usize,
+    /// Where it lies, from the second time on.
+    block: Option<Block>,
+}
+
+/// The parts that items of a job had so far.
+#[derive(Default)]
+pub(crate) struct Repeats {
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// What is known of a part.
+pub(crate) enum Found {
+    /// It comes for the first time.
+    New,
+    /// It came before and lies nowhere: [`Repeats::keep`] it.
+    Again,
+    /// It lies in a block.
+    Kept(Block),
+}
+
+impl Repeats {
+    fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().expect("no panic while locked")
+    }
+
+    /// Looks a part up, and remembers it; gives the block of one that is forgotten instead.
+    pub(crate) fn find(&self, part: &Part<'_, '_>) -> (Found, Option<Block>) {
+        let owner = owner_of(part.owner);
+        let mut seen = self.seen();
+        let same = |seen: &&Seen| seen.address == part.address && seen.size == part.size && seen.owner.is(&owner);
+        match seen.iter().find(same) {
+            Some(Seen { block: Some(block), .. }) => return (Found::Kept(*block), None),
+            Some(_) => return (Found::Again, None),
+            None => {}
+        }
+        let oldest = (seen.len() == REMEMBERED).then(|| seen.remove(0));
+        seen.push(Seen { owner: owner.unbind(), address: part.address, size: part.size, block: None });
+        drop(seen);
+        (Found::New, oldest.and_then(|oldest| oldest.block))
+    }
+
+    /// A part that came again lies in `block` from now on; gives it back if the part was forgotten meanwhile.
+    pub(crate) fn keep(&self, part: &Part<'_, '_>, block: Block) -> Option<Block> {
+        let mut seen = self.seen();
+        match seen.iter_mut().find(|seen| seen.address == part.address && seen.size == part.size) {
+            Some(seen) if seen.block.is_none() => {
+                seen.block = Some(block);
+                None
+            }
+            _ => Some(block),
+        }
+    }
+
+    /// Forgets parts that nobody else holds: they were made for pickling only.
+    pub(crate) fn forget_temporary(&self, py: Python<'_>) -> Vec<Block> {
+        let gone: Vec<Seen> = {
+            let mut seen = self.seen();
+            let (gone, stay) = seen.drain(..).partition(|seen| is_only_reference(py, &seen.owner));
+            *seen = stay;
+            gone
+        };
+        gone.into_iter().filter_map(|seen| seen.block).collect()
+    }
+
+    /// Forgets everything, and gives the blocks.
+    pub(crate) fn clear(&self) -> Vec<Block> {
+        let gone = std::mem::take(&mut *self.seen());
+        gone.into_iter().filter_map(|seen| seen.block).collect()
+    }
+}
+
+/// The object that owns the memory of a view: what an array or a memoryview was made of.
+fn owner_of<'py>(object: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    let mut owner = object.clone();
+    for _ in 0..STEPS {
+        let Ok(base) = owner.getattr("base").or_else(|_| owner.getattr("obj")) else { break };
+        if base.is_none() {
+            break;
+        }
+        owner = base;
+    }
+    owner
+}
