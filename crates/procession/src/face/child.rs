@@ -1,9 +1,11 @@
 //! What a child does instead of `main`.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure};
+use crate::platform;
 use crate::process::{self, Arrival, Progress};
 
 use super::worker;
@@ -56,6 +58,17 @@ fn carry_out(arrival: &Arrival) -> Result<i32> {
     }
 }
 
+/// Leaves a result, the descriptors before the bytes: where those are, these are.
+fn leave(arrival: &Arrival, result: &[u8], files: &[OwnedFd]) -> Result<()> {
+    for some in files.chunks(platform::MOST_FILES) {
+        let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+        if !platform::send_note(&arrival.notes, &[0], &some)? {
+            return Err(Error::new(ErrorKind::Os, "too many descriptors are on their way"));
+        }
+    }
+    arrival.leave(Progress::Returned, result)
+}
+
 fn call(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let nonsense = || Error::new(ErrorKind::Protocol, "an order without a function");
     let (distance, argument) = order.split_first_chunk().ok_or_else(nonsense)?;
@@ -68,7 +81,7 @@ fn call(arrival: &Arrival, order: &[u8]) -> Result<i32> {
         function::guarded(|| crossing.prepare(&[])?.run(argument, &mut result, &mut || ()))
     });
     let answer = match answer {
-        Ok(()) => arrival.leave(Progress::Returned, &result).map_err(|error| {
+        Ok(files) => leave(arrival, &result, &files).map_err(|error| {
             let message = format!("the result could not be sent: {error}");
             Failure::Codec { message }
         }),

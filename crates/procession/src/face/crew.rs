@@ -12,6 +12,8 @@ use crate::process::{self, StartMethod, Started};
 
 use super::child::WORK;
 use super::error::TaskError;
+use super::job::Answer;
+use super::wire::Reply;
 
 /// What a pool asks of its workers.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +42,20 @@ pub(super) struct Blame {
 pub(super) struct Member {
     pub started: Started,
     unsent: VecDeque<(u64, Option<Arc<OwnedFd>>)>,
+    /// The descriptors of results that have not been read yet, by the number of the note.
+    received: VecDeque<(u64, Arc<OwnedFd>)>,
     pub blame: Option<Blame>,
 }
 
 impl Member {
+    /// Takes the descriptors that have come.
+    fn take_notes(&mut self) {
+        while let Ok(Some((note, files))) = platform::receive_note_now(&self.started.notes) {
+            let number = note.first_chunk().map_or(0, |number| u64::from_le_bytes(*number));
+            self.received.extend(files.into_iter().map(|file| (number, Arc::new(file))));
+        }
+    }
+
     /// Kills it, once.
     fn end(&mut self, blame: Blame) {
         if self.blame.is_none() {
@@ -111,7 +123,7 @@ impl Crew {
             unsent.push((last, None));
         }
         let unsent = unsent.into();
-        Ok(Member { started, unsent, blame: None })
+        Ok(Member { started, unsent, received: VecDeque::new(), blame: None })
     }
 
     /// Makes a descriptor known to all workers; gives its number. Each call is undone by one of [`Crew::forget_file`].
@@ -163,6 +175,32 @@ impl Crew {
                 }
             }
         }
+    }
+
+    /// Takes the descriptors that have come from workers, so that none of them has to wait.
+    pub(super) fn take_notes(&mut self) {
+        self.members.values_mut().for_each(Member::take_notes);
+    }
+
+    /// The answer that a reply is, with its descriptors.
+    pub(super) fn answer(&mut self, reply: Reply<'_>) -> Answer {
+        let (index, note, count, bytes) = match reply {
+            Reply::Failed(failure) => return Answer::failed(failure.into()),
+            Reply::Attached { index, note, count, bytes } => (index, note, count, bytes),
+        };
+        let mut files = Vec::new();
+        if let Some(member) = self.members.get_mut(&(index as usize)) {
+            member.take_notes();
+            // Those of a smaller number belong to results that were of no interest.
+            let count = member.received.iter().take_while(|(number, _)| *number <= note).count();
+            let taken = member.received.drain(..count).filter(|(number, _)| *number == note);
+            files.extend(taken.map(|(_, file)| file));
+        }
+        if files.len() as u64 != count {
+            let message = "descriptors of the result were lost: too many files may be open".into();
+            return Answer::failed(TaskError::Codec { message });
+        }
+        Answer::Attached(bytes.to_vec(), files)
     }
 
     /// Whether a worker has yet to get a note.

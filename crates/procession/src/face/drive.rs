@@ -18,6 +18,7 @@ use super::crew::{Blame, Crew, Terms};
 use super::error::TaskError;
 use super::job::{Answer, Function, Job};
 use super::process::never_arrived;
+use super::wire::Reply;
 
 /// The longest sleep: then a look around, in case somebody is stopped.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -226,6 +227,7 @@ impl Inner {
         if now - shared.looked >= LOOK_FOR_DEATHS {
             shared.looked = now;
             shared.driver.look_for_deaths(&mut batch);
+            shared.crew.take_notes();
         }
         let progress = !batch.is_empty();
         if progress {
@@ -341,9 +343,11 @@ impl Shared {
 
     fn deliver(&mut self, batch: &Batch, terms: &Terms) {
         for outcome in &batch.outcomes {
+            let mut bytes = &batch.bytes[outcome.payload.clone()];
+            // Descriptors are taken out even when nobody wants them any more.
+            let reply = (!outcome.returned).then(|| self.crew.answer(Reply::decode(bytes)));
             let Some(job) = self.jobs.get_mut(&outcome.job) else { continue };
             let was_done = job.is_done();
-            let mut bytes = &batch.bytes[outcome.payload.clone()];
             match outcome.run {
                 Some(count) => {
                     for item in outcome.item..outcome.item + u64::from(count) {
@@ -353,11 +357,7 @@ impl Shared {
                         bytes = after;
                     }
                 }
-                None if outcome.returned => job.store(outcome.item, Answer::returned(bytes)),
-                None => {
-                    let failure = crate::function::Failure::decode(bytes);
-                    job.store(outcome.item, Answer::failed(failure.into()));
-                }
+                None => job.store(outcome.item, reply.unwrap_or_else(|| Answer::returned(bytes))),
             }
             if !was_done && job.is_done() {
                 self.finish(outcome.job);

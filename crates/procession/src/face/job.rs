@@ -1,6 +1,7 @@
 //! A job of a pool: its encoded items, and its answers until somebody takes them. Bytes only; types come in above.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -28,6 +29,8 @@ pub(super) struct Function {
 pub(super) enum Answer {
     Small(u8, [u8; SMALL_BYTES]),
     Large(Vec<u8>),
+    /// With descriptors.
+    Attached(Vec<u8>, Vec<Arc<OwnedFd>>),
     Failed(Box<TaskError>),
 }
 
@@ -49,7 +52,7 @@ impl Answer {
     pub(super) fn failure(&self) -> Option<&TaskError> {
         match self {
             Answer::Failed(error) => Some(error),
-            Answer::Small(..) | Answer::Large(_) => None,
+            Answer::Small(..) | Answer::Large(_) | Answer::Attached(..) => None,
         }
     }
 }

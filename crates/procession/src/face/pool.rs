@@ -465,6 +465,7 @@ pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> 
         Some(Answer::Failed(error)) => return Err(*error),
         Some(Answer::Small(size, bytes)) => function::decode(&bytes[..usize::from(size)]),
         Some(Answer::Large(bytes)) => function::decode_owned(bytes),
+        Some(Answer::Attached(bytes, files)) => function::receiving(files, || function::decode(&bytes)),
     };
     value.map_err(|reason| {
         let name = std::any::type_name::<R>();

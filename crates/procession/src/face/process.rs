@@ -1,8 +1,8 @@
 //! `Process`: a function in a process of its own.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure, Plain};
-use crate::platform::{Ending, Readiness, wait_descriptors};
+use crate::platform::{Ending, Readiness, receive_note_now, wait_descriptors};
 use crate::process::{self, Progress, StartMethod, Started};
 
 use super::child::CALL;
@@ -74,6 +74,8 @@ static LEFT: Mutex<Vec<Started>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub struct Process<R> {
     started: Option<Started>,
+    /// The descriptors of the result.
+    files: Mutex<Vec<Arc<OwnedFd>>>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -126,7 +128,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the argument cannot be sent: {reason}")))?;
         let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
         let started = process::start(method, &order, &files)?;
-        Ok(Process { started: Some(started), result: PhantomData })
+        Ok(Process { started: Some(started), files: Mutex::default(), result: PhantomData })
     }
 
     fn started(&self) -> &Started {
@@ -174,12 +176,23 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
         let started = self.started();
         match started.progress()? {
             Progress::Returned => {
-                function::decode_owned(started.outcome()?).map_err(|reason| TaskError::Codec { message: reason })
+                let outcome = started.outcome()?;
+                let value = function::receiving(self.files(), || function::decode_owned(outcome));
+                value.map_err(|reason| TaskError::Codec { message: reason })
             }
             Progress::Failed => Err(Failure::decode(&started.outcome()?).into()),
             Progress::Started => Err(never_arrived(ending)),
             Progress::Arrived => Err(ending.into()),
         }
+    }
+
+    /// The descriptors of the result, kept for whoever asks again.
+    fn files(&self) -> Vec<Arc<OwnedFd>> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Ok(Some((_, more))) = receive_note_now(&self.started().notes) {
+            files.extend(more.into_iter().map(Arc::new));
+        }
+        files.clone()
     }
 
     /// Its process id.

@@ -1,6 +1,7 @@
 //! The body of a record: which function, then the items.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::function::Failure;
 
 fn cut_off() -> Error {
     Error::new(ErrorKind::Protocol, "a record that ends too early")
@@ -97,6 +98,44 @@ impl<'a> Item<'a> {
     }
 }
 
+/// What came of a task that is more than bytes of a result.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reply<'a> {
+    Failed(Failure),
+    /// A result, and which notes of which worker have its descriptors, and how many they are.
+    Attached {
+        index: u64,
+        note: u64,
+        count: u64,
+        bytes: &'a [u8],
+    },
+}
+
+impl<'a> Reply<'a> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Reply::Failed(failure) => [&[0], &failure.encode()[..]].concat(),
+            Reply::Attached { index, note, count, bytes } => {
+                let words = [index, note, count].map(|word| word.to_le_bytes()).concat();
+                [&[1], &words[..], bytes].concat()
+            }
+        }
+    }
+
+    pub(super) fn decode(bytes: &'a [u8]) -> Reply<'a> {
+        let attached = |mut bytes: &'a [u8]| {
+            let (index, note) = (word(&mut bytes)?, word(&mut bytes)?);
+            Ok(Reply::Attached { index, note, count: word(&mut bytes)?, bytes })
+        };
+        match bytes.split_first() {
+            Some((0, failure)) => Reply::Failed(Failure::decode(failure)),
+            Some((_, rest)) => attached(rest)
+                .unwrap_or_else(|error: Error| Reply::Failed(Failure::Codec { message: error.to_string() })),
+            None => Reply::Failed(Failure::decode(&[])),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,9 +165,21 @@ mod tests {
         }
 
         #[test]
+        fn replies_come_back(words in any::<[u64; 3]>(), bytes in any::<Vec<u8>>(), message in any::<String>()) {
+            let [index, note, count] = words;
+            let attached = Reply::Attached { index, note, count, bytes: &bytes };
+            let encoded = attached.encode();
+            prop_assert_eq!(Reply::decode(&encoded), attached);
+            let failed = Reply::Failed(Failure::Codec { message });
+            let encoded = failed.encode();
+            prop_assert_eq!(Reply::decode(&encoded), failed);
+        }
+
+        #[test]
         fn any_bytes_decode_without_panic(bytes in any::<Vec<u8>>()) {
             let _ = Preamble::decode(&mut &bytes[..]);
             let _ = Item::decode(&mut &bytes[..]);
+            let _ = Reply::decode(&bytes);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The loop of a worker: claim a record, rebuild its items, call, publish.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::channel::FrameKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,14 +12,19 @@ use crate::platform;
 use crate::pool::{RecordHead, Turn, Worker};
 use crate::process::Arrival;
 
-use super::wire::{Item, Preamble};
+use super::wire::{Item, Preamble, Reply};
 
 /// The most functions, each with its context or state, that a worker keeps.
 const ROUTINES: usize = 64;
+/// How long notes that found no room wait.
+const NOTES_AGAIN: Duration = Duration::from_millis(1);
 
 /// The part of a worker that a record does not change.
 struct Seat {
     worker: Worker,
+    index: u64,
+    /// How many results with descriptors there were.
+    noted: u64,
     routines: HashMap<u64, Box<dyn Routine>>,
     /// Descriptors by the number that the parent gave them.
     files: HashMap<u64, Arc<OwnedFd>>,
@@ -37,9 +43,11 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let mut copies =
         arrival.files.iter().map(|file| file.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0))));
     let mut next = || copies.next().unwrap_or_else(|| Err(nonsense()));
-    let worker = Worker::open(u64::from_le_bytes(*index) as usize, next()?, next()?, next()?)?;
+    let index = u64::from_le_bytes(*index);
+    let worker = Worker::open(index as usize, next()?, next()?, next()?)?;
     let notes = arrival.notes.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;
-    let mut seat = Seat { worker, routines: HashMap::new(), files: HashMap::new(), notes, seen: 0, out: Vec::new() };
+    let (routines, files) = (HashMap::new(), HashMap::new());
+    let mut seat = Seat { worker, index, noted: 0, routines, files, notes, seen: 0, out: Vec::new() };
     let mut left = if limit == 0 { u64::MAX } else { limit };
     if let Some(distance) = rest.first_chunk() {
         let crossing = function::arrived(u64::from_le_bytes(*distance)).ok_or_else(nonsense)?;
@@ -114,17 +122,34 @@ impl Seat {
         // Of an argument that could not be rebuilt too: the outcome belongs to an item that ran.
         self.worker.running();
         let sent = match answer {
-            Ok(()) => self.worker.outcome(FrameKind::Returned, &out).or_else(|error| {
-                let message = format!("the result could not be sent: {error}");
-                self.worker.outcome(FrameKind::Raised, &Failure::Codec { message }.encode())
-            }),
-            Err(failure) => self.worker.outcome(FrameKind::Raised, &failure.encode()),
+            Ok(files) if files.is_empty() => self.worker.outcome(FrameKind::Returned, &out),
+            Ok(files) => self.attached(&files, &out),
+            Err(failure) => self.worker.outcome(FrameKind::Raised, &Reply::Failed(failure).encode()),
         };
+        let sent = sent.or_else(|error| {
+            let message = format!("the result could not be sent: {error}");
+            self.worker.outcome(FrameKind::Raised, &Reply::Failed(Failure::Codec { message }).encode())
+        });
         if out.capacity() > 4 << 20 {
             out = Vec::new();
         }
         self.out = out;
         sent
+    }
+
+    /// Sends a result with descriptors: these first, so that they are there when it is read.
+    fn attached(&mut self, files: &[OwnedFd], bytes: &[u8]) -> Result<()> {
+        self.noted += 1;
+        for some in files.chunks(platform::MOST_FILES) {
+            let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+            while !platform::send_note(&self.notes, &self.noted.to_le_bytes(), &some)? {
+                // The parent takes notes when it reads results.
+                self.worker.flush();
+                std::thread::sleep(NOTES_AGAIN);
+            }
+        }
+        let reply = Reply::Attached { index: self.index, note: self.noted, count: files.len() as u64, bytes };
+        self.worker.outcome(FrameKind::Raised, &reply.encode())
     }
 
     /// The function of a record, made on first sight.

@@ -1,4 +1,5 @@
-//! Descriptors that travel beside the bytes of a value: those of queues, locks and shared memory within an argument.
+//! Descriptors that travel beside the bytes of a value: those of queues, locks and shared memory within an argument, a result or
+//! a message.
 //!
 //! While a value is encoded its parts leave their descriptors here and write down which it is, counted from zero; while it is
 //! rebuilt they fetch them by that number.
@@ -24,11 +25,11 @@ pub(crate) fn sending<T>(encode: impl FnOnce() -> T) -> (T, Vec<OwnedFd>) {
 /// Attaches a copy of `file` to the value that is being encoded; gives its number there.
 ///
 /// # Errors
-/// `InvalidInput` when the value is not on its way to a child; the system's.
+/// `InvalidInput` when the value is not on its way to another process; the system's.
 pub(crate) fn attach(file: BorrowedFd<'_>) -> Result<u32> {
     SENT.with_borrow_mut(|sent| {
         let Some(sent) = sent else {
-            let message = "what processes share travels in the argument of a child or a task, and nowhere else";
+            let message = "what processes share travels in arguments, results and messages, and nowhere else";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         };
         let copy = file.try_clone_to_owned().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;

@@ -1,10 +1,12 @@
 //! What a child does with an argument: rebuild it, call the function, write the result.
 
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::attachments::sending;
 use super::codec::{decode, encode};
 use super::failure::Failure;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,8 +18,8 @@ pub(crate) trait Routine {
     fn run(&mut self, argument: &[u8], into: &mut Vec<u8>, started: &mut dyn FnMut()) -> Ran;
 }
 
-/// Whether a call returned.
-pub(crate) type Ran = std::result::Result<(), Failure>;
+/// The descriptors that go with the result of a call that returned.
+pub(crate) type Ran = std::result::Result<Vec<OwnedFd>, Failure>;
 /// Makes a routine of the bytes of its context.
 type Prepare = fn(&[u8]) -> std::result::Result<Box<dyn Routine>, Failure>;
 
@@ -48,7 +50,8 @@ fn sent(mark: &'static Mark<Crossing>) -> Result<u64> {
 }
 
 fn returned<R: Serialize + 'static>(result: &R, into: &mut Vec<u8>) -> Ran {
-    encode(result, into).map_err(|reason| Failure::unsendable::<R>(&reason))
+    let (encoded, files) = sending(|| encode(result, into));
+    encoded.map(|()| files).map_err(|reason| Failure::unsendable::<R>(&reason))
 }
 
 fn rebuilt<A: DeserializeOwned + 'static>(argument: &[u8]) -> std::result::Result<A, Failure> {
@@ -188,7 +191,7 @@ impl<I: Fn() + Copy + 'static> Initializer<I> {
 
 impl<I> Routine for Initializer<I> {
     fn run(&mut self, _: &[u8], _: &mut Vec<u8>, _: &mut dyn FnMut()) -> Ran {
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

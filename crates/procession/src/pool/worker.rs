@@ -345,6 +345,12 @@ impl Worker {
         now.saturating_sub(self.coarse_begun) > HAND_BACK_AFTER
     }
 
+    /// Lets the parent see at once what was published so far.
+    pub fn flush(&mut self) {
+        self.ring.publish();
+        self.wake_parent();
+    }
+
     /// The record is worked off.
     ///
     /// # Errors

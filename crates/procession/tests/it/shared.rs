@@ -201,7 +201,109 @@ fn what_is_shared_does_not_leak_descriptors_in_a_pool() {
 }
 
 #[test]
-fn what_is_shared_is_no_message() {
-    let queue: Queue<Event> = Queue::new().unwrap();
-    assert_eq!(queue.put(Event::new().unwrap()).unwrap_err().kind(), ErrorKind::InvalidInput);
+fn what_is_shared_comes_back_in_results() {
+    fn make(seed: u64) -> (SharedSlice<u64>, Queue<u64>, Lock<u64>) {
+        let queue = Queue::new().unwrap();
+        queue.put(seed + 1).unwrap();
+        (SharedSlice::from_slice(&[seed; 3]).unwrap(), queue, Lock::new(seed + 2).unwrap())
+    }
+    let check = |seed: u64, (slice, queue, lock): (SharedSlice<u64>, Queue<u64>, Lock<u64>)| {
+        assert_eq!(slice.to_vec(), [seed; 3]);
+        assert_eq!(queue.get().unwrap(), seed + 1);
+        assert_eq!(*lock.lock().unwrap(), seed + 2);
+    };
+    let process = Process::spawn(make, 7).unwrap();
+    check(7, process.join().unwrap());
+    assert!(process.join().unwrap().1.is_empty());
+    let pool = Pool::new(2).unwrap();
+    check(8, pool.submit(make, 8).wait().unwrap());
+    for (seed, made) in pool.map(make, 0..50).unwrap().into_iter().enumerate() {
+        check(seed as u64, made);
+    }
+    for (seed, made) in pool.imap_unordered(make, 0..300) {
+        check(seed as u64, made.unwrap());
+    }
+}
+
+#[test]
+fn more_descriptors_come_back_than_fit_a_socket() {
+    fn make(count: u64) -> Vec<Connection<u8>> {
+        let ends = (0..count).map(|_| pipe::<u8, u8>().unwrap());
+        ends.map(|(near, far)| {
+            near.send(&5).unwrap();
+            far
+        })
+        .collect()
+    }
+    let pool = Pool::new(2).unwrap();
+    let all = pool.map(make, [300, 0, 1, 2]).unwrap();
+    assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [300, 0, 1, 2]);
+    assert!(all.iter().flatten().all(|end| end.recv().unwrap() == 5));
+    drop(all);
+    // Results that nobody reads do not stop the workers.
+    for _ in 0..20 {
+        let tasks: Vec<_> = (0..40).map(|_| pool.submit(make, 1)).collect();
+        drop(tasks);
+    }
+    assert_eq!(pool.submit(make, 2).wait().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_shared_travels_in_messages() {
+    fn serve(calls: Queue<(u32, Connection<String>)>) {
+        for _ in 0..40 {
+            let (number, caller) = calls.get().unwrap();
+            caller.send(&format!("{number} heard")).unwrap();
+        }
+    }
+    let calls = Queue::new().unwrap();
+    let servers = [0; 2].map(|_| Process::spawn(serve, calls.clone()).unwrap());
+    let answers: Vec<Connection<String>> = (0..80)
+        .map(|number| {
+            let (ours, theirs) = pipe().unwrap();
+            calls.put((number, theirs)).unwrap();
+            ours
+        })
+        .collect();
+    for (number, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.recv().unwrap(), format!("{number} heard"));
+        assert_eq!(answer.recv().unwrap_err().kind(), ErrorKind::Closed);
+    }
+    servers.iter().for_each(|server| server.join().unwrap());
+
+    let (ours, theirs) = pipe::<Option<(Queue<u8>, Vec<Event>)>, u8>().unwrap();
+    let hear = |connection: Connection<u8, Option<(Queue<u8>, Vec<Event>)>>| {
+        while let Some((queue, events)) = connection.recv().unwrap() {
+            events.iter().for_each(Event::set);
+            queue.put(events.len() as u8).unwrap();
+        }
+    };
+    let process = Process::spawn(hear, theirs).unwrap();
+    for count in [0, 1, 200] {
+        let (queue, events) = (Queue::new().unwrap(), vec![Event::new().unwrap(); count]);
+        ours.send(&Some((queue.clone(), events.clone()))).unwrap();
+        assert_eq!(usize::from(queue.get().unwrap()), count);
+        assert!(events.iter().all(Event::is_set));
+    }
+    ours.send(&None).unwrap();
+    process.join().unwrap();
+}
+
+#[test]
+fn a_message_whose_taker_died_is_passed_over() {
+    fn take_and_die(queue: Queue<(u32, Event)>) {
+        queue.get().unwrap();
+        std::process::abort();
+    }
+    let queue = Queue::new().unwrap();
+    for number in 0..3 {
+        queue.put((number, Event::new().unwrap())).unwrap();
+    }
+    assert!(Process::spawn(take_and_die, queue.clone()).unwrap().join().is_err());
+    assert_eq!((queue.get().unwrap().0, queue.get().unwrap().0), (1, 2));
+}
+
+#[test]
+fn what_is_shared_is_not_kept_behind_a_lock() {
+    assert_eq!(Lock::new(Event::new().unwrap()).unwrap_err().kind(), ErrorKind::InvalidInput);
 }

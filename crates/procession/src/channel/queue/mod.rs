@@ -40,6 +40,8 @@ const GETS: usize = 384;
 const PUTTERS: usize = 388;
 /// The same for the last message reported done.
 const DONES: usize = 448;
+/// How many messages there were that have something outside of the queue.
+const NUMBERS: usize = 456;
 /// One 32-bit word a chunk: the next of its chain, or of the free ones.
 const NEXT: usize = 4096;
 

@@ -72,6 +72,29 @@ impl Queue {
         put
     }
 
+    /// Puts a message, made of a number and a body, if there is room and `first`, which gets the number, says true. Numbers grow in the
+    /// order of the messages; one that was lost is not given again. Nobody else is at the queue meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Queue::put`], and of `first`.
+    pub fn put_numbered(&self, body: &[u8], first: impl FnOnce(u64) -> Result<bool>) -> Result<bool> {
+        self.lock()?;
+        let put = self.put_numbered_locked(body, first);
+        self.unlock();
+        if put.as_ref().is_ok_and(|put| *put) {
+            self.announce_put();
+        }
+        put
+    }
+
+    fn put_numbered_locked(&self, body: &[u8], first: impl FnOnce(u64) -> Result<bool>) -> Result<bool> {
+        if self.is_full() {
+            return Ok(false);
+        }
+        let number = self.word64(NUMBERS).fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(first(number)? && self.put_locked(&number.to_ne_bytes(), body)?)
+    }
+
     fn backlog(&self) -> u64 {
         self.word64(USED).load(Ordering::Relaxed).saturating_sub(self.word64(FREE_COUNT).load(Ordering::Relaxed))
     }

@@ -10,13 +10,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::channel::{Receiving, Sending, receive_body};
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{decode, encode};
-use crate::platform::{Readiness, Stream, stream_pair, wait_descriptors};
+use crate::function::{decode, encode, receiving, sending};
+use crate::platform::{MOST_FILES, Readiness, Stream, peek, receive_beside, send_note, stream_pair, wait_descriptors};
 
 use super::{after, in_time, patiently, read_file, write_file};
 
 /// The largest message that is believed before its bytes are there.
 const BELIEVED_BYTES: u64 = 1 << 40;
+
+/// Stands where the length of a message would: some descriptors of the next message came with these bytes.
+const FILES: [u8; 4] = (-2i32).to_be_bytes();
+/// How long descriptors wait when too many are on their way.
+const FILES_AGAIN: Duration = Duration::from_millis(1);
 
 /// One end of a pipe: it sends messages of one type and receives those of another.
 ///
@@ -82,6 +87,31 @@ impl<S, R> Connection<S, R> {
         Ok(())
     }
 
+    fn send_files(&self, files: &[OwnedFd]) -> Result<()> {
+        for some in files.chunks(MOST_FILES) {
+            let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+            while !send_note(&self.end.file, &FILES, &some)? {
+                self.wait(Readiness::Write, None)?;
+                std::thread::sleep(FILES_AGAIN);
+            }
+        }
+        Ok(())
+    }
+
+    fn recv_files(&self) -> Result<Vec<Arc<OwnedFd>>> {
+        let mut files = Vec::new();
+        loop {
+            match peek::<{ FILES.len() }>(&self.end.file)? {
+                None => self.wait(Readiness::Read, None)?,
+                Some(first) if first == FILES => {
+                    let (_, some) = receive_beside(&self.end.file, FILES.len())?.unwrap_or_default();
+                    files.extend(some.into_iter().map(Arc::new));
+                }
+                Some(_) => return Ok(files),
+            }
+        }
+    }
+
     /// Waits at most so long for a message to come; says whether one may be received, or the other end is closed.
     ///
     /// # Errors
@@ -98,9 +128,11 @@ impl<S: Serialize + 'static, R> Connection<S, R> {
     /// `InvalidInput` for a message that cannot be turned into bytes; the system's, `EPIPE` when the other end is closed.
     pub fn send(&self, message: &S) -> Result<()> {
         let mut bytes = Vec::new();
-        encode(message, &mut bytes)
+        let (encoded, files) = sending(|| encode(message, &mut bytes));
+        encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the message cannot be sent: {reason}")))?;
         let _turn = turn(&self.end.sending);
+        self.send_files(&files)?;
         let stream = Stream::new(self.end.file.as_raw_fd());
         let mut sending = Sending::new(bytes.len());
         while !sending.step(stream, &bytes)? {
@@ -117,10 +149,11 @@ impl<S, R: DeserializeOwned + 'static> Connection<S, R> {
     /// `Closed` when the other end is; `Protocol` for what is no message.
     pub fn recv(&self) -> Result<R> {
         let _turn = turn(&self.end.receiving);
+        let files = self.recv_files()?;
         let stream = Stream::new(self.end.file.as_raw_fd());
-        let mut receiving = Receiving::default();
+        let mut length = Receiving::default();
         let size = loop {
-            match receiving.step(stream)? {
+            match length.step(stream)? {
                 Some(size) => break size,
                 None => self.wait(Readiness::Read, None)?,
             }
@@ -132,7 +165,7 @@ impl<S, R: DeserializeOwned + 'static> Connection<S, R> {
         while !receive_body(stream, &mut bytes, &mut got)? {
             self.wait(Readiness::Read, None)?;
         }
-        decode(&bytes)
+        receiving(files, || decode(&bytes))
             .map_err(|reason| Error::new(ErrorKind::Protocol, format!("a message could not be rebuilt: {reason}")))
     }
 

@@ -1,6 +1,7 @@
 //! `Queue`: messages that any number of processes put and get.
 
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::channel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{decode, encode};
+use crate::function::{attach, decode, encode, fetch, receiving, sending};
+use crate::platform::{MOST_FILES, note_pair, peek, receive_note_now, send_note};
 
-use super::{after, in_time, patiently, read_file, write_file};
+use super::{after, in_time, patiently};
 
 /// As many messages as a queue can count.
 const UNBOUNDED: u32 = i32::MAX as u32;
+/// A message begins with a word: this one, or the number of its descriptors' notes.
+const WORD_BYTES: usize = 8;
+const PLAIN: [u8; WORD_BYTES] = [0; WORD_BYTES];
+/// How long descriptors wait when too many are on their way.
+const FILES_AGAIN: Duration = Duration::from_millis(1);
 
 /// A queue of messages between any processes.
 ///
@@ -37,8 +44,16 @@ const UNBOUNDED: u32 = i32::MAX as u32;
 /// ```
 #[derive(Debug)]
 pub struct Queue<T> {
-    queue: Arc<channel::Queue>,
+    parts: Arc<Parts>,
     message: PhantomData<fn(T) -> T>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    queue: channel::Queue,
+    /// Two ends of a socket, for the descriptors of messages that are in the queue.
+    into: OwnedFd,
+    out: OwnedFd,
 }
 
 impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
@@ -55,7 +70,9 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     /// # Errors
     /// The system's.
     pub fn bounded(most: u32) -> Result<Queue<T>> {
-        Ok(Queue { queue: Arc::new(channel::Queue::create(most.max(1))?), message: PhantomData })
+        let queue = channel::Queue::create(most.max(1))?;
+        let (into, out) = note_pair()?;
+        Ok(Queue { parts: Arc::new(Parts { queue, into, out }), message: PhantomData })
     }
 
     /// Puts a message, waiting for room in a bounded queue.
@@ -76,12 +93,29 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     fn put_until(&self, message: &T, until: Option<Instant>) -> Result<()> {
         let mut bytes = Vec::new();
-        encode(message, &mut bytes)
+        let (encoded, files) = sending(|| encode(message, &mut bytes));
+        encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the message cannot be sent: {reason}")))?;
-        while !patiently(|| self.queue.put(&[], &bytes))? {
-            patiently(|| self.queue.wait_for_room(until))?;
+        let queue = &self.parts.queue;
+        if files.is_empty() {
+            while !patiently(|| queue.put(&PLAIN, &bytes))? {
+                patiently(|| queue.wait_for_room(until))?;
+            }
+            return Ok(());
         }
-        Ok(())
+        bytes.splice(0..0, (files.len() as u64).to_ne_bytes());
+        loop {
+            if patiently(|| queue.put_numbered(&bytes, |number| self.parts.send(number, &files)))? {
+                return Ok(());
+            }
+            if queue.is_full() {
+                patiently(|| queue.wait_for_room(until))?;
+            } else if until.is_some_and(|until| Instant::now() >= until) {
+                return Err(Error::new(ErrorKind::TimedOut, "the wait reached its deadline"));
+            } else {
+                std::thread::sleep(FILES_AGAIN);
+            }
+        }
     }
 
     /// Waits for a message.
@@ -113,48 +147,101 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
             if let Some(message) = self.take()? {
                 return Ok(message);
             }
-            patiently(|| self.queue.wait_for_message(until))?;
+            patiently(|| self.parts.queue.wait_for_message(until))?;
         }
     }
 
     fn take(&self) -> Result<Option<T>> {
-        let Some(oldest) = patiently(|| self.queue.oldest())? else { return Ok(None) };
-        let mut bytes = vec![0; oldest.size()];
-        oldest.copy(0, &mut bytes)?;
+        let Some(oldest) = patiently(|| self.parts.queue.oldest())? else { return Ok(None) };
+        let mut word = [0; WORD_BYTES];
+        let size = oldest.size().checked_sub(WORD_BYTES);
+        let size = size.ok_or_else(|| Error::new(ErrorKind::Protocol, "the queue's memory is damaged"))?;
+        oldest.copy(0, &mut word)?;
+        let mut bytes = vec![0; size];
+        oldest.copy(WORD_BYTES, &mut bytes)?;
+        if word == PLAIN {
+            oldest.take();
+            return self.rebuilt(&bytes, Vec::new());
+        }
+        // While the message is the oldest, its descriptors are the first in the socket.
+        let files = self.parts.receive(u64::from_ne_bytes(word));
         oldest.take();
-        decode(&bytes)
+        let (files, Some((count, bytes))) = (files?, bytes.split_first_chunk()) else {
+            return Err(Error::new(ErrorKind::Protocol, "the queue's memory is damaged"));
+        };
+        if files.len() as u64 != u64::from_ne_bytes(*count) {
+            let message = "descriptors of the message were lost: another process died while it took it, or too many files are open";
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        self.rebuilt(bytes, files)
+    }
+
+    fn rebuilt(&self, bytes: &[u8], files: Vec<Arc<OwnedFd>>) -> Result<Option<T>> {
+        receiving(files, || decode(bytes))
             .map(Some)
             .map_err(|reason| Error::new(ErrorKind::Protocol, format!("a message could not be rebuilt: {reason}")))
     }
 
     /// How many messages are in it just now.
     pub fn len(&self) -> usize {
-        self.queue.len()
+        self.parts.queue.len()
     }
 
     /// Whether none is in it just now.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.parts.queue.is_empty()
+    }
+}
+
+impl Parts {
+    /// Sends the descriptors of message `number`; false if there is no room for them now. Whoever takes the next message passes
+    /// over those of one that did not come to be.
+    fn send(&self, number: u64, files: &[OwnedFd]) -> Result<bool> {
+        for some in files.chunks(MOST_FILES) {
+            let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+            if !send_note(&self.into, &number.to_ne_bytes(), &some)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn receive(&self, number: u64) -> Result<Vec<Arc<OwnedFd>>> {
+        let mut files = Vec::new();
+        while let Some(first) = peek::<WORD_BYTES>(&self.out)? {
+            let first = first.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
+            if first > number {
+                break;
+            }
+            let (_, some) = receive_note_now(&self.out)?.unwrap_or_default();
+            files.extend(some.into_iter().filter(|_| first == number).map(Arc::new));
+        }
+        Ok(files)
     }
 }
 
 impl<T> Clone for Queue<T> {
     /// Another handle of the same queue.
     fn clone(&self) -> Self {
-        Queue { queue: self.queue.clone(), message: PhantomData }
+        Queue { parts: self.parts.clone(), message: PhantomData }
     }
 }
 
 impl<T> Serialize for Queue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_file(&*self.queue, 0, 0, serializer)
+        let parts = [self.parts.queue.as_fd(), self.parts.into.as_fd(), self.parts.out.as_fd()];
+        let numbers = parts.map(|file| attach(file).map_err(serde::ser::Error::custom));
+        let [queue, into, out] = numbers;
+        (queue?, into?, out?).serialize(serializer)
     }
 }
 
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let (file, _, _) = read_file(deserializer)?;
-        let queue = channel::Queue::open(file).map_err(serde::de::Error::custom)?;
-        Ok(Queue { queue: Arc::new(queue), message: PhantomData })
+        let (queue, into, out) = <(u32, u32, u32)>::deserialize(deserializer)?;
+        let open = || -> Result<Parts> {
+            Ok(Parts { queue: channel::Queue::open(fetch(queue)?)?, into: fetch(into)?, out: fetch(out)? })
+        };
+        Ok(Queue { parts: Arc::new(open().map_err(serde::de::Error::custom)?), message: PhantomData })
     }
 }

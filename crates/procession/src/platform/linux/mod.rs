@@ -38,5 +38,7 @@ pub use lifeline::end_after;
 pub use memory::{Mapping, file_size, memory_file, memory_file_of, release, reserve};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
-pub use rights::{MOST_FILES, NOTE_BYTES, note_pair, receive_note, receive_note_now, send_note, stream_pair};
+pub use rights::{
+    MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_note, stream_pair,
+};
 pub use stream::Stream;

@@ -57,7 +57,29 @@ pub fn send_note(socket: impl AsFd, note: &[u8], files: &[BorrowedFd<'_>]) -> Re
 /// # Errors
 /// `Closed` when the other end is; `Interrupted` when a signal handler ran; the system's.
 pub fn receive_note(socket: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
-    receive(socket, RecvFlags::empty())
+    receive(socket, RecvFlags::empty(), NOTE_BYTES)
+}
+
+/// Takes the next `size` bytes of a stream and the descriptors that were sent with them; none if they are not there yet.
+///
+/// # Errors
+/// Those of [`receive_note`].
+pub fn receive_beside(stream: impl AsFd, size: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    receive_some(stream, RecvFlags::DONTWAIT, size)
+}
+
+/// The first bytes that wait in a socket, at most `SIZE`, without taking them; none if there are none.
+///
+/// # Errors
+/// Those of [`receive_note`].
+pub fn peek<const SIZE: usize>(socket: impl AsFd) -> Result<Option<Vec<u8>>> {
+    let mut bytes = [0; SIZE];
+    match rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Err(Error::new(ErrorKind::Closed, "the other side is closed")),
+        Ok((got, _)) => Ok(Some(bytes[..got.min(SIZE)].to_vec())),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error).during("recv"),
+    }
 }
 
 /// As [`receive_note`], but none if there is no note yet.
@@ -65,18 +87,24 @@ pub fn receive_note(socket: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
 /// # Errors
 /// Those of [`receive_note`].
 pub fn receive_note_now(socket: impl AsFd) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    match receive(socket, RecvFlags::DONTWAIT) {
+    receive_some(socket, RecvFlags::DONTWAIT, NOTE_BYTES)
+}
+
+fn receive_some(socket: impl AsFd, flags: RecvFlags, size: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    match receive(socket, flags, size) {
         Err(error) if error.errno() == Some(rustix::io::Errno::AGAIN.raw_os_error()) => Ok(None),
         answer => answer.map(Some),
     }
 }
 
-fn receive(socket: impl AsFd, flags: RecvFlags) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+fn receive(socket: impl AsFd, flags: RecvFlags, size: usize) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
     let mut note = [0; NOTE_BYTES];
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut note)], &mut rights, flags).during("recvmsg")?.bytes;
+    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut note[..size.min(NOTE_BYTES)])], &mut rights, flags)
+        .during("recvmsg")?
+        .bytes;
     if got == 0 {
         return Err(Error::new(ErrorKind::Closed, "the other side is closed"));
     }
