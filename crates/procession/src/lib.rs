@@ -30,9 +30,10 @@
 //! |---|---|
 //! | [`Process`] | a function in a process of its own: `spawn`, `join`, `kill` |
 //! | [`Pool`] | workers that run tasks: [`map`](Pool::map), [`map_each`](Pool::map_each), [`imap`](Pool::imap), [`imap_unordered`](Pool::imap_unordered), [`submit`](Pool::submit) |
+//! | [`wait`] | the first of several processes, tasks, connections and queues |
 //! | [`Queue`], [`pipe`] and [`Connection`] | messages between processes |
 //! | [`SharedSlice`] | numbers that several processes see |
-//! | [`Lock`], [`Semaphore`], [`Event`], [`Barrier`], [`Condition`] | waiting for each other |
+//! | [`Lock`], [`RwLock`], [`Semaphore`], [`Event`], [`Barrier`], [`Condition`] | waiting for each other |
 //!
 //! What is shared travels in the argument of a process or a task:
 //!
@@ -83,6 +84,8 @@
 //! |---|---|---|
 //! | `pre-main` | on by default | children turn to their work before `main` |
 //! | `async` | | a [`Task`] is a `Future`, of any executor |
+//! | `json` | | `Json<T>`, for values of types that must be told what comes, such as untagged enums |
+//! | `bytemuck` | | `Plain<T>`, and [`SharedSlice`], of structures of numbers |
 //!
 //! # The engine
 //!
@@ -109,8 +112,13 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
 pub use face::{
     Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, Permit, Poisoned,
-    Pool, Process, Queue, Semaphore, SharedSlice, SliceGuard, StartMethod, Task, TaskError, With, init, pipe,
+    Pool, Process, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard, StartMethod,
+    Task, TaskError, Waitable, With, init, pipe, wait, wait_timeout,
 };
 #[cfg(not(loom))]
 pub use function::Bytes;
+#[cfg(all(feature = "json", not(loom)))]
+pub use function::Json;
+#[cfg(all(feature = "bytemuck", not(loom)))]
+pub use function::Plain;
 pub use shared_memory::Number;

@@ -10,6 +10,7 @@ mod process;
 mod shared;
 mod stream;
 mod task;
+mod wait;
 mod wire;
 mod worker;
 
@@ -19,8 +20,9 @@ pub use error::TaskError;
 pub use pool::{Builder, Pool, With};
 pub use process::{ExitStatus, Process};
 pub use shared::{
-    Barrier, Condition, Connection, Event, Lock, LockGuard, Permit, Poisoned, Queue, Semaphore, SharedSlice,
-    SliceGuard, pipe,
+    Barrier, Condition, Connection, Event, Lock, LockGuard, Permit, Poisoned, Queue, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard, pipe,
 };
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;
+pub use wait::{Waitable, wait, wait_timeout};

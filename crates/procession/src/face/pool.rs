@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Initializer, Plain, WithContext, WithState};
+use crate::function::{self, Bare, Initializer, WithContext, WithState};
 use crate::pool::Chunk;
 use crate::process::StartMethod;
 
@@ -174,7 +174,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = self.function(Plain::crossing(function)?, |_| Ok(Vec::new()))?;
+        let function = self.function(Bare::crossing(function)?, |_| Ok(Vec::new()))?;
         self.map_all(function, items)
     }
 
@@ -196,7 +196,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
         match function {
             Ok(function) => {
                 self.run_all(function, items, false).into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
@@ -276,7 +276,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
     {
         self.start_keeper();
-        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
         let function = match function {
             Ok(function) => function,
             Err(error) => return Task::failed(error.into()),
@@ -312,7 +312,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
         Imap::new(self, function, items.into_iter())
     }
 
@@ -338,7 +338,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = Plain::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
         ImapUnordered::new(self, function, items.into_iter())
     }
 

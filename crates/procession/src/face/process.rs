@@ -1,7 +1,7 @@
 //! `Process`: a function in a process of its own.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Failure, Plain};
+use crate::function::{self, Bare, Failure};
 use crate::platform::{Ending, Readiness, receive_note_now, wait_descriptors};
 use crate::process::{self, Progress, StartMethod, Started};
 
 use super::child::CALL;
 use super::error::TaskError;
+use super::wait::{Alarm, sealed::Source};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     {
         wait_for_those_left();
         let mut order = vec![CALL];
-        order.extend_from_slice(&Plain::crossing(function)?.to_le_bytes());
+        order.extend_from_slice(&Bare::crossing(function)?.to_le_bytes());
         let (encoded, files) = function::sending(|| function::encode(&argument, &mut order));
         encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the argument cannot be sent: {reason}")))?;
@@ -213,6 +214,17 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     /// Asks it to end, with SIGTERM.
     pub fn terminate(&self) {
         self.started().child.terminate();
+    }
+}
+
+impl<R> Source for Process<R> {
+    fn is_ready(&self) -> Result<bool> {
+        let started = self.started.as_ref().expect("there until dropped");
+        Ok(started.child.ending()?.is_some())
+    }
+
+    fn watch(&self, _: &Arc<Alarm>) -> Result<Option<RawFd>> {
+        Ok(self.started.as_ref().map(|started| started.child.as_fd().as_raw_fd()))
     }
 }
 

@@ -1,7 +1,9 @@
 //! `Task`: what to wait for when a task was submitted.
 
 use std::marker::PhantomData;
+use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -12,6 +14,7 @@ use super::drive::Inner;
 use super::error::TaskError;
 use super::job::{Answers, Job};
 use super::pool::{Outcome, rebuild};
+use super::wait::{Alarm, sealed::Source};
 
 /// A task that was submitted; from [`Pool::submit`](crate::Pool::submit). Dropping it lets the task run on.
 ///
@@ -80,13 +83,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
 
     /// Whether the outcome is there.
     pub fn is_done(&self) -> bool {
-        match &self.state {
-            State::Failed(_) => true,
-            State::Sent { inner, job } => {
-                // Nobody may be driving: look once.
-                inner.wait(Some(Instant::now()), |shared| shared.jobs.get(job).is_none_or(Job::is_done))
-            }
-        }
+        self.is_ready().unwrap_or(false)
     }
 
     /// Ends the task: one that has not started does not start, one that runs is killed with its process, which is
@@ -102,6 +99,34 @@ impl<R: DeserializeOwned + 'static> Task<R> {
         shared.fail(*job, &TaskError::Cancelled);
         drop(inner.wake_tasks(guard));
         true
+    }
+}
+
+impl<R> Source for Task<R> {
+    fn is_ready(&self) -> crate::Result<bool> {
+        Ok(match &self.state {
+            State::Failed(_) => true,
+            // Nobody may be driving: look once.
+            State::Sent { inner, job } => {
+                inner.wait(Some(Instant::now()), |shared| shared.jobs.get(job).is_none_or(Job::is_done))
+            }
+        })
+    }
+
+    fn watch(&self, alarm: &Arc<Alarm>) -> crate::Result<Option<RawFd>> {
+        let State::Sent { inner, job } = &self.state else { return Ok(None) };
+        if let Some(job) = inner.shared().jobs.get_mut(job) {
+            job.waker = Some(Waker::from(Arc::new(Ring(alarm.clone()))));
+        }
+        Ok(None)
+    }
+}
+
+struct Ring(Arc<Alarm>);
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        self.0.ring();
     }
 }
 

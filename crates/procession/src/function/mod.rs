@@ -7,10 +7,18 @@
 mod attachments;
 mod codec;
 mod failure;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "bytemuck")]
+mod plain;
 mod routines;
 
 pub(crate) use attachments::{attach, fetch, receiving, sending};
 pub use codec::Bytes;
 pub(crate) use codec::{decode, decode_owned, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};
-pub(crate) use routines::{Initializer, Plain, Routine, WithContext, WithState, arrived};
+#[cfg(feature = "json")]
+pub use json::Json;
+#[cfg(feature = "bytemuck")]
+pub use plain::Plain;
+pub(crate) use routines::{Bare, Initializer, Routine, WithContext, WithState, arrived};

@@ -59,9 +59,9 @@ fn rebuilt<A: DeserializeOwned + 'static>(argument: &[u8]) -> std::result::Resul
 }
 
 /// A function of one argument.
-pub(crate) struct Plain<F, A, R>(PhantomData<fn(F, A) -> R>);
+pub(crate) struct Bare<F, A, R>(PhantomData<fn(F, A) -> R>);
 
-impl<F, A, R> Plain<F, A, R>
+impl<F, A, R> Bare<F, A, R>
 where
     F: Fn(A) -> R + Copy + 'static,
     A: DeserializeOwned + 'static,
@@ -76,7 +76,7 @@ where
     }
 }
 
-impl<F, A, R> Routine for Plain<F, A, R>
+impl<F, A, R> Routine for Bare<F, A, R>
 where
     F: Fn(A) -> R + Copy + 'static,
     A: DeserializeOwned + 'static,
@@ -109,7 +109,7 @@ where
         Ok(Box::new(Self { context: rebuilt(context)?, function: PhantomData }))
     }
 
-    /// As [`Plain::crossing`].
+    /// As [`Bare::crossing`].
     pub(crate) fn crossing(_: F) -> Result<u64> {
         sent(Self::MARK)
     }
@@ -150,7 +150,7 @@ where
         Ok(Box::new(Self { state: conjure::<I>()(), functions: PhantomData }))
     }
 
-    /// As [`Plain::crossing`].
+    /// As [`Bare::crossing`].
     pub(crate) fn crossing(_: I, _: F) -> Result<u64> {
         sent(Self::MARK)
     }
@@ -183,7 +183,7 @@ impl<I: Fn() + Copy + 'static> Initializer<I> {
         Ok(Box::new(Self(PhantomData)))
     }
 
-    /// As [`Plain::crossing`].
+    /// As [`Bare::crossing`].
     pub(crate) fn crossing(_: I) -> Result<u64> {
         sent(Self::MARK)
     }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_function_is_called_through_its_distance() {
-        let crossing = arrived(Plain::crossing(double).unwrap()).unwrap();
+        let crossing = arrived(Bare::crossing(double).unwrap()).unwrap();
         let mut routine = crossing.prepare(&[]).ok().unwrap();
         let (mut argument, mut result) = (Vec::new(), Vec::new());
         encode(&21u32, &mut argument).unwrap();
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn two_closures_are_two_functions() {
-        let first = Plain::crossing(|x: u8| x).unwrap();
-        let second = Plain::crossing(|x: u8| x + 1).unwrap();
+        let first = Bare::crossing(|x: u8| x).unwrap();
+        let second = Bare::crossing(|x: u8| x + 1).unwrap();
         assert_ne!(first, second);
     }
 }

@@ -98,7 +98,7 @@ pub fn copy_to(mapping: &Mapping, offset: usize, into: &mut [u8]) -> bool {
     true
 }
 
-/// A type of which any bytes are a value: the plain numbers.
+/// A type of which any bytes are a value: the plain numbers, and with the feature `bytemuck` whatever is `bytemuck::Pod`.
 pub trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
 
 mod sealed {
@@ -106,12 +106,19 @@ mod sealed {
     pub trait Sealed {}
 }
 
+#[cfg(feature = "bytemuck")]
+impl<T: bytemuck::Pod + Send + Sync> sealed::Sealed for T {}
+#[cfg(feature = "bytemuck")]
+impl<T: bytemuck::Pod + Send + Sync> Number for T {}
+
+#[cfg(not(feature = "bytemuck"))]
 macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl sealed::Sealed for $number {}
         impl Number for $number {}
     )*};
 }
+#[cfg(not(feature = "bytemuck"))]
 numbers!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, usize, isize, f32, f64);
 
 /// A row of numbers in a mapping, for whoever keeps all others away from it meanwhile: the one that holds its lock.
@@ -137,7 +144,7 @@ impl<T: Number> Row<T> {
     pub(crate) fn get(&self) -> &[T] {
         // SAFETY:
         //   * in bounds and aligned: checked in `new`, and a mapping starts on a page; it lives as long as `self`;
-        //   * any bytes are a `T`: the trait is sealed to the plain numbers;
+        //   * any bytes are a `T`: the trait is sealed to the plain numbers and to `bytemuck::Pod`, which promises that;
         //   * nobody writes meanwhile: whoever made this row holds the lock, `get_mut` needs `&mut self`. A process that
         //     maps the memory by other means than this crate can break that, as it could write to this process's memory.
         unsafe { std::slice::from_raw_parts(self.mapping.start().as_ptr().add(self.offset).cast(), self.count) }

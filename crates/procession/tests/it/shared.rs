@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use procession::{
-    Barrier, Condition, Connection, ErrorKind, Event, Lock, Pool, Process, Queue, Semaphore, SharedSlice, TaskError,
-    pipe,
+    Barrier, Condition, Connection, ErrorKind, Event, Lock, Pool, Process, Queue, RwLock, Semaphore, SharedSlice,
+    TaskError, Waitable, pipe, wait, wait_timeout,
 };
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -59,6 +59,62 @@ fn a_lock_keeps_a_value_of_changing_size() {
     let nothing = Lock::new(()).unwrap();
     drop(nothing.lock().unwrap());
     assert!(nothing.try_lock().is_some());
+}
+
+#[test]
+fn readers_are_together_and_a_writer_is_alone() {
+    fn read((lock, together): (RwLock<u32>, Barrier)) -> u32 {
+        let guard = lock.read().unwrap();
+        // Nobody gets on before all three are in.
+        together.wait().unwrap();
+        *guard
+    }
+    fn write((lock, times): (RwLock<u32>, u32)) {
+        for _ in 0..times {
+            *lock.write().unwrap() += 1;
+        }
+    }
+    let (lock, together) = (RwLock::new(1).unwrap(), Barrier::new(3).unwrap());
+    let readers = [0; 2].map(|_| Process::spawn(read, (lock.clone(), together.clone())).unwrap());
+    assert_eq!(read((lock.clone(), together)), 1);
+    assert!(readers.iter().all(|reader| reader.join() == Ok(1)));
+    let writers = [0; 2].map(|_| Process::spawn(write, (lock.clone(), 500)).unwrap());
+    while writers.iter().any(|writer| writer.try_join().is_none()) {
+        assert!((1..=1001).contains(&*lock.read().unwrap()));
+    }
+    let guard = lock.read().unwrap();
+    assert_eq!(*guard, 1001);
+    assert!(lock.write_timeout(SHORT).is_none());
+    assert_eq!(*lock.read_timeout(SHORT).unwrap().unwrap(), 1001);
+    drop(guard);
+    let guard = lock.write_timeout(SHORT).unwrap().unwrap();
+    assert!(lock.read_timeout(SHORT).is_none());
+    drop(guard);
+    drop(RwLock::new(()).unwrap().read().unwrap());
+}
+
+#[test]
+fn a_reader_that_was_killed_is_not_counted_and_a_writer_leaves_the_value_before() {
+    fn hold((lock, held, to_write): (RwLock<u32>, Event, bool)) {
+        let _reading = (!to_write).then(|| lock.read().unwrap());
+        let mut writing = to_write.then(|| lock.write().unwrap());
+        writing.as_deref_mut().into_iter().for_each(|value| *value = 9);
+        held.set();
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+    for to_write in [false, true] {
+        let (lock, held) = (RwLock::new(1).unwrap(), Event::new().unwrap());
+        let process = Process::spawn(hold, (lock.clone(), held.clone(), to_write)).unwrap();
+        held.wait();
+        assert!(lock.write_timeout(SHORT).is_none());
+        process.kill();
+        let answer = lock.write();
+        assert_eq!(answer.is_err(), to_write);
+        let guard = answer.unwrap_or_else(procession::Poisoned::into_inner);
+        assert_eq!(*guard, 1);
+        drop(guard);
+        assert_eq!(*lock.read().unwrap(), 1);
+    }
 }
 
 #[test]
@@ -271,8 +327,9 @@ fn what_is_shared_travels_in_messages() {
     }
     servers.iter().for_each(|server| server.join().unwrap());
 
-    let (ours, theirs) = pipe::<Option<(Queue<u8>, Vec<Event>)>, u8>().unwrap();
-    let hear = |connection: Connection<u8, Option<(Queue<u8>, Vec<Event>)>>| {
+    type Call = Option<(Queue<u8>, Vec<Event>)>;
+    let (ours, theirs) = pipe::<Call, u8>().unwrap();
+    let hear = |connection: Connection<u8, Call>| {
         while let Some((queue, events)) = connection.recv().unwrap() {
             events.iter().for_each(Event::set);
             queue.put(events.len() as u8).unwrap();
@@ -306,4 +363,38 @@ fn a_message_whose_taker_died_is_passed_over() {
 #[test]
 fn what_is_shared_is_not_kept_behind_a_lock() {
     assert_eq!(Lock::new(Event::new().unwrap()).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn the_first_of_many_is_waited_for() {
+    fn late((event, queue): (Event, Queue<u8>)) -> u8 {
+        event.wait();
+        queue.put(1).unwrap();
+        2
+    }
+    let (event, queue, others) = (Event::new().unwrap(), Queue::new().unwrap(), Queue::<u8>::new().unwrap());
+    let (ours, theirs) = pipe::<u8, u8>().unwrap();
+    let pool = Pool::new(2).unwrap();
+    let task = pool.submit(late, (event.clone(), others.clone()));
+    let process = Process::spawn(late, (event.clone(), queue.clone())).unwrap();
+    let all: [&dyn Waitable; 5] = [&queue, &process, &ours, &task, &others];
+    assert!(wait_timeout(&all, SHORT).unwrap().is_empty());
+    theirs.send(&1).unwrap();
+    assert_eq!(wait(&all).unwrap(), [2]);
+    assert_eq!(ours.recv().unwrap(), 1);
+    std::thread::scope(|scope| {
+        // Wakes those who wait, whether they wait already or not.
+        scope.spawn(|| event.set());
+        for place in [0, 1, 3, 4] {
+            assert_eq!(wait(&[all[place]]).unwrap(), [0]);
+        }
+    });
+    assert_eq!(wait(&all).unwrap(), [0, 1, 3, 4]);
+    drop(theirs);
+    assert_eq!(wait(&all).unwrap(), [0, 1, 2, 3, 4]);
+    assert_eq!((task.wait().unwrap(), process.join().unwrap()), (2, 2));
+    assert!(wait(&[]).is_err());
+    let crash = Process::spawn(|_: u8| std::process::abort(), 0).unwrap();
+    assert_eq!(wait(&[&crash]).unwrap(), [0]);
+    let _: Result<(), TaskError> = crash.join();
 }

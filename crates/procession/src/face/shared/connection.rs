@@ -1,7 +1,7 @@
 //! `Connection`: one end of a pipe between two processes.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{decode, encode, receiving, sending};
 use crate::platform::{MOST_FILES, Readiness, Stream, peek, receive_beside, send_note, stream_pair, wait_descriptors};
 
+use super::super::wait::{Alarm, sealed::Source};
 use super::{after, in_time, patiently, read_file, write_file};
 
 /// The largest message that is believed before its bytes are there.
@@ -175,6 +176,16 @@ impl<S, R: DeserializeOwned + 'static> Connection<S, R> {
     /// As [`Connection::recv`].
     pub fn recv_timeout(&self, limit: Duration) -> Result<Option<R>> {
         if self.poll(limit)? { self.recv().map(Some) } else { Ok(None) }
+    }
+}
+
+impl<S, R> Source for Connection<S, R> {
+    fn is_ready(&self) -> Result<bool> {
+        self.poll(Duration::ZERO)
+    }
+
+    fn watch(&self, _: &Arc<Alarm>) -> Result<Option<RawFd>> {
+        Ok(Some(self.end.file.as_raw_fd()))
     }
 }
 

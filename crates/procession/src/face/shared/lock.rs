@@ -3,27 +3,16 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::function::{decode, encode};
-use crate::platform::reserve;
-use crate::shared_memory::{copy_in, copy_out};
+use crate::error::Result;
 use crate::sync::Acquired;
 
-use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
-use super::{after, in_time, read_file, write_file};
-
-/// The value's bytes lie in one of two halves, so that a process that dies while it writes leaves the value before. The
-/// word says which half, in its highest bit, and how many bytes.
-const PLACE_AT: usize = 8;
-const SECOND_HALF: u64 = 1 << 63;
-/// The most bytes of a value; memory is taken only for what is there.
-const HALF_BYTES: usize = 64 << 20;
+use super::guarded::{Guarded, Poisoned, judged};
+use super::{after, in_time, kept, read_file, write_file};
 
 /// A lock between processes, and the value that it guards.
 ///
@@ -59,11 +48,9 @@ impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
     /// # Errors
     /// The system's; `InvalidInput` for a value that cannot be turned into bytes, or into too many.
     pub fn new(value: T) -> Result<Lock<T>> {
-        let size = if size_of::<T>() == 0 { 0 } else { 2 * HALF_BYTES };
-        let lock = Lock { memory: Arc::new(Guarded::create(size, false)?), value: PhantomData };
-        reserve(&*lock.memory, 0, GUARDED_AT)?;
-        lock.write(&value)?;
-        Ok(lock)
+        let memory = kept::memory_for::<T>(0)?;
+        kept::write(&memory, 0, &value)?;
+        Ok(Lock { memory: Arc::new(memory), value: PhantomData })
     }
 
     /// Waits for the lock, and gives the value for as long as the guard lives. Not to be asked twice by the same thread.
@@ -109,46 +96,13 @@ impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
 
     #[inline]
     fn guard(&self, how: Acquired) -> std::result::Result<LockGuard<'_, T>, Poisoned<LockGuard<'_, T>>> {
-        match self.read() {
+        match kept::read(&self.memory, 0) {
             Ok(value) => judged(how, LockGuard { lock: self, value, is_changed: false }),
             Err(error) => {
                 self.memory.unlock();
                 panic!("the value behind a lock cannot be rebuilt: {error}");
             }
         }
-    }
-
-    #[inline]
-    fn read(&self) -> std::result::Result<T, String> {
-        if size_of::<T>() == 0 {
-            return decode(&[]);
-        }
-        let word = self.memory.word(PLACE_AT).load(Ordering::Acquire);
-        let (half, size) = ((word & SECOND_HALF != 0) as usize, (word & !SECOND_HALF) as usize);
-        let mut bytes = Vec::new();
-        if size > HALF_BYTES || !copy_out(&self.memory.mapping, GUARDED_AT + half * HALF_BYTES, size, &mut bytes) {
-            return Err("it lies outside of its memory".into());
-        }
-        decode(&bytes)
-    }
-
-    fn write(&self, value: &T) -> Result<()> {
-        if size_of::<T>() == 0 {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
-        encode(value, &mut bytes).map_err(|reason| Error::new(ErrorKind::InvalidInput, reason))?;
-        if bytes.len() > HALF_BYTES {
-            let message = format!("a value of {} bytes behind a lock, which are too many", bytes.len());
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
-        let place = self.memory.word(PLACE_AT);
-        let other = !place.load(Ordering::Relaxed) & SECOND_HALF;
-        let offset = GUARDED_AT + (other != 0) as usize * HALF_BYTES;
-        reserve(&*self.memory, offset, bytes.len().max(1))?;
-        copy_in(&self.memory.mapping, offset, &bytes);
-        place.store(other | bytes.len() as u64, Ordering::Release);
-        Ok(())
     }
 }
 
@@ -199,7 +153,7 @@ impl<T: Serialize + DeserializeOwned + 'static> DerefMut for LockGuard<'_, T> {
 impl<T: Serialize + DeserializeOwned + 'static> Drop for LockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let written = if self.is_changed { self.lock.write(&self.value) } else { Ok(()) };
+        let written = if self.is_changed { kept::write(&self.lock.memory, 0, &self.value) } else { Ok(()) };
         self.lock.memory.unlock();
         if let Err(error) = written
             && !std::thread::panicking()

@@ -5,8 +5,10 @@ mod condition;
 mod connection;
 mod event;
 mod guarded;
+mod kept;
 mod lock;
 mod queue;
+mod rwlock;
 mod semaphore;
 mod slice;
 
@@ -17,6 +19,7 @@ pub use event::Event;
 pub use guarded::Poisoned;
 pub use lock::{Lock, LockGuard};
 pub use queue::Queue;
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Permit, Semaphore};
 pub use slice::{SharedSlice, SliceGuard};
 

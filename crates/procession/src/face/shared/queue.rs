@@ -1,7 +1,7 @@
 //! `Queue`: messages that any number of processes put and get.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{attach, decode, encode, fetch, receiving, sending};
 use crate::platform::{MOST_FILES, note_pair, peek, receive_note_now, send_note};
 
+use super::super::wait::{Alarm, sealed::Source};
 use super::{after, in_time, patiently};
 
 /// As many messages as a queue can count.
@@ -217,6 +218,18 @@ impl Parts {
             files.extend(some.into_iter().filter(|_| first == number).map(Arc::new));
         }
         Ok(files)
+    }
+}
+
+impl<T> Source for Queue<T> {
+    fn is_ready(&self) -> Result<bool> {
+        Ok(!self.parts.queue.is_empty())
+    }
+
+    fn watch(&self, alarm: &Arc<Alarm>) -> Result<Option<RawFd>> {
+        let parts = self.parts.clone();
+        let look = move |until| Ok(in_time(patiently(|| parts.queue.wait_for_message(Some(until))))?.is_some());
+        alarm.look_aside(look).map(|()| None)
     }
 }
 

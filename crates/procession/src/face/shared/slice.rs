@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::shared_memory::{Number, Row};
 use crate::sync::Acquired;
 
@@ -46,6 +46,10 @@ impl<T: Number> SharedSlice<T> {
     /// # Errors
     /// The system's, among them no memory.
     pub fn new(len: usize) -> Result<SharedSlice<T>> {
+        if align_of::<T>() > GUARDED_AT {
+            let message = format!("items aligned to {} bytes; {GUARDED_AT} are the most", align_of::<T>());
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         let memory = Guarded::create(len.saturating_mul(size_of::<T>()), true)?;
         Ok(SharedSlice { memory: Arc::new(memory), number: PhantomData })
     }
@@ -62,7 +66,7 @@ impl<T: Number> SharedSlice<T> {
 
     /// How many numbers there are.
     pub fn len(&self) -> usize {
-        self.memory.size() / size_of::<T>()
+        self.memory.size() / size_of::<T>().max(1)
     }
 
     /// Whether there are none.
@@ -130,7 +134,7 @@ impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (file, item, size) = read_file(deserializer)?;
         let memory = Guarded::open(file).map_err(serde::de::Error::custom)?;
-        if item != size_of::<T>() || size != memory.size() {
+        if item != size_of::<T>() || align_of::<T>() > GUARDED_AT || size != memory.size() {
             return Err(serde::de::Error::custom("a shared slice of other numbers"));
         }
         Ok(SharedSlice { memory: Arc::new(memory), number: PhantomData })
