@@ -14,7 +14,7 @@ from benches.faults.footprint import footprint, growth, marked
 from benches.faults.runner import ROOT, Verdict
 from benches.faults.situations import SITUATIONS, works
 
-for _area in ("objects", "iterables", "processes", "resources", "programs"):
+for _area in ("objects", "iterables", "processes", "resources", "programs", "sharing"):
     importlib.import_module(f"benches.faults.situations.{_area}")
 CATALOG = dict(SITUATIONS)
 LIMIT_S = 240
@@ -87,6 +87,9 @@ def main():
     with context.Pool(2) as pool:
         works(pool)
     context.Lock()
+    segment = procession.shared_memory.SharedMemory(create=True, size=1)
+    segment.close()
+    segment.unlink()
     before = footprint()
     CATALOG[name](context)
     if left := growth(before):

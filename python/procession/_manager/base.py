@@ -1,5 +1,7 @@
 """BaseManager: starts the server of shared objects, or connects to one, and makes proxies."""
 
+import contextlib
+import os
 import signal
 import threading
 import traceback
@@ -78,13 +80,20 @@ class BaseManager:
         self._process.name = f"{type(self).__name__}-{numbers}"
         self._process.start()
         theirs.close()
-        self._address = self._first_word(ours)
+        chosen, self._address = self._address is None, self._first_word(ours)
         self._links = links_to(self._address, self._serializer)
         self._state.value = State.STARTED
         self.shutdown = util.Finalize(
             self,
             _shut_down,
-            args=(self._process, ours, self._links, self._state, self._shutdown_timeout),
+            args=(
+                self._process,
+                ours,
+                self._links,
+                self._state,
+                self._shutdown_timeout,
+                self._address if chosen and isinstance(self._address, str) else None,
+            ),
             exitpriority=0,
         )
 
@@ -228,8 +237,11 @@ def _stop_with_parent(parent, server):
     server.stop_event.set()
 
 
-def _shut_down(server_process, ours, links, state, timeout):
-    """End the server's process, the hard way if need be.  Nothing here waits for longer than `timeout`s."""
+def _shut_down(server_process, ours, links, state, timeout, socket_file):
+    """End the server's process, the hard way if need be.  Nothing here waits for longer than `timeout`s.
+
+    `socket_file` is in a folder of the server's own: a server that was killed has left both.
+    """
     state.value = State.SHUTDOWN
     links.forget()
     try:
@@ -244,3 +256,8 @@ def _shut_down(server_process, ours, links, state, timeout):
         server_process.join(timeout)
         if not server_process.is_alive():
             break
+    if socket_file is not None and server_process.exitcode is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(socket_file)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(socket_file))
