@@ -71,13 +71,12 @@ def _guarded(path):
 
 def _look(path):
     import ast
-    import re
 
     try:
         with open(path, "rb") as file:
             source = file.read()
         # Most programs define nothing there, and need not be parsed to know it.
-        if not re.search(_DEFINITION_UNDER_GUARD, source, re.MULTILINE):
+        if not _may_define_under_guard(source):
             return frozenset()
         tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError):
@@ -89,7 +88,15 @@ def _look(path):
     return frozenset(names)
 
 
-_DEFINITION_UNDER_GUARD = rb"^if\b.*__name__.*\n(?:[ \t]+.*\n|[ \t]*\n|\#.*\n)*?[ \t]+(?:async[ ]+def|def|class)\b"
+def _may_define_under_guard(source):
+    """Return whether an indented definition stands anywhere below a line that may be a guard."""
+    below = False
+    for line in source.splitlines():
+        if not below:
+            below = line.startswith(b"if") and b"__name__" in line
+        elif line[:1] in (b" ", b"\t") and line.lstrip().startswith((b"def ", b"class ", b"async ")):
+            return True
+    return False
 
 
 def _is_guard(test):

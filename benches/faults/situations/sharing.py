@@ -42,7 +42,7 @@ def die_by(process):
 @situation
 def writers_killed_at_random(ctx):
     """Readers get whole items, in order for each writer, and never wait for a dead one."""
-    for make in (ctx.Queue, ctx.JoinableQueue):
+    for make in (ctx.Queue, ctx.SimpleQueue, ctx.JoinableQueue):
         for size in (10, 5_000, 300_000):
             queue, ready = make(), ctx.Event()
             writers = [ctx.Process(target=put_for_ever, args=(queue, size, ready)) for _ in range(2)]
