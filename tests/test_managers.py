@@ -419,3 +419,14 @@ def test_bad_input_is_refused_at_the_call():
         BaseManager.register(3)
     with pytest.raises(TypeError):
         BaseManager.register("x", method_to_typeid={"a": 1})
+
+
+def test_a_manager_that_ends_leaves_the_temporary_folder_of_its_parent(context):
+
+    from procession.util import get_temp_dir
+
+    folder = get_temp_dir()
+    for _ in range(2):
+        with context.Manager() as manager:
+            assert list(manager.list([1])) == [1]
+        assert os.path.isdir(folder)

@@ -240,7 +240,8 @@ def _stop_with_parent(parent, server):
 def _shut_down(server_process, ours, links, state, timeout, socket_file):
     """End the server's process, the hard way if need be.  Nothing here waits for longer than `timeout`s.
 
-    `socket_file` is in a folder of the server's own: a server that was killed has left both.
+    `socket_file` is in a folder of the server's own, unless that inherited this one's: a server that was killed has left
+    both.
     """
     state.value = State.SHUTDOWN
     links.forget()
@@ -259,5 +260,7 @@ def _shut_down(server_process, ours, links, state, timeout, socket_file):
     if socket_file is not None and server_process.exitcode is not None:
         with contextlib.suppress(OSError):
             os.unlink(socket_file)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(socket_file))
+        folder = os.path.dirname(socket_file)
+        if folder != process.current_process()._config.get("tempdir"):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
