@@ -1,6 +1,7 @@
 """Values and arrays in shared memory, and the heap they come from."""
 
 import ctypes
+import threading
 
 import procession
 import pytest
@@ -73,6 +74,98 @@ def test_arrays_have_slices_and_begin_with_zeros():
     assert array[1:5] == [0, 5, 6, 0]
     with pytest.raises(ValueError):
         array[0:2] = [1]
+
+
+LETTERS = "bBhHiIlLqQfd"
+# What a C type takes, cuts off, or refuses.
+GIVEN = [0, 1, -1, 127, 128, 255, 1 << 31, 1 << 40, -(1 << 63), (1 << 64) - 1, 1 << 70, True, 0.5, float("inf")]
+GIVEN += ["1", None, 1j, ctypes.c_int(3)]
+
+
+def outcome(read, change, *args):
+    try:
+        change(*args)
+        return repr(read())
+    except Exception as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_a_number_is_stored_and_read_as_ctypes_does_it(letter):
+    guarded, raw = procession.Value(letter, 3), procession.RawValue(letter, 3)
+    pair, raw_pair = procession.Array(letter, [3, 4]), procession.RawArray(letter, [3, 4])
+    for given in GIVEN:
+        want = outcome(lambda: raw.value, setattr, raw, "value", given)
+        assert outcome(lambda: guarded.value, setattr, guarded, "value", given) == want, given
+        assert guarded.get_obj().value == raw.value
+        want = outcome(lambda: raw_pair[:], raw_pair.__setitem__, 1, given)
+        assert outcome(lambda: pair[:], pair.__setitem__, 1, given) == want, given
+    assert not guarded.get_lock().locked() and not pair.get_lock().locked()
+
+
+@pytest.mark.parametrize("index", [0, 1, -1, -2, 2, -3, 1 << 70, True, "0", None, slice(0, 1), slice(None, None, -1)])
+def test_an_index_means_what_it_means_to_ctypes(index):
+    array, raw = procession.Array("i", [3, 4]), procession.RawArray("i", [3, 4])
+    assert list(array) == [3, 4]
+    assert outcome(lambda: array[index], bool) == outcome(lambda: raw[index], bool)
+    for given in (7, [7], [7, 8]):
+        want = outcome(lambda: raw[:], raw.__setitem__, index, given)
+        assert outcome(lambda: array[:], array.__setitem__, index, given) == want
+    assert len(array) == 2 and not array.get_lock().locked()
+
+
+class CountingLock:
+    def __init__(self):
+        self.acquired = self.released = 0
+
+    def acquire(self):
+        self.acquired += 1
+
+    def release(self):
+        self.released += 1
+
+
+@pytest.mark.parametrize("make", [procession.Lock, procession.RLock, CountingLock])
+def test_each_access_is_made_under_the_lock(make):
+    lock = make()
+    value, array = procession.Value("i", 1, lock=lock), procession.Array("i", [1, 2], lock=lock)
+    value.value += array[0]
+    array[1] = value.value
+    assert (value.value, array[:]) == (2, [1, 2])
+    assert value.get_lock() is array.get_lock() is lock
+    if make is CountingLock:
+        assert lock.acquired == lock.released == 7
+    else:
+        lock.acquire()
+        assert not outcome_in_a_thread(lambda: lock.acquire(timeout=0))
+        lock.release()
+
+
+def outcome_in_a_thread(call):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(call()))
+    thread.start()
+    thread.join(LIMIT)
+    return answers[0]
+
+
+def test_an_access_waits_for_whoever_holds_the_lock():
+    value, seen = procession.Value("i", 1), []
+    reader = threading.Thread(target=lambda: seen.append(value.value))
+    with value.get_lock():
+        reader.start()
+        value.value = 2
+    reader.join(LIMIT)
+    assert seen == [2]
+
+
+def test_an_object_that_is_not_in_shared_memory_is_guarded_too():
+    wrapped = sharedctypes.synchronized(ctypes.c_int(5))
+    wrapped.value += 1
+    assert (wrapped.value, wrapped.get_obj().value) == (6, 6)
+    pair = sharedctypes.synchronized((ctypes.c_int * 2)(5, 6))
+    pair[0] += 1
+    assert pair[:] == [6, 6]
 
 
 def test_a_structure_gets_a_property_for_each_field():

@@ -140,6 +140,27 @@ def test_an_acquire_that_runs_out_of_time_says_false(timeout):
         lock.acquire(timeout="1")
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
+def test_bad_arguments_take_nothing(kind):
+    taken = getattr(procession, kind)()
+    for timeout, error in (("1", TypeError), (float("nan"), ValueError), ([], TypeError)):
+        with pytest.raises(error, match="timeout"):
+            taken.acquire(timeout=timeout)
+    with pytest.raises(TypeError):
+        taken.acquire(True, 1, 2)
+    with pytest.raises(TypeError):
+        taken.acquire(blocking=True)
+    assert not taken.locked()
+
+
+@pytest.mark.parametrize("block", [False, 0, None, ""])
+def test_what_counts_as_false_does_not_block(block):
+    lock = procession.Lock()
+    assert lock.acquire(block) is True
+    assert lock.acquire(block) is False
+    assert lock.acquire(block, 60) is False
+
+
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event"])
 def test_a_primitive_is_pickled_for_a_child_that_starts_only(kind):
     with pytest.raises(RuntimeError):
@@ -196,6 +217,25 @@ def test_waiting_without_the_lock_is_an_error():
 
 def wait_for_event(event):
     assert event.wait(LIMIT)
+
+
+@pytest.mark.parametrize("lock", [threading.Lock(), 1, "lock", object()])
+def test_a_condition_refuses_a_lock_of_another_kind(lock):
+    with pytest.raises(TypeError, match="Lock or an RLock"):
+        procession.Condition(lock)
+
+
+@pytest.mark.parametrize("make", [procession.Lock, procession.RLock])
+def test_a_condition_uses_the_lock_it_is_given(make):
+    lock = make()
+    condition = procession.Condition(lock)
+    with condition:
+        assert lock.locked() and condition._lock is lock
+        condition.notify(0)
+        condition.notify_all()
+        assert condition.wait(0) is False
+        assert lock.locked()
+    assert not lock.locked()
 
 
 def test_an_event_lets_everybody_go(context):

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 
+from procession import _procession as engine
 from procession import context, reduction
 
 __all__ = ["BufferWrapper"]
@@ -48,6 +49,8 @@ class Arena:
         self.fd = fd
         weakref.finalize(self, os.close, fd)
         self.buffer = mmap.mmap(fd, size)
+        # The engine's view of the same memory; at once, as the descriptor may be closed by the program later.
+        self.memory = engine.Memory(os.dup(fd))
         _arenas[_key(fd)] = self
 
     def __reduce__(self):
@@ -202,3 +205,8 @@ class BufferWrapper:
         """Return the bytes of the block."""
         (arena, start, _), size = self._state
         return memoryview(arena.buffer)[start : start + size]
+
+    def numbers(self, code, count):
+        """Return the first `count` numbers of the block, of the type with this letter, as the engine reaches them."""
+        (arena, start, stop), _ = self._state
+        return engine.Numbers(arena.memory, start, stop - start, code, count)

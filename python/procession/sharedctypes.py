@@ -18,6 +18,9 @@ typecode_to_type = {
     "f": ctypes.c_float, "d": ctypes.c_double,
 }  # fmt: skip
 
+# The types of which a value is a number, which the engine reads and writes by itself.
+_letter_of_number = {ctype: letter for letter, ctype in typecode_to_type.items() if letter not in "cu"}
+
 
 def _type_of(typecode_or_type):
     return typecode_to_type.get(typecode_or_type, typecode_or_type)
@@ -140,32 +143,35 @@ def rebuild_ctype(ctype, wrapper, length):
     return _place(ctype if length is None else ctype * length, wrapper)
 
 
-class SynchronizedBase:
-    """A ctypes object with its lock."""
+def _numbers_of(obj):
+    """Return the numbers that an object in our memory is made of, or None."""
+    wrapper = getattr(obj, "_wrapper", None)
+    if wrapper is None:
+        return None
+    array = isinstance(obj, ctypes.Array)
+    letter = _letter_of_number.get(obj._type_ if array else type(obj))
+    return letter and wrapper.numbers(letter, len(obj) if array else 1)
+
+
+class SynchronizedBase(engine.SynchronizedBase):
+    """A ctypes object with its lock.
+
+    Args:
+        obj: the object.
+        lock: anything with `acquire` and `release`; None for a new `RLock`.
+        ctx: the context it is for.
+    """
+
+    def __new__(cls, obj, lock=None, ctx=None):
+        return super().__new__(cls, obj, RLock(ctx=ctx) if lock is None else lock, _numbers_of(obj))
 
     def __init__(self, obj, lock=None, ctx=None):
-        self._obj = obj
-        self._lock = lock if lock is not None else RLock(ctx=ctx)
         self.acquire = self._lock.acquire
         self.release = self._lock.release
 
     def __reduce__(self):
         context.assert_spawning(self)
         return _rebuild_synchronized, (*reduce_ctype(self._obj)[1], self._lock)
-
-    def __enter__(self):
-        return self._lock.__enter__()
-
-    def __exit__(self, *exc_info):
-        return self._lock.__exit__(*exc_info)
-
-    def get_obj(self):
-        """Return the object without its lock."""
-        return self._obj
-
-    def get_lock(self):
-        """Return the lock."""
-        return self._lock
 
     def __repr__(self):
         return f"<{type(self).__name__} wrapper for {self._obj}>"
@@ -178,22 +184,11 @@ def _rebuild_synchronized(ctype, wrapper, length, lock):
 class Synchronized(SynchronizedBase):
     """A simple object, with a `value`."""
 
-    value = engine.Guarded("value")
+    value = engine.Guarded("value", True)
 
 
-class SynchronizedArray(SynchronizedBase):
+class SynchronizedArray(SynchronizedBase, engine.SynchronizedArray):
     """An array: elements and slices of it."""
-
-    def __len__(self):
-        return len(self._obj)
-
-    def __getitem__(self, index):
-        with self._lock:
-            return self._obj[index]
-
-    def __setitem__(self, index, value):
-        with self._lock:
-            self._obj[index] = value
 
     def __getslice__(self, start, stop):
         with self._lock:

@@ -165,50 +165,39 @@ class _Count:
         self.get_value = count
 
 
-class Condition:
+class Condition(engine.Condition):
     """A condition variable: wait, holding a lock, until another process notifies.
 
     Args:
         lock: a `Lock` or `RLock` of this package; without one, a new `RLock`.
         ctx: the context it is for.
+
+    Raises:
+        TypeError: another kind of lock.
     """
 
-    def __init__(self, lock=None, *, ctx=None):
-        if lock is None:
-            lock = RLock(ctx=ctx)
-        elif not isinstance(lock, (engine.Lock, engine.RLock)):
-            raise TypeError(f"a condition needs a Lock or an RLock of this package, not {type(lock).__name__}")
-        cell = engine.Cell.create(engine.Waiters.bytes(_PLACES))
-        self._assemble(lock, engine.Waiters(cell, False))
+    def __new__(cls, lock=None, *, ctx=None):
+        cell = engine.Cell.create(cls.bytes(_PLACES))
+        return super().__new__(cls, cell, RLock(ctx=ctx) if lock is None else lock, False)
 
-    def _assemble(self, lock, waiters):
-        self._lock = lock
-        self._waiters = waiters
-        self.acquire = lock.acquire
-        self.release = lock.release
+    def __init__(self, lock=None, *, ctx=None):
+        self.acquire = self._lock.acquire
+        self.release = self._lock.release
 
     @classmethod
     def _rebuilt(cls, cell, lock):
-        condition = cls.__new__(cls)
-        condition._assemble(lock, engine.Waiters(cell, True))
+        condition = engine.Condition.__new__(cls, cell, lock, True)
+        condition.acquire = lock.acquire
+        condition.release = lock.release
         return condition
-
-    def _share(self):
-        return self._waiters._share()
 
     def __reduce__(self):
         return _pass_on(self, self._lock)
 
-    def __enter__(self):
-        return self._lock.__enter__()
-
-    def __exit__(self, *exc_info):
-        return self._lock.__exit__(*exc_info)
-
     # Whoever waits enters and leaves the list in one step, so sleepers that have woken are never counted.
     @property
     def _sleeping_count(self):
-        return _Count(self._waiters.waiting)
+        return _Count(self._waiting)
 
     @property
     def _woken_count(self):
@@ -219,33 +208,7 @@ class Condition:
         return _Count(lambda: 0)
 
     def __repr__(self):
-        return f"<{type(self).__name__}({self._lock!r}, {self._waiters.waiting()})>"
-
-    def wait(self, timeout=None):
-        """Release the lock, wait to be notified, and acquire the lock again.
-
-        Returns:
-            False when the time ran out.
-
-        Raises:
-            AssertionError: this thread does not hold the lock.
-        """
-        assert self._lock._is_mine(), "must acquire() condition before using wait()"
-        return self._waiters.wait(self._lock, timeout)
-
-    def notify(self, n=1):
-        """Wake up to `n` of those who wait, the longest waiting first; the dead are not counted.
-
-        Raises:
-            AssertionError: this thread does not hold the lock.
-        """
-        assert self._lock._is_mine(), "lock is not owned"
-        self._waiters.wake(n)
-
-    def notify_all(self):
-        """Wake all who wait."""
-        assert self._lock._is_mine(), "lock is not owned"
-        self._waiters.wake()
+        return f"<{type(self).__name__}({self._lock!r}, {self._waiting()})>"
 
     def wait_for(self, predicate, timeout=None):
         """Wait until `predicate()` is true; return its last answer, which is false when the time ran out."""

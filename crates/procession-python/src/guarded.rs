@@ -1,43 +1,243 @@
-//! A member of a shared object that is read and written under the object's lock, without a Python call.
+//! ctypes objects in shared memory, reached under their lock without a Python call.
 
+use procession::shared_memory::AnyNumber;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyFloat, PyInt, PyString};
 
+use crate::numbers::Numbers;
 use crate::sync::{Lock, RLock};
 
-/// A descriptor for the member `name` of `_obj`, guarded by `_lock`.
+/// The lock of an object: one of ours, or anything with `acquire` and `release`.
+enum Guard {
+    Recursive(Py<RLock>),
+    Plain(Py<Lock>),
+    Other(Py<PyAny>),
+}
+
+impl Guard {
+    fn new(lock: &Bound<'_, PyAny>) -> Guard {
+        if let Ok(lock) = lock.cast::<RLock>() {
+            Guard::Recursive(lock.clone().unbind())
+        } else if let Ok(lock) = lock.cast::<Lock>() {
+            Guard::Plain(lock.clone().unbind())
+        } else {
+            Guard::Other(lock.clone().unbind())
+        }
+    }
+
+    fn lock<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        match self {
+            Guard::Recursive(lock) => lock.bind(py).as_any(),
+            Guard::Plain(lock) => lock.bind(py).as_any(),
+            Guard::Other(lock) => lock.bind(py),
+        }
+    }
+
+    /// Does `work` with the lock.
+    #[inline]
+    fn during<T>(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        match self {
+            Guard::Recursive(lock) => {
+                let lock = lock.get();
+                // Whoever holds it need not take it again.
+                if lock.lock.is_mine() {
+                    return work();
+                }
+                lock.__enter__(py)?;
+                let answer = work();
+                lock.release()?;
+                answer
+            }
+            Guard::Plain(lock) => {
+                let lock = lock.get();
+                lock.__enter__(py)?;
+                let answer = work();
+                lock.release()?;
+                answer
+            }
+            Guard::Other(lock) => {
+                let lock = lock.bind(py);
+                lock.call_method0(intern!(py, "acquire"))?;
+                let answer = work();
+                lock.call_method0(intern!(py, "release"))?;
+                answer
+            }
+        }
+    }
+}
+
+/// A ctypes object in shared memory with its lock.
+#[pyclass(frozen, subclass, module = "procession._procession")]
+pub(crate) struct SynchronizedBase {
+    object: Py<PyAny>,
+    guard: Guard,
+    /// Its numbers, when it is made of nothing else: they are reached without ctypes.
+    numbers: Option<Py<Numbers>>,
+}
+
+#[pymethods]
+impl SynchronizedBase {
+    #[new]
+    #[pyo3(signature = (obj, lock, numbers=None))]
+    fn new(obj: Py<PyAny>, lock: &Bound<'_, PyAny>, numbers: Option<Py<Numbers>>) -> SynchronizedBase {
+        SynchronizedBase { object: obj, guard: Guard::new(lock), numbers }
+    }
+
+    #[getter]
+    fn _obj(&self, py: Python<'_>) -> Py<PyAny> {
+        self.object.clone_ref(py)
+    }
+
+    #[getter]
+    fn _lock<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.guard.lock(py).clone()
+    }
+
+    /// Return the object without its lock.
+    fn get_obj(&self, py: Python<'_>) -> Py<PyAny> {
+        self.object.clone_ref(py)
+    }
+
+    /// Return the lock.
+    fn get_lock<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.guard.lock(py).clone()
+    }
+
+    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &self.guard {
+            Guard::Recursive(lock) => Ok(lock.get().__enter__(py)?.into_pyobject(py)?.to_owned().into_any()),
+            Guard::Plain(lock) => Ok(lock.get().__enter__(py)?.into_pyobject(py)?.to_owned().into_any()),
+            Guard::Other(lock) => lock.bind(py).call_method0(intern!(py, "__enter__")),
+        }
+    }
+
+    fn __exit__<'py>(
+        &self,
+        kind: &Bound<'py, PyAny>,
+        error: &Bound<'py, PyAny>,
+        trace: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = kind.py();
+        match &self.guard {
+            Guard::Recursive(lock) => lock.get().release()?,
+            Guard::Plain(lock) => lock.get().release()?,
+            Guard::Other(lock) => return lock.bind(py).call_method1(intern!(py, "__exit__"), (kind, error, trace)),
+        }
+        Ok(py.None().into_bound(py))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        match &self.guard {
+            Guard::Recursive(lock) => visit.call(lock),
+            Guard::Plain(lock) => visit.call(lock),
+            Guard::Other(lock) => visit.call(lock),
+        }
+    }
+}
+
+impl SynchronizedBase {
+    /// The number at `index`, if the object is made of numbers and has so many.
+    #[inline]
+    fn number<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(numbers) = &self.numbers else { return Ok(None) };
+        let numbers = &numbers.get().0;
+        if index >= numbers.count() {
+            return Ok(None);
+        }
+        Ok(match self.guard.during(py, || Ok(numbers.get(index)))? {
+            Some(AnyNumber::Signed(n)) => Some(n.into_pyobject(py)?.into_any()),
+            Some(AnyNumber::Unsigned(n)) => Some(n.into_pyobject(py)?.into_any()),
+            Some(AnyNumber::Float(f)) => Some(f.into_pyobject(py)?.into_any()),
+            None => None,
+        })
+    }
+
+    /// Stores a plain `int` or `float` at `index`; false for anything that ctypes must judge.
+    #[inline]
+    fn set_number(&self, py: Python<'_>, index: usize, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Some(numbers) = &self.numbers else { return Ok(false) };
+        let number = if value.is_exact_instance_of::<PyInt>() {
+            match value.extract() {
+                Ok(whole) => AnyNumber::Signed(whole),
+                Err(_) => return Ok(false),
+            }
+        } else if let Ok(fraction) = value.cast_exact::<PyFloat>() {
+            AnyNumber::Float(fraction.extract()?)
+        } else {
+            return Ok(false);
+        };
+        self.guard.during(py, || Ok(numbers.get().0.set(index, number)))
+    }
+}
+
+/// An array of ctypes objects in shared memory with its lock.
+#[pyclass(frozen, subclass, extends = SynchronizedBase, module = "procession._procession")]
+pub(crate) struct SynchronizedArray {
+    count: usize,
+}
+
+#[pymethods]
+impl SynchronizedArray {
+    #[new]
+    #[pyo3(signature = (obj, lock, numbers=None))]
+    fn new(
+        obj: Bound<'_, PyAny>,
+        lock: &Bound<'_, PyAny>,
+        numbers: Option<Py<Numbers>>,
+    ) -> PyResult<PyClassInitializer<SynchronizedArray>> {
+        let count = obj.len()?;
+        let base = SynchronizedBase::new(obj.unbind(), lock, numbers);
+        Ok(PyClassInitializer::from(base).add_subclass(SynchronizedArray { count }))
+    }
+
+    fn __len__(&self) -> usize {
+        self.count
+    }
+
+    fn __getitem__<'py>(slf: &Bound<'py, Self>, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, base) = (slf.py(), slf.as_super().get());
+        if let Some(index) = plain_index(index)
+            && let Some(number) = base.number(py, index)?
+        {
+            return Ok(number);
+        }
+        base.guard.during(py, || base.object.bind(py).get_item(index))
+    }
+
+    fn __setitem__<'py>(slf: &Bound<'py, Self>, index: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        let (py, base) = (slf.py(), slf.as_super().get());
+        if let Some(index) = plain_index(index)
+            && base.set_number(py, index, value)?
+        {
+            return Ok(());
+        }
+        base.guard.during(py, || base.object.bind(py).set_item(index, value))
+    }
+}
+
+/// What counts elements from the first; slices and what counts from the end are for ctypes.
+#[inline]
+fn plain_index(index: &Bound<'_, PyAny>) -> Option<usize> {
+    if index.is_exact_instance_of::<PyInt>() { index.extract::<isize>().ok()?.try_into().ok() } else { None }
+}
+
+/// A descriptor for the member `name` of the object in a [`SynchronizedBase`], guarded by its lock; with `number` the
+/// member is the object's only number.
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct Guarded {
     name: Py<PyString>,
-}
-
-/// Does `work` with the lock, which is one of ours or anything with `acquire` and `release`.
-fn locked<T>(lock: &Bound<'_, PyAny>, work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    let py = lock.py();
-    if let Ok(lock) = lock.cast::<RLock>() {
-        lock.get().__enter__(py)?;
-        let answer = work();
-        lock.get().release()?;
-        return answer;
-    }
-    if let Ok(lock) = lock.cast::<Lock>() {
-        lock.get().__enter__(py)?;
-        let answer = work();
-        lock.get().release()?;
-        return answer;
-    }
-    lock.call_method0(intern!(py, "acquire"))?;
-    let answer = work();
-    lock.call_method0(intern!(py, "release"))?;
-    answer
+    number: bool,
 }
 
 #[pymethods]
 impl Guarded {
     #[new]
-    fn new(name: Py<PyString>) -> Guarded {
-        Guarded { name }
+    #[pyo3(signature = (name, number=false))]
+    fn new(name: Py<PyString>, number: bool) -> Guarded {
+        Guarded { name, number }
     }
 
     fn __get__<'py>(
@@ -48,16 +248,29 @@ impl Guarded {
         if instance.is_none() {
             return Ok(slf.clone().into_any());
         }
-        let py = slf.py();
-        let lock = instance.getattr(intern!(py, "_lock"))?;
-        let object = instance.getattr(intern!(py, "_obj"))?;
-        locked(&lock, || object.getattr(slf.get().name.bind(py)))
+        let (py, guarded) = (slf.py(), slf.get());
+        let base = instance.cast::<SynchronizedBase>()?.get();
+        if guarded.number
+            && let Some(number) = base.number(py, 0)?
+        {
+            return Ok(number);
+        }
+        base.guard.during(py, || base.object.bind(py).getattr(guarded.name.bind(py)))
     }
 
     fn __set__<'py>(&self, instance: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = instance.py();
-        let lock = instance.getattr(intern!(py, "_lock"))?;
-        let object = instance.getattr(intern!(py, "_obj"))?;
-        locked(&lock, || object.setattr(self.name.bind(py), value))
+        let base = instance.cast::<SynchronizedBase>()?.get();
+        if self.number && base.set_number(py, 0, value)? {
+            return Ok(());
+        }
+        base.guard.during(py, || base.object.bind(py).setattr(self.name.bind(py), value))
     }
+}
+
+/// Adds the classes.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Guarded>()?;
+    module.add_class::<SynchronizedBase>()?;
+    module.add_class::<SynchronizedArray>()
 }

@@ -9,6 +9,7 @@ mod drive;
 mod error;
 mod guarded;
 mod job;
+mod numbers;
 mod pickler;
 mod place;
 mod pool;
@@ -26,7 +27,8 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     buffer::register(module)?;
     process::register(module)?;
     connection::register(module)?;
-    module.add_class::<guarded::Guarded>()?;
+    guarded::register(module)?;
+    numbers::register(module)?;
     queue::register(module)?;
     sync::register(module)?;
     module.add_class::<pool::PoolCore>()?;

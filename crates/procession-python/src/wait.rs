@@ -8,7 +8,16 @@ use pyo3::prelude::*;
 
 /// The deadline that a Python timeout means: none for `None` and infinity, now for what is negative.
 pub(crate) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Instant>> {
-    let Some(timeout) = timeout.filter(|t| !t.is_none()) else { return Ok(None) };
+    Ok(limit(timeout)?.and_then(after))
+}
+
+/// How long a Python timeout lets wait; none means for ever.
+#[inline]
+pub(crate) fn limit(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
+    timeout.map_or(Ok(None), |timeout| if timeout.is_none() { Ok(None) } else { length(timeout) })
+}
+
+fn length(timeout: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
     let seconds: f64 = timeout.extract().map_err(|_| {
         PyTypeError::new_err(format!("a timeout is a number of seconds or None, not {}", kind_of(timeout)))
     })?;
@@ -16,7 +25,12 @@ pub(crate) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<In
         return Err(PyValueError::new_err("a timeout is a number of seconds, not nan"));
     }
     // What lies beyond the clock never comes.
-    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).ok().and_then(|d| Instant::now().checked_add(d)))
+    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).ok())
+}
+
+/// The moment when so much time will have passed; none if the clock does not reach that far.
+pub(crate) fn after(limit: Duration) -> Option<Instant> {
+    Instant::now().checked_add(limit)
 }
 
 fn kind_of(value: &Bound<'_, PyAny>) -> String {

@@ -43,6 +43,9 @@ mod model {
         pub fn fetch_sub(&self, less: u64, order: Ordering) -> u64 {
             self.value.fetch_sub(less, order)
         }
+        pub fn fetch_and(&self, bits: u64, order: Ordering) -> u64 {
+            self.value.fetch_and(bits, order)
+        }
         pub fn compare_exchange(&self, old: u64, new: u64, yes: Ordering, no: Ordering) -> Result<u64, u64> {
             self.value.compare_exchange(old, new, yes, no)
         }

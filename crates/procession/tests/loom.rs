@@ -8,7 +8,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use procession::primitive::AtomicU64;
 use procession::sync::Acquired;
-use procession::sync::words::{lock, permits};
+use procession::sync::words::{event, lock, permits};
 
 fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -74,5 +74,42 @@ fn every_permit_that_is_released_serves_a_waiter() {
             waiter.join().unwrap();
         }
         assert_eq!(permits::left(&word), 0);
+    });
+}
+
+#[test]
+fn every_waiter_sees_an_event_that_is_set_and_cleared_at_once() {
+    check(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let waiters: Vec<_> = (0..2)
+            .map(|_| {
+                let word = word.clone();
+                let mark = event::mark(&word);
+                thread::spawn(move || event::wait(&word, mark, None).unwrap())
+            })
+            .collect();
+        event::set(&word);
+        event::clear(&word);
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+        assert!(!event::is_set(&word));
+    });
+}
+
+#[test]
+fn an_event_set_twice_wakes_who_waits_for_the_second_time() {
+    check(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let other = word.clone();
+        let first = event::mark(&word);
+        let thread = thread::spawn(move || {
+            event::wait(&other, first, None).unwrap();
+            event::clear(&other);
+            event::set(&other);
+        });
+        event::set(&word);
+        thread.join().unwrap();
+        event::wait(&word, event::mark(&word), None).unwrap();
     });
 }

@@ -4,13 +4,13 @@ use procession::sync;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 
-use super::{Cell, Patience, Shared, patience, taken, wait_for};
+use super::{Cell, Shared, Truth, take, taken};
 use crate::wait::raised;
 
 /// A lock between processes.
 #[pyclass(frozen, subclass, module = "procession._procession")]
 pub(crate) struct Lock {
-    pub(super) lock: sync::Lock,
+    pub(crate) lock: sync::Lock,
     pub(super) robust: bool,
 }
 
@@ -26,22 +26,9 @@ impl Lock {
     const BYTES: usize = sync::Lock::BYTES;
 
     /// Take the lock; False when the time runs out.
-    #[pyo3(signature = (block=None, timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(
-        &self,
-        py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        let patience =
-            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
-        if self.lock.try_acquire() {
-            return Ok(true);
-        }
-        match patience {
-            Patience::None => Ok(false),
-            Patience::Until(until) => wait_for(py, &self.lock, self.robust, until),
-        }
+    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        take(py, &self.lock, self.robust, block, timeout)
     }
 
     /// Give the lock back.
@@ -50,10 +37,7 @@ impl Lock {
     }
 
     pub(crate) fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.lock.try_acquire() {
-            return Ok(true);
-        }
-        wait_for(py, &self.lock, self.robust, None)
+        take(py, &self.lock, self.robust, Truth(true), None)
     }
 
     fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -94,7 +78,7 @@ impl Lock {
 /// A lock between processes that its owner may take again.
 #[pyclass(frozen, subclass, module = "procession._procession")]
 pub(crate) struct RLock {
-    pub(super) lock: sync::RLock,
+    pub(crate) lock: sync::RLock,
     pub(super) robust: bool,
 }
 
@@ -110,22 +94,9 @@ impl RLock {
     const BYTES: usize = sync::RLock::BYTES;
 
     /// Take the lock, once more if it is this thread's; False when the time runs out.
-    #[pyo3(signature = (block=None, timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(
-        &self,
-        py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        let patience =
-            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
-        if self.lock.try_acquire() {
-            return Ok(true);
-        }
-        match patience {
-            Patience::None => Ok(false),
-            Patience::Until(until) => wait_for(py, &self.lock, self.robust, until),
-        }
+    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        take(py, &self.lock, self.robust, block, timeout)
     }
 
     /// Give the lock back once.
@@ -134,10 +105,7 @@ impl RLock {
     }
 
     pub(crate) fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.lock.try_acquire() {
-            return Ok(true);
-        }
-        wait_for(py, &self.lock, self.robust, None)
+        take(py, &self.lock, self.robust, Truth(true), None)
     }
 
     fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {

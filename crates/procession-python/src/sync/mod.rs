@@ -1,13 +1,13 @@
-//! The room `sync`: cells, locks, semaphores, events, waiter lists and barriers.
+//! The room `sync`: cells, locks, semaphores, conditions, events and barriers.
 //!
 //! Python's classes inherit from these, so that acquiring and releasing are no Python calls; they add what the
 //! standard library's have besides.
 
 mod barrier;
+mod condition;
 mod event;
 mod lock;
 mod semaphore;
-mod waiters;
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use procession::{ErrorKind, Result};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::wait::{deadline, raised, until_done};
+use crate::wait::{after, limit, raised, until_done};
 pub(crate) use lock::{Lock, RLock};
 
 /// A cell on its way into the primitive that will live in it, and where it was.
@@ -45,20 +45,6 @@ fn taken(cell: &Bound<'_, Cell>) -> PyResult<sync::Cell> {
 
 type Shared = (i32, usize, usize);
 
-/// `acquire(block=True, timeout=None)` of the standard library: when to give up, or none for at once.
-enum Patience {
-    None,
-    Until(Option<Instant>),
-}
-
-fn patience(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Patience> {
-    if block.map_or(Ok(true), |b| b.is_truthy())? {
-        Ok(Patience::Until(deadline(timeout)?))
-    } else {
-        Ok(Patience::None)
-    }
-}
-
 /// Whether a wait was won; a deadline is not an error in Python.
 fn won<T>(answer: Result<T>) -> PyResult<Option<T>> {
     match answer {
@@ -68,33 +54,85 @@ fn won<T>(answer: Result<T>) -> PyResult<Option<T>> {
     }
 }
 
-/// A lock, recursive or not.
-trait Held {
+/// What a process takes, waiting for it if need be, and gives back: a lock, recursive or not, or a permit.
+trait Takeable: Sync {
+    fn try_acquire(&self) -> bool;
     fn acquire(&self, until: Option<Instant>) -> Result<Acquired>;
-    fn give_back(&self);
+    fn release(&self) -> Result<()>;
 }
 
-impl Held for sync::Lock {
+impl Takeable for sync::Lock {
+    #[inline]
+    fn try_acquire(&self) -> bool {
+        sync::Lock::try_acquire(self)
+    }
     fn acquire(&self, until: Option<Instant>) -> Result<Acquired> {
         sync::Lock::acquire(self, until)
     }
-    fn give_back(&self) {
-        let _ = self.release();
+    fn release(&self) -> Result<()> {
+        sync::Lock::release(self)
     }
 }
 
-impl Held for sync::RLock {
+impl Takeable for sync::RLock {
+    #[inline]
+    fn try_acquire(&self) -> bool {
+        sync::RLock::try_acquire(self)
+    }
     fn acquire(&self, until: Option<Instant>) -> Result<Acquired> {
         sync::RLock::acquire(self, until)
     }
-    fn give_back(&self) {
-        let _ = self.release();
+    fn release(&self) -> Result<()> {
+        sync::RLock::release(self)
     }
 }
 
+impl Takeable for sync::Semaphore {
+    #[inline]
+    fn try_acquire(&self) -> bool {
+        sync::Semaphore::try_acquire(self)
+    }
+    fn acquire(&self, until: Option<Instant>) -> Result<Acquired> {
+        sync::Semaphore::acquire(self, until).map(|()| Acquired::Free)
+    }
+    fn release(&self) -> Result<()> {
+        sync::Semaphore::release(self)
+    }
+}
+
+/// An argument that counts as true or false, whatever it is.
+struct Truth(bool);
+
+impl<'py> FromPyObject<'_, 'py> for Truth {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Truth> {
+        value.is_truthy().map(Truth)
+    }
+}
+
+/// `acquire(block=True, timeout=None)` of the standard library: False when it was not to be had, or not in time.
+#[inline]
+fn take(
+    py: Python<'_>,
+    it: &impl Takeable,
+    robust: bool,
+    block: Truth,
+    timeout: Option<&Bound<'_, PyAny>>,
+) -> PyResult<bool> {
+    // What the arguments say is judged before anything is taken.
+    let limit = limit(timeout)?;
+    if it.try_acquire() {
+        return Ok(true);
+    }
+    if !block.0 {
+        return Ok(false);
+    }
+    wait_for(py, it, robust, limit.and_then(after))
+}
+
 #[cold]
-fn wait_for(py: Python<'_>, lock: &(impl Held + Sync), robust: bool, until: Option<Instant>) -> PyResult<bool> {
-    match won(until_done(py, || lock.acquire(until))?)? {
+fn wait_for(py: Python<'_>, it: &impl Takeable, robust: bool, until: Option<Instant>) -> PyResult<bool> {
+    match won(until_done(py, || it.acquire(until))?)? {
         None => Ok(false),
         Some(Acquired::Free) => Ok(true),
         Some(Acquired::OwnerDied) => {
@@ -106,11 +144,12 @@ fn wait_for(py: Python<'_>, lock: &(impl Held + Sync), robust: bool, until: Opti
             }
             let message = std::ffi::CString::new(text).expect("the text has no NUL");
             // A warning made an error leaves nobody with the lock.
-            PyErr::warn(py, &category, &message, 1).inspect_err(|_| lock.give_back())?;
+            PyErr::warn(py, &category, &message, 1).inspect_err(|_| drop(it.release()))?;
             Ok(true)
         }
     }
 }
+
 /// Adds the room's classes.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Cell>()?;
@@ -118,7 +157,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RLock>()?;
     module.add_class::<semaphore::Semaphore>()?;
     module.add_class::<event::Event>()?;
-    module.add_class::<waiters::Waiters>()?;
+    module.add_class::<condition::Condition>()?;
     module.add_class::<barrier::Barrier>()?;
     module.add_class::<barrier::Arrived>()?;
     Ok(())

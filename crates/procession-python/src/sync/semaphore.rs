@@ -4,8 +4,8 @@ use procession::sync;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{Cell, Patience, Shared, patience, taken, won};
-use crate::wait::{raised, until_done};
+use super::{Cell, Shared, Truth, take, taken};
+use crate::wait::raised;
 
 /// A counter of permits between processes.
 #[pyclass(frozen, subclass, module = "procession._procession")]
@@ -34,22 +34,9 @@ impl Semaphore {
     const MOST: u32 = sync::Semaphore::MOST;
 
     /// Take a permit; False when the time runs out.
-    #[pyo3(signature = (block=None, timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(
-        &self,
-        py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        let patience =
-            if block.is_none() && timeout.is_none() { Patience::Until(None) } else { patience(block, timeout)? };
-        if self.semaphore.try_acquire() {
-            return Ok(true);
-        }
-        match patience {
-            Patience::None => Ok(false),
-            Patience::Until(until) => Ok(won(until_done(py, || self.semaphore.acquire(until))?)?.is_some()),
-        }
+    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        take(py, &self.semaphore, false, block, timeout)
     }
 
     /// Give a permit.
@@ -58,7 +45,7 @@ impl Semaphore {
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        self.acquire(py, None, None)
+        take(py, &self.semaphore, false, Truth(true), None)
     }
 
     fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -1,12 +1,14 @@
 //! What two processes can both see.
 
 mod arena;
+mod numbers;
 mod segment;
 mod view;
 mod words;
 
 pub use arena::{Arena, Block};
+pub use numbers::{AnyNumber, Numbers};
 pub use segment::Segment;
 pub use view::{GiveBack, Place, View, detach_all, forsake};
-pub(crate) use words::Row;
 pub use words::{Number, copy_in, copy_out, copy_to, fill, word32, word64};
+pub(crate) use words::{Piece, Row};

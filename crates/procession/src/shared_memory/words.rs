@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::platform::Mapping;
 
@@ -98,6 +99,90 @@ pub fn copy_to(mapping: &Mapping, offset: usize, into: &mut [u8]) -> bool {
     true
 }
 
+/// A piece of a mapping, checked once: finding a word in it is one comparison.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    start: NonNull<u8>,
+    size: usize,
+    /// What `start` points into.
+    _mapping: Arc<Mapping>,
+}
+
+// SAFETY: `start` points into the mapping, which is `Send` and `Sync`, and is only used to hand out atomics in it.
+unsafe impl Send for Piece {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Piece {}
+
+impl Piece {
+    /// The `size` bytes at `place`; none unless they lie in the mapping, and both numbers are multiples of eight.
+    pub(crate) fn new(mapping: Arc<Mapping>, place: usize, size: usize) -> Option<Piece> {
+        let end = place.checked_add(size)?;
+        if !place.is_multiple_of(8) || !size.is_multiple_of(8) || end > mapping.size() {
+            return None;
+        }
+        // SAFETY: in bounds, checked above.
+        let start = unsafe { mapping.start().add(place) };
+        Some(Piece { start, size, _mapping: mapping })
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Makes all bytes zero.
+    pub(crate) fn clear(&self) {
+        (0..self.size).step_by(8).for_each(|offset| self.word64(offset).store(0, Ordering::Relaxed));
+    }
+
+    /// The byte at `offset`.
+    ///
+    /// # Panics
+    /// When the offset lies outside.
+    #[inline]
+    pub(crate) fn word8(&self, offset: usize) -> &AtomicU8 {
+        assert!(offset < self.size);
+        // SAFETY: as in `word32`, with one byte.
+        unsafe { self.start.add(offset).cast::<AtomicU8>().as_ref() }
+    }
+
+    /// The 16-bit word at `offset`.
+    ///
+    /// # Panics
+    /// When the offset lies outside or is not aligned.
+    #[inline]
+    pub(crate) fn word16(&self, offset: usize) -> &AtomicU16 {
+        assert!(offset.is_multiple_of(2) && offset < self.size);
+        // SAFETY: as in `word32`, with two bytes.
+        unsafe { self.start.add(offset).cast::<AtomicU16>().as_ref() }
+    }
+
+    /// The 32-bit word at `offset`.
+    ///
+    /// # Panics
+    /// When the offset, which is a constant of the layout, lies outside or is not aligned.
+    #[inline]
+    pub(crate) fn word32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset < self.size);
+        // SAFETY:
+        //   * in bounds and aligned: `start` and `size` are multiples of eight and lie in the mapping, checked in `new`;
+        //   * any bit pattern is a u32, and nothing hands out `&mut` to these bytes;
+        //   * the mapping outlives `&self`, to which the reference is tied.
+        unsafe { self.start.add(offset).cast::<AtomicU32>().as_ref() }
+    }
+
+    /// The 64-bit word at `offset`.
+    ///
+    /// # Panics
+    /// When the offset, which is a constant of the layout, lies outside or is not aligned.
+    #[inline]
+    pub(crate) fn word64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset < self.size);
+        // SAFETY: as in `word32`, with eight bytes.
+        unsafe { self.start.add(offset).cast::<AtomicU64>().as_ref() }
+    }
+}
+
 /// A type of which any bytes are a value: the plain numbers, and with the feature `bytemuck` whatever is `bytemuck::Pod`.
 pub trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
 
@@ -174,6 +259,21 @@ mod tests {
         assert!(word32(&m, 2).is_none());
         assert!(word64(&m, 4092).is_none());
         assert!(word64(&m, usize::MAX - 7).is_none());
+    }
+
+    #[test]
+    fn a_piece_lies_in_its_mapping_and_its_words_in_it() {
+        let m = Arc::new(page());
+        for (place, size) in [(4, 64), (0, 60), (4096, 8), (usize::MAX - 7, 8), (8, usize::MAX - 7)] {
+            assert!(Piece::new(m.clone(), place, size).is_none(), "{place} {size}");
+        }
+        let piece = Piece::new(m.clone(), 4032, 64).unwrap();
+        piece.word64(56).store(7, Ordering::Relaxed);
+        assert_eq!(word64(&m, 4088).unwrap().load(Ordering::Relaxed), 7);
+        piece.clear();
+        assert_eq!(piece.word32(56).load(Ordering::Relaxed), 0);
+        assert!(std::panic::catch_unwind(|| piece.word64(64).load(Ordering::Relaxed)).is_err());
+        assert!(std::panic::catch_unwind(|| piece.word32(2).load(Ordering::Relaxed)).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Mapping, file_key, file_size, forks, identity, memory_file};
-use crate::shared_memory::{copy_in, word32, word64};
+use crate::shared_memory::Piece;
 
 /// Cells begin at multiples of a cache line, so that neighbours do not slow each other down.
 const LINE_BYTES: usize = 64;
@@ -17,7 +17,7 @@ const SHARED: u64 = u64::MAX;
 #[derive(Debug)]
 struct Arena {
     file: OwnedFd,
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     /// The process that hands out its cells.
     maker: u64,
     rooms: Mutex<Rooms>,
@@ -44,9 +44,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A piece of shared memory, zero when new. It lives until the last process that holds a part of its arena has let go.
 #[derive(Debug)]
 pub struct Cell {
+    piece: Piece,
     arena: Arc<Arena>,
     place: usize,
-    size: usize,
     /// The forks behind its process when it was made; [`SHARED`] if another process may know the cell anyway.
     private_since: AtomicU64,
 }
@@ -62,14 +62,19 @@ impl Cell {
         if let Some(arena) = current.upgrade().filter(|a| a.maker == identity())
             && let Some(place) = arena.take(size)
         {
-            return Ok(Cell { arena, place, size, private_since: u64::from(forks()).into() });
+            return Ok(Cell::at(arena, place, size, forks().into()).expect("rooms lie within their arena"));
         }
         let arena = Arena::create(size.max(ARENA_BYTES))?;
         let place = arena.take(size).expect("a new arena has room");
         if size < ARENA_BYTES {
             *current = Arc::downgrade(&arena);
         }
-        Ok(Cell { arena, place, size, private_since: u64::from(forks()).into() })
+        Ok(Cell::at(arena, place, size, forks().into()).expect("rooms lie within their arena"))
+    }
+
+    fn at(arena: Arc<Arena>, place: usize, size: usize, private_since: u64) -> Option<Cell> {
+        let piece = Piece::new(arena.mapping.clone(), place, size)?;
+        Some(Cell { piece, arena, place, private_since: private_since.into() })
     }
 
     /// The cell of `size` bytes at `place` of the arena behind `file`, which another process passed here.
@@ -80,12 +85,11 @@ impl Cell {
     /// The system's; `InvalidInput` when the place lies outside.
     pub fn open(file: OwnedFd, place: usize, size: usize) -> Result<Cell> {
         let arena = Arena::open(file)?;
-        match place.checked_add(size) {
-            Some(end) if size > 0 && place.is_multiple_of(LINE_BYTES) && end <= arena.mapping.size() => {
-                Ok(Cell { arena, place, size, private_since: SHARED.into() })
-            }
-            _ => Err(Error::new(ErrorKind::InvalidInput, "a cell outside of its arena")),
-        }
+        let whole_lines = size > 0 && place.is_multiple_of(LINE_BYTES) && size.is_multiple_of(LINE_BYTES);
+        whole_lines
+            .then(|| Cell::at(arena, place, size, SHARED))
+            .flatten()
+            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a cell outside of its arena"))
     }
 
     /// Where the cell is, for [`Cell::open`] in a process that has the descriptor. The cell counts as shared from now on.
@@ -103,7 +107,7 @@ impl Cell {
                 "the descriptor of the shared memory was closed by the program",
             ));
         }
-        Ok((self.arena.file.as_raw_fd(), self.place, self.size))
+        Ok((self.arena.file.as_raw_fd(), self.place, self.size()))
     }
 
     /// Whether the raw descriptor is the one that the arena of this cell owns.
@@ -113,7 +117,7 @@ impl Cell {
 
     /// The cell's bytes.
     pub fn size(&self) -> usize {
-        self.size
+        self.piece.size()
     }
 
     /// The 32-bit word at `offset`.
@@ -122,8 +126,7 @@ impl Cell {
     /// When the offset lies outside of the cell.
     #[inline]
     pub fn word32(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset < self.size);
-        word32(&self.arena.mapping, self.place + offset).expect("cells lie within their arena")
+        self.piece.word32(offset)
     }
 
     /// The 64-bit word at `offset`.
@@ -132,8 +135,7 @@ impl Cell {
     /// When the offset lies outside of the cell.
     #[inline]
     pub fn word64(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset < self.size);
-        word64(&self.arena.mapping, self.place + offset).expect("cells lie within their arena")
+        self.piece.word64(offset)
     }
 }
 
@@ -141,9 +143,8 @@ impl Drop for Cell {
     fn drop(&mut self) {
         // A cell that another process may know is not used again: nobody tells when that one lets go of it.
         if *self.private_since.get_mut() == u64::from(forks()) && self.arena.maker == identity() {
-            let zeros = vec![0; self.size];
-            copy_in(&self.arena.mapping, self.place, &zeros);
-            locked(&self.arena.rooms).free.push((self.place, self.size));
+            self.piece.clear();
+            locked(&self.arena.rooms).free.push((self.place, self.size()));
         }
     }
 }
@@ -171,7 +172,7 @@ impl Arena {
 
     fn map(file: OwnedFd, maker: u64) -> Result<Arc<Arena>> {
         let size = file_size(&file)?;
-        let mapping = Mapping::new(&file, 0, size, true)?;
+        let mapping = Arc::new(Mapping::new(&file, 0, size, true)?);
         let key = file_key(&file)?;
         let arena = Arc::new(Arena { file, mapping, maker, rooms: Mutex::default() });
         let mut opened = locked(&OPENED);

@@ -1,18 +1,14 @@
 //! `Event`: set or not, and a wait for it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use super::arena::Cell;
-use super::patience::{look_for_signals, nap};
+use super::words::event as words;
 use crate::error::Result;
-use crate::platform::{wait, wake};
 
-/// Offset of the only word: bit 0 says whether it is set, the others count how often it was, so that a waiter that is
-/// slow to wake still knows after a `clear`.
+/// Offset of the only word, one of [`words`].
 const STATE: usize = 0;
-const SET: u32 = 1;
-const ONE_SET: u32 = 2;
 
 /// A flag between processes.
 #[derive(Debug)]
@@ -22,7 +18,7 @@ pub struct Event {
 
 impl Event {
     /// Bytes of the cell of an event.
-    pub const BYTES: usize = 4;
+    pub const BYTES: usize = 8;
 
     /// The event in `cell`; in a new cell it is not set.
     pub fn new(cell: Cell) -> Event {
@@ -34,29 +30,33 @@ impl Event {
         &self.cell
     }
 
+    #[inline]
+    fn word(&self) -> &AtomicU64 {
+        self.cell.word64(STATE)
+    }
+
     /// Whether it is set.
     #[inline]
     pub fn is_set(&self) -> bool {
-        self.cell.word32(STATE).load(Ordering::Acquire) & SET != 0
+        words::is_set(self.word())
     }
 
     /// Sets it and wakes everyone who waits.
+    #[inline]
     pub fn set(&self) {
-        let state = self.cell.word32(STATE);
-        let more = |now: u32| (now & SET == 0).then(|| now.wrapping_add(ONE_SET) | SET);
-        if state.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok() {
-            wake(state, i32::MAX as u32);
-        }
+        words::set(self.word());
     }
 
     /// Makes it not set.
+    #[inline]
     pub fn clear(&self) {
-        self.cell.word32(STATE).fetch_and(!SET, Ordering::AcqRel);
+        words::clear(self.word());
     }
 
     /// What [`Event::wait`] compares with: take it once before the first wait.
+    #[inline]
     pub fn mark(&self) -> u32 {
-        self.cell.word32(STATE).load(Ordering::Acquire)
+        words::mark(self.word())
     }
 
     /// Waits until it is set, or was since `mark`.
@@ -64,16 +64,7 @@ impl Event {
     /// # Errors
     /// `TimedOut`; `Interrupted` when it is time to look for signals: call again with the same mark.
     pub fn wait(&self, mark: u32, until: Option<Instant>) -> Result<()> {
-        let state = self.cell.word32(STATE);
-        loop {
-            let now = state.load(Ordering::Acquire);
-            if now & SET != 0 || now / ONE_SET != mark / ONE_SET {
-                return Ok(());
-            }
-            if !nap(until, |end| wait(state, now, end))? {
-                return look_for_signals();
-            }
-        }
+        words::wait(self.word(), mark, until)
     }
 }
 

@@ -37,7 +37,7 @@ impl Lock {
     pub fn try_acquire(&self) -> bool {
         let taken = words::try_acquire(self.cell.word64(OWNER), identity());
         if taken {
-            self.cell.word32(THREAD).store(thread_id(), Ordering::Relaxed);
+            self.cell.word64(THREAD).store(thread_id(), Ordering::Relaxed);
         }
         taken
     }
@@ -51,7 +51,7 @@ impl Lock {
             return Ok(Acquired::Free);
         }
         let how = words::acquire_slow(self.cell.word64(OWNER), identity(), until, is_alive)?;
-        self.cell.word32(THREAD).store(thread_id(), Ordering::Relaxed);
+        self.cell.word64(THREAD).store(thread_id(), Ordering::Relaxed);
         Ok(how)
     }
 
@@ -61,7 +61,7 @@ impl Lock {
     /// `InvalidInput` when it is free.
     #[inline]
     pub fn release(&self) -> Result<()> {
-        self.cell.word32(THREAD).store(0, Ordering::Relaxed);
+        self.cell.word64(THREAD).store(0, Ordering::Relaxed);
         words::release(self.cell.word64(OWNER))
     }
 
@@ -77,7 +77,7 @@ impl Lock {
 
     /// Whether this thread took it.
     pub fn is_mine(&self) -> bool {
-        self.is_ours() && self.cell.word32(THREAD).load(Ordering::Relaxed) == thread_id()
+        self.is_ours() && self.cell.word64(THREAD).load(Ordering::Relaxed) == thread_id()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::platform::{identity, is_alive, thread_id};
 /// Only the owner writes thread and depth, so both need no order of their own. An heir writes them before anything else.
 const OWNER: usize = 0;
 const THREAD: usize = 8;
-const DEPTH: usize = 12;
+const DEPTH: usize = 16;
 
 /// A lock between processes that one thread may take several times.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct RLock {
 
 impl RLock {
     /// Bytes of the cell of such a lock.
-    pub const BYTES: usize = 16;
+    pub const BYTES: usize = 24;
 
     /// The lock in `cell`; a new cell is a free lock.
     pub fn new(cell: Cell) -> RLock {
@@ -44,17 +44,18 @@ impl RLock {
     #[inline]
     fn begin(&self) {
         self.cell.word32(DEPTH).store(1, Ordering::Relaxed);
-        self.cell.word32(THREAD).store(thread_id(), Ordering::Relaxed);
+        self.cell.word64(THREAD).store(thread_id(), Ordering::Relaxed);
     }
 
     /// Takes the lock if it is free or this thread's.
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        if words::try_acquire(self.cell.word64(OWNER), identity()) {
-            self.begin();
+        // Asked first, as it costs two loads and a swap that fails costs more.
+        if self.is_mine() {
+            self.restore(self.depth() + 1);
             true
-        } else if self.is_mine() {
-            self.cell.word32(DEPTH).fetch_add(1, Ordering::Relaxed);
+        } else if words::try_acquire(self.cell.word64(OWNER), identity()) {
+            self.begin();
             true
         } else {
             false
@@ -99,7 +100,7 @@ impl RLock {
     /// Gives the lock back however often this thread, which must own it, took it; says how often that was.
     pub fn release_all(&self) -> u32 {
         let depth = self.cell.word32(DEPTH).swap(0, Ordering::Relaxed);
-        self.cell.word32(THREAD).store(0, Ordering::Relaxed);
+        self.cell.word64(THREAD).store(0, Ordering::Relaxed);
         let _ = words::release(self.cell.word64(OWNER));
         depth
     }
@@ -122,7 +123,7 @@ impl RLock {
     /// Whether this thread has it.
     #[inline]
     pub fn is_mine(&self) -> bool {
-        self.is_ours() && self.cell.word32(THREAD).load(Ordering::Relaxed) == thread_id()
+        self.is_ours() && self.cell.word64(THREAD).load(Ordering::Relaxed) == thread_id()
     }
 
     /// How often its owner took it.

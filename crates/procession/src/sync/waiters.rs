@@ -8,11 +8,14 @@ use super::patience::{look_for_signals, nap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, is_alive, wait, wake};
 
-/// Offsets in the cell: how many places there are, the next ticket, the word of those who found no place; then the places.
+/// Offsets in the cell: how many places there are, the next ticket, the word of those who found no place, whether there
+/// may be any, and how many places from the first may be WAITING; then the places.
 const PLACES: usize = 0;
 const TICKET: usize = 4;
 const CROWD: usize = 8;
-const FIRST: usize = 16;
+const CROWDED: usize = 12;
+const USED: usize = 16;
+const FIRST: usize = 24;
 /// A place: who waits there (8 bytes), its state (4), its ticket (4).
 const PLACE_BYTES: usize = 16;
 
@@ -24,6 +27,8 @@ const PLACE_BYTES: usize = 16;
 /// WAITING  -> FREE      by itself when it gives up, or by a waker that finds it dead
 /// a message -> FREE     by itself: it was woken
 /// ```
+/// USED and CROWDED may say more than there is and never less, as they change with that lock held: who enters raises
+/// them first, a waker lowers them when it has left nobody waiting.
 const FREE: u32 = 0;
 const WAITING: u32 = 1;
 
@@ -90,12 +95,15 @@ impl Waiters {
         let ticket = self.cell.word32(self.start + TICKET).fetch_add(1, Ordering::Relaxed);
         for place in 0..self.places {
             if self.state(place).load(Ordering::Acquire) == FREE {
+                let used = self.cell.word32(self.start + USED);
+                used.store(used.load(Ordering::Relaxed).max(place as u32 + 1), Ordering::Relaxed);
                 self.who(place).store(identity(), Ordering::Relaxed);
                 self.ticket(place).store(ticket, Ordering::Relaxed);
                 self.state(place).store(WAITING, Ordering::Release);
                 return Place(Spot::Own(place));
             }
         }
+        self.cell.word32(self.start + CROWDED).store(1, Ordering::Relaxed);
         Place(Spot::Crowd(self.cell.word32(self.start + CROWD).load(Ordering::Acquire)))
     }
 
@@ -145,18 +153,33 @@ impl Waiters {
         }
     }
 
+    /// The places that may be taken.
+    fn used(&self) -> std::ops::Range<usize> {
+        0..self.places.min(self.cell.word32(self.start + USED).load(Ordering::Relaxed) as usize)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.cell.word32(self.start + CROWDED).load(Ordering::Relaxed) != 0
+    }
+
     /// Wakes up to `count` of those who wait, the longest waiting first, and tells them `message`.
     ///
     /// Whoever has died is dropped from the list and not counted.
     ///
     /// # Errors
     /// `InvalidInput` for a message that is a state of the list.
+    #[inline]
     pub fn wake(&self, count: usize, message: u32) -> Result<usize> {
+        if self.used().is_empty() && !self.is_crowded() { Ok(0) } else { self.wake_slow(count, message) }
+    }
+
+    fn wake_slow(&self, count: usize, message: u32) -> Result<usize> {
         if message < Waiters::WOKEN {
             return Err(Error::new(ErrorKind::InvalidInput, "not a message"));
         }
         let next = self.cell.word32(self.start + TICKET).load(Ordering::Relaxed);
-        let mut waiting: Vec<(u32, usize)> = (0..self.places)
+        let mut waiting: Vec<(u32, usize)> = self
+            .used()
             .filter(|&place| self.state(place).load(Ordering::Acquire) == WAITING)
             .map(|place| (next.wrapping_sub(self.ticket(place).load(Ordering::Relaxed)), place))
             .collect();
@@ -176,10 +199,17 @@ impl Waiters {
                 }
             }
         }
-        if woken < count {
+        self.cell.word32(self.start + USED).store(0, Ordering::Relaxed);
+        if woken < count && self.is_crowded() {
             let crowd = self.cell.word32(self.start + CROWD);
             crowd.fetch_add(1, Ordering::AcqRel);
-            woken += wake(crowd, (count - woken).min(i32::MAX as usize) as u32) as usize;
+            let wanted = (count - woken).min(i32::MAX as usize);
+            let came = wake(crowd, wanted as u32) as usize;
+            if came < wanted {
+                // Whoever is not asleep yet sees the word changed.
+                self.cell.word32(self.start + CROWDED).store(0, Ordering::Relaxed);
+            }
+            woken += came;
         }
         Ok(woken)
     }
@@ -192,7 +222,7 @@ impl Waiters {
     /// How many wait and are alive; drops the others from the list.
     pub fn alive(&self) -> usize {
         let mut alive = 0;
-        for place in 0..self.places {
+        for place in self.used() {
             if self.state(place).load(Ordering::Acquire) != WAITING {
                 continue;
             }
@@ -207,7 +237,7 @@ impl Waiters {
 
     /// How many are on the list, dead or alive.
     pub fn waiting(&self) -> usize {
-        (0..self.places).filter(|&place| self.state(place).load(Ordering::Relaxed) == WAITING).count()
+        self.used().filter(|&place| self.state(place).load(Ordering::Relaxed) == WAITING).count()
     }
 }
 
@@ -243,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_nobody_waits_in_is_not_searched() {
+        let list = list(7);
+        assert!(list.used().is_empty());
+        let (first, second) = (list.enter(), list.enter());
+        assert_eq!(list.used(), 0..2);
+        assert_eq!(list.wake(1, Waiters::WOKEN).unwrap(), 1);
+        assert_eq!(list.waiting(), 1);
+        assert_eq!(list.wake(1, Waiters::WOKEN).unwrap(), 1);
+        assert!(list.used().is_empty() && !list.is_crowded());
+        for place in [&first, &second] {
+            list.wait(place, None).unwrap();
+        }
+    }
+
+    #[test]
     fn who_finds_no_place_is_woken_too() {
         let list = list(3);
         let places: Vec<Place> = (0..list.places + 1).map(|_| list.enter()).collect();
@@ -250,5 +295,6 @@ mod tests {
         for place in &places {
             list.wait(place, None).unwrap();
         }
+        assert!(!list.is_crowded());
     }
 }

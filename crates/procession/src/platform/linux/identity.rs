@@ -1,7 +1,6 @@
 //! Who a process is, so that another can tell whether it still lives.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use rustix::process::Pid;
@@ -14,10 +13,6 @@ static IDENTITY: AtomicU64 = AtomicU64::new(0);
 /// How many forks lie behind this process: those of its ancestors, and its own.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 static WATCHES_FORK: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static THREAD: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
-}
 
 extern "C" fn forked_in_parent() {
     FORKS.fetch_add(1, Ordering::Relaxed);
@@ -67,18 +62,12 @@ pub fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// The calling thread's number, unique among the threads that live.
+/// The calling thread's number, unique among the threads of the process that live, and never zero.
 #[inline]
-pub fn thread_id() -> u32 {
-    let now = forks();
-    THREAD.with(|known| match known.get() {
-        (id, then) if id != 0 && then == now => id,
-        _ => {
-            let id = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-            known.set((id, now));
-            id
-        }
-    })
+pub fn thread_id() -> u64 {
+    // The C library's name of the thread is one load; the kernel's would be a call, or a thread-local that fork changes.
+    // SAFETY: the function only reads what every thread has.
+    unsafe { libc::pthread_self() as u64 }
 }
 
 /// Whether the process with this [`identity`] still runs. A zombie does not.

@@ -106,14 +106,15 @@ pub fn take_from_dead(word: &AtomicU64, me: u64, is_alive: impl Fn(u64) -> bool)
 #[inline]
 pub fn release(word: &AtomicU64) -> Result<()> {
     let was = word.swap(0, Ordering::Release);
-    if was & CONTENDED != 0 {
-        wake_low(word, 1);
-    }
-    if was == 0 { not_held() } else { Ok(()) }
+    if was & CONTENDED != 0 || was == 0 { release_slow(word, was) } else { Ok(()) }
 }
 
 #[cold]
-fn not_held() -> Result<()> {
+fn release_slow(word: &AtomicU64, was: u64) -> Result<()> {
+    if was != 0 {
+        wake_low(word, 1);
+        return Ok(());
+    }
     Err(Error::new(ErrorKind::InvalidInput, "semaphore or lock released too many times"))
 }
 

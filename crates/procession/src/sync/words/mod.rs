@@ -1,4 +1,5 @@
 //! The protocols of the words, apart from where the words live: `tests/loom.rs` runs these functions in a model.
 
+pub mod event;
 pub mod lock;
 pub mod permits;
