@@ -285,4 +285,6 @@ def __getattr__(name):
         from procession import _xml
 
         return getattr(_xml, name)
+    if name in ("AuthenticationError", "BufferTooShort"):
+        return getattr(context, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

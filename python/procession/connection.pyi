@@ -10,6 +10,8 @@ from procession._procession import dumps as dumps
 from procession._xml import ConnectionWrapper as ConnectionWrapper
 from procession._xml import XmlClient as XmlClient
 from procession._xml import XmlListener as XmlListener
+from procession.context import AuthenticationError as AuthenticationError
+from procession.context import BufferTooShort as BufferTooShort
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 

@@ -240,8 +240,8 @@ def _stop_with_parent(parent, server):
 def _shut_down(server_process, ours, links, state, timeout, socket_file):
     """End the server's process, the hard way if need be.  Nothing here waits for longer than `timeout`s.
 
-    `socket_file` is in a folder of the server's own, unless that inherited this one's: a server that was killed has left
-    both.
+    `socket_file` is in a folder of the server's own, unless that inherited this one's: a server that was killed has
+    left both.
     """
     state.value = State.SHUTDOWN
     links.forget()
