@@ -153,6 +153,41 @@ def test_joblib_computes_on_procession(tmp_path):
     assert run("-m", "procession", "program.py", folder=tmp_path) == "[1, 2]\nFalse\n1\n"
 
 
+GUARDED_JOBLIB = """
+    def square(x):
+        return x * x
+
+    if __name__ == "__main__":
+        from joblib import Parallel, delayed
+        for backend in ("loky", "multiprocessing", "threading", None):
+            print(Parallel(n_jobs=2, backend=backend)(delayed(square)(i) for i in range(4)))
+"""
+
+
+def test_joblib_may_be_imported_by_the_program_alone(tmp_path):
+    write(tmp_path, "program.py", GUARDED_JOBLIB)
+    assert run("-m", "procession", "program.py", folder=tmp_path) == "[0, 1, 4, 9]\n" * 4
+
+
+LOKY = """
+    import multiprocessing
+    import loky
+
+    def square(x):
+        return x * x
+
+    if __name__ == "__main__":
+        executor = loky.get_reusable_executor(max_workers=2)
+        print(list(executor.map(square, range(4))), executor.submit(lambda: 7).result(), multiprocessing.__name__)
+        executor.shutdown()
+"""
+
+
+def test_loky_runs_beside_procession_on_its_own_engine(tmp_path):
+    write(tmp_path, "program.py", LOKY)
+    assert run("-m", "procession", "program.py", folder=tmp_path) == "[0, 1, 4, 9] 7 procession\n"
+
+
 def test_exit_codes_and_errors_are_those_of_the_program(tmp_path):
     write(tmp_path, "program.py", "import sys; sys.exit(7)")
     command = [sys.executable, "-m", "procession"]

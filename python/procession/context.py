@@ -250,7 +250,11 @@ _tls = _local()
 
 def get_spawning_popen():
     """Return the Popen whose process object this thread is pickling, or None."""
-    return getattr(_tls, "spawning_popen", None)
+    popen = getattr(_tls, "spawning_popen", None)
+    if popen is None and standard.is_replaced():
+        # A library that keeps the standard engine is asked here by parts of that, which import by name.
+        return standard.loaded("context").get_spawning_popen()
+    return popen
 
 
 def set_spawning_popen(popen):

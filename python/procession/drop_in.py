@@ -91,7 +91,9 @@ class _Finder:
 
 def _call_afterwards(library):
     module, function = AFTERWARDS[library]
-    getattr(importlib.import_module(module), function)()
+    ours = importlib.import_module(module)
+    if hasattr(ours, function):  # else ours was asked for first, imports the library now, and does it at its end
+        getattr(ours, function)()
 
 
 def _belongs(name):

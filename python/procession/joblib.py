@@ -10,6 +10,8 @@ import threading
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
+from procession import standard
+
 __all__ = ["ProcessionBackend", "register"]
 
 _lock = threading.Lock()
@@ -118,3 +120,5 @@ def stand_in():
 
 
 register()
+if standard.is_replaced():
+    stand_in()
