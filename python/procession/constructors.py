@@ -92,11 +92,11 @@ class Constructors:
 
         return SimpleQueue(ctx=self.get_context())
 
-    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
-        """Return a pool of worker processes."""
+    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, **options):
+        """Return a pool of worker processes; `options` are those of `procession.pool.Pool`."""
         from procession.pool import Pool
 
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
 
     def RawValue(self, typecode_or_type, *args):
         """Return a ctypes object in shared memory."""

@@ -7,8 +7,10 @@ import weakref
 
 from procession import util
 from procession._procession import PoolCore
+from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
-from procession.portable import PoolTerminated, TaskTimeout, WorkerDied, by_value, needs_value, rebuild
+from procession.portable import OverMemory, PoolTerminated, TaskTimeout, WorkerDied, by_value, needs_value, rebuild
+from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work
 
 __all__ = ["Crew"]
@@ -17,10 +19,38 @@ __all__ = ["Crew"]
 IDLE_GRACE_S = 0.05
 # A worker that does not end by SIGTERM gets SIGKILL after this.
 TERMINATE_GRACE_S = 1.0
-# After so many workers in a row that died before they were ready, no more are started; if a signal ended the last, only
-# when none has become ready for so long: who kills at random may hit many that start.
+# After so many workers in a row that died before they were ready, or could not be started, no more are started; if a
+# signal ended the last, only when none has become ready for so long: who kills at random may hit many that start.
 STARTING_DEATHS = 8
 STARTING_DEATHS_S = 5.0
+# The same for workers that were ready and died without a task.
+IDLE_DEATHS = 40
+# Such deaths in a row, beyond one for each worker, are followed by pauses that double, from the first to the last.
+FIRST_PAUSE_S = 0.01
+LAST_PAUSE_S = 1.0
+
+
+class Member:
+    """A worker of a pool, as its parent sees it.
+
+    Attributes:
+        place: which worker of the pool it is, from 0; one that replaces another has the same.
+        process: its process object.
+        ready: whether it has started.
+        leaving: whether it ends soon, so that the next one for its place is to be started.
+        aged: whether it is to go as soon as the next one is ready.
+        gone: whether it takes no more tasks.
+        waits: whether it was told to take no task while the one before it does.
+    """
+
+    def __init__(self, place, process, waits):
+        self.place = place
+        self.process = process
+        self.waits = waits
+        self.ready = False
+        self.leaving = False
+        self.aged = False
+        self.gone = False
 
 
 class Crew:
@@ -29,43 +59,55 @@ class Crew:
     Args:
         ctx: a context, to start processes with.
         count: how many workers there are.
-        initializer, initargs: what each of them calls first.
-        limit: after how many chunks a worker is replaced, 0 for never.
+        terms: what they are given; see `limits.Terms`.
     """
 
-    def __init__(self, ctx, count, initializer, initargs, limit):
+    def __init__(self, ctx, count, terms):
         # The engine must not keep its own crew alive: nobody could collect the two.
-        self.core = PoolCore(count, weakref.proxy(self))
+        self.core = PoolCore(count, weakref.proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
         self.ending = False
         self.ended = False
+        self.members = {}
         self._ctx = ctx
         self._count = count
-        self._work = (initializer, initargs, limit)
+        self._terms = terms
         # Of `__main__`, what the oldest worker knows.
         self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
-        self._seats = {}
-        self._leaving = set()
-        self._starting_deaths = 0
-        self._starting_since = 0.0
+        self._aged = []
+        self._broken = False
+        self._barren = _Barren(count)
+        self._pause_until = 0.0
         self._warned = False  # of other threads, which is once enough
         self._lock = threading.RLock()
         self._driver = None
 
     def fill(self):
-        """Start workers until there are as many as there should be.
+        """Start workers until there are as many as there should be; not while it is to pause.
 
         Raises:
             OSError: one could not be started.
         """
         with self._lock:
-            while not self.ending and len(self._seats) - len(self._leaving) < self._count:
-                self._start()
+            while not (self.ending or self._broken) and (place := self._free_place()) is not None:
+                left = self._pause_until - time.monotonic()
+                if left > 0:
+                    self.core.refill_later(left)
+                    return
+                self._start(place)
 
-    def _start(self):
+    def _free_place(self):
+        taken = {member.place for member in self.members.values() if not member.leaving}
+        return next((place for place in range(self._count) if place not in taken), None)
+
+    def _start(self, place):
         seat = Seat(*self.core.invite())
         try:
-            process = self._ctx.Process(target=work, args=(seat, *self._work))
+            # Two of one place never work at once: who has a pool of one worker may count on that.
+            waits = any(member.place == place and not member.gone for member in self.members.values())
+            if waits:
+                self.core.keep_waiting(seat.index)
+            process = self._ctx.Process(target=work, args=(seat, self._terms))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
             process._warns_of_threads = not self._warned
@@ -76,8 +118,8 @@ class Crew:
             raise
         finally:
             seat.close()
-        self.core.seated(seat.index, process.sentinel)
-        self._seats[seat.index] = process
+        self.core.seated(seat.index, process.sentinel, process.pid)
+        self.members[seat.index] = Member(place, process, waits)
         self.processes.append(process)
         util.debug("added worker")
 
@@ -98,60 +140,129 @@ class Crew:
         """Return whether workers would look for `function` in vain."""
         return needs_value(function, self._main)
 
-    def worker_leaves(self, index):
-        """A worker is about to end by itself: have the next one ready."""
+    def worker_ready(self, index):
+        """A worker has started: the one before it may go."""
         with self._lock:
-            self._leaving.add(index)
-            self.refill()
+            member = self.members.get(index)
+            if member is None:
+                return
+            member.ready = True
+            self._barren.starting = 0
+            for other, before in self.members.items():
+                if before.place == member.place and before.aged and not before.gone:
+                    self.core.retire(other)
+            self._renew()
 
-    def worker_ended(self, index, starting, expected):
-        """A worker has ended; return a text about it. It is replaced unless the pool ends."""
+    def worker_ages(self, index):
+        """A worker is as old as it may become: it goes when the next one is ready."""
         with self._lock:
-            process = self._seats.pop(index, None)
-            self._leaving.discard(index)
+            self._aged.append(index)
+            self._renew()
+
+    def _renew(self):
+        # One after the other: starting as many as there are at once would take the CPUs from the tasks.
+        while self._aged and not any(member.waits and not member.ready for member in self.members.values()):
+            member = self.members.get(self._aged.pop(0))
+            if member is not None and not member.leaving:
+                member.leaving = member.aged = True
+                self.refill()
+
+    def worker_ends(self, index):
+        """A worker may have taken up its last record: have the next one ready."""
+        with self._lock:
+            member = self.members.get(index)
+            if member is not None:
+                member.leaving = True
+                self.refill()
+
+    def worker_leaves(self, index):
+        """A worker takes no more tasks, and ends: the next one takes its place."""
+        with self._lock:
+            member = self.members.get(index)
+            if member is not None:
+                self._make_room(member)
+                self.refill()
+
+    def _make_room(self, member):
+        member.leaving = member.gone = True
+        for index, other in self.members.items():
+            if other.place == member.place and other.waits and not other.gone:
+                other.waits = False
+                self.core.let_start(index)
+
+    def worker_ended(self, index, starting, expected, idle):
+        """A worker has ended; return a text about it. It is replaced unless the pool ends.
+
+        Args:
+            starting: whether it was not ready yet.
+            expected: whether it had said that it would end.
+            idle: whether it had worked for nobody.
+        """
+        with self._lock:
+            member = self.members.pop(index, None)
             self.core.vacate(index)
-            if process is None:
+            if member is None:
                 return "its worker ended"
+            self._make_room(member)
+            process = member.process
             process.join(TERMINATE_GRACE_S)
             text = _obituary(process)
             if process in self.processes:
                 self.processes.remove(process)
-            if starting and not expected:
-                if self._gives_up(process.exitcode) and not self.ending:
-                    self.core.break_down(
-                        WorkerDied(f"{text} while it was starting, as {self._starting_deaths} before it: giving up")
-                    )
-                    return text
-            elif not starting:
-                self._starting_deaths = 0
+            if self.ending:
+                return text
+            if not expected:
+                tasks = self.core.outcomes()
+                pause, hopeless = self._barren.died(starting, idle, process.exitcode, tasks)
+                self._pause_until = time.monotonic() + pause
+                if hopeless and not any(other.ready for other in self.members.values()):
+                    when = "while it was starting" if starting else "before it had a task"
+                    self._break_down(WorkerDied(f"{text} {when}, as {self._barren.count} before it: giving up"))
             if not (expected and starting):
                 self.refill()
             return text
 
-    def _gives_up(self, exitcode):
-        """Count a worker that died before it was ready; return whether it makes no sense to start another."""
-        now = time.monotonic()
-        if self._starting_deaths == 0:
-            self._starting_since = now
-        self._starting_deaths += 1
-        from_outside = exitcode is None or exitcode < 0
-        return self._starting_deaths >= STARTING_DEATHS and not (
-            from_outside and now - self._starting_since < STARTING_DEATHS_S
-        )
+    def _break_down(self, error):
+        self._broken = True
+        self.core.break_down(error)
 
     def refill(self):
-        """Start the workers that are missing; not being able to is no error while one is left."""
+        """Start the workers that are missing; where that fails it is tried again, after pauses."""
         try:
             self.fill()
         except Exception as error:
-            # With a worker left the tasks are done all the same, and the next event tries again.
             util.sub_warning("a worker could not be replaced: %s", error)
-            if not self._seats:
-                self.core.break_down(error)
+            with self._lock:
+                pause, hopeless = self._barren.failed()
+                self._pause_until = time.monotonic() + pause
+                if not hopeless or self.members:
+                    self.core.refill_later(pause)
+                    return
+                failure = WorkerDied(
+                    f"no worker of the pool could be started, in {self._barren.starting} tries: "
+                    f"{type(error).__name__}: {error}"
+                )
+                failure.__cause__ = error
+                self._break_down(failure)
 
-    def lost(self, text, item):
-        """Return the exception for a task that was lost with its worker."""
-        return WorkerDied(f"{text} while it ran this task")
+    def lost(self, text, task, peak):
+        """Return the exception for a task that was lost with its worker.
+
+        Args:
+            text: about the worker, of `worker_ended`.
+            task: its function, the kind of its job, its place in that, its item.
+            peak: the bytes of memory that the worker was killed for, or None.
+        """
+        if peak is None:
+            return WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
+        limit = self._terms.max_memory
+        error = OverMemory(
+            f"a worker had {in_units(peak)} of memory, more than max_memory={in_units(limit)}, and was killed "
+            f"while it ran this task: {call_text(*task)} ({text})"
+        )
+        error.peak, error.limit = peak, limit
+        error.function, error.index = function_name(task[0]), task[2]
+        return error
 
     def expired(self, seconds, failure):
         """Return the exception for a task that ran too long, after it ended with `failure`."""
@@ -161,15 +272,15 @@ class Crew:
 
     def interrupt_worker(self, index):
         """Have a worker look whether its task is to be given up."""
-        process = self._seats.get(index)
-        if process is not None and process._popen is not None:
-            process._popen._send_signal(INTERRUPT)
+        member = self.members.get(index)
+        if member is not None and member.process._popen is not None:
+            member.process._popen._send_signal(INTERRUPT)
 
     def kill_worker(self, index):
         """End a worker whose task did not give up."""
-        process = self._seats.get(index)
-        if process is not None:
-            process.kill()
+        member = self.members.get(index)
+        if member is not None:
+            member.process.kill()
 
     def start_driver(self):
         """Have a thread drive the engine when no caller waits."""
@@ -214,12 +325,60 @@ class Crew:
             if process in self.processes:
                 self.processes.remove(process)
         self.ended = True
-        self._seats.clear()
+        self.members.clear()
         driver, self._driver = self._driver, None
         self.core.quit()
         if driver is not None and driver is not threading.current_thread():
             driver.join(TERMINATE_GRACE_S)
         self.core.release()
+
+
+class _Barren:
+    """Counts workers that die, or cannot be started, without any use in between; says how long to pause then.
+
+    A worker that dies with a task is no such death: its task has an outcome, so it can go on like that.
+    """
+
+    def __init__(self, count):
+        self.starting = 0
+        self._idle = 0
+        self._since = 0.0
+        self._tasks = 0
+        self._free = count
+
+    @property
+    def count(self):
+        """How many there were in a row."""
+        return self.starting + self._idle
+
+    def died(self, starting, idle, exitcode, tasks):
+        """Count a death; `tasks` is how many tasks have an outcome. Return the pause, and whether to give up."""
+        if not (starting or idle) or tasks != self._tasks:
+            self._tasks = tasks
+            self._idle = 0
+            if not starting:
+                self.starting = 0
+        if not (starting or idle):
+            return 0.0, False
+        if self.count == 0:
+            self._since = time.monotonic()
+        self.starting += starting
+        self._idle += not starting
+        from_outside = exitcode is None or exitcode < 0
+        long = time.monotonic() - self._since >= STARTING_DEATHS_S
+        hopeless = (self.starting >= STARTING_DEATHS and (long or not from_outside)) or (
+            self._idle >= IDLE_DEATHS and long
+        )
+        return self._pause(), hopeless
+
+    def failed(self):
+        """Count a worker that could not be started; return the pause, and whether to give up."""
+        self.starting += 1
+        return max(FIRST_PAUSE_S, self._pause()), self.starting >= STARTING_DEATHS
+
+    def _pause(self):
+        beyond = self.count - self._free
+        return 0.0 if beyond <= 0 else min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(beyond - 1, 20))
 
 
 def _drive(core):

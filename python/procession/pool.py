@@ -5,12 +5,13 @@ import types
 import warnings
 from typing import TYPE_CHECKING
 
-from procession import context, util
+from procession import context, limits, util
 from procession._limits import positive, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
 from procession.portable import MaybeEncodingError as MaybeEncodingError
+from procession.portable import OverMemory as OverMemory
 from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.portable import TaskTimeout as TaskTimeout
@@ -35,24 +36,44 @@ class Pool:
         initializer: what each worker calls first, with `initargs`. If it raises, every task gets its exception.
         maxtasksperchild: after so many chunks a worker is replaced; None for never.
         context: where processes come from; None for the default start method.
+        max_tasks: another name of `maxtasksperchild`.
+        max_age: after so many seconds a worker is replaced, when the next one is ready and its task has ended.
+        max_memory: how much memory a worker may have while it runs a task, in bytes or as a text such as "2GB": a task
+            that takes more fails with `OverMemory`. What counts is private memory, without files and shared memory.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
         OSError: a worker could not be started.
     """
 
-    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, context=None):
+    def __init__(
+        self,
+        processes=None,
+        initializer=None,
+        initargs=(),
+        maxtasksperchild=None,
+        context=None,
+        *,
+        max_tasks=None,
+        max_age=None,
+        max_memory=None,
+    ):
         self._state = INIT
         if processes is None:
             processes = len(os.sched_getaffinity(0))
         self._processes = positive(processes, "the number of processes")
-        if maxtasksperchild is not None and (type(maxtasksperchild) is not int or maxtasksperchild < 1):
-            raise ValueError(f"maxtasksperchild must be a positive int or None, not {maxtasksperchild!r}")
+        terms = limits.Terms(
+            initializer,
+            tuple(initargs),
+            limits.max_tasks(maxtasksperchild, max_tasks),
+            limits.memory(max_memory),
+            limits.age(max_age),
+        )
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be a callable, not {initializer!r}")
         self._ctx = context or _default_context()
-        self._maxtasksperchild = maxtasksperchild
-        self._crew = Crew(self._ctx, self._processes, initializer, tuple(initargs), maxtasksperchild or 0)
+        self._maxtasksperchild = terms.max_tasks
+        self._crew = Crew(self._ctx, self._processes, terms)
         self._core = self._crew.core
         try:
             self._crew.fill()

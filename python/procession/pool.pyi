@@ -4,6 +4,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from procession.context import BaseContext
 from procession.portable import MaybeEncodingError as MaybeEncodingError
+from procession.portable import OverMemory as OverMemory
 from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.portable import TaskTimeout as TaskTimeout
@@ -48,6 +49,10 @@ class Pool:
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         context: BaseContext | None = None,
+        *,
+        max_tasks: int | None = None,
+        max_age: float | None = None,
+        max_memory: int | str | None = None,
     ) -> None: ...
     def apply(
         self,

@@ -5,7 +5,7 @@ import traceback
 
 from procession import context
 
-__all__ = ["MaybeEncodingError", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
+__all__ = ["MaybeEncodingError", "OverMemory", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
 
 _REPR_LIMIT = 10_000
 
@@ -46,6 +46,20 @@ class MaybeEncodingError(Exception):
 
 class WorkerDied(context.ProcessError):
     """The worker that ran this task ended before the task did: killed, crashed, or ended by `os._exit`."""
+
+
+class OverMemory(WorkerDied):
+    """A task took more memory than `max_memory`, and its worker was killed for it.
+
+    Attributes:
+        peak: the most memory of the worker that was seen, in bytes.
+        limit: how much it may have, in bytes.
+        function: the name of the task's function.
+        index: the place of the task in its job, from 0.
+    """
+
+    peak = limit = index = 0
+    function = ""
 
 
 class TaskTimeout(context.TimeoutError):

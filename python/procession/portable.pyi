@@ -1,6 +1,6 @@
 from procession.context import ProcessError, TimeoutError
 
-__all__ = ["MaybeEncodingError", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
+__all__ = ["MaybeEncodingError", "OverMemory", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
 
 class RemoteTraceback(Exception):
     tb: str
@@ -13,6 +13,13 @@ class MaybeEncodingError(Exception):
     def __init__(self, exc: object, value: object, raised: bool = False) -> None: ...
 
 class WorkerDied(ProcessError): ...
+
+class OverMemory(WorkerDied):
+    peak: int
+    limit: int
+    function: str
+    index: int
+
 class TaskTimeout(TimeoutError): ...
 class PoolTerminated(ProcessError): ...
 

@@ -39,8 +39,8 @@ class Seat:
             os.close(fd)
 
 
-def work(seat, initializer, initargs, limit):
-    """Run tasks until the pool is closed or `limit` chunks are done (0: no limit).
+def work(seat, terms):
+    """Run tasks until the pool is closed or as many are done as `terms` allow.
 
     Ctrl-C reaches every process of the terminal: the parent decides what it means, so a worker goes on. A handler, not
     SIG_IGN: programs that a task starts do not inherit it.
@@ -48,13 +48,13 @@ def work(seat, initializer, initargs, limit):
     signal.signal(signal.SIGINT, _go_on)
     core = seat.take()
     _watch_interrupts(core.interrupts())
-    if initializer is not None:
+    if terms.initializer is not None:
         try:
-            initializer(*initargs)
+            terms.initializer(*terms.initargs)
         except BaseException as error:
             core.init_failed(portable.failure(error))
             return
-    core.run(limit)
+    core.run(terms.max_tasks or 0, terms.max_memory)
 
 
 def _watch_interrupts(interrupts):

@@ -7,6 +7,7 @@ mod deliver;
 mod ending;
 mod feed;
 mod idle;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use procession::channel::Spin;
 use procession::platform::{Doorbell, Poller, SignalGuard};
-use procession::pool::{Batch, Driver, JobId, Waiter};
+use procession::pool::{Batch, Driver, Heavy, JobId, Waiter};
 use pyo3::prelude::*;
 
 pub(crate) use self::feed::FunctionRoom;
@@ -32,6 +33,7 @@ const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 pub(crate) struct Inner {
     pub waiter: Arc<Waiter>,
     pub workers: usize,
+    pub bounds: Bounds,
     /// Python's side: `worker_ended(index, starting, expected) -> str`, `worker_leaves(index)`, `failure(bytes) -> exception`,
     /// `lost(text) -> exception`, `start_driver()`.
     pub support: Py<PyAny>,
@@ -62,7 +64,7 @@ pub(crate) struct Shared {
     /// Jobs that end when their callback has run.
     pub callbacks: Vec<Arc<Job>>,
     /// How many unfinished jobs have callbacks: nobody may be waiting for these.
-    pub expecting: usize,
+    pub expecting: isize,
     /// Why no task can run any more.
     pub broken: Option<Py<PyAny>>,
     pub closed: bool,
@@ -70,6 +72,31 @@ pub(crate) struct Shared {
     pub next_job: JobId,
     pub next_function: u64,
     looked: Instant,
+    /// Workers that were killed for their memory.
+    heavy: HashMap<usize, Heavy>,
+    /// When Python wants to start the workers that are missing.
+    alarm: Option<Instant>,
+    /// How many notes of workers Python was told of.
+    notes: u32,
+    pub tally: Tally,
+}
+
+/// What has become of the items of a pool, and of its workers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub done: u64,
+    pub failed: u64,
+    pub retried: u64,
+    pub deaths: u64,
+}
+
+/// What the workers of a pool may use up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    /// Bytes of private memory.
+    pub memory: Option<u64>,
+    /// How old a worker may get.
+    pub age: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -108,10 +135,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    pub(crate) fn new(driver: Driver, workers: usize, support: Py<PyAny>) -> PyResult<Inner> {
+    pub(crate) fn new(driver: Driver, workers: usize, bounds: Bounds, support: Py<PyAny>) -> PyResult<Inner> {
         Ok(Inner {
             waiter: driver.waiter(),
             workers,
+            bounds,
             support,
             state: Mutex::new(Shared {
                 driver,
@@ -128,6 +156,10 @@ impl Inner {
                 next_job: 1,
                 next_function: 1,
                 looked: Instant::now(),
+                heavy: HashMap::new(),
+                alarm: None,
+                notes: 0,
+                tally: Tally::default(),
             }),
             duty: Mutex::default(),
             batch: Mutex::default(),
@@ -208,8 +240,11 @@ impl Inner {
         let guard = SignalGuard::block_all();
         // A signal that came before the guard is seen here, one that comes later ends the wait.
         py.check_signals()?;
-        if !self.shared().driver.about_to_sleep() {
-            return Ok(());
+        {
+            let mut shared = self.shared();
+            if !shared.driver.about_to_sleep() || shared.driver.notes() != shared.notes {
+                return Ok(());
+            }
         }
         let asleep = Instant::now();
         let latest = asleep + self.look_around();
@@ -286,21 +321,30 @@ impl Inner {
     /// Reads what came in, hands it to the jobs, publishes what is next; says whether anything came in.
     fn pump(&self, py: Python<'_>) -> PyResult<bool> {
         let mut batch = lock(&self.batch).pop().unwrap_or_default();
-        {
+        let (looks, noted) = {
             let mut shared = self.shared();
             shared.driver.read(&mut batch);
             let now = Instant::now();
-            if now - shared.looked >= LOOK_FOR_DEATHS {
+            let looks = now - shared.looked >= LOOK_FOR_DEATHS;
+            if looks {
                 shared.looked = now;
                 shared.driver.look_for_deaths(&mut batch);
             }
-        }
+            let notes = shared.driver.notes();
+            (looks, notes != std::mem::replace(&mut shared.notes, notes))
+        };
+        // What a task has logged comes before its result.
+        let heard = if noted { self.hear(py) } else { Ok(()) };
         self.interrupt_overdue(py)?;
         let progress = !batch.is_empty();
         let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };
         batch.clear();
         lock(&self.batch).push(batch);
         answer?;
+        heard?;
+        if looks {
+            self.watch(py)?;
+        }
         self.feed(py)?;
         Ok(progress)
     }
@@ -312,6 +356,9 @@ impl Inner {
             return LOOK_AROUND / 20;
         }
         let shortest = shared.limits.values().min();
-        shortest.map_or(LOOK_AROUND, |limit| (*limit / 20).clamp(Duration::from_millis(1), LOOK_AROUND / 4))
+        let most = shortest.map_or(LOOK_AROUND, |limit| (*limit / 20).clamp(Duration::from_millis(1), LOOK_AROUND / 4));
+        let alarm = shared.alarm.map_or(most, |at| at.saturating_duration_since(Instant::now()));
+        let weighing = if self.bounds.memory.is_some() { watch::WEIGH_EVERY } else { most };
+        most.min(alarm).min(weighing)
     }
 }

@@ -18,6 +18,9 @@ use crate::repeats::Repeats;
 /// Outcome of an item: what it returned, or the exception.
 pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
 
+/// An item for messages: its function, the method that made the job, its place in that, the item itself.
+pub(crate) type Described = (Option<Py<PyAny>>, &'static str, u64, Option<Py<PyAny>>);
+
 /// A function that a job calls, pickled once.
 pub(crate) struct Function {
     /// Names it among those of its pool.
@@ -77,6 +80,14 @@ pub(crate) struct State {
     /// How often items were tried again, and how many workers they killed.
     pub tries: HashMap<u64, (u32, u32)>,
     pub callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
+    /// What the items are given to, for messages about them; until the job ends.
+    pub function: Option<Py<PyAny>>,
+    /// What is called, once, when an outcome is there to be read.
+    pub watchers: Vec<Py<PyAny>>,
+    /// Whether somebody waits who does not drive the pool.
+    pub watched: bool,
+    /// Whether the job has all its outcomes.
+    pub ended: bool,
 }
 
 /// What a call asked for beside the results.
@@ -213,6 +224,17 @@ impl Job {
         *tries += 1;
         *deaths += u32::from(died);
         *tries <= self.options.retries && *deaths < MOST_DEATHS
+    }
+
+    /// The function and the arguments of an item, for messages about it: as many as are known still.
+    pub(crate) fn describe(&self, py: Python<'_>, item: u64) -> Described {
+        let function = self.state().function.as_ref().map(|function| function.clone_ref(py));
+        let kind = match self.mode {
+            Mode::Apply => "apply",
+            Mode::Map => "map",
+            Mode::Star => "starmap",
+        };
+        (function, kind, item, self.items(py, item, 1).pop())
     }
 
     /// The items that have no outcome.

@@ -34,5 +34,6 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;
     module.add_class::<worker::Interrupts>()?;
+    module.add_class::<worker::Line>()?;
     module.add_class::<worker::WorkerCore>()
 }

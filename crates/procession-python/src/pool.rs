@@ -7,7 +7,7 @@ use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use procession::pool::{Chunk, Driver};
+use procession::pool::{Chunk, Doing, Driver};
 use procession::shared_memory::Block;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
@@ -15,9 +15,9 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyIterator, PyList, 
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
-use crate::drive::{FunctionRoom, Inner};
+use crate::drive::{Bounds, FunctionRoom, Inner};
 use crate::error::Raised;
-use crate::job::{Answer, Function, Job, Next, Options, Results, State};
+use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
 
 /// A larger pickle of a function lies in a block and is read by each worker once.
 const INLINE_FUNCTION: usize = 1024;
@@ -89,6 +89,9 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     }
 }
 
+/// A worker at one moment; see `PoolCore.survey`.
+type WorkerNow = (usize, u32, &'static str, f64, u64, u64, Option<Described>, Option<f64>);
+
 /// Seconds an item may run, how often it is tried again, after which exceptions.
 type Wishes = Option<(Option<f64>, u32, Option<Py<PyAny>>)>;
 
@@ -107,11 +110,14 @@ fn give(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
 
 #[pymethods]
 impl PoolCore {
-    /// The engine of a pool of `workers`; `support` is called when Python has to do something (see `procession.pool`).
+    /// The engine of a pool of `workers`; `support` is called when Python has to do something (see `procession.crew`).
+    /// A worker may have `memory` bytes while it runs an item, and become `age` seconds old.
     #[new]
-    fn new(workers: usize, support: Py<PyAny>) -> PyResult<PoolCore> {
+    #[pyo3(signature = (workers, support, memory=None, age=None))]
+    fn new(workers: usize, support: Py<PyAny>, memory: Option<u64>, age: Option<f64>) -> PyResult<PoolCore> {
         let driver = Driver::new(workers).map_err(Raised::from)?;
-        let inner = Arc::new(Inner::new(driver, workers, support)?);
+        let bounds = Bounds { memory, age: age.map(Duration::from_secs_f64) };
+        let inner = Arc::new(Inner::new(driver, workers, bounds, support)?);
         Ok(PoolCore { owned: Link::new(inner), known: Mutex::default() })
     }
 
@@ -122,10 +128,10 @@ impl PoolCore {
         Ok((invitation.index, raw(invitation.pool), raw(invitation.own), raw(invitation.parent)))
     }
 
-    /// The worker of seat `index` runs, and `sentinel` becomes ready when it ends.
-    fn seated(&self, index: usize, sentinel: i32) -> PyResult<()> {
+    /// The worker of seat `index` runs as process `pid`, and `sentinel` becomes ready when it ends.
+    fn seated(&self, index: usize, sentinel: i32, pid: u32) -> PyResult<()> {
         let sentinel = procession::platform::duplicate(sentinel, 0).map_err(Raised::from)?;
-        Ok(self.owned.get()?.shared().driver.seated(index, sentinel).map_err(Raised::from)?)
+        Ok(self.owned.get()?.shared().driver.seated(index, sentinel, pid).map_err(Raised::from)?)
     }
 
     /// The worker of seat `index` could not be started.
@@ -138,6 +144,54 @@ impl PoolCore {
     fn vacate(&self, index: usize) -> PyResult<()> {
         self.owned.get()?.shared().driver.vacate(index);
         Ok(())
+    }
+
+    /// The worker of seat `index` takes no task until `let_start`.
+    fn keep_waiting(&self, index: usize) -> PyResult<()> {
+        self.owned.get()?.shared().driver.keep_waiting(index);
+        Ok(())
+    }
+
+    /// The worker of seat `index` may take tasks.
+    fn let_start(&self, index: usize) -> PyResult<()> {
+        self.owned.get()?.shared().driver.let_start(index);
+        Ok(())
+    }
+
+    /// The worker of seat `index` ends before it takes another record.
+    fn retire(&self, index: usize) -> PyResult<()> {
+        self.owned.get()?.shared().driver.retire(index);
+        Ok(())
+    }
+
+    /// How many tasks have an outcome.
+    fn outcomes(&self) -> PyResult<u64> {
+        let tally = self.owned.get()?.shared().tally;
+        Ok(tally.done + tally.failed)
+    }
+
+    /// `support.refill()` is called after `delay` seconds, by whoever drives the pool then.
+    fn refill_later(&self, delay: f64) -> PyResult<()> {
+        self.owned.get()?.set_alarm(Duration::from_secs_f64(delay));
+        Ok(())
+    }
+
+    /// What goes on: for each worker its seat, pid, activity, age, outcomes, bytes of memory, task and for how long it has
+    /// had that; how many tasks wait; how many are done, failed and were tried again; how many workers died.
+    fn survey(&self, py: Python<'_>) -> PyResult<(Vec<WorkerNow>, u64, [u64; 4])> {
+        let (states, waiting, tally) = self.owned.get()?.survey(py);
+        let workers = states.into_iter().map(|(state, task)| {
+            let doing = match state.doing {
+                Doing::Starting => "starting",
+                Doing::Idle => "idle",
+                Doing::Working => "working",
+                Doing::Leaving => "leaving",
+            };
+            let since = state.running.map(|(_, _, since)| since.as_secs_f64());
+            let age = state.age.as_secs_f64();
+            (state.index, state.pid, doing, age, state.served, state.memory.resident, task, since)
+        });
+        Ok((workers.collect(), waiting, [tally.done, tally.failed, tally.retried, tally.deaths]))
     }
 
     /// `function(*args, **kwds)` in a worker; waits for it.
@@ -299,6 +353,10 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
         results,
         tries: HashMap::new(),
         callbacks,
+        function: None,
+        watchers: Vec::new(),
+        watched: false,
+        ended: false,
     }
 }
 
@@ -378,6 +436,7 @@ impl PoolCore {
         wishes: Wishes,
     ) -> PyResult<Arc<Job>> {
         let inner = self.owned.get()?;
+        state.function = Some(function.clone().unbind());
         let broken = {
             let shared = inner.shared();
             if shared.closed {
@@ -427,7 +486,7 @@ impl PoolCore {
                 if let Some(timeout) = job.options.timeout {
                     shared.limits.insert(id, timeout);
                 }
-                shared.expecting += usize::from(expects);
+                shared.expecting += isize::from(expects);
                 if failure.is_none() {
                     shared.driver.scheduler.submit(id, total, complete, chunk);
                 }
@@ -435,6 +494,7 @@ impl PoolCore {
             job
         };
         if empty {
+            drop(job.state().function.take());
             job.is_done.store(true, std::sync::atomic::Ordering::Release);
         }
         if let Some(why) = failure {
@@ -546,6 +606,11 @@ impl JobCore {
         let engine = self.engine()?;
         engine.call_off(py, &self.job, &why);
         Ok(true)
+    }
+
+    /// Has `watcher` called once, by another thread, when there is an outcome to be read; false if there is one already.
+    fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) -> PyResult<bool> {
+        Ok(!self.job.done() && self.engine()?.add_watcher(py, &self.job, watcher))
     }
 
     /// Waits for the job; false when `timeout` seconds were not enough.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use procession::channel::{BLOCK_HEAD, FrameKind, is_interrupted};
+use procession::channel::{BLOCK_HEAD, FrameKind, current_item, is_interrupted};
 use procession::pool::{Holdings, RecordHead, Turn, Worker};
 use procession::shared_memory::{Segment, View, copy_to, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
@@ -30,6 +30,9 @@ pub(crate) struct WorkerCore {
     out: Vec<u8>,
     support: Py<PyAny>,
     map: Py<PyAny>,
+    /// The function that was called last, for Python to see.
+    current: Py<PyList>,
+    current_id: u64,
 }
 
 #[pymethods]
@@ -48,6 +51,8 @@ impl WorkerCore {
             out: Vec::new(),
             support,
             map: py.import("builtins")?.getattr("map")?.unbind(),
+            current: PyList::new(py, [py.None()])?.unbind(),
+            current_id: 0,
         })
     }
 
@@ -56,17 +61,39 @@ impl WorkerCore {
         Interrupts { segment: self.worker.own_segment().clone() }
     }
 
+    /// A list of one: the function that was called last.
+    #[getter]
+    fn current(&self, py: Python<'_>) -> Py<PyList> {
+        self.current.clone_ref(py)
+    }
+
+    /// How any thread tells the parent that a note was sent beside the ring.
+    fn line(&self) -> Line {
+        Line(self.worker.line())
+    }
+
     /// Reports that the initializer failed with `failure`, bytes of `support.failure`.
     fn init_failed(&mut self, failure: &[u8]) -> PyResult<()> {
         Ok(self.worker.init_failed(failure).map_err(Raised::from)?)
     }
 
-    /// Runs records until the pool is closed, or `limit` chunks are done (0: no limit).
+    /// Runs records until the pool is closed, `limit` chunks are done (0: no limit), or more than `memory` bytes are kept.
     ///
     /// Blocks detached from the interpreter while there is nothing to do. A signal handler that raises ends it.
-    fn run(&mut self, py: Python<'_>, limit: u64) -> PyResult<()> {
+    #[pyo3(signature = (limit, memory=None))]
+    fn run(&mut self, py: Python<'_>, limit: u64, memory: Option<u64>) -> PyResult<()> {
         let mut left = if limit == 0 { u64::MAX } else { limit };
+        if let Some(most) = memory {
+            self.worker.limit_memory(most);
+        }
         self.worker.ready().map_err(Raised::from)?;
+        let worker = &mut self.worker;
+        while let Err(error) = py.detach(|| worker.wait_to_start()) {
+            if !error.is_interrupted() {
+                return Err(Raised::from(error).into());
+            }
+            py.check_signals()?;
+        }
         let mut tidied = false;
         loop {
             let untidy = !tidied && (self.large_function.is_some() || !self.worker.holdings().is_empty());
@@ -74,12 +101,16 @@ impl WorkerCore {
             match py.detach(|| if untidy { worker.turn_or_idle() } else { worker.turn() }) {
                 Ok(Turn::Record(head)) => {
                     tidied = false;
+                    if left <= u64::from(head.count.div_ceil(head.chunk)) {
+                        self.worker.last().map_err(Raised::from)?;
+                    }
                     self.record(py, head, &mut left)?;
-                    if left == 0 {
+                    if left == 0 || self.worker.is_heavy() {
                         return Ok(self.worker.leaving().map_err(Raised::from)?);
                     }
                     py.check_signals()?;
                 }
+                Ok(Turn::Leave) => return Ok(self.worker.leaving().map_err(Raised::from)?),
                 Ok(Turn::Stop) => return Ok(()),
                 Ok(Turn::Idle) => {
                     self.large_function = None;
@@ -146,7 +177,7 @@ impl WorkerCore {
                 break;
             }
             let slow = self.worker.between();
-            if *left == 0 || (slow && head.splittable) {
+            if *left == 0 || (slow && head.splittable) || self.worker.is_heavy() {
                 return Ok(self.worker.hand_back().map_err(Raised::from)?);
             }
         }
@@ -223,7 +254,7 @@ impl WorkerCore {
                 // The iterator took what the function raised for its own end.
                 None => self.failed(py, PyStopIteration::new_err(()))?,
             }
-            if (done < count || !last) && self.worker.between() {
+            if (done < count || !last) && (self.worker.between() || self.worker.is_heavy()) {
                 return Ok((done, false));
             }
         }
@@ -305,7 +336,16 @@ impl WorkerCore {
 
     fn function(&mut self, py: Python<'_>, preamble: &Preamble<'_>) -> PyResult<Py<PyAny>> {
         if let Some(function) = self.functions.get(&preamble.function) {
+            if self.current_id != preamble.function {
+                self.current_id = preamble.function;
+                self.current.bind(py).set_item(0, function)?;
+            }
             return Ok(function.clone_ref(py));
+        }
+        if self.current_id != 0 {
+            // What is large is held in one place only.
+            self.current_id = 0;
+            self.current.bind(py).set_item(0, py.None())?;
         }
         match &self.large_function {
             Some((id, function)) if *id == preamble.function => return Ok(function.clone_ref(py)),
@@ -331,6 +371,8 @@ impl WorkerCore {
             self.functions.clear();
         }
         self.functions.insert(preamble.function, function.clone_ref(py));
+        self.current_id = preamble.function;
+        self.current.bind(py).set_item(0, &function)?;
         Ok(function)
     }
 
@@ -350,6 +392,23 @@ impl Interrupts {
     /// Whether it does.
     fn pending(&self) -> bool {
         is_interrupted(&self.segment)
+    }
+
+    /// The number of the job and the place in it of the item that runs now.
+    fn item(&self) -> Option<(u64, u64)> {
+        current_item(&self.segment)
+    }
+}
+
+/// How any thread of a worker tells the parent that a note was sent beside the ring.
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct Line(procession::pool::Line);
+
+#[pymethods]
+impl Line {
+    /// Wakes the parent, should it sleep.
+    fn note_sent(&self) {
+        self.0.note_sent();
     }
 }
 

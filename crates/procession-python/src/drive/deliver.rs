@@ -69,7 +69,9 @@ impl Inner {
             && failure.bind(py).is_instance(retry_on.bind(py))?
             && job.tries_again(item, false)
         {
-            self.shared().driver.scheduler.again(job.id, item);
+            let mut shared = self.shared();
+            shared.driver.scheduler.again(job.id, item);
+            shared.tally.retried += 1;
             return Ok(None);
         }
         Ok(Some(failure))
@@ -79,6 +81,7 @@ impl Inner {
         let mut trash = Vec::new();
         let mut job: Option<Arc<Job>> = None;
         let mut interrupt = None;
+        let (mut done, mut failed) = (0, 0);
         for outcome in &batch.outcomes {
             if job.as_ref().is_none_or(|job| job.id != outcome.job) {
                 job = self.shared().jobs.get(&outcome.job).cloned();
@@ -103,6 +106,7 @@ impl Inner {
                 state.bytes = if state.bytes == 0.0 { size as f64 } else { (state.bytes * 7.0 + size as f64) / 8.0 };
             }
             let mut bytes = &batch.bytes[outcome.payload.clone()];
+            done += if outcome.returned { u64::from(outcome.run.unwrap_or(1)) } else { 0 };
             let last = match outcome.run {
                 Some(count) => match job.store_simple_run(py, outcome.item, count, bytes) {
                     Some(last) => last,
@@ -124,7 +128,10 @@ impl Inner {
                     job.store(py, outcome.item, answer, &mut trash)
                 }
                 None => match self.judge(py, job, outcome.item, self.failure(py, bytes))? {
-                    Some(failure) => job.store(py, outcome.item, Err(failure), &mut trash),
+                    Some(failure) => {
+                        failed += 1;
+                        job.store(py, outcome.item, Err(failure), &mut trash)
+                    }
                     None => false,
                 },
             };
@@ -132,8 +139,14 @@ impl Inner {
                 self.finish(py, job);
             }
             if job.unit > 0 {
+                self.tell_watchers(py, job);
                 self.wake_followers();
             }
+        }
+        if done + failed > 0 {
+            let tally = &mut self.shared().tally;
+            tally.done += done;
+            tally.failed += failed;
         }
         trash.clear();
         for failure in &batch.init_failed {
@@ -141,6 +154,16 @@ impl Inner {
             self.break_down(py, failure);
         }
         // Each of these must be heard of once, whatever a signal handler raises in between.
+        for (method, index) in batch
+            .ready
+            .iter()
+            .map(|index| ("worker_ready", index))
+            .chain(batch.last.iter().map(|index| ("worker_ends", index)))
+        {
+            if let Err(error) = self.support.bind(py).call_method1(method, (*index,)) {
+                interrupt = Some(error);
+            }
+        }
         for index in &batch.leaving {
             if let Err(error) = self.support.bind(py).call_method1("worker_leaves", (*index,)) {
                 interrupt = Some(error);
@@ -182,21 +205,35 @@ impl Inner {
 
     pub(super) fn bury(&self, py: Python<'_>, death: &Death) -> PyResult<()> {
         let support = self.support.bind(py);
-        let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected));
+        let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected, death.idle));
         let (text, interrupt) = match text {
             Ok(text) => (text, None),
             Err(error) => (PyString::new(py, "its worker ended").into_any(), Some(error)),
         };
+        let heavy = {
+            let mut shared = self.shared();
+            shared.tally.deaths += u64::from(!death.expected);
+            shared.heavy.remove(&death.index)
+        };
         let mut trash = Vec::new();
         for lost in &death.lost {
             let Some(job) = self.shared().jobs.get(&lost.job).cloned() else { continue };
-            let expired = self.shared().expired.contains_key(&(lost.job, lost.item));
-            if !expired && job.tries_again(lost.item, true) {
+            if heavy.is_some_and(|heavy| (heavy.job, heavy.item) != (lost.job, lost.item)) {
+                // The guilty one had just ended: this one is innocent.
                 self.shared().driver.scheduler.again(lost.job, lost.item);
                 continue;
             }
-            let failure = support.call_method1("lost", (&text, lost.item))?.unbind();
+            let expired = self.shared().expired.contains_key(&(lost.job, lost.item));
+            if !expired && job.tries_again(lost.item, true) {
+                let mut shared = self.shared();
+                shared.driver.scheduler.again(lost.job, lost.item);
+                shared.tally.retried += 1;
+                continue;
+            }
+            let bytes = heavy.map(|heavy| heavy.bytes);
+            let failure = support.call_method1("lost", (&text, job.describe(py, lost.item), bytes))?.unbind();
             let Some(failure) = self.judge(py, &job, lost.item, failure)? else { continue };
+            self.shared().tally.failed += 1;
             if job.store(py, lost.item, Err(failure), &mut trash) {
                 self.finish(py, &job);
             }

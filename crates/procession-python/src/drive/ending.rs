@@ -11,9 +11,11 @@ use crate::job::Job;
 impl Inner {
     /// A job has all its outcomes.
     pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
-        let (callbacks, items) = {
+        let (callbacks, watched, items) = {
             let mut state = job.state();
-            (state.callbacks.is_some(), (std::mem::take(&mut state.items), state.list.take()))
+            state.ended = true;
+            let held = (std::mem::take(&mut state.items), state.list.take(), state.function.take());
+            (state.callbacks.is_some(), state.watched, held)
         };
         drop(items);
         let forgotten = {
@@ -27,6 +29,7 @@ impl Inner {
                 shared.expecting -= 1;
                 shared.callbacks.push(job.clone());
             }
+            shared.expecting -= isize::from(watched);
             if shared.closed && !shared.stopped && shared.jobs.is_empty() {
                 shared.stopped = true;
                 shared.driver.stop();
@@ -39,8 +42,36 @@ impl Inner {
             self.arm_driver(py, true);
         } else {
             job.is_done.store(true, Ordering::Release);
+            self.tell_watchers(py, job);
             self.wake_followers();
         }
+    }
+
+    /// Calls those who wait for an outcome of the job without driving.
+    pub(crate) fn tell_watchers(&self, py: Python<'_>, job: &Arc<Job>) {
+        let watchers = std::mem::take(&mut job.state().watchers);
+        for watcher in watchers {
+            if let Err(error) = watcher.call0(py) {
+                error.write_unraisable(py, Some(watcher.bind(py)));
+            }
+        }
+    }
+
+    /// Has `watcher` called once, when the job has an outcome to be read; false if it is done already.
+    pub(crate) fn add_watcher(&self, py: Python<'_>, job: &Arc<Job>, watcher: Py<PyAny>) -> bool {
+        let first = {
+            let mut state = job.state();
+            state.watchers.push(watcher);
+            !state.ended && !std::mem::replace(&mut state.watched, true)
+        };
+        if job.done() {
+            return false;
+        }
+        if first {
+            self.shared().expecting += 1;
+        }
+        self.arm_driver(py, true);
+        true
     }
 
     /// No task can run any more: everything that waits fails with `why`.

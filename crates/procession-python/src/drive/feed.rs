@@ -183,6 +183,7 @@ impl Inner {
             shared.driver.scheduler.withdrawn_around(grant, first, count);
         }
         if count == 1 {
+            self.shared().tally.failed += 1;
             let failure = error.value(py).clone().into_any().unbind();
             let mut trash = Vec::new();
             if job.store(py, grant.first + u64::from(first), Err(failure), &mut trash) {

@@ -101,6 +101,7 @@ impl Inner {
                 }
             }
             job.is_done.store(true, Ordering::Release);
+            self.tell_watchers(py, &job);
             self.waiter.wake();
             self.wake_followers();
         }

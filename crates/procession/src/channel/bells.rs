@@ -17,6 +17,7 @@ use super::slots::MAX_WORKERS;
 
 const PARENT_SLEEPS_AT: usize = 192;
 const STOP_AT: usize = 196;
+const NOTES_AT: usize = 200;
 const SLEEPING_AT: usize = 256;
 const POLLING_AT: usize = 512;
 const BELLS_AT: usize = 4096;
@@ -98,6 +99,12 @@ impl Bells {
         while self.wake_any() {}
     }
 
+    /// Parent: wakes a worker, whether it sleeps or is about to.
+    pub fn wake(&self, worker: usize) {
+        fence(SeqCst);
+        self.ring(worker);
+    }
+
     fn ring(&self, worker: usize) {
         let bell = self.segment.word32(BELLS_AT + worker * 4);
         bell.fetch_add(1, SeqCst);
@@ -133,6 +140,17 @@ impl Bells {
         fence(SeqCst);
         let word = self.segment.word32(PARENT_SLEEPS_AT);
         word.load(Relaxed) != 0 && word.swap(0, SeqCst) != 0
+    }
+
+    /// Worker: one more note was sent to the parent beside the rings.
+    pub fn note_sent(&self) {
+        self.segment.word32(NOTES_AT).fetch_add(1, SeqCst);
+    }
+
+    /// Parent: how many notes were sent, modulo 2^32.
+    #[inline]
+    pub fn notes(&self) -> u32 {
+        self.segment.word32(NOTES_AT).load(Relaxed)
     }
 
     /// Parent: tells all workers to end when they find nothing to do.

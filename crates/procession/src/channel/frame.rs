@@ -30,6 +30,8 @@ pub enum FrameKind {
     Kept = 10,
     /// The worker sees blocks that it had kept no more; the payload is as for `Kept`.
     Dropped = 11,
+    /// The record that the worker takes up may be its last: the next worker is to be started.
+    Last = 12,
 }
 
 /// Stands where the size of a run's next result would.
@@ -58,7 +60,7 @@ pub fn measure_run(bytes: &[u8]) -> (u32, usize, bool) {
 impl FrameKind {
     fn from_byte(byte: u8) -> Option<FrameKind> {
         use FrameKind::*;
-        [Returned, Raised, Done, HandedBack, Undecodable, Ready, InitFailed, Leaving, Run, Kept, Dropped]
+        [Returned, Raised, Done, HandedBack, Undecodable, Ready, InitFailed, Leaving, Run, Kept, Dropped, Last]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

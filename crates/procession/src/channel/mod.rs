@@ -14,6 +14,8 @@ pub use connection::{Receiving, Sending, receive_body};
 pub use eagerness::Eagerness;
 pub use frame::{FRAME_BYTES, Frame, FrameKind, RUN_END, measure_run};
 pub use queue::{Attempt, Oldest, Queue};
-pub use ring::{BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, forsake_worker, give_back, is_interrupted};
+pub use ring::{
+    BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, current_item, forsake_worker, give_back, is_interrupted,
+};
 pub use slots::{MAX_WORKERS, SLOTS, Slots, Ticket};
 pub use spin::Spin;

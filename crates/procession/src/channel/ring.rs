@@ -33,6 +33,11 @@ const ITEM_AT: usize = 136;
 const PHASE_AT: usize = 140;
 const SINCE_AT: usize = 144;
 const INTERRUPT_AT: usize = 152;
+const WAITS_TO_START_AT: usize = 160;
+const RETIRED_AT: usize = 164;
+const JOB_AT: usize = 168;
+const FIRST_AT: usize = 176;
+const TAKEN_AT: usize = 184;
 /// Set in the interrupt word, so that it is never zero when it names an item.
 const INTERRUPTED: u64 = 1 << 63;
 const TRIMMED_AT: usize = 192;
@@ -176,6 +181,29 @@ impl Consumer {
         Duration::from_nanos(self.segment.word64(SINCE_AT).load(SeqCst))
     }
 
+    /// When the record that the worker holds was taken up, by the coarse clock: the time of [`platform::monotonic_now`].
+    pub fn taken_at(&self) -> Duration {
+        Duration::from_nanos(self.segment.word64(TAKEN_AT).load(Relaxed))
+    }
+
+    /// Has the worker take no record until [`Consumer::let_start`].
+    pub fn keep_waiting(&self) {
+        self.segment.word32(WAITS_TO_START_AT).store(1, SeqCst);
+    }
+
+    /// Lets the worker take records.
+    pub fn let_start(&self) {
+        let word = self.segment.word32(WAITS_TO_START_AT);
+        if word.swap(0, SeqCst) != 0 {
+            platform::wake(word, 1);
+        }
+    }
+
+    /// Has the worker end before it takes another record; wake it, it may sleep.
+    pub fn retire(&self) {
+        self.segment.word32(RETIRED_AT).store(1, SeqCst);
+    }
+
     /// Asks the worker to give up `item` of the record `ticket`, should it still run it when it looks.
     pub fn interrupt(&self, ticket: Ticket, item: u32) {
         self.segment.word64(INTERRUPT_AT).store(name_of(ticket, item), SeqCst);
@@ -208,6 +236,14 @@ pub fn is_interrupted(segment: &Segment) -> bool {
     let running = phase == Phase::Running as u32 || phase == Phase::Decoding as u32;
     let now = name_of(segment.word64(TICKET_AT).load(SeqCst), segment.word32(ITEM_AT).load(SeqCst));
     running && segment.word64(INTERRUPT_AT).load(SeqCst) == now
+}
+
+/// The job and the item that the worker of `segment` works on now; none between items. For the worker's own threads.
+pub fn current_item(segment: &Segment) -> Option<(u64, u64)> {
+    let phase = segment.word32(PHASE_AT).load(SeqCst);
+    let runs = phase == Phase::Running as u32 || phase == Phase::Decoding as u32;
+    let item = u64::from(segment.word32(ITEM_AT).load(SeqCst));
+    runs.then(|| (segment.word64(JOB_AT).load(Relaxed), segment.word64(FIRST_AT).load(Relaxed) + item))
 }
 
 fn place(payload: &[u8]) -> Option<(usize, usize)> {
@@ -256,6 +292,33 @@ impl Producer {
         self.segment.word64(TICKET_AT).store(ticket, Relaxed);
         self.segment.word32(ITEM_AT).store(item, Relaxed);
         self.segment.word32(PHASE_AT).store(phase as u32, Release);
+    }
+
+    /// Writes down which items of which job the record holds, and when it was taken up.
+    #[inline]
+    pub fn note_record(&self, job: u64, first: u64, now: Duration) {
+        self.segment.word64(JOB_AT).store(job, Relaxed);
+        self.segment.word64(FIRST_AT).store(first, Relaxed);
+        self.segment.word64(TAKEN_AT).store(now.as_nanos() as u64, Relaxed);
+    }
+
+    /// Whether the worker is to end before it takes another record.
+    #[inline]
+    pub fn is_retired(&self) -> bool {
+        self.segment.word32(RETIRED_AT).load(Relaxed) != 0
+    }
+
+    /// Whether the worker is to wait before it takes records.
+    pub fn waits_to_start(&self) -> bool {
+        self.segment.word32(WAITS_TO_START_AT).load(SeqCst) != 0
+    }
+
+    /// Sleeps until the worker may take records, at most until `until`.
+    ///
+    /// # Errors
+    /// `TimedOut`, or `Interrupted` when a signal handler ran.
+    pub fn wait_to_start(&self, until: Instant) -> Result<()> {
+        platform::wait(self.segment.word32(WAITS_TO_START_AT), 1, Some(until))
     }
 
     /// Writes into the ledger that the item has run.

@@ -92,7 +92,7 @@ impl Crew {
             let sentinel = member.started.child.as_fd().try_clone_to_owned();
             let sentinel = sentinel.map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)));
             sentinel
-                .and_then(|sentinel| driver.seated(index, sentinel))
+                .and_then(|sentinel| driver.seated(index, sentinel, member.started.child.id()))
                 .inspect_err(|_| member.started.child.kill())?;
             Ok(member)
         });
@@ -219,7 +219,7 @@ impl Crew {
         }
         let Some(limit) = terms.memory else { return };
         for (index, member) in &mut self.members {
-            if platform::resident_bytes(member.started.child.id()) > limit {
+            if platform::memory_of(member.started.child.id()).resident > limit {
                 // With nobody to blame, no item is: what the worker takes up meanwhile goes to another one.
                 let (job, item) = driver.running(*index).map_or((0, 0), |(_, job, item)| (job, item));
                 member.end(Blame { job, item, why: TaskError::OverMemory });

@@ -66,6 +66,10 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
                     return Ok(0);
                 }
             }
+            Ok(Turn::Leave) => {
+                seat.worker.leaving()?;
+                return Ok(0);
+            }
             Ok(Turn::Stop) => return Ok(0),
             Ok(Turn::Idle) => {}
             Err(error) if error.is_interrupted() => {}

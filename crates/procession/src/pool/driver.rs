@@ -41,11 +41,19 @@ pub struct Invitation {
 }
 
 #[derive(Debug)]
-struct Seat {
-    ring: Consumer,
+pub(super) struct Seat {
+    pub(super) ring: Consumer,
     sentinel: Option<OwnedFd>,
-    ready: bool,
-    leaving: bool,
+    pub(super) pid: u32,
+    pub(super) ready: bool,
+    pub(super) leaving: bool,
+    /// When it was seated, and when it became ready.
+    pub(super) since: Instant,
+    pub(super) ready_since: Instant,
+    /// Whether it has been found too old.
+    pub(super) aged: bool,
+    /// How many items have their outcome from it.
+    pub(super) served: u64,
     /// The item that the worker was asked to give up, and when.
     asked: Option<(Ticket, u32, Duration)>,
     /// The run that is being read: the record and its next item.
@@ -100,6 +108,8 @@ pub struct Death {
     pub expected: bool,
     /// Its segment: [`crate::channel::forsake_worker`] when its last results are rebuilt.
     pub segment: Arc<Segment>,
+    /// Whether it had worked for nobody: no item has an outcome from it, and it held no record.
+    pub idle: bool,
 }
 
 /// What came in by one look at the workers.
@@ -111,6 +121,8 @@ pub struct Batch {
     pub outcomes: Vec<Outcome>,
     /// Workers that have become ready.
     pub ready: Vec<usize>,
+    /// Workers that may have taken up their last record.
+    pub last: Vec<usize>,
     /// Workers that end by themselves.
     pub leaving: Vec<usize>,
     /// Failures of the initializer.
@@ -124,6 +136,7 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.outcomes.is_empty()
             && self.ready.is_empty()
+            && self.last.is_empty()
             && self.leaving.is_empty()
             && self.init_failed.is_empty()
             && self.deaths.is_empty()
@@ -137,6 +150,7 @@ impl Batch {
         }
         self.outcomes.clear();
         self.ready.clear();
+        self.last.clear();
         self.leaving.clear();
         self.init_failed.clear();
         self.deaths.clear();
@@ -192,7 +206,7 @@ pub struct Driver {
     arena: Arena,
     segment: Arc<Segment>,
     waiter: Arc<Waiter>,
-    seats: Vec<Option<Seat>>,
+    pub(super) seats: Vec<Option<Seat>>,
     /// Seats that may be given to a new worker.
     vacant: Vec<usize>,
     glance: Arc<Glance>,
@@ -264,20 +278,34 @@ impl Driver {
         let pool = copy_of(self.segment.as_fd())?;
         let parent = copy_of(self.waiter.bell.as_fd())?;
         let invitation = Invitation { index, pool, own: ring.descriptor()?, parent };
-        self.seats[index] =
-            Some(Seat { ring, sentinel: None, ready: false, leaving: false, asked: None, run: None, kept: vec![] });
+        self.seats[index] = Some(Seat {
+            ring,
+            sentinel: None,
+            pid: 0,
+            ready: false,
+            leaving: false,
+            since: Instant::now(),
+            ready_since: Instant::now(),
+            aged: false,
+            served: 0,
+            asked: None,
+            run: None,
+            kept: vec![],
+        });
         self.renew_glance();
         Ok(invitation)
     }
 
-    /// The worker of seat `index` runs; `sentinel` becomes readable when it ends.
+    /// The worker of seat `index` runs, as process `pid`; `sentinel` becomes readable when it ends.
     ///
     /// # Errors
     /// The system's.
-    pub fn seated(&mut self, index: usize, sentinel: OwnedFd) -> Result<()> {
+    pub fn seated(&mut self, index: usize, sentinel: OwnedFd, pid: u32) -> Result<()> {
         self.waiter.poller.add(&sentinel, index as u64)?;
         if let Some(seat) = self.seats.get_mut(index).and_then(Option::as_mut) {
             seat.sentinel = Some(sentinel);
+            seat.pid = pid;
+            seat.since = Instant::now();
         }
         Ok(())
     }
@@ -297,6 +325,16 @@ impl Driver {
         if is_empty && !self.vacant.contains(&index) {
             self.vacant.push(index);
         }
+    }
+
+    pub(super) fn wake_worker(&self, index: usize) {
+        self.bells.wake(index);
+    }
+
+    /// How many notes the workers have sent beside their rings, modulo 2^32.
+    #[inline]
+    pub fn notes(&self) -> u32 {
+        self.bells.notes()
     }
 
     /// What to poll before sleeping; take a new one when workers came or went.
@@ -507,6 +545,7 @@ impl Driver {
     /// Tells the workers to end when no record is left.
     pub fn stop(&self) {
         self.bells.stop();
+        self.seats.iter().flatten().for_each(|seat| seat.ring.let_start());
     }
 
     /// Keeps `bytes` where workers can read them until [`Driver::release`].
@@ -585,6 +624,7 @@ impl Driver {
     ) {
         if let Some(seat) = self.seats[index].as_mut() {
             seat.run = (!ended).then_some((ticket, item + count));
+            seat.served += u64::from(count);
         }
         if count == 0 {
             return;
@@ -601,6 +641,7 @@ impl Driver {
         let ticket = Ticket::from(frame.ticket);
         match frame.kind {
             FrameKind::Returned | FrameKind::Raised => {
+                seat.served += 1;
                 let Some((job, item)) = self.scheduler.finished(ticket, frame.item, 1) else { return };
                 let payload = keep(seat, frame, payload, batch);
                 let returned = frame.kind == FrameKind::Returned;
@@ -619,6 +660,7 @@ impl Driver {
             }
             FrameKind::Ready => {
                 seat.ready = true;
+                seat.ready_since = Instant::now();
                 batch.ready.push(index);
             }
             FrameKind::InitFailed => {
@@ -626,6 +668,7 @@ impl Driver {
                 let payload = keep(seat, frame, payload, batch);
                 batch.init_failed.push(payload);
             }
+            FrameKind::Last => batch.last.push(index),
             FrameKind::Leaving => {
                 seat.leaving = true;
                 batch.leaving.push(index);
@@ -664,7 +707,9 @@ impl Driver {
         self.renew_glance();
         self.bells.forget(index);
         let mut lost = Vec::new();
+        let mut idle = seat.served == 0;
         for ticket in self.slots.reclaim(index) {
+            idle = false;
             self.scheduler.died(key(ticket), None, false);
             self.forget_block(key(ticket));
         }
@@ -676,6 +721,7 @@ impl Driver {
                 Phase::Starting | Phase::Idle | Phase::Leaving => (false, None),
             };
             if held {
+                idle = false;
                 let held = key(ledger.ticket);
                 lost.extend(self.scheduler.died(held, item, ledger.phase == Phase::Decoding));
                 self.forget_block(held);
@@ -685,7 +731,7 @@ impl Driver {
         // It may have been woken for a record that it did not take.
         self.bells.wake_all();
         let (starting, segment) = (!seat.ready, seat.ring.segment().clone());
-        batch.deaths.push(Death { index, lost, starting, expected: seat.leaving, segment });
+        batch.deaths.push(Death { index, lost, starting, expected: seat.leaving, segment, idle });
     }
 }
 

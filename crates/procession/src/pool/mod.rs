@@ -2,12 +2,14 @@
 
 mod driver;
 mod holdings;
+mod limits;
 mod record;
 mod scheduler;
 mod worker;
 
 pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Overdue, Payload, Waiter};
 pub use holdings::Holdings;
+pub use limits::{Doing, Heavy, WorkerState};
 pub use record::RecordHead;
 pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};
-pub use worker::{Turn, Worker};
+pub use worker::{Line, Turn, Worker};

@@ -238,6 +238,12 @@ impl Scheduler {
         runs.then(|| (out.grant.job, out.grant.first + u64::from(item)))
     }
 
+    /// How many items are known that have no outcome.
+    pub fn pending(&self) -> u64 {
+        let waiting: u64 = self.jobs.keys().map(|job| self.waiting(*job)).sum();
+        waiting + self.out.values().map(|out| u64::from(out.grant.count - out.done)).sum::<u64>()
+    }
+
     /// Whether a record of the job is out.
     pub fn is_out(&self, job: JobId) -> bool {
         self.out.values().any(|out| out.grant.job == job)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{Bells, FrameKind, Phase, Producer, RUN_END, Slots, Spin, Ticket};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{Doorbell, coarse_now};
+use crate::platform::{self, Doorbell, coarse_now};
 use crate::shared_memory::{Segment, copy_out};
 
 use super::holdings::{Holdings, encode};
@@ -23,12 +23,31 @@ const RING_AFTER: Duration = Duration::from_micros(500);
 const MOST_TOLD: usize = 8192;
 /// A worker that has had nothing to do for so long gives the memory of free blocks back.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
+/// How often a worker that waits for its turn looks whether the pool was closed.
+const RESERVE_LOOK: Duration = Duration::from_millis(200);
+
+/// How any thread of a worker tells the parent that it has sent a note, beside the ring.
+#[derive(Clone, Debug)]
+pub struct Line {
+    bells: Bells,
+    parent: Arc<Doorbell>,
+}
+
+impl Line {
+    /// A note was sent: wakes the parent, should it sleep.
+    pub fn note_sent(&self) {
+        self.bells.note_sent();
+        let _ = wake(&self.bells, &self.parent);
+    }
+}
 
 /// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Works off the record that [`Worker::take_body`] gives.
     Record(RecordHead),
+    /// Ends: another worker takes its place.
+    Leave,
     /// Ends: the pool is closed.
     Stop,
     /// Tidies up: there is nothing to do.
@@ -43,7 +62,7 @@ pub struct Worker {
     slots: Slots,
     bells: Bells,
     ring: Producer,
-    parent: Doorbell,
+    parent: Arc<Doorbell>,
     spin: Spin,
     body: Vec<u8>,
     holdings: Arc<Holdings>,
@@ -57,6 +76,9 @@ pub struct Worker {
     checked: Duration,
     unchecked: u32,
     stride: u32,
+    /// How many bytes of memory it may have between items.
+    memory: u64,
+    weighed: Duration,
 }
 
 impl Worker {
@@ -73,7 +95,7 @@ impl Worker {
             bells: Bells::new(pool.clone()),
             pool,
             ring: Producer::open(own)?,
-            parent: Doorbell::from_fd(parent),
+            parent: Arc::new(Doorbell::from_fd(parent)),
             spin: Spin::new(),
             body: Vec::new(),
             holdings: Arc::default(),
@@ -86,6 +108,8 @@ impl Worker {
             checked: now,
             unchecked: 0,
             stride: 1,
+            memory: u64::MAX,
+            weighed: now,
         })
     }
 
@@ -115,6 +139,56 @@ impl Worker {
         self.tell(FrameKind::Leaving, 0, &[])
     }
 
+    /// Waits, once ready, until the worker whose place this one takes has ended, or the pool is closed.
+    ///
+    /// # Errors
+    /// `Interrupted` when a signal handler ran: look at what it wants and wait again.
+    pub fn wait_to_start(&mut self) -> Result<()> {
+        while self.ring.waits_to_start() && !self.bells.is_stopped() {
+            match self.ring.wait_to_start(Instant::now() + RESERVE_LOOK) {
+                Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the record that it takes up may be its last.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn last(&mut self) -> Result<()> {
+        self.tell(FrameKind::Last, 0, &[])
+    }
+
+    /// The worker may have `most` bytes of private memory while it runs an item. Between items it may keep half of what is
+    /// beyond its memory just now, so that no item finds less than the other half.
+    pub fn limit_memory(&mut self, most: u64) {
+        let now = platform::memory_of(std::process::id()).private;
+        self.memory = now / 2 + most / 2;
+    }
+
+    /// Whether the worker keeps more memory than it may: then it should leave, lest the next item be blamed.
+    #[inline]
+    pub fn is_heavy(&mut self) -> bool {
+        self.memory != u64::MAX && self.weigh()
+    }
+
+    #[cold]
+    fn weigh(&mut self) -> bool {
+        let now = coarse_now();
+        if now == self.weighed {
+            return false;
+        }
+        self.weighed = now;
+        platform::memory_of(std::process::id()).private > self.memory
+    }
+
+    /// What the other threads of the worker may use to reach the parent.
+    pub fn line(&self) -> Line {
+        Line { bells: self.bells.clone(), parent: self.parent.clone() }
+    }
+
     /// Waits for the next record.
     ///
     /// # Errors
@@ -133,15 +207,19 @@ impl Worker {
 
     fn next(&mut self, may_idle: bool) -> Result<Turn> {
         loop {
+            if self.ring.is_retired() {
+                return Ok(Turn::Leave);
+            }
             if let Some(ticket) = self.slots.claim(self.index) {
                 return self.take(ticket);
             }
             if self.bells.is_stopped() && !self.slots.is_ready() {
                 return Ok(Turn::Stop);
             }
-            let (slots, bells) = (&self.slots, &self.bells);
+            let (slots, bells, ring) = (&self.slots, &self.bells, &self.ring);
+            let ready = || slots.is_ready() || bells.is_stopped() || ring.is_retired();
             bells.set_polling(self.index, true);
-            let found = self.spin.until(|| slots.is_ready() || bells.is_stopped());
+            let found = self.spin.until(ready);
             bells.set_polling(self.index, false);
             if found {
                 continue;
@@ -151,7 +229,7 @@ impl Worker {
             }
             let asleep = Instant::now();
             let until = self.ring.is_warm().then(|| asleep + TRIM_AFTER);
-            match bells.sleep(self.index, until, || slots.is_ready() || bells.is_stopped()) {
+            match bells.sleep(self.index, until, ready) {
                 Err(error) if error.kind() == ErrorKind::TimedOut => self.sleep_trimmed()?,
                 answer => answer?,
             }
@@ -162,8 +240,8 @@ impl Worker {
     #[cold]
     fn sleep_trimmed(&mut self) -> Result<()> {
         self.ring.trim();
-        let (slots, bells) = (&self.slots, &self.bells);
-        let answer = bells.sleep(self.index, None, || slots.is_ready() || bells.is_stopped());
+        let (slots, bells, ring) = (&self.slots, &self.bells, &self.ring);
+        let answer = bells.sleep(self.index, None, || slots.is_ready() || bells.is_stopped() || ring.is_retired());
         self.ring.resume();
         answer
     }
@@ -191,6 +269,7 @@ impl Worker {
         self.coarse_begun = coarse_now();
         self.rung = self.coarse_begun;
         self.stride = 1;
+        self.ring.note_record(head.job, head.first, self.coarse_begun);
         Ok(Turn::Record(head))
     }
 

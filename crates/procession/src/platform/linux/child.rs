@@ -88,9 +88,20 @@ pub fn own_pidfd() -> Result<OwnedFd> {
     pidfd_open(getpid(), PidfdFlags::empty()).during("pidfd_open")
 }
 
-/// The bytes of memory that a process has at hand; 0 when it has ended.
-pub fn resident_bytes(id: u32) -> u64 {
+/// What memory a process has at hand, in bytes; nothing when it has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// All of it.
+    pub resident: u64,
+    /// What is not of files and not shared memory.
+    pub private: u64,
+}
+
+/// The memory of the process `id`.
+pub fn memory_of(id: u32) -> Memory {
     let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
-    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
+    let page = rustix::param::page_size() as u64;
+    let mut sizes = statm.split_ascii_whitespace().skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0) * page);
+    let (resident, shared) = (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0));
+    Memory { resident, private: resident.saturating_sub(shared) }
 }

@@ -18,7 +18,7 @@ mod process;
 mod rights;
 mod stream;
 
-pub use child::{Child, Ending, own_pidfd, resident_bytes};
+pub use child::{Child, Ending, Memory, memory_of, own_pidfd};
 pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;

@@ -1,0 +1,133 @@
+//! What a worker may use up: memory, years; and what each of them is doing, for whoever asks.
+
+use std::time::{Duration, Instant};
+
+use crate::channel::Phase;
+use crate::platform::{self, Memory};
+
+use super::driver::Driver;
+use super::scheduler::JobId;
+
+/// A worker that has more memory than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heavy {
+    /// Its seat.
+    pub index: usize,
+    /// The job whose item it runs.
+    pub job: JobId,
+    /// That item.
+    pub item: u64,
+    /// Its private memory, in bytes.
+    pub bytes: u64,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It is not ready for records.
+    Starting,
+    /// Nothing.
+    Idle,
+    /// It works on a record.
+    Working,
+    /// It ends.
+    Leaving,
+}
+
+/// A worker at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerState {
+    /// Its seat.
+    pub index: usize,
+    /// Its process.
+    pub pid: u32,
+    /// What it does.
+    pub doing: Doing,
+    /// How long ago it was started.
+    pub age: Duration,
+    /// How many items have their outcome from it.
+    pub served: u64,
+    /// Its memory.
+    pub memory: Memory,
+    /// The item that it runs, and for how long it has had the record that this is of.
+    pub running: Option<(JobId, u64, Duration)>,
+}
+
+impl Driver {
+    /// The workers that run an item and have more than `limit` bytes of private memory.
+    pub fn heavy(&self, limit: u64) -> Vec<Heavy> {
+        let mut all = Vec::new();
+        for (index, seat) in self.seats.iter().enumerate() {
+            let Some(pid) = seat.as_ref().map(|seat| seat.pid).filter(|pid| *pid != 0) else { continue };
+            let Some(before) = self.running(index) else { continue };
+            let bytes = platform::memory_of(pid).private;
+            // What was weighed belongs to the item if that ran before and after.
+            if bytes > limit && self.running(index) == Some(before) {
+                all.push(Heavy { index, job: before.1, item: before.2, bytes });
+            }
+        }
+        all
+    }
+
+    /// The workers that became ready more than `most` ago, each of them once.
+    pub fn aged(&mut self, now: Instant, most: Duration) -> Vec<usize> {
+        let mut all = Vec::new();
+        for (index, seat) in self.seats.iter_mut().enumerate() {
+            let Some(seat) = seat else { continue };
+            if seat.ready && !seat.leaving && !seat.aged && now.saturating_duration_since(seat.ready_since) >= most {
+                seat.aged = true;
+                all.push(index);
+            }
+        }
+        all
+    }
+
+    /// Has the worker of seat `index` take no record until [`Driver::let_start`].
+    pub fn keep_waiting(&self, index: usize) {
+        if let Some(seat) = self.seats.get(index).and_then(Option::as_ref) {
+            seat.ring.keep_waiting();
+        }
+    }
+
+    /// Lets the worker of seat `index` take records.
+    pub fn let_start(&self, index: usize) {
+        if let Some(seat) = self.seats.get(index).and_then(Option::as_ref) {
+            seat.ring.let_start();
+        }
+    }
+
+    /// Has the worker of seat `index` end before it takes another record.
+    pub fn retire(&self, index: usize) {
+        if let Some(seat) = self.seats.get(index).and_then(Option::as_ref) {
+            seat.ring.retire();
+            self.wake_worker(index);
+        }
+    }
+
+    /// What the workers do just now.
+    pub fn states(&self) -> Vec<WorkerState> {
+        let now = (Instant::now(), platform::monotonic_now());
+        let mut all = Vec::new();
+        for (index, seat) in self.seats.iter().enumerate() {
+            let Some(seat) = seat.as_ref().filter(|seat| seat.pid != 0) else { continue };
+            let running = self.running(index);
+            let doing = match seat.ring.ledger().map(|ledger| ledger.phase) {
+                _ if seat.leaving => Doing::Leaving,
+                _ if !seat.ready => Doing::Starting,
+                Some(Phase::Leaving) => Doing::Leaving,
+                Some(Phase::Starting | Phase::Idle) => Doing::Idle,
+                _ => Doing::Working,
+            };
+            all.push(WorkerState {
+                index,
+                pid: seat.pid,
+                doing,
+                age: now.0.saturating_duration_since(seat.since),
+                served: seat.served,
+                memory: platform::memory_of(seat.pid),
+                running: running.map(|(_, job, item)| (job, item, now.1.saturating_sub(seat.ring.taken_at()))),
+            });
+        }
+        all
+    }
+}

@@ -1,0 +1,64 @@
+"""How messages name a task: its function, its place in the job, its arguments in short."""
+
+import reprlib
+
+__all__ = ["call_text", "function_name", "short_name"]
+
+_MOST_TEXT = 200
+
+
+def function_name(function):
+    """Return the name of a function for people; never raises."""
+    try:
+        inner = getattr(function, "func", function)  # functools.partial
+        name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
+        return str(name).replace("<locals>.", "")
+    except Exception:
+        return "a function"
+
+
+def short_name(function, kind, index):
+    """Return `function[index]` for an item of a map, the function's name for a single call."""
+    name = function_name(function)
+    return name if kind == "apply" else f"{name}[{index}]"
+
+
+def call_text(function, kind, index, item):
+    """Return a text such as `item 3 of the job, resize('a.png')`.
+
+    Args:
+        function: what is called, None when that is forgotten.
+        kind: "apply", "map" or "starmap".
+        index: the place in the job, from 0.
+        item: the element of the iterable, `(args, kwds)` for "apply", or None.
+    """
+    name = "this task" if function is None else function_name(function)
+    if function is not None:
+        name = _shorten(f"{name}({_arguments(kind, item)})")
+    return name if kind == "apply" else f"item {index} of its job, {name}"
+
+
+def _arguments(kind, item):
+    try:
+        if kind == "map":
+            return _repr(item)
+        if kind == "apply":
+            args, kwds = item if item is not None else ((), None)
+        else:
+            args, kwds = (item if isinstance(item, tuple | list) else (item,)), None
+        texts = [_repr(value) for value in args]
+        texts += [f"{name}={_repr(value)}" for name, value in (kwds or {}).items()]
+        return ", ".join(texts)
+    except Exception:
+        return "..."
+
+
+def _repr(value):
+    try:
+        return reprlib.repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _shorten(text):
+    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "...)"
