@@ -25,6 +25,11 @@ pub(super) struct Terms {
     pub memory: Option<u64>,
     pub retries: u32,
     pub max_tasks: u64,
+    /// Whether a panic ends its worker.
+    pub retires: bool,
+    /// So many workers in a row that end before they are ready end the pool; and how long it waits after the first of them.
+    pub restarts: u32,
+    pub pause: Duration,
     /// What names the function that each worker calls first.
     pub initializer: Option<u64>,
 }
@@ -113,6 +118,7 @@ impl Crew {
         let mut order = vec![WORK];
         order.extend_from_slice(&(seat.index as u64).to_le_bytes());
         order.extend_from_slice(&terms.max_tasks.to_le_bytes());
+        order.push(terms.retires.into());
         order.extend(terms.initializer.iter().flat_map(|distance| distance.to_le_bytes()));
         let files = [&seat.pool, &seat.own, &seat.parent].map(AsFd::as_fd);
         let started = process::start(terms.start_method, &order, &files)?;

@@ -30,8 +30,8 @@ const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 const NOTES_AGAIN: Duration = Duration::from_millis(2);
 /// How long the pool's own thread leaves the driving to callers.
 const GRACE: Duration = Duration::from_millis(5);
-/// So many workers in a row that end before they are ready end the pool.
-const MOST_FALSE_STARTS: u32 = 8;
+/// The longest pause before a worker is started again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long workers get to end by themselves when their pool is dropped.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
@@ -441,9 +441,10 @@ impl Shared {
             let ending = ending.unwrap_or(Ending::Exited(1));
             let arrived = member.as_ref().is_some_and(|m| !matches!(m.started.progress(), Ok(Progress::Started)));
             let why = if arrived { ending.into() } else { never_arrived(ending) };
-            if self.false_starts >= MOST_FALSE_STARTS || matches!(why, TaskError::NoProcess { .. }) {
+            if self.false_starts > terms.restarts || matches!(why, TaskError::NoProcess { .. }) {
                 return self.break_down(why);
             }
+            return self.replace_later(terms);
         }
         self.replace(terms);
     }
@@ -455,12 +456,18 @@ impl Shared {
         }
         if let Err(error) = self.crew.start(&mut self.driver, terms) {
             self.false_starts += 1;
-            self.missing += 1;
-            self.start_again_at = Instant::now() + SAMPLE * (1 << self.false_starts.min(6));
-            if self.crew.members.is_empty() && self.false_starts >= MOST_FALSE_STARTS {
-                self.break_down(error.into());
+            if self.crew.members.is_empty() && self.false_starts > terms.restarts {
+                return self.break_down(error.into());
             }
+            self.replace_later(terms);
         }
+    }
+
+    /// As [`Shared::replace`], after a pause that grows with each failure in a row.
+    fn replace_later(&mut self, terms: &Terms) {
+        self.missing += 1;
+        let pause = terms.pause.saturating_mul(1 << (self.false_starts.max(1) - 1).min(16)).min(LONGEST_PAUSE);
+        self.start_again_at = Instant::now() + pause;
     }
 
     /// No task can run any more.

@@ -98,6 +98,27 @@ impl Builder {
         self
     }
 
+    /// Whether a panic ends its worker, which a fresh one replaces; it goes on unless said here. For functions that leave
+    /// something broken behind when they panic.
+    pub fn retire_after_panic(mut self, retire: bool) -> Builder {
+        self.terms.retires = retire;
+        self
+    }
+
+    /// How often in a row a worker that ends before it is ready is replaced; 8 times unless said here. After that no task
+    /// can run, and all end as that worker did. A worker that a task ends is always replaced.
+    pub fn restart_limit(mut self, times: u32) -> Builder {
+        self.terms.restarts = times;
+        self
+    }
+
+    /// How long to wait before a worker that ended before it was ready is replaced; 10 ms unless said here. The pause
+    /// doubles with each one in a row, up to a second.
+    pub fn restart_pause(mut self, pause: Duration) -> Builder {
+        self.terms.pause = pause;
+        self
+    }
+
     /// What each worker calls once, before its first task. When that fails, so do all tasks, in the same way.
     pub fn initializer<I: Fn() + Copy + 'static>(mut self, function: I) -> Builder {
         match Initializer::crossing(function) {
@@ -150,6 +171,9 @@ impl Pool {
                 memory: None,
                 retries: 0,
                 max_tasks: 0,
+                retires: false,
+                restarts: 8,
+                pause: Duration::from_millis(10),
                 initializer: None,
             },
             failure: None,

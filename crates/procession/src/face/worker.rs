@@ -22,6 +22,8 @@ const NOTES_AGAIN: Duration = Duration::from_millis(1);
 /// The part of a worker that a record does not change.
 struct Seat {
     worker: Worker,
+    /// Whether it ends after a panic.
+    retires: bool,
     index: u64,
     /// How many results with descriptors there were.
     noted: u64,
@@ -40,6 +42,7 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let (index, rest) = order.split_first_chunk().ok_or_else(nonsense)?;
     let (limit, rest) = rest.split_first_chunk().ok_or_else(nonsense)?;
     let limit = u64::from_le_bytes(*limit);
+    let (retires, rest) = rest.split_first().ok_or_else(nonsense)?;
     let mut copies =
         arrival.files.iter().map(|file| file.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0))));
     let mut next = || copies.next().unwrap_or_else(|| Err(nonsense()));
@@ -47,7 +50,8 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let worker = Worker::open(index as usize, next()?, next()?, next()?)?;
     let notes = arrival.notes.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;
     let (routines, files) = (HashMap::new(), HashMap::new());
-    let mut seat = Seat { worker, index, noted: 0, routines, files, notes, seen: 0, out: Vec::new() };
+    let mut seat =
+        Seat { worker, retires: *retires != 0, index, noted: 0, routines, files, notes, seen: 0, out: Vec::new() };
     let mut left = if limit == 0 { u64::MAX } else { limit };
     if let Some(distance) = rest.first_chunk() {
         let crossing = function::arrived(u64::from_le_bytes(*distance)).ok_or_else(nonsense)?;
@@ -96,8 +100,8 @@ impl Seat {
             if done > 1 {
                 self.worker.decoding();
             }
-            self.item(&mut routine, &item)?;
-            *left = left.saturating_sub(1);
+            let panicked = self.item(&mut routine, &item)?;
+            *left = if panicked && self.retires { 0 } else { left.saturating_sub(1) };
             if done == head.count {
                 break;
             }
@@ -111,7 +115,8 @@ impl Seat {
         self.worker.done()
     }
 
-    fn item(&mut self, routine: &mut std::result::Result<Box<dyn Routine>, Failure>, item: &Item<'_>) -> Result<()> {
+    /// Runs an item and sends its outcome; says whether it panicked.
+    fn item(&mut self, routine: &mut std::result::Result<Box<dyn Routine>, Failure>, item: &Item<'_>) -> Result<bool> {
         let files = self.files_of(item)?;
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -125,6 +130,7 @@ impl Seat {
         };
         // Of an argument that could not be rebuilt too: the outcome belongs to an item that ran.
         self.worker.running();
+        let panicked = matches!(answer, Err(Failure::Panicked { .. }));
         let sent = match answer {
             Ok(files) if files.is_empty() => self.worker.outcome(FrameKind::Returned, &out),
             Ok(files) => self.attached(&files, &out),
@@ -138,7 +144,7 @@ impl Seat {
             out = Vec::new();
         }
         self.out = out;
-        sent
+        sent.map(|()| panicked)
     }
 
     /// Sends a result with descriptors: these first, so that they are there when it is read.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use procession::{Pool, TaskError};
+use procession::{Pool, Process, TaskError};
 
 use super::METHOD;
 
@@ -265,6 +265,44 @@ fn an_initializer_runs_first_and_its_failure_is_that_of_all_tasks() {
     }
     let pool = Pool::builder().start_method(METHOD).workers(2).initializer(|| std::process::abort()).build().unwrap();
     assert!(matches!(pool.submit(square, 1).wait(), Err(TaskError::Crashed { signal: 6, .. })));
+}
+
+#[test]
+fn workers_that_never_get_ready_are_started_again_so_often_and_no_more() {
+    fn count(starts: &str) -> usize {
+        std::fs::read_to_string(starts).unwrap_or_default().len()
+    }
+    fn note_and_die() {
+        let path = std::env::temp_dir().join(format!("procession-starts-{}", std::os::unix::process::parent_id()));
+        use std::io::Write;
+        std::fs::File::options().append(true).create(true).open(path).unwrap().write_all(b"x").unwrap();
+        std::process::exit(4);
+    }
+    let body = |()| {
+        let path = std::env::temp_dir().join(format!("procession-starts-{}", std::process::id()));
+        let builder = Pool::builder().start_method(METHOD).workers(1).initializer(note_and_die);
+        let pool = builder.restart_limit(3).restart_pause(Duration::from_millis(1)).build().unwrap();
+        let outcome = pool.submit(square, 1).wait();
+        let starts = count(path.to_str().unwrap());
+        std::fs::remove_file(path).unwrap();
+        (outcome, starts)
+    };
+    let (outcome, starts) = Process::spawn_by(METHOD, body, ()).unwrap().join().unwrap();
+    assert!(matches!(outcome, Err(TaskError::Exited { code: 4, .. })), "{outcome:?}");
+    assert_eq!(starts, 4);
+}
+
+#[test]
+fn a_panic_ends_its_worker_where_that_is_wanted() {
+    let who = |number: u32| if number == 3 { panic!("three") } else { std::process::id() };
+    for retire in [false, true] {
+        let builder = Pool::builder().start_method(METHOD).workers(1).retire_after_panic(retire);
+        let pool = builder.build().unwrap();
+        let ids: Vec<_> = pool.map_each(who, 0..8).collect();
+        assert!(matches!(&ids[3], Err(TaskError::Panicked { message, .. }) if message == "three"));
+        let distinct: HashSet<u32> = ids.iter().flatten().copied().collect();
+        assert_eq!((ids.iter().flatten().count(), distinct.len()), (7, 1 + usize::from(retire)));
+    }
 }
 
 #[test]
