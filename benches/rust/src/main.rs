@@ -1,86 +1,66 @@
-//! procession beside procspawn and rayon: `cargo run --release --manifest-path benches/rust/Cargo.toml`.
+//! procession beside procspawn, rayon and ipc-channel: `cargo run --release --manifest-path benches/rust/Cargo.toml`.
 //!
-//! Each row is measured five times, the libraries in turn, and the median is given. A row's number is microseconds, but for
-//! tasks (thousands a second) and queens (seconds).
+//! Arguments choose rows by parts of their names; `--strict` makes a missed aim a failure.
+
+mod table;
+mod work;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const ROUNDS: usize = 5;
+use ipc_channel::ipc::{self, IpcOneShotServer};
+use procession::{Lock, Pool, Process, StartMethod, pipe};
+use rayon::prelude::*;
+
+use table::{Row, each, print, thousands_a_second};
+use work::{Ends, boards, echo, echo_over_ipc_channel, echo_over_pipe, next, queens};
+
 const WORKERS: usize = 2;
-
-fn next(x: u64) -> u64 {
-    x + 1
-}
-
-fn echo(bytes: Vec<u8>) -> Vec<u8> {
-    bytes
-}
-
-/// Solutions of the queens' puzzle on a board of this size, with these queens in the first row.
-fn queens((size, first): (u32, u32)) -> u64 {
-    fn place(all: u32, columns: u32, left: u32, right: u32) -> u64 {
-        if columns == all {
-            return 1;
-        }
-        let mut free = all & !(columns | left | right);
-        let mut count = 0;
-        while free != 0 {
-            let one = free & free.wrapping_neg();
-            free ^= one;
-            count += place(all, columns | one, (left | one) << 1, (right | one) >> 1);
-        }
-        count
-    }
-    let one = 1 << first;
-    place((1 << size) - 1, one, one << 1, one >> 1)
-}
-
-/// Microseconds of one of `times` calls.
-fn each(times: u32, mut call: impl FnMut()) -> f64 {
-    let begun = Instant::now();
-    (0..times).for_each(|_| call());
-    begun.elapsed().as_secs_f64() * 1e6 / f64::from(times)
-}
-
-fn thousands_a_second(count: usize, time: Duration) -> f64 {
-    count as f64 / time.as_secs_f64() / 1e3
-}
-
-type Row<'a> = (&'a str, Vec<(&'a str, Box<dyn FnMut() -> f64 + 'a>)>);
+const BOARD: u32 = 14;
 
 fn main() {
     procspawn::init();
-    let ours = procession::Pool::new(WORKERS).unwrap();
+    let ours = Pool::new(WORKERS).unwrap();
     let theirs = procspawn::Pool::new(WORKERS).unwrap();
     let threads = rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build().unwrap();
-    let mebibyte = vec![7u8; 1 << 20];
-    let lock = procession::Lock::new(()).unwrap();
-    let rows: Vec<Row<'_>> = vec![
-        (
-            "call",
-            vec![
-                (
-                    "procession",
-                    Box::new(|| {
-                        each(2000, || {
-                            let _ = black_box(ours.submit(next, 1).wait().unwrap());
-                        })
-                    }),
-                ),
-                (
-                    "procspawn",
-                    Box::new(|| {
-                        each(2000, || {
-                            let _ = black_box(theirs.spawn(1, next).join().unwrap());
-                        })
-                    }),
-                ),
+    let lock = Lock::new(()).unwrap();
+    let (mebibyte, word) = (vec![7u8; 1 << 20], vec![7u8; 8]);
+
+    let (near, far) = pipe().unwrap();
+    let _echo = Process::spawn(echo_over_pipe, far).unwrap();
+    let (server, name) = IpcOneShotServer::<Ends>::new().unwrap();
+    let _ipc_echo = Process::spawn(echo_over_ipc_channel, name).unwrap();
+    let (_, (to_them, answers_to)) = server.accept().unwrap();
+    let (to_us, from_them) = ipc::bytes_channel().unwrap();
+    answers_to.send(to_us).unwrap();
+
+    let by_pipe = |message: &Vec<u8>| {
+        near.send(message).unwrap();
+        black_box(near.recv().unwrap());
+    };
+    let by_ipc_channel = |message: &Vec<u8>| {
+        to_them.send(message).unwrap();
+        black_box(from_them.recv().unwrap());
+    };
+    let spawned = |method| each(40, || drop(black_box(Process::spawn_by(method, next, 1).unwrap().join().unwrap())));
+
+    let rows = vec![
+        Row {
+            name: "call",
+            unit: "us",
+            aim: 0.25,
+            is_rate: false,
+            libraries: vec![
+                ("procession", Box::new(|| each(2000, || drop(black_box(ours.submit(next, 1).wait().unwrap()))))),
+                ("procspawn", Box::new(|| each(2000, || drop(black_box(theirs.spawn(1, next).join().unwrap()))))),
             ],
-        ),
-        (
-            "tasks k/s",
-            vec![
+        },
+        Row {
+            name: "tasks",
+            unit: "k/s",
+            aim: 15.0,
+            is_rate: true,
+            libraries: vec![
                 (
                     "procession",
                     Box::new(|| {
@@ -104,68 +84,74 @@ fn main() {
                     }),
                 ),
             ],
-        ),
-        (
-            "spawn + join",
-            vec![
+        },
+        Row {
+            name: "spawn + join",
+            unit: "us",
+            aim: 0.6,
+            is_rate: false,
+            libraries: vec![
+                ("procession", Box::new(|| spawned(StartMethod::Forkserver))),
+                ("procspawn", Box::new(|| each(40, || drop(black_box(procspawn::spawn(1, next).join().unwrap()))))),
+                ("procession, Spawn", Box::new(|| spawned(StartMethod::Spawn))),
+            ],
+        },
+        Row {
+            name: "1 MiB as argument and result",
+            unit: "us",
+            aim: 1.0 / 15.0,
+            is_rate: false,
+            libraries: vec![
                 (
                     "procession",
-                    Box::new(|| {
-                        each(50, || {
-                            let _ = procession::Process::spawn(next, 1).unwrap().join().unwrap();
-                        })
-                    }),
+                    Box::new(|| each(50, || drop(black_box(ours.submit(echo, mebibyte.clone()).wait().unwrap())))),
                 ),
                 (
                     "procspawn",
-                    Box::new(|| {
-                        each(50, || {
-                            let _ = procspawn::spawn(1, next).join().unwrap();
-                        })
-                    }),
+                    Box::new(|| each(20, || drop(black_box(theirs.spawn(mebibyte.clone(), echo).join().unwrap())))),
                 ),
             ],
-        ),
-        (
-            "1 MiB echo",
-            vec![
-                (
-                    "procession",
-                    Box::new(|| {
-                        each(50, || {
-                            let _ = ours.submit(echo, mebibyte.clone()).wait().unwrap();
-                        })
-                    }),
-                ),
-                (
-                    "procspawn",
-                    Box::new(|| {
-                        each(20, || {
-                            let _ = theirs.spawn(mebibyte.clone(), echo).join().unwrap();
-                        })
-                    }),
-                ),
+        },
+        Row {
+            name: "1 MiB message and answer",
+            unit: "us",
+            aim: 1.0,
+            is_rate: false,
+            libraries: vec![
+                ("procession", Box::new(|| each(50, || by_pipe(&mebibyte)))),
+                ("ipc-channel", Box::new(|| each(50, || by_ipc_channel(&mebibyte)))),
             ],
-        ),
-        (
-            "queens 13 s",
-            vec![
+        },
+        Row {
+            name: "8 B message and answer",
+            unit: "us",
+            aim: 1.0,
+            is_rate: false,
+            libraries: vec![
+                ("procession", Box::new(|| each(1000, || by_pipe(&word)))),
+                ("ipc-channel", Box::new(|| each(1000, || by_ipc_channel(&word)))),
+            ],
+        },
+        Row {
+            name: "14 queens",
+            unit: "s",
+            aim: 1.03,
+            is_rate: false,
+            libraries: vec![
                 (
                     "procession",
                     Box::new(|| {
                         let begun = Instant::now();
-                        black_box(ours.map(queens, (0..13).map(|first| (13, first))).unwrap());
+                        black_box(ours.map(queens, boards(BOARD)).unwrap().iter().sum::<u64>());
                         begun.elapsed().as_secs_f64()
                     }),
                 ),
                 (
                     "rayon",
                     Box::new(|| {
-                        use rayon::prelude::*;
                         let begun = Instant::now();
-                        black_box(
-                            threads.install(|| (0..13).into_par_iter().map(|first| queens((13, first))).sum::<u64>()),
-                        );
+                        let all: Vec<_> = boards(BOARD).collect();
+                        black_box(threads.install(|| all.into_par_iter().map(queens).sum::<u64>()));
                         begun.elapsed().as_secs_f64()
                     }),
                 ),
@@ -173,24 +159,24 @@ fn main() {
                     "one thread",
                     Box::new(|| {
                         let begun = Instant::now();
-                        black_box((0..13).map(|first| queens((13, first))).sum::<u64>());
+                        black_box(boards(BOARD).map(queens).sum::<u64>());
                         begun.elapsed().as_secs_f64()
                     }),
                 ),
             ],
-        ),
-        ("lock", vec![("procession", Box::new(|| each(1_000_000, || drop(black_box(lock.lock().unwrap())))))]),
+        },
+        Row {
+            name: "lock and unlock",
+            unit: "ns",
+            aim: 20.0,
+            is_rate: false,
+            libraries: vec![(
+                "procession",
+                Box::new(|| 1e3 * each(1_000_000, || drop(black_box(lock.lock().unwrap())))),
+            )],
+        },
     ];
-    for (name, mut libraries) in rows {
-        let mut seen = vec![Vec::new(); libraries.len()];
-        for _ in 0..ROUNDS {
-            for (times, (_, measure)) in seen.iter_mut().zip(&mut libraries) {
-                times.push(measure());
-            }
-        }
-        for (times, (library, _)) in seen.iter_mut().zip(&libraries) {
-            times.sort_by(f64::total_cmp);
-            println!("{name:14} {library:12} {:12.3}", times[ROUNDS / 2]);
-        }
-    }
+    let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let met = print(rows, &wanted);
+    std::process::exit(i32::from(!met && flags.iter().any(|flag| flag == "--strict")));
 }

@@ -33,6 +33,7 @@ fn the_examples_run() {
     }
     assert!(isolation.contains("6: took more memory") && isolation.contains("and again: [49, 64, 81]"), "{isolation}");
     assert!(run_with("streaming", &["20"]).starts_with("40 MiB went through"));
+    assert!(run_with("campaign", &["60"]).lines().all(|line| line.ends_with("every outcome right, nothing left")));
     let shared = run("shared_state");
     assert!(shared.contains("6 lines"), "{shared}");
 }
