@@ -86,8 +86,7 @@ fn now() -> Left {
 
 fn campaign((by_forkserver, tasks): (bool, u64)) -> Left {
     let method = if by_forkserver { StartMethod::Forkserver } else { StartMethod::Spawn };
-    let pool =
-        || Pool::builder().workers(3).start_method(method).timeout(LIMIT).memory(200 << 20).build();
+    let pool = || Pool::builder().workers(3).start_method(method).timeout(LIMIT).memory(200 << 20).build();
     // What stays for the life of a process, as the forkserver does, is there from the first pool on.
     pool().unwrap().map(|x: u64| x, 0..2).unwrap();
     let before = now();

@@ -3,6 +3,10 @@
 //! Everything is under one lock, which nobody holds while he sleeps and under which no code of a user runs. One thread at
 //! a time drives, and the others wait for it to ring. A thread of the pool's own drives for tasks that nobody waits for.
 
+mod deaths;
+mod deliver;
+mod feed;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -10,15 +14,11 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::Ending;
-use crate::pool::{Batch, Chunk, Death, Driver, Grant, JobId, Waiter};
-use crate::process::Progress;
+use crate::pool::{Batch, Chunk, Driver, JobId, Waiter};
 
-use super::crew::{Blame, Crew, Terms};
+use super::crew::{Crew, Terms};
 use super::error::TaskError;
-use super::job::{Answer, Function, Job};
-use super::process::never_arrived;
-use super::wire::Reply;
+use super::job::{Function, Job};
 
 /// The longest sleep: then a look around, in case somebody is stopped.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -30,8 +30,6 @@ const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 const NOTES_AGAIN: Duration = Duration::from_millis(2);
 /// How long the pool's own thread leaves the driving to callers.
 const GRACE: Duration = Duration::from_millis(5);
-/// The longest pause before a worker is started again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long workers get to end by themselves when their pool is dropped.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
@@ -341,43 +339,6 @@ impl Shared {
         self.next_id
     }
 
-    fn deliver(&mut self, batch: &Batch, terms: &Terms) {
-        for outcome in &batch.outcomes {
-            let mut bytes = &batch.bytes[outcome.payload.clone()];
-            // Descriptors are taken out even when nobody wants them any more.
-            let reply = (!outcome.returned).then(|| self.crew.answer(Reply::decode(bytes)));
-            let Some(job) = self.jobs.get_mut(&outcome.job) else { continue };
-            let was_done = job.is_done();
-            match outcome.run {
-                Some(count) => {
-                    for item in outcome.item..outcome.item + u64::from(count) {
-                        let Some((size, after)) = bytes.split_first() else { break };
-                        let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
-                        job.store(item, Answer::returned(value));
-                        bytes = after;
-                    }
-                }
-                None => job.store(outcome.item, reply.unwrap_or_else(|| Answer::returned(bytes))),
-            }
-            if !was_done && job.is_done() {
-                self.finish(outcome.job);
-            }
-        }
-        if !batch.ready.is_empty() {
-            self.false_starts = 0;
-        }
-        for failure in &batch.init_failed {
-            let failure = crate::function::Failure::decode(&batch.bytes[failure.clone()]);
-            self.break_down(failure.into());
-        }
-        for _ in &batch.leaving {
-            self.replace(terms);
-        }
-        for death in &batch.deaths {
-            self.bury(death, terms);
-        }
-    }
-
     /// A job has all its outcomes, or has failed for good.
     fn finish(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -402,126 +363,6 @@ impl Shared {
             job.fail_rest(error);
         }
         self.finish(id);
-    }
-
-    fn bury(&mut self, death: &Death, terms: &Terms) {
-        let member = self.crew.members.remove(&death.index);
-        self.driver.vacate(death.index);
-        let blame = member.as_ref().and_then(|member| member.blame.clone());
-        let ending = member.as_ref().and_then(|member| member.started.child.ending().ok().flatten());
-        let why = ending.map_or(TaskError::Crashed { signal: 0 }, TaskError::from);
-        for lost in &death.lost {
-            let why = match &blame {
-                Some(Blame { job, item, why }) if (*job, *item) == (lost.job, lost.item) => why.clone(),
-                // Killed for the sake of another task: this one is innocent.
-                Some(_) => {
-                    self.driver.scheduler.again(lost.job, lost.item);
-                    continue;
-                }
-                None => why.clone(),
-            };
-            let Some(job) = self.jobs.get_mut(&lost.job) else { continue };
-            let tried = job.retried.entry(lost.item).or_default();
-            if *tried < terms.retries && why != TaskError::Cancelled {
-                *tried += 1;
-                self.driver.scheduler.again(lost.job, lost.item);
-                continue;
-            }
-            let was_done = job.is_done();
-            job.store(lost.item, Answer::failed(why));
-            if !was_done && job.is_done() {
-                self.finish(lost.job);
-            }
-        }
-        if self.closed || death.expected {
-            return;
-        }
-        if death.starting {
-            self.false_starts += 1;
-            let ending = ending.unwrap_or(Ending::Exited(1));
-            let arrived = member.as_ref().is_some_and(|m| !matches!(m.started.progress(), Ok(Progress::Started)));
-            let why = if arrived { ending.into() } else { never_arrived(ending) };
-            if self.false_starts > terms.restarts || matches!(why, TaskError::NoProcess { .. }) {
-                return self.break_down(why);
-            }
-            return self.replace_later(terms);
-        }
-        self.replace(terms);
-    }
-
-    /// Starts a worker in the place of one that ended, or will.
-    fn replace(&mut self, terms: &Terms) {
-        if self.closed || self.broken.is_some() {
-            return;
-        }
-        if let Err(error) = self.crew.start(&mut self.driver, terms) {
-            self.false_starts += 1;
-            if self.crew.members.is_empty() && self.false_starts > terms.restarts {
-                return self.break_down(error.into());
-            }
-            self.replace_later(terms);
-        }
-    }
-
-    /// As [`Shared::replace`], after a pause that grows with each failure in a row.
-    fn replace_later(&mut self, terms: &Terms) {
-        self.missing += 1;
-        let pause = terms.pause.saturating_mul(1 << (self.false_starts.max(1) - 1).min(16)).min(LONGEST_PAUSE);
-        self.start_again_at = Instant::now() + pause;
-    }
-
-    /// No task can run any more.
-    fn break_down(&mut self, why: TaskError) {
-        let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
-        jobs.into_iter().for_each(|job| self.fail(job, &why));
-        self.broken.get_or_insert(why);
-    }
-
-    /// Publishes records as long as the scheduler grants some.
-    pub(super) fn feed(&mut self) {
-        while let Some(grant) = self.driver.grant() {
-            if !self.publish(grant) {
-                return;
-            }
-        }
-    }
-
-    /// Publishes a grant; false when there is no room now.
-    fn publish(&mut self, grant: Grant) -> bool {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let published = match self.jobs.get(&grant.job) {
-            None => None,
-            Some(job) => match job.row(&grant, &mut scratch) {
-                None => None,
-                Some(row) => {
-                    Some(self.driver.publish_parts(grant, job.is_timed, &job.function.preamble, row, Vec::new()))
-                }
-            },
-        };
-        if scratch.capacity() > 4 << 20 {
-            scratch = Vec::new();
-        }
-        self.scratch = scratch;
-        match published {
-            Some(Ok(published)) => published,
-            None => {
-                self.driver.scheduler.withdrawn(grant, grant.count);
-                true
-            }
-            Some(Err(error)) => {
-                self.driver.scheduler.withdrawn(grant, grant.count);
-                let message = format!("no memory for the argument: {error}");
-                if let Some(job) = self.jobs.get_mut(&grant.job) {
-                    for item in grant.first..grant.first + u64::from(grant.count) {
-                        job.store(item, Answer::failed(TaskError::Codec { message: message.clone() }));
-                    }
-                    if job.is_done() {
-                        self.finish(grant.job);
-                    }
-                }
-                true
-            }
-        }
     }
 
     /// Takes a job away, with what it kept in the workers.

@@ -1,5 +1,6 @@
 //! The Rust face: processes and pools that run Rust functions, on the same engine as the Python one.
 
+mod builder;
 mod child;
 mod crew;
 mod drive;
@@ -12,12 +13,14 @@ mod stream;
 mod task;
 mod wait;
 mod wire;
+mod with;
 mod worker;
 
 pub use crate::process::StartMethod;
+pub use builder::Builder;
 pub use child::init;
 pub use error::TaskError;
-pub use pool::{Builder, Pool, With};
+pub use pool::Pool;
 pub use process::{ExitStatus, Process};
 pub use shared::{
     Barrier, Condition, Connection, Event, Lock, LockGuard, Permit, Poisoned, Queue, RwLock, RwLockReadGuard,
@@ -26,3 +29,4 @@ pub use shared::{
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;
 pub use wait::{Waitable, wait, wait_timeout};
+pub use with::With;

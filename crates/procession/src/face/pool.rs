@@ -2,23 +2,22 @@
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Bare, Initializer, WithContext, WithState};
+use crate::function::{self, Bare, WithState};
 use crate::pool::Chunk;
-use crate::process::StartMethod;
 
-use super::crew::Terms;
+use super::builder::Builder;
 use super::drive::Inner;
 use super::error::TaskError;
 use super::job::{Answer, Answers, Function, Items, Job};
 use super::stream::{Imap, ImapUnordered};
 use super::task::Task;
 use super::wire::{Item, Preamble};
+use super::with::With;
 
 /// What a task's argument and result can be: bytes and back.
 pub(super) type Outcome<R> = std::result::Result<R, TaskError>;
@@ -52,94 +51,11 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// Settings of a [`Pool`] that is to be made; from [`Pool::builder`].
-#[derive(Clone, Debug)]
-pub struct Builder {
-    terms: Terms,
-    /// Why the pool cannot be made.
-    failure: Option<Error>,
-}
-
-impl Builder {
-    /// How many workers there are; as many as this process may use CPUs unless said here.
-    pub fn workers(mut self, workers: usize) -> Builder {
-        self.terms.workers = workers;
-        self
-    }
-
-    /// How workers are started; by the forkserver, where that works, unless said here.
-    pub fn start_method(mut self, method: StartMethod) -> Builder {
-        self.terms.start_method = Some(method);
-        self
-    }
-
-    /// How long a task may run. One that takes longer is killed with its process and ends with [`TaskError::TimedOut`].
-    pub fn timeout(mut self, limit: Duration) -> Builder {
-        self.terms.timeout = Some(limit);
-        self
-    }
-
-    /// How many bytes of memory a worker may take. A task that is running when its process takes more ends with
-    /// [`TaskError::OverMemory`]. The memory is looked at every 10 ms, so a quick task may be above for a moment.
-    pub fn memory(mut self, bytes: u64) -> Builder {
-        self.terms.memory = Some(bytes);
-        self
-    }
-
-    /// How often a task whose process ended under it is tried again; not at all unless said here.
-    pub fn retries(mut self, times: u32) -> Builder {
-        self.terms.retries = times;
-        self
-    }
-
-    /// After how many tasks a worker is replaced by a fresh one; never unless said here.
-    pub fn max_tasks_per_worker(mut self, tasks: u64) -> Builder {
-        self.terms.max_tasks = tasks;
-        self
-    }
-
-    /// Whether a panic ends its worker, which a fresh one replaces; it goes on unless said here. For functions that leave
-    /// something broken behind when they panic.
-    pub fn retire_after_panic(mut self, retire: bool) -> Builder {
-        self.terms.retires = retire;
-        self
-    }
-
-    /// How often in a row a worker that ends before it is ready is replaced; 8 times unless said here. After that no task
-    /// can run, and all end as that worker did. A worker that a task ends is always replaced.
-    pub fn restart_limit(mut self, times: u32) -> Builder {
-        self.terms.restarts = times;
-        self
-    }
-
-    /// How long to wait before a worker that ended before it was ready is replaced; 10 ms unless said here. The pause
-    /// doubles with each one in a row, up to a second.
-    pub fn restart_pause(mut self, pause: Duration) -> Builder {
-        self.terms.pause = pause;
-        self
-    }
-
-    /// What each worker calls once, before its first task. When that fails, so do all tasks, in the same way.
-    pub fn initializer<I: Fn() + Copy + 'static>(mut self, function: I) -> Builder {
-        match Initializer::crossing(function) {
-            Ok(distance) => self.terms.initializer = Some(distance),
-            Err(error) => self.failure = Some(error),
-        }
-        self
-    }
-
-    /// Makes the pool and starts its workers.
-    ///
-    /// # Errors
-    /// As [`Pool::new`].
-    pub fn build(self) -> Result<Pool> {
-        self.failure.map_or(Ok(()), Err)?;
-        let inner = Inner::new(self.terms)?;
-        Ok(Pool { inner, keeper: Mutex::new(None) })
-    }
-}
-
 impl Pool {
+    pub(super) fn with_workers(inner: Arc<Inner>) -> Pool {
+        Pool { inner, keeper: Mutex::new(None) }
+    }
+
     /// A pool of `workers` processes, which start at once; nothing waits for them here.
     ///
     /// # Errors
@@ -151,8 +67,7 @@ impl Pool {
     /// Settings for a pool.
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use procession::{Pool, TaskError};
+    ///     /// use procession::{Pool, TaskError};
     ///
     /// fn spin(_: u8) { loop { std::hint::spin_loop() } }
     ///
@@ -162,22 +77,7 @@ impl Pool {
     /// # Ok(()) }
     /// ```
     pub fn builder() -> Builder {
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Builder {
-            terms: Terms {
-                workers,
-                start_method: None,
-                timeout: None,
-                memory: None,
-                retries: 0,
-                max_tasks: 0,
-                retires: false,
-                restarts: 8,
-                pause: Duration::from_millis(10),
-                initializer: None,
-            },
-            failure: None,
-        }
+        Builder::new()
     }
 
     /// How many workers it has.
@@ -382,7 +282,11 @@ impl Pool {
     }
 
     /// A function as the workers know it; `context` gives the bytes that are kept for them.
-    fn function(&self, crossing: u64, context: impl FnOnce(&mut Vec<u64>) -> Result<Vec<u8>>) -> Result<Arc<Function>> {
+    pub(super) fn function(
+        &self,
+        crossing: u64,
+        context: impl FnOnce(&mut Vec<u64>) -> Result<Vec<u8>>,
+    ) -> Result<Arc<Function>> {
         let mut files = Vec::new();
         let context = context(&mut files)?;
         let mut shared = self.inner.shared();
@@ -423,7 +327,7 @@ impl Pool {
         })
     }
 
-    fn map_all<A, R, I>(&self, function: Arc<Function>, items: I) -> Outcome<Vec<R>>
+    pub(super) fn map_all<A, R, I>(&self, function: Arc<Function>, items: I) -> Outcome<Vec<R>>
     where
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
@@ -438,7 +342,7 @@ impl Pool {
     }
 
     /// Runs all items and waits; where the first failure ends it, answers are missing.
-    fn run_all<A, I>(&self, function: Arc<Function>, items: I, is_strict: bool) -> Vec<Option<Answer>>
+    pub(super) fn run_all<A, I>(&self, function: Arc<Function>, items: I, is_strict: bool) -> Vec<Option<Answer>>
     where
         A: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
@@ -504,61 +408,5 @@ impl Drop for Pool {
         if let Some(keeper) = keeper {
             let _ = keeper.join();
         }
-    }
-}
-
-/// A [`Pool`] with a context; from [`Pool::with`].
-#[derive(Debug)]
-pub struct With<'p, C> {
-    pool: &'p Pool,
-    bytes: Vec<u8>,
-    files: Vec<u64>,
-    context: PhantomData<fn() -> C>,
-}
-
-impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
-    /// As [`Pool::map`]; each call gets the context too.
-    ///
-    /// # Errors
-    /// The first failure.
-    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
-    where
-        F: Fn(&C, A) -> R + Copy + 'static,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-        I: IntoIterator<Item = A>,
-    {
-        self.pool.map_all(self.function(WithContext::<F, C, A, R>::crossing(function)?)?, items)
-    }
-
-    /// As [`Pool::map_each`]; each call gets the context too.
-    pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
-    where
-        F: Fn(&C, A) -> R + Copy + 'static,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-        I: IntoIterator<Item = A>,
-    {
-        match WithContext::<F, C, A, R>::crossing(function).and_then(|crossing| self.function(crossing)) {
-            Ok(function) => {
-                let answers = self.pool.run_all(function, items, false);
-                answers.into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
-            }
-            Err(error) => {
-                let error = TaskError::from(error);
-                items.into_iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
-            }
-        }
-    }
-
-    fn function(&self, crossing: u64) -> Result<Arc<Function>> {
-        self.pool.function(crossing, |_| Ok(self.bytes.clone()))
-    }
-}
-
-impl<C> Drop for With<'_, C> {
-    fn drop(&mut self) {
-        let mut shared = self.pool.inner.shared();
-        self.files.drain(..).for_each(|file| shared.crew.forget_file(file));
     }
 }

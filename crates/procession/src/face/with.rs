@@ -1,0 +1,70 @@
+//! `With`: a pool with a context, which crosses once to each worker.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Result;
+use crate::function::WithContext;
+
+use super::error::TaskError;
+use super::job::Function;
+use super::pool::{Outcome, Pool, rebuild};
+
+/// A [`Pool`] with a context; from [`Pool::with`].
+#[derive(Debug)]
+pub struct With<'p, C> {
+    pub(super) pool: &'p Pool,
+    pub(super) bytes: Vec<u8>,
+    pub(super) files: Vec<u64>,
+    pub(super) context: PhantomData<fn() -> C>,
+}
+
+impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
+    /// As [`Pool::map`]; each call gets the context too.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
+    where
+        F: Fn(&C, A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        self.pool.map_all(self.function(WithContext::<F, C, A, R>::crossing(function)?)?, items)
+    }
+
+    /// As [`Pool::map_each`]; each call gets the context too.
+    pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
+    where
+        F: Fn(&C, A) -> R + Copy + 'static,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        match WithContext::<F, C, A, R>::crossing(function).and_then(|crossing| self.function(crossing)) {
+            Ok(function) => {
+                let answers = self.pool.run_all(function, items, false);
+                answers.into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
+            }
+            Err(error) => {
+                let error = TaskError::from(error);
+                items.into_iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
+            }
+        }
+    }
+
+    fn function(&self, crossing: u64) -> Result<Arc<Function>> {
+        self.pool.function(crossing, |_| Ok(self.bytes.clone()))
+    }
+}
+
+impl<C> Drop for With<'_, C> {
+    fn drop(&mut self) {
+        let mut shared = self.pool.inner.shared();
+        self.files.drain(..).for_each(|file| shared.crew.forget_file(file));
+    }
+}
