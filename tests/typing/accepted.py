@@ -171,3 +171,11 @@ def errors() -> None:
 
 def anything() -> Any:
     return multiprocessing.get_logger()
+
+
+def around() -> None:
+    procession.install()
+    ended = procession.util.Finalize(None, length, args=("a",), exitpriority=1)
+    assert_type(ended(), int | None)
+    procession.util.register_after_fork(ended, lambda finalizer: finalizer.cancel())
+    procession.reduction.ForkingPickler.register(Point, lambda point: (Point, (point.x,)))

@@ -52,3 +52,6 @@ with procession.Manager() as manager:
     table["b"] = "two"  # refused: assignment
     manager.list([1]).append("x")  # refused: arg-type
     manager.Stack()  # refused: attr-defined
+
+procession.reduction.ForkingPickler.register(3, repr)  # refused: arg-type
+procession.install("now")  # refused: call-arg
