@@ -56,3 +56,13 @@ def count_and_die_soon(folder):
     open(os.path.join(folder, f"{os.getpid()}"), "w").close()
     threading.Thread(target=os._exit, args=(3,), daemon=True).start()
     time.sleep(0.01)
+
+
+def wait_for_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def stuck_in_c(path):
+    open(path, "w").close()
+    return sum(range(10**12))  # keeps the interpreter to itself

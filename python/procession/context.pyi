@@ -1,6 +1,6 @@
 import ctypes
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.context import AuthenticationError as StandardAuthenticationError
 from multiprocessing.context import BufferTooShort as StandardBufferTooShort
 from multiprocessing.context import ProcessError as StandardProcessError
@@ -64,6 +64,9 @@ class BaseContext:
         max_tasks: int | None = None,
         max_age: float | None = None,
         max_memory: int | str | None = None,
+        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
+        nice: int | Callable[[int], int] | None = None,
+        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
     ) -> pool.Pool: ...
     @overload
     def RawValue(self, typecode_or_type: type[_C], *args: Any) -> _C: ...

@@ -1,15 +1,25 @@
 """The worker processes of a pool: started, replaced, ended."""
 
+import os
 import signal
 import threading
 import time
 import weakref
 
-from procession import util
+from procession import stacks, util
 from procession._procession import PoolCore
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
-from procession.portable import OverMemory, PoolTerminated, TaskTimeout, WorkerDied, by_value, needs_value, rebuild
+from procession.portable import (
+    OverMemory,
+    PoolTerminated,
+    RemoteTraceback,
+    TaskTimeout,
+    WorkerDied,
+    by_value,
+    needs_value,
+    rebuild,
+)  # fmt: skip
 from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work
 
@@ -41,9 +51,11 @@ class Member:
         aged: whether it is to go as soon as the next one is ready.
         gone: whether it takes no more tasks.
         waits: whether it was told to take no task while the one before it does.
+        report: the descriptor of the file that it writes its stacks into.
     """
 
-    def __init__(self, place, process, waits):
+    def __init__(self, place, process, waits, report):
+        self.report = report
         self.place = place
         self.process = process
         self.waits = waits
@@ -52,6 +64,22 @@ class Member:
         self.aged = False
         self.gone = False
 
+    def last_words(self):
+        """Close the file of a worker that has ended, and return what it wrote there."""
+        report, self.report = self.report, None
+        if report is None:
+            return ""
+        try:
+            return stacks.last_words(report)
+        finally:
+            os.close(report)
+
+
+class Obituary(str):
+    """A text about a worker that has ended; `stacks` is what it wrote before it crashed."""
+
+    stacks = ""
+
 
 class Crew:
     """The workers of a pool, and the calls that its engine makes when one of them comes or goes.
@@ -59,10 +87,11 @@ class Crew:
     Args:
         ctx: a context, to start processes with.
         count: how many workers there are.
-        terms: what they are given; see `limits.Terms`.
+        terms: what they may use up; see `limits.Terms`.
+        settings: what each is given of its own; see `worker_settings.WorkerSettings`.
     """
 
-    def __init__(self, ctx, count, terms):
+    def __init__(self, ctx, count, terms, settings):
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, weakref.proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
@@ -72,6 +101,7 @@ class Crew:
         self._ctx = ctx
         self._count = count
         self._terms = terms
+        self._settings = settings
         # Of `__main__`, what the oldest worker knows.
         self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
         self._aged = []
@@ -102,12 +132,15 @@ class Crew:
 
     def _start(self, place):
         seat = Seat(*self.core.invite())
+        report = None
         try:
+            seat.report = report = stacks.report_file()
             # Two of one place never work at once: who has a pool of one worker may count on that.
             waits = any(member.place == place and not member.gone for member in self.members.values())
             if waits:
                 self.core.keep_waiting(seat.index)
-            process = self._ctx.Process(target=work, args=(seat, self._terms))
+            process = self._ctx.Process(target=work, args=(seat, self._terms), **self._settings.of(place))
+            process._config["cpus"] = self._settings.cpus
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
             process._warns_of_threads = not self._warned
@@ -115,11 +148,13 @@ class Crew:
             process.start()
         except BaseException:
             self.core.uninvite(seat.index)
+            if report is not None:
+                os.close(report)
             raise
         finally:
             seat.close()
         self.core.seated(seat.index, process.sentinel, process.pid)
-        self.members[seat.index] = Member(place, process, waits)
+        self.members[seat.index] = Member(place, process, waits, report)
         self.processes.append(process)
         util.debug("added worker")
 
@@ -206,7 +241,8 @@ class Crew:
             self._make_room(member)
             process = member.process
             process.join(TERMINATE_GRACE_S)
-            text = _obituary(process)
+            text = Obituary(_obituary(process))
+            text.stacks = member.last_words()
             if process in self.processes:
                 self.processes.remove(process)
             if self.ending:
@@ -254,7 +290,10 @@ class Crew:
             peak: the bytes of memory that the worker was killed for, or None.
         """
         if peak is None:
-            return WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
+            died = WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
+            if getattr(text, "stacks", ""):
+                died.__cause__ = RemoteTraceback(f'\n"""\n{text.stacks}"""')
+            return died
         limit = self._terms.max_memory
         error = OverMemory(
             f"a worker had {in_units(peak)} of memory, more than max_memory={in_units(limit)}, and was killed "
@@ -325,6 +364,8 @@ class Crew:
             if process in self.processes:
                 self.processes.remove(process)
         self.ended = True
+        for member in self.members.values():
+            member.last_words()
         self.members.clear()
         driver, self._driver = self._driver, None
         self.core.quit()

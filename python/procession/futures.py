@@ -14,6 +14,8 @@ from collections import deque
 from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 
+from procession import cpus
+
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor"]
 
 _all_engines = weakref.WeakSet()
@@ -35,7 +37,7 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child=None,
     ):
-        workers = len(os.sched_getaffinity(0)) if max_workers is None else operator.index(max_workers)
+        workers = cpus.budget() if max_workers is None else operator.index(max_workers)
         if workers < 1:
             raise ValueError(f"max_workers must be greater than 0, not {workers}")
         if initializer is not None and not callable(initializer):

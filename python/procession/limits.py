@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Terms", "age", "in_units", "max_tasks", "memory"]
@@ -22,7 +22,6 @@ class Terms:
     max_tasks: int | None = None
     max_memory: int | None = None
     max_age: float | None = None
-    options: dict = field(default_factory=dict)
 
 
 def memory(limit):

@@ -1,12 +1,11 @@
 """Pools: worker processes that work off tasks."""
 
-import os
 import types
 import warnings
 from typing import TYPE_CHECKING
 
-from procession import context, limits, util
-from procession._limits import positive, wishes
+from procession import context, cpus, limits, stacks, stats, util
+from procession._limits import positive, seconds, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
@@ -16,6 +15,7 @@ from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.portable import TaskTimeout as TaskTimeout
 from procession.portable import WorkerDied as WorkerDied
+from procession.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
     from procession.threadpool import ThreadPool as ThreadPool
@@ -32,7 +32,8 @@ class Pool:
     """Worker processes that work off tasks.
 
     Args:
-        processes: how many workers; None for as many as this process may use CPUs.
+        processes: how many workers; None for as many as this process may use CPUs: by its affinity, the quota of its
+            control group, and in a worker of another pool by its share of those.
         initializer: what each worker calls first, with `initargs`. If it raises, every task gets its exception.
         maxtasksperchild: after so many chunks a worker is replaced; None for never.
         context: where processes come from; None for the default start method.
@@ -40,6 +41,8 @@ class Pool:
         max_age: after so many seconds a worker is replaced, when the next one is ready and its task has ended.
         max_memory: how much memory a worker may have while it runs a task, in bytes or as a text such as "2GB": a task
             that takes more fails with `OverMemory`. What counts is private memory, without files and shared memory.
+        env, nice, cpu_affinity: what each worker is given of its own: environment variables (None removes one), what is
+            added to the priority's number, the numbers of its CPUs; or functions that give it for a worker's number.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
@@ -57,10 +60,13 @@ class Pool:
         max_tasks=None,
         max_age=None,
         max_memory=None,
+        env=None,
+        nice=None,
+        cpu_affinity=None,
     ):
         self._state = INIT
         if processes is None:
-            processes = len(os.sched_getaffinity(0))
+            processes = cpus.budget()
         self._processes = positive(processes, "the number of processes")
         terms = limits.Terms(
             initializer,
@@ -71,9 +77,10 @@ class Pool:
         )
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        settings = WorkerSettings(self._processes, env, nice, cpu_affinity)
         self._ctx = context or _default_context()
         self._maxtasksperchild = terms.max_tasks
-        self._crew = Crew(self._ctx, self._processes, terms)
+        self._crew = Crew(self._ctx, self._processes, terms, settings)
         self._core = self._crew.core
         try:
             self._crew.fill()
@@ -230,6 +237,32 @@ class Pool:
             buffersize = positive(buffersize, "buffersize")
         ordered = kind is IMapIterator
         return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize, wanted))
+
+    # -- what goes on ------------------------------------------------------------------------------------------------
+
+    def stats(self):
+        """Return what goes on at this moment: a `procession.stats.PoolStats`. Does not wait.
+
+        Raises:
+            ValueError: the pool has ended.
+        """
+        self._core.look()
+        return stats.of(self._crew)
+
+    def dump_stacks(self, timeout=1.0):
+        """Return the Python stacks of all workers as text, with what each runs; also of those that are stuck in C code.
+
+        Args:
+            timeout: how many seconds to wait for the answers, all in all.
+
+        Raises:
+            ValueError: the pool has ended, or `timeout` is no positive number.
+        """
+        limit = seconds(timeout)
+        if limit is None or not 0 < limit < 3e9:
+            raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout!r}")
+        self._core.look()
+        return stacks.dump(self._crew, limit)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

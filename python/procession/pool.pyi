@@ -9,6 +9,7 @@ from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.portable import TaskTimeout as TaskTimeout
 from procession.portable import WorkerDied as WorkerDied
+from procession.stats import PoolStats
 from procession.threadpool import ThreadPool as ThreadPool
 
 __all__ = ["Pool", "ThreadPool"]
@@ -53,6 +54,9 @@ class Pool:
         max_tasks: int | None = None,
         max_age: float | None = None,
         max_memory: int | str | None = None,
+        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
+        nice: int | Callable[[int], int] | None = None,
+        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
     ) -> None: ...
     def apply(
         self,
@@ -142,6 +146,8 @@ class Pool:
         retries: int = 0,
         retry_on: _Errors = (),
     ) -> IMapUnorderedIterator[_R]: ...
+    def stats(self) -> PoolStats: ...
+    def dump_stacks(self, timeout: float = 1.0) -> str: ...
     def close(self) -> None: ...
     def terminate(self) -> None: ...
     def join(self) -> None: ...

@@ -5,14 +5,13 @@ This is what the user sees; what the threads do is in `threadcrew.py`.
 
 import itertools
 import operator
-import os
 import threading
 import types
 import warnings
 from functools import partial
 from time import monotonic
 
-from procession import pool
+from procession import cpus, pool
 from procession.iterators import IMapIterator, IMapUnorderedIterator
 from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
 from procession.threadcrew import Crew, Source, run_call, run_chunk, work
@@ -32,7 +31,7 @@ class ThreadPool(pool.Pool):
     _pool: list[threading.Thread] = []
 
     def __init__(self, processes=None, initializer=None, initargs=()):
-        count = len(os.sched_getaffinity(0)) if processes is None else operator.index(processes)
+        count = cpus.budget() if processes is None else operator.index(processes)
         if count < 1:
             raise ValueError(f"a pool needs at least one thread, not {count}")
         if initializer is not None and not callable(initializer):
@@ -83,6 +82,14 @@ class ThreadPool(pool.Pool):
     def imap_unordered(self, func, iterable, chunksize=1):
         """Return an iterator over `func(item)` in the order in which they are done."""
         return self._lazy_map(IMapUnorderedIterator, func, iterable, chunksize)
+
+    def stats(self):
+        """Threads are not counted: raises NotImplementedError."""
+        raise NotImplementedError("a ThreadPool has no worker processes to tell about")
+
+    def dump_stacks(self, timeout=1.0):
+        """`faulthandler.dump_traceback` shows the threads of this process: raises NotImplementedError."""
+        raise NotImplementedError("a ThreadPool has no worker processes: see faulthandler.dump_traceback()")
 
     def close(self):
         """Take no further tasks; the workers end when those at hand are done.  Never blocks."""

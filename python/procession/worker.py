@@ -3,17 +3,21 @@
 import os
 import signal
 
-from procession import portable
+from procession import math_threads, portable, stacks
 from procession._procession import WorkerCore
 
 __all__ = ["INTERRUPT", "Seat", "work"]
 
 # Tells a worker to look whether the task that it runs is to be given up.
 INTERRUPT = signal.SIGRTMIN + 7
+# By how much a worker is more eligible to be ended when the system has no memory left; of 1000.
+OOM_SCORE = 200
 
 
 class Seat:
     """A worker's place in its pool: an index and three descriptors, which travel to the worker when it is started."""
+
+    report = None  # the descriptor of the file for its stacks, which the parent keeps, too
 
     def __init__(self, index, *descriptors):
         self.index = index
@@ -23,11 +27,11 @@ class Seat:
         from procession import context, reduction
 
         context.assert_spawning(self)
-        return self.index, [reduction.DupFd(fd) for fd in self.descriptors]
+        return self.index, [reduction.DupFd(fd) for fd in (*self.descriptors, self.report)]
 
     def __setstate__(self, state):
         self.index, copies = state
-        self.descriptors = tuple(copy.detach() for copy in copies)
+        *self.descriptors, self.report = (copy.detach() for copy in copies)
 
     def take(self):
         """Return the engine's end of the seat, which owns the descriptors from now on."""
@@ -47,6 +51,9 @@ def work(seat, terms):
     """
     signal.signal(signal.SIGINT, _go_on)
     core = seat.take()
+    stacks.listen(seat.report)
+    _offer_to_oom_killer()
+    math_threads.limit_loaded()
     _watch_interrupts(core.interrupts())
     if terms.initializer is not None:
         try:
@@ -64,6 +71,17 @@ def _watch_interrupts(interrupts):
             raise portable.TaskTimeout("the task was interrupted")
 
     signal.signal(INTERRUPT, give_up)
+
+
+def _offer_to_oom_killer():
+    """Have the system end a worker before its parent when there is no memory left: a worker can be replaced."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as file:
+            score = min(1000, int(file.read()) + OOM_SCORE)
+            file.seek(0)
+            file.write(str(score))
+    except (OSError, ValueError):
+        pass
 
 
 def _go_on(signum, frame):

@@ -1,0 +1,75 @@
+"""How many CPUs this process may use: by its affinity, by its control group, by its share of a pool's."""
+
+import math
+import os
+
+from procession import process
+
+__all__ = ["budget", "quota", "usable"]
+
+
+def usable():
+    """Return how many CPUs this process may keep busy: its affinity, or fewer if its control group has a quota.
+
+    `-X cpu_count` and PYTHON_CPU_COUNT override it where the interpreter knows them (3.13 and newer).
+    """
+    count = getattr(os, "process_cpu_count", lambda: len(os.sched_getaffinity(0)))() or 1
+    limit = quota()
+    return count if limit is None else max(1, min(count, math.ceil(limit)))
+
+
+def budget():
+    """Return how many workers a pool of this process has by default: in a worker of a pool, its share of the CPUs."""
+    share = process.current_process()._config.get("cpus")
+    return usable() if share is None else max(1, min(share, usable()))
+
+
+def quota(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
+    """Return how many CPUs' time the control groups of this process leave it, None without such a limit.
+
+    Args:
+        groups: the file that names the groups of this process.
+        root: where the hierarchies are mounted.
+    """
+    limits = []
+    for line in _read(groups).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            limits += [_of_version_2(folder) for folder in _upwards(root, path)]
+        elif "cpu" in controllers.split(","):
+            for mount in (controllers, "cpu"):
+                limits += [_of_version_1(folder) for folder in _upwards(os.path.join(root, mount), path)]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _upwards(root, path):
+    """Yield the folders of a group and of those around it; in a container the path may lead nowhere."""
+    names = [name for name in path.split("/") if name not in ("", "..")]
+    for depth in range(len(names), -1, -1):
+        yield os.path.join(root, *names[:depth])
+
+
+def _of_version_2(folder):
+    words = _read(os.path.join(folder, "cpu.max")).split()
+    return _ratio(*words) if len(words) == 2 else None
+
+
+def _of_version_1(folder):
+    used = _read(os.path.join(folder, "cpu.cfs_quota_us")).strip()
+    return _ratio(used, _read(os.path.join(folder, "cpu.cfs_period_us")).strip()) if used else None
+
+
+def _ratio(used, period):
+    try:
+        limit = int(used) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max": no limit
+        return None
+    return limit if limit > 0 else None
+
+
+def _read(path):
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""

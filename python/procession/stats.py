@@ -1,0 +1,86 @@
+"""What goes on in a pool, at one moment."""
+
+from dataclasses import dataclass
+
+from procession.task_names import function_name
+
+__all__ = ["PoolStats", "TaskStats", "WorkerStats"]
+
+
+@dataclass(frozen=True)
+class TaskStats:
+    """A task that a worker runs.
+
+    Attributes:
+        function: the name of what it calls.
+        index: its place in its job, from 0.
+        seconds: for how long its worker has had the batch that it came in; one that takes long came alone.
+    """
+
+    function: str
+    index: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WorkerStats:
+    """A worker of a pool.
+
+    Attributes:
+        place: its number, from 0; the one that replaces it has the same.
+        name, pid: of its process.
+        state: "starting", "idle", "working" or "leaving".
+        done: how many tasks have their outcome from it.
+        age: seconds since it was started.
+        rss: bytes of memory that it has at hand, shared ones included.
+        task: what it runs, or None.
+    """
+
+    place: int
+    name: str
+    pid: int
+    state: str
+    done: int
+    age: float
+    rss: int
+    task: TaskStats | None
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """A pool.
+
+    Attributes:
+        workers: its workers.
+        waiting: how many tasks that are known have not begun.
+        running: how many run.
+        done: how many have returned.
+        failed: how many have raised, or were lost with their worker.
+        retried: how often one was tried again.
+        deaths: how many workers died, without those that were replaced for their age or number of tasks.
+    """
+
+    workers: tuple[WorkerStats, ...]
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    retried: int
+    deaths: int
+
+
+def of(crew):
+    """Return the statistics of a pool's crew."""
+    states, waiting, (done, failed, retried, deaths) = crew.core.survey()
+    members = dict(crew.members)
+    workers = []
+    for seat, pid, state, age, served, rss, described, seconds in states:
+        member = members.get(seat)
+        if member is None:
+            continue
+        task = None
+        if described is not None:
+            task = TaskStats(function_name(described[0]), described[2], seconds)
+        workers.append(WorkerStats(member.place, member.process.name, pid, state, served, age, rss, task))
+    running = sum(worker.task is not None for worker in workers)
+    return PoolStats(tuple(workers), waiting, running, done, failed, retried, deaths)

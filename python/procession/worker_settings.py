@@ -1,0 +1,31 @@
+"""What each worker of a pool is given of its own: environment, priority, CPUs, its share of them."""
+
+from procession import cpus, math_threads, settings
+
+__all__ = ["WorkerSettings"]
+
+
+class WorkerSettings:
+    """The settings of a pool's workers; each of the three may be a function of the worker's number, from 0.
+
+    Args:
+        count: how many workers there are.
+        env: variables that are set, or removed where the value is None.
+        nice: what is added to the priority's number.
+        cpu_affinity: the numbers of the CPUs that may be used.
+
+    Raises:
+        TypeError, ValueError: one of them is not of its kind.
+    """
+
+    def __init__(self, count, env=None, nice=None, cpu_affinity=None):
+        self._wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
+        settings.check(**{name: wish for name, wish in self._wishes.items() if not callable(wish)})
+        self.cpus = max(1, cpus.budget() // count)
+
+    def of(self, place):
+        """Return the settings of worker number `place`, for `Process`."""
+        wanted = {name: wish(place) if callable(wish) else wish for name, wish in self._wishes.items()}
+        wanted = settings.check(**wanted)
+        wanted["env"] = {**math_threads.variables(self.cpus, wanted.get("env", {})), **wanted.get("env", {})}
+        return wanted

@@ -1,0 +1,119 @@
+"""What workers are given of their own, and how many of them there are."""
+
+import os
+
+import procession
+import pytest
+from procession import cpus, math_threads
+
+LIMIT_S = 60
+
+
+def tell(name):
+    return os.environ.get(name)
+
+
+def tell_all(_):
+    return os.environ.get("PLACE"), os.nice(0), sorted(os.sched_getaffinity(0))
+
+
+def oom_score(_):
+    with open("/proc/self/oom_score_adj") as file:
+        return int(file.read())
+
+
+def nested_size(_):
+    with procession.get_context("fork").Pool() as pool:
+        return pool._processes, pool.apply(tell, ("OMP_NUM_THREADS",))
+
+
+def test_workers_have_the_settings_of_their_number(context, monkeypatch):
+    monkeypatch.setenv("REMOVED", "yes")
+    cpu = min(os.sched_getaffinity(0))
+    options = {"env": lambda place: {"PLACE": f"number {place}", "REMOVED": None}, "nice": 2, "cpu_affinity": [cpu]}
+    with context.Pool(2, max_tasks=1, **options) as pool:
+        told = pool.map(tell_all, range(6), chunksize=1)
+        assert pool.apply(tell, ("REMOVED",)) is None
+    pool.join()
+    assert {place for place, _, _ in told} <= {"number 0", "number 1"}
+    assert {(nice, tuple(own)) for _, nice, own in told} == {(os.nice(0) + 2, (cpu,))}
+
+
+def test_numerical_libraries_get_a_share_of_the_cpus_unless_the_user_says_so(context, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+    with context.Pool(2, env={"OPENBLAS_NUM_THREADS": "5"}) as pool:
+        share = str(max(1, cpus.usable() // 2))
+        assert pool.map(tell, names) == [share, "7", "5"]
+    pool.join()
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_a_library_that_is_loaded_already_is_told(monkeypatch):
+    numpy = pytest.importorskip("numpy")
+    numpy.ones((4, 4)) @ numpy.ones((4, 4))
+    told = []
+    monkeypatch.setattr(math_threads, "_limit", lambda path, threads, functions: told.append(threads))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    math_threads.limit_loaded()
+    assert set(told) <= {1}
+
+
+def test_the_system_ends_a_worker_rather_than_its_parent(context):
+    with context.Pool(1) as pool:
+        assert pool.apply(oom_score, (0,)) == min(1000, oom_score(0) + 200)
+    pool.join()
+
+
+def test_a_pool_in_a_worker_has_its_share_of_the_cpus(context):
+    with context.Pool(cpus.usable()) as pool:
+        assert pool.map(nested_size, range(2)) == [(1, "1")] * 2
+    pool.join()
+
+
+@pytest.mark.parametrize(
+    "files, limit",
+    [
+        ({"cgroup": "0::/a/b\n", "fs/cpu.max": "max 100000", "fs/a/cpu.max": "150000 100000"}, 1.5),
+        ({"cgroup": "0::/\n", "fs/cpu.max": "300000 100000"}, 3),
+        ({"cgroup": "0::/gone\n"}, None),
+        ({"cgroup": "0::/a\n", "fs/a/cpu.max": "nonsense"}, None),
+        (
+            {
+                "cgroup": "4:cpu,cpuacct:/job\n1:name=x:/job\n",
+                "fs/cpu,cpuacct/job/cpu.cfs_quota_us": "50000\n",
+                "fs/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+            },
+            0.5,
+        ),
+        ({"cgroup": "4:cpu:/\n", "fs/cpu/cpu.cfs_quota_us": "-1\n", "fs/cpu/cpu.cfs_period_us": "100000\n"}, None),
+    ],
+)
+def test_the_quota_of_control_groups(tmp_path, files, limit):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert cpus.quota(tmp_path / "cgroup", tmp_path / "fs") == limit
+
+
+def test_a_quota_bounds_the_number_of_workers(monkeypatch):
+    monkeypatch.setattr(cpus, "quota", lambda: 0.5)
+    assert cpus.usable() == 1 == cpus.budget()
+    with procession.Pool() as pool:
+        assert pool._processes == 1
+    pool.join()
+
+
+@pytest.mark.parametrize("wrong", [{"nice": "3"}, {"env": {"A": 1}}, {"cpu_affinity": ["a"]}])
+def test_settings_of_the_wrong_type_are_refused(wrong):
+    with pytest.raises(TypeError):
+        procession.Pool(1, **wrong)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError):
+        procession.Pool(1, cpu_affinity=[])
+    with pytest.raises(ValueError):
+        procession.Pool(1, cpu_affinity=lambda place: [])
