@@ -12,7 +12,7 @@ use ipc_channel::ipc::{self, IpcOneShotServer};
 use procession::{Lock, Pool, Process, StartMethod, pipe};
 use rayon::prelude::*;
 
-use table::{Row, each, print, thousands_a_second};
+use table::{Row, done, each, print, thousands_a_second};
 use work::{Ends, boards, echo, echo_over_ipc_channel, echo_over_pipe, next, queens};
 
 const WORKERS: usize = 2;
@@ -42,7 +42,7 @@ fn main() {
         to_them.send(message).unwrap();
         black_box(from_them.recv().unwrap());
     };
-    let spawned = |method| each(40, || drop(black_box(Process::spawn_by(method, next, 1).unwrap().join().unwrap())));
+    let spawned = |method| each(40, || done(Process::spawn_by(method, next, 1).unwrap().join().unwrap()));
 
     let rows = vec![
         Row {
@@ -51,8 +51,8 @@ fn main() {
             aim: 0.25,
             is_rate: false,
             libraries: vec![
-                ("procession", Box::new(|| each(2000, || drop(black_box(ours.submit(next, 1).wait().unwrap()))))),
-                ("procspawn", Box::new(|| each(2000, || drop(black_box(theirs.spawn(1, next).join().unwrap()))))),
+                ("procession", Box::new(|| each(2000, || done(ours.submit(next, 1).wait().unwrap())))),
+                ("procspawn", Box::new(|| each(2000, || done(theirs.spawn(1, next).join().unwrap())))),
             ],
         },
         Row {
@@ -92,7 +92,7 @@ fn main() {
             is_rate: false,
             libraries: vec![
                 ("procession", Box::new(|| spawned(StartMethod::Forkserver))),
-                ("procspawn", Box::new(|| each(40, || drop(black_box(procspawn::spawn(1, next).join().unwrap()))))),
+                ("procspawn", Box::new(|| each(40, || done(procspawn::spawn(1, next).join().unwrap())))),
                 ("procession, Spawn", Box::new(|| spawned(StartMethod::Spawn))),
             ],
         },
@@ -102,14 +102,8 @@ fn main() {
             aim: 1.0 / 15.0,
             is_rate: false,
             libraries: vec![
-                (
-                    "procession",
-                    Box::new(|| each(50, || drop(black_box(ours.submit(echo, mebibyte.clone()).wait().unwrap())))),
-                ),
-                (
-                    "procspawn",
-                    Box::new(|| each(20, || drop(black_box(theirs.spawn(mebibyte.clone(), echo).join().unwrap())))),
-                ),
+                ("procession", Box::new(|| each(50, || done(ours.submit(echo, mebibyte.clone()).wait().unwrap())))),
+                ("procspawn", Box::new(|| each(20, || done(theirs.spawn(mebibyte.clone(), echo).join().unwrap())))),
             ],
         },
         Row {
@@ -170,10 +164,7 @@ fn main() {
             unit: "ns",
             aim: 20.0,
             is_rate: false,
-            libraries: vec![(
-                "procession",
-                Box::new(|| 1e3 * each(1_000_000, || drop(black_box(lock.lock().unwrap())))),
-            )],
+            libraries: vec![("procession", Box::new(|| 1e3 * each(1_000_000, || done(lock.lock().unwrap()))))],
         },
     ];
     let (flags, wanted): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|argument| argument.starts_with("--"));

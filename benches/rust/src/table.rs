@@ -22,6 +22,11 @@ pub fn each(times: u32, mut call: impl FnMut()) -> f64 {
     begun.elapsed().as_secs_f64() * 1e6 / f64::from(times)
 }
 
+/// Takes a value as if it were used.
+pub fn done<T>(value: T) {
+    std::hint::black_box(value);
+}
+
 pub fn thousands_a_second(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64() / 1e3
 }

@@ -11,6 +11,16 @@ use super::drive::Inner;
 use super::pool::Pool;
 
 /// Settings of a [`Pool`] that is to be made; from [`Pool::builder`].
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// use std::time::Duration;
+/// use procession::{Pool, StartMethod};
+///
+/// let builder = Pool::builder().workers(2).start_method(StartMethod::Spawn).timeout(Duration::from_secs(10));
+/// assert_eq!(builder.build()?.map(|x: u8| x + 1, [1, 2])?, [2, 3]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
     terms: Terms,
@@ -39,18 +49,44 @@ impl Builder {
     }
 
     /// How many workers there are; as many as this process may use CPUs unless said here.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::Pool::builder().workers(3).build()?.workers(), 3);
+    /// # Ok(()) }
+    /// ```
     pub fn workers(mut self, workers: usize) -> Builder {
         self.terms.workers = workers;
         self
     }
 
     /// How workers are started; by the forkserver, where that works, unless said here.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Pool, StartMethod};
+    ///
+    /// let pool = Pool::builder().start_method(StartMethod::Spawn).build()?;
+    /// assert_eq!(pool.map(|x: u8| x + 1, [1])?, [2]);
+    /// # Ok(()) }
+    /// ```
     pub fn start_method(mut self, method: StartMethod) -> Builder {
         self.terms.start_method = Some(method);
         self
     }
 
     /// How long a task may run. One that takes longer is killed with its process and ends with [`TaskError::TimedOut`].
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// use procession::{Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).timeout(Duration::from_millis(50)).build()?;
+    /// let endless = pool.submit(|_: u8| -> u8 { loop { std::thread::park() } }, 0);
+    /// assert_eq!(endless.wait(), Err(TaskError::TimedOut));
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Builder {
         self.terms.timeout = Some(limit);
         self
@@ -58,18 +94,59 @@ impl Builder {
 
     /// How many bytes of memory a worker may take. A task that is running when its process takes more ends with
     /// [`TaskError::OverMemory`]. The memory is looked at every 10 ms, so a quick task may be above for a moment.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Pool, TaskError};
+    ///
+    /// fn eat(_: u8) -> usize {
+    ///     let mut all = Vec::new();
+    ///     loop {
+    ///         all.push(vec![1u8; 4 << 20]);
+    ///     }
+    /// }
+    ///
+    /// let pool = Pool::builder().workers(1).memory(100 << 20).build()?;
+    /// assert_eq!(pool.submit(eat, 0).wait(), Err(TaskError::OverMemory));
+    /// # Ok(()) }
+    /// ```
     pub fn memory(mut self, bytes: u64) -> Builder {
         self.terms.memory = Some(bytes);
         self
     }
 
     /// How often a task whose process ended under it is tried again; not at all unless said here.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Event, Pool};
+    ///
+    /// fn crash_once(crashed: Event) -> u32 {
+    ///     if !crashed.is_set() {
+    ///         crashed.set();
+    ///         std::process::abort();
+    ///     }
+    ///     7
+    /// }
+    ///
+    /// let pool = Pool::builder().workers(1).retries(1).build()?;
+    /// assert_eq!(pool.submit(crash_once, Event::new()?).wait()?, 7);
+    /// # Ok(()) }
+    /// ```
     pub fn retries(mut self, times: u32) -> Builder {
         self.terms.retries = times;
         self
     }
 
     /// After how many tasks a worker is replaced by a fresh one; never unless said here.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::builder().workers(1).max_tasks_per_worker(1).build()?;
+    /// let ids = pool.map(|_: u8| std::process::id(), [0, 0])?;
+    /// assert_ne!(ids[0], ids[1]);
+    /// # Ok(()) }
+    /// ```
     pub fn max_tasks_per_worker(mut self, tasks: u64) -> Builder {
         self.terms.max_tasks = tasks;
         self
@@ -77,6 +154,15 @@ impl Builder {
 
     /// Whether a panic ends its worker, which a fresh one replaces; it goes on unless said here. For functions that leave
     /// something broken behind when they panic.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::builder().workers(1).retire_after_panic(true).build()?;
+    /// let ids: Vec<_> = pool.map_each(|x: u8| if x == 1 { panic!() } else { std::process::id() }, [0, 1, 2]).collect();
+    /// assert!(ids[1].is_err());
+    /// assert_ne!(ids[0], ids[2]);
+    /// # Ok(()) }
+    /// ```
     pub fn retire_after_panic(mut self, retire: bool) -> Builder {
         self.terms.retires = retire;
         self
@@ -84,6 +170,16 @@ impl Builder {
 
     /// How often in a row a worker that ends before it is ready is replaced; 8 times unless said here. After that no task
     /// can run, and all end as that worker did. A worker that a task ends is always replaced.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Pool, TaskError};
+    ///
+    /// let pool = Pool::builder().workers(1).initializer(|| std::process::exit(4)).restart_limit(1).build()?;
+    /// let outcome = pool.submit(|x: u8| x, 1).wait();
+    /// assert!(matches!(outcome, Err(TaskError::Exited { code: 4, .. })));
+    /// # Ok(()) }
+    /// ```
     pub fn restart_limit(mut self, times: u32) -> Builder {
         self.terms.restarts = times;
         self
@@ -91,12 +187,33 @@ impl Builder {
 
     /// How long to wait before a worker that ended before it was ready is replaced; 10 ms unless said here. The pause
     /// doubles with each one in a row, up to a second.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let pool = procession::Pool::builder().restart_pause(Duration::from_millis(100)).build()?;
+    /// # drop(pool);
+    /// # Ok(()) }
+    /// ```
     pub fn restart_pause(mut self, pause: Duration) -> Builder {
         self.terms.pause = pause;
         self
     }
 
     /// What each worker calls once, before its first task. When that fails, so do all tasks, in the same way.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::sync::OnceLock;
+    /// use procession::Pool;
+    ///
+    /// static GREETING: OnceLock<String> = OnceLock::new();
+    ///
+    /// let pool = Pool::builder().initializer(|| GREETING.set("hello".into()).unwrap()).build()?;
+    /// let greet = |name: String| format!("{} {name}", GREETING.get().unwrap());
+    /// assert_eq!(pool.submit(greet, "you".into()).wait()?, "hello you");
+    /// # Ok(()) }
+    /// ```
     pub fn initializer<I: Fn() + Copy + 'static>(mut self, function: I) -> Builder {
         match Initializer::crossing(function) {
             Ok(distance) => self.terms.initializer = Some(distance),
@@ -106,6 +223,12 @@ impl Builder {
     }
 
     /// Makes the pool and starts its workers.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert!(procession::Pool::builder().workers(0).build().is_err());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Pool::new`].

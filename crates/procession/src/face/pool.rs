@@ -58,6 +58,13 @@ impl Pool {
 
     /// A pool of `workers` processes, which start at once; nothing waits for them here.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::new(2)?;
+    /// assert_eq!(pool.workers(), 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for no workers or too many, and in a child that did not turn to its work; the system's.
     pub fn new(workers: usize) -> Result<Pool> {
@@ -67,7 +74,8 @@ impl Pool {
     /// Settings for a pool.
     ///
     /// ```
-    ///     /// use procession::{Pool, TaskError};
+    /// use std::time::Duration;
+    /// use procession::{Pool, TaskError};
     ///
     /// fn spin(_: u8) { loop { std::hint::spin_loop() } }
     ///
@@ -81,6 +89,12 @@ impl Pool {
     }
 
     /// How many workers it has.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::Pool::new(3)?.workers(), 3);
+    /// # Ok(()) }
+    /// ```
     pub fn workers(&self) -> usize {
         self.inner.terms.workers
     }
@@ -88,6 +102,22 @@ impl Pool {
     /// Calls `function` with each item in the workers, and gives the results in the order of the items.
     ///
     /// The first failure ends it: what has not run by then does not run.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Pool, TaskError};
+    ///
+    /// fn root(x: i32) -> i32 {
+    ///     if x < 0 { panic!("{x} has no root") }
+    ///     x.isqrt()
+    /// }
+    ///
+    /// let pool = Pool::new(2)?;
+    /// assert_eq!(pool.map(root, [16, 25])?, [4, 5]);
+    /// let failed = pool.map(root, [16, -1, 25]);
+    /// assert!(matches!(failed, Err(TaskError::Panicked { message, .. }) if message == "-1 has no root"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The failure.
@@ -193,6 +223,19 @@ impl Pool {
     /// Lets the workers run `function` with `argument`, and gives what to wait for.
     ///
     /// A failure to send it is the outcome of the task.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let pool = procession::Pool::new(2)?;
+    /// let tasks: Vec<_> = (0..3).map(|x: u64| pool.submit(|x| x * x, x)).collect();
+    /// let mut total = 0;
+    /// for task in tasks {
+    ///     total += task.wait()?;
+    /// }
+    /// assert_eq!(total, 5);
+    /// # Ok(()) }
+    /// ```
     pub fn submit<F, A, R>(&self, function: F, argument: A) -> Task<R>
     where
         F: Fn(A) -> R + Copy + 'static,
@@ -267,6 +310,14 @@ impl Pool {
     }
 
     /// The ids of the worker processes just now.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::new(2)?;
+    /// let id = pool.submit(|_: u8| std::process::id(), 0).wait()?;
+    /// assert!(pool.process_ids().contains(&id));
+    /// # Ok(()) }
+    /// ```
     pub fn process_ids(&self) -> Vec<u32> {
         self.inner.shared().crew.members.values().map(|member| member.started.child.id()).collect()
     }

@@ -18,16 +18,43 @@ use super::error::TaskError;
 use super::wait::{Alarm, sealed::Source};
 
 /// How a process ended.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// use procession::Process;
+///
+/// let process = Process::spawn(|code: i32| -> () { std::process::exit(code) }, 3)?;
+/// assert!(process.join().is_err());
+/// let status = process.exit_status().unwrap();
+/// assert_eq!((status.success(), status.code(), status.signal()), (false, Some(3), None));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExitStatus(Ending);
 
 impl ExitStatus {
     /// Whether it ended by itself with code 0.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let process = procession::Process::spawn(|x: u8| x, 1)?;
+    /// process.join()?;
+    /// assert!(process.exit_status().unwrap().success());
+    /// # Ok(()) }
+    /// ```
     pub fn success(self) -> bool {
         self.0 == Ending::Exited(0)
     }
 
     /// The code, if it ended by itself; 101 after a panic.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let process = procession::Process::spawn(|_: u8| -> u8 { panic!() }, 1)?;
+    /// assert!(process.join().is_err());
+    /// assert_eq!(process.exit_status().unwrap().code(), Some(101));
+    /// # Ok(()) }
+    /// ```
     pub fn code(self) -> Option<i32> {
         match self.0 {
             Ending::Exited(code) => Some(code),
@@ -36,6 +63,14 @@ impl ExitStatus {
     }
 
     /// The signal that ended it, if one did.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let process = procession::Process::spawn(|_: u8| -> u8 { std::process::abort() }, 1)?;
+    /// assert!(process.join().is_err());
+    /// assert_eq!(process.exit_status().unwrap().signal(), Some(6));
+    /// # Ok(()) }
+    /// ```
     pub fn signal(self) -> Option<i32> {
         match self.0 {
             Ending::Killed(signal) => Some(signal),
@@ -82,6 +117,17 @@ pub struct Process<R> {
 
 impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     /// Starts a process that calls `function` with `argument`.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::Process;
+    ///
+    /// let processes: Vec<_> = (1..=4).map(|n| Process::spawn(|n: u32| n * n, n)).collect::<Result<_, _>>()?;
+    /// for (n, process) in (1..).zip(processes) {
+    ///     assert_eq!(process.join()?, n * n);
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// The system's, when no process can be had; `InvalidInput` for an argument that cannot be turned into bytes, and for a
@@ -138,6 +184,18 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
 
     /// Waits for its end, and gives what the function returned. May be asked again.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Process, TaskError};
+    ///
+    /// let process = Process::spawn(|x: i32| if x < 0 { panic!("negative") } else { x }, -1)?;
+    /// match process.join() {
+    ///     Err(TaskError::Panicked { message, .. }) => assert_eq!(message, "negative"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// How it ended otherwise.
     pub fn join(&self) -> std::result::Result<R, TaskError> {
@@ -149,11 +207,35 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     }
 
     /// What the function returned, or how it failed; none while it runs.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Event, Process};
+    ///
+    /// let go = Event::new()?;
+    /// let process = Process::spawn(|go: Event| go.wait(), go.clone())?;
+    /// assert!(process.try_join().is_none());
+    /// go.set();
+    /// process.join()?;
+    /// assert_eq!(process.try_join(), Some(Ok(())));
+    /// # Ok(()) }
+    /// ```
     pub fn try_join(&self) -> Option<std::result::Result<R, TaskError>> {
         self.join_timeout(Duration::ZERO)
     }
 
     /// Waits at most so long: as [`Process::try_join`] then.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// use procession::{Event, Process};
+    ///
+    /// let process = Process::spawn(|never: Event| never.wait(), Event::new()?)?;
+    /// assert!(process.join_timeout(Duration::from_millis(10)).is_none());
+    /// process.kill();
+    /// # Ok(()) }
+    /// ```
     pub fn join_timeout(&self, limit: Duration) -> Option<std::result::Result<R, TaskError>> {
         self.join_until(Instant::now().checked_add(limit)).unwrap_or_else(|error| Some(Err(error.into())))
     }
@@ -197,21 +279,56 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     }
 
     /// Its process id.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let process = procession::Process::spawn(|_: u8| std::process::id(), 0)?;
+    /// assert_eq!(process.id(), process.join()?);
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> u32 {
         self.started().child.id()
     }
 
     /// How it ended; none while it runs.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let process = procession::Process::spawn(|x: u8| x, 0)?;
+    /// process.join()?;
+    /// assert_eq!(process.exit_status().unwrap().code(), Some(0));
+    /// # Ok(()) }
+    /// ```
     pub fn exit_status(&self) -> Option<ExitStatus> {
         self.started().child.ending().ok().flatten().map(ExitStatus)
     }
 
     /// Ends it at once, with SIGKILL. Nothing happens when it has ended already.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Process, TaskError};
+    ///
+    /// let process = Process::spawn(|_: u8| -> () { loop { std::thread::park() } }, 0)?;
+    /// process.kill();
+    /// assert!(matches!(process.join(), Err(TaskError::Crashed { signal: 9, .. })));
+    /// # Ok(()) }
+    /// ```
     pub fn kill(&self) {
         self.started().child.kill();
     }
 
     /// Asks it to end, with SIGTERM.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Process, TaskError};
+    ///
+    /// let process = Process::spawn(|_: u8| -> () { loop { std::thread::park() } }, 0)?;
+    /// process.terminate();
+    /// assert!(matches!(process.join(), Err(TaskError::Crashed { signal: 15, .. })));
+    /// # Ok(()) }
+    /// ```
     pub fn terminate(&self) {
         self.started().child.terminate();
     }

@@ -144,12 +144,33 @@ impl<I> Drop for Stream<'_, I> {
 }
 
 /// Results in the order of the items; from [`Pool::imap`].
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let pool = procession::Pool::new(2)?;
+/// let mut doubled = pool.imap(|x: u64| 2 * x, 0..);
+/// assert_eq!(doubled.next(), Some(Ok(0)));
+/// assert_eq!(doubled.next(), Some(Ok(2)));
+/// # Ok(()) }
+/// ```
 pub struct Imap<'p, I, R> {
     stream: Stream<'p, I>,
     result: PhantomData<fn() -> R>,
 }
 
 /// Results as they come, each with the number of its item; from [`Pool::imap_unordered`].
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let pool = procession::Pool::new(2)?;
+/// let mut sizes: Vec<(usize, usize)> = Vec::new();
+/// for (number, size) in pool.imap_unordered(|word: String| word.len(), ["to".into(), "be".into()]) {
+///     sizes.push((number, size?));
+/// }
+/// sizes.sort();
+/// assert_eq!(sizes, [(0, 2), (1, 2)]);
+/// # Ok(()) }
+/// ```
 pub struct ImapUnordered<'p, I, R> {
     stream: Stream<'p, I>,
     result: PhantomData<fn() -> R>,

@@ -64,6 +64,19 @@ impl<R: DeserializeOwned + 'static> Task<R> {
 
     /// Waits at most so long for the outcome; gives the task back when there is none by then.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// use procession::{Event, Pool};
+    ///
+    /// let (pool, go) = (Pool::new(1)?, Event::new()?);
+    /// let task = pool.submit(|go: Event| go.wait(), go.clone());
+    /// let task = task.wait_timeout(Duration::from_millis(10)).unwrap_err();
+    /// go.set();
+    /// task.wait()?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The task itself.
     pub fn wait_timeout(self, limit: Duration) -> Result<Outcome<R>, Task<R>> {
@@ -82,12 +95,35 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     }
 
     /// Whether the outcome is there.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Event, Pool};
+    ///
+    /// let (pool, go) = (Pool::new(1)?, Event::new()?);
+    /// let task = pool.submit(|go: Event| go.wait(), go.clone());
+    /// assert!(!task.is_done());
+    /// go.set();
+    /// task.wait()?;
+    /// # Ok(()) }
+    /// ```
     pub fn is_done(&self) -> bool {
         self.is_ready().unwrap_or(false)
     }
 
     /// Ends the task: one that has not started does not start, one that runs is killed with its process, which is
     /// replaced. Its outcome is [`TaskError::Cancelled`], unless it was done before; says whether it was not.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Pool, TaskError};
+    ///
+    /// let pool = Pool::new(1)?;
+    /// let task = pool.submit(|_: u8| -> u8 { loop { std::thread::park() } }, 0);
+    /// assert!(task.cancel());
+    /// assert_eq!(task.wait(), Err(TaskError::Cancelled));
+    /// # Ok(()) }
+    /// ```
     pub fn cancel(&self) -> bool {
         let State::Sent { inner, job } = &self.state else { return false };
         let mut guard = inner.shared();

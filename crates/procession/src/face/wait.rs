@@ -15,6 +15,17 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// What [`wait`] waits for: a [`Process`](crate::Process) that has ended, a [`Task`](crate::Task) that is done, a
 /// [`Connection`](crate::Connection) with a message or a closed other end, a [`Queue`](crate::Queue) with a message.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// use procession::{Queue, Waitable, wait};
+///
+/// let queues: Vec<Queue<u8>> = vec![Queue::new()?, Queue::new()?];
+/// queues[1].put(7)?;
+/// let all: Vec<&dyn Waitable> = queues.iter().map(|queue| queue as &dyn Waitable).collect();
+/// assert_eq!(wait(&all)?, [1]);
+/// # Ok(()) }
+/// ```
 pub trait Waitable: Source {}
 
 impl<T: Source> Waitable for T {}

@@ -14,6 +14,14 @@ use super::job::Function;
 use super::pool::{Outcome, Pool, rebuild};
 
 /// A [`Pool`] with a context; from [`Pool::with`].
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let pool = procession::Pool::new(2)?;
+/// let with = pool.with(10u32)?;
+/// assert_eq!(with.map(|ten: &u32, x: u32| ten + x, [1, 2])?, [11, 12]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct With<'p, C> {
     pub(super) pool: &'p Pool,
@@ -38,6 +46,15 @@ impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
     }
 
     /// As [`Pool::map_each`]; each call gets the context too.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::new(2)?;
+    /// let with = pool.with(10u32)?;
+    /// let outcomes: Vec<_> = with.map_each(|ten: &u32, x: u32| ten / x, [5, 0]).map(Result::ok).collect();
+    /// assert_eq!(outcomes, [Some(2), None]);
+    /// # Ok(()) }
+    /// ```
     pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
     where
         F: Fn(&C, A) -> R + Copy + 'static,

@@ -51,6 +51,13 @@ impl Barrier {
 
     /// Waits for the others; says whether this party was the last to come.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let barrier = procession::Barrier::new(1)?;
+    /// assert!(barrier.wait()?);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Closed` when the barrier is broken.
     pub fn wait(&self) -> Result<bool> {
@@ -58,6 +65,15 @@ impl Barrier {
     }
 
     /// Waits at most so long for the others; a party that gives up breaks the barrier for all.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let barrier = procession::Barrier::new(2)?;
+    /// assert!(barrier.wait_timeout(Duration::from_millis(10)).is_err());
+    /// assert!(barrier.is_broken());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `TimedOut`, and `Closed` for the others and from then on.
@@ -86,6 +102,12 @@ impl Barrier {
     }
 
     /// How many wait just now.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::Barrier::new(2)?.waiting(), 0);
+    /// # Ok(()) }
+    /// ```
     pub fn waiting(&self) -> usize {
         self.barrier.waiting()
     }

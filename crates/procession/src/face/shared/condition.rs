@@ -59,6 +59,17 @@ impl Condition {
     }
 
     /// As [`Condition::wait`], at most so long; says whether a notification came.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// use procession::{Condition, Lock};
+    ///
+    /// let (lock, changed) = (Lock::new(0)?, Condition::new()?);
+    /// let (guard, notified) = changed.wait_timeout(lock.lock().unwrap(), Duration::from_millis(10));
+    /// assert!(!notified && *guard == 0);
+    /// # Ok(()) }
+    /// ```
     pub fn wait_timeout<'a, T: Serialize + DeserializeOwned + 'static>(
         &self,
         guard: LockGuard<'a, T>,
@@ -68,6 +79,16 @@ impl Condition {
     }
 
     /// Waits as long as the value behind the lock is such that `holds`.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Condition, Lock};
+    ///
+    /// let (lock, changed) = (Lock::new(1)?, Condition::new()?);
+    /// let guard = changed.wait_while(lock.lock().unwrap(), |apples| *apples == 0);
+    /// assert_eq!(*guard, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn wait_while<'a, T: Serialize + DeserializeOwned + 'static>(
         &self,
         mut guard: LockGuard<'a, T>,
@@ -94,6 +115,17 @@ impl Condition {
     }
 
     /// Wakes one who waits; the guard shows that the lock is held.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Condition, Lock};
+    ///
+    /// let (lock, changed) = (Lock::new(0)?, Condition::new()?);
+    /// let mut guard = lock.lock().unwrap();
+    /// *guard += 1;
+    /// changed.notify_one(&guard);
+    /// # Ok(()) }
+    /// ```
     pub fn notify_one<T: Serialize + DeserializeOwned + 'static>(&self, _: &LockGuard<'_, T>) {
         let _ = self.waiters.wake(1, Waiters::WOKEN);
     }

@@ -63,6 +63,15 @@ struct End {
 
 /// Two ends of a new pipe.
 ///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let (left, right) = procession::pipe::<u32, String>()?;
+/// left.send(&7)?;
+/// right.send(&format!("{} heard", right.recv()?))?;
+/// assert_eq!(left.recv()?, "7 heard");
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// The system's.
 pub fn pipe<A, B>() -> Result<(Connection<A, B>, Connection<B, A>)> {
@@ -115,6 +124,16 @@ impl<S, R> Connection<S, R> {
 
     /// Waits at most so long for a message to come; says whether one may be received, or the other end is closed.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let (left, right) = procession::pipe::<u8, u8>()?;
+    /// assert!(!right.poll(Duration::ZERO)?);
+    /// left.send(&1)?;
+    /// assert!(right.poll(Duration::from_secs(10))?);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn poll(&self, limit: Duration) -> Result<bool> {
@@ -146,6 +165,16 @@ impl<S: Serialize + 'static, R> Connection<S, R> {
 impl<S, R: DeserializeOwned + 'static> Connection<S, R> {
     /// Waits for a message.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let (left, right) = procession::pipe::<u8, u8>()?;
+    /// left.send(&1)?;
+    /// drop(left);
+    /// assert_eq!(right.recv()?, 1);
+    /// assert_eq!(right.recv().unwrap_err().kind(), procession::ErrorKind::Closed);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Closed` when the other end is; `Protocol` for what is no message.
     pub fn recv(&self) -> Result<R> {
@@ -171,6 +200,16 @@ impl<S, R: DeserializeOwned + 'static> Connection<S, R> {
     }
 
     /// Waits at most so long for a message to begin.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let (left, right) = procession::pipe::<u8, u8>()?;
+    /// assert_eq!(right.recv_timeout(Duration::from_millis(10))?, None);
+    /// left.send(&1)?;
+    /// assert_eq!(right.recv_timeout(Duration::from_secs(10))?, Some(1));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Connection::recv`].

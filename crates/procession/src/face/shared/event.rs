@@ -49,6 +49,15 @@ impl Event {
     }
 
     /// Makes it not set.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let event = procession::Event::new()?;
+    /// event.set();
+    /// event.clear();
+    /// assert!(!event.is_set());
+    /// # Ok(()) }
+    /// ```
     pub fn clear(&self) {
         self.event.clear();
     }
@@ -64,6 +73,16 @@ impl Event {
     }
 
     /// Waits at most so long until it is set; says whether it was.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let event = procession::Event::new()?;
+    /// assert!(!event.wait_timeout(Duration::from_millis(10)));
+    /// event.set();
+    /// assert!(event.wait_timeout(Duration::from_millis(10)));
+    /// # Ok(()) }
+    /// ```
     pub fn wait_timeout(&self, limit: Duration) -> bool {
         in_time(self.wait_until(after(limit))).is_ok_and(|set| set.is_some())
     }

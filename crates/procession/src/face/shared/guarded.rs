@@ -88,6 +88,27 @@ impl AsFd for Guarded {
 /// The process that held the lock ended without giving it back, so that what it guards may be half changed.
 ///
 /// The lock is held all the same; whoever can judge or mend the state goes on with [`Poisoned::into_inner`].
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// use procession::{Event, Lock, Poisoned, Process};
+///
+/// fn hold((lock, held): (Lock<u32>, Event)) {
+///     let _guard = lock.lock().unwrap();
+///     held.set();
+///     loop {
+///         std::thread::park();
+///     }
+/// }
+///
+/// let (lock, held) = (Lock::new(7)?, Event::new()?);
+/// let process = Process::spawn(hold, (lock.clone(), held.clone()))?;
+/// held.wait();
+/// process.kill();
+/// let guard = lock.lock().unwrap_or_else(Poisoned::into_inner);
+/// assert_eq!(*guard, 7);
+/// # Ok(()) }
+/// ```
 pub struct Poisoned<G> {
     guard: G,
 }

@@ -69,6 +69,17 @@ impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
 
     /// As [`Lock::lock`], but waits at most so long; none when the lock was not to be had.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let lock = procession::Lock::new(1)?;
+    /// let guard = lock.lock().unwrap();
+    /// assert!(lock.lock_timeout(Duration::from_millis(10)).is_none());
+    /// drop(guard);
+    /// assert!(lock.lock_timeout(Duration::from_millis(10)).is_some());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Lock::lock`].
     ///
@@ -83,6 +94,14 @@ impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
     }
 
     /// As [`Lock::lock`], but does not wait.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let lock = procession::Lock::new(1)?;
+    /// *lock.try_lock().unwrap() += 1;
+    /// assert_eq!(*lock.lock().unwrap(), 2);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Panics
     /// As [`Lock::lock`].

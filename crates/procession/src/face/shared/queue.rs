@@ -68,6 +68,15 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     /// A queue for at most `most` messages: whoever puts one more waits.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let queue = procession::Queue::bounded(1)?;
+    /// queue.put(1)?;
+    /// assert_eq!(queue.put_timeout(2, Duration::from_millis(10))?, Err(2));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn bounded(most: u32) -> Result<Queue<T>> {
@@ -129,6 +138,16 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     /// Waits at most so long for a message.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let queue = procession::Queue::new()?;
+    /// assert_eq!(queue.get_timeout(Duration::from_millis(10))?, None);
+    /// queue.put(7)?;
+    /// assert_eq!(queue.get_timeout(Duration::from_secs(10))?, Some(7));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Queue::get`].
     pub fn get_timeout(&self, limit: Duration) -> Result<Option<T>> {
@@ -136,6 +155,15 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     /// A message, if one is there.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let queue = procession::Queue::new()?;
+    /// assert_eq!(queue.try_get()?, None);
+    /// queue.put(7)?;
+    /// assert_eq!(queue.try_get()?, Some(7));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Queue::get`].
@@ -184,6 +212,14 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     /// How many messages are in it just now.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let queue = procession::Queue::new()?;
+    /// queue.put(7)?;
+    /// assert_eq!((queue.len(), queue.is_empty()), (1, false));
+    /// # Ok(()) }
+    /// ```
     pub fn len(&self) -> usize {
         self.parts.queue.len()
     }

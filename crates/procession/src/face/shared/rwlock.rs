@@ -68,6 +68,14 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
 
     /// Waits until nobody writes, and gives the value to be read for as long as the guard lives.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let lock = procession::RwLock::new(1)?;
+    /// let (first, second) = (lock.read().unwrap(), lock.read().unwrap());
+    /// assert_eq!(*first + *second, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`Poisoned`] when the process that was writing ended without giving the lock back; the value is then the last that was
     /// given back.
@@ -91,6 +99,14 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
 
     /// Waits until nobody reads or writes, and gives the value to be changed for as long as the guard lives.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let lock = procession::RwLock::new(1)?;
+    /// *lock.write().unwrap() += 1;
+    /// assert_eq!(*lock.read().unwrap(), 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`RwLock::read`].
     ///
@@ -101,6 +117,16 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
     }
 
     /// As [`RwLock::write`], but waits at most so long; none when the lock was not to be had.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let lock = procession::RwLock::new(1)?;
+    /// let reader = lock.read().unwrap();
+    /// assert!(lock.write_timeout(Duration::from_millis(10)).is_none());
+    /// # drop(reader);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`RwLock::read`].

@@ -48,12 +48,32 @@ impl Semaphore {
     }
 
     /// Waits at most so long for a permit.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let permits = procession::Semaphore::new(1)?;
+    /// let permit = permits.acquire();
+    /// assert!(permits.acquire_timeout(Duration::from_millis(10)).is_none());
+    /// # drop(permit);
+    /// # Ok(()) }
+    /// ```
     pub fn acquire_timeout(&self, limit: Duration) -> Option<Permit<'_>> {
         let taken = in_time(self.acquire_until(after(limit)));
         matches!(taken, Ok(Some(()))).then(|| Permit { semaphore: self })
     }
 
     /// A permit, if one is left.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let permits = procession::Semaphore::new(1)?;
+    /// let permit = permits.try_acquire().unwrap();
+    /// assert!(permits.try_acquire().is_none());
+    /// drop(permit);
+    /// assert_eq!(permits.permits(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.semaphore.try_acquire().then(|| Permit { semaphore: self })
     }

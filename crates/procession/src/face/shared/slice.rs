@@ -43,6 +43,13 @@ pub struct SharedSlice<T> {
 impl<T: Number> SharedSlice<T> {
     /// A slice of `len` zeros.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let slice = procession::SharedSlice::<f32>::new(1000)?;
+    /// assert_eq!((slice.len(), slice.lock().unwrap()[999]), (1000, 0.0));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's, among them no memory.
     pub fn new(len: usize) -> Result<SharedSlice<T>> {
@@ -55,6 +62,13 @@ impl<T: Number> SharedSlice<T> {
     }
 
     /// A copy of `numbers`.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let slice = procession::SharedSlice::from_slice(&[1u16, 2])?;
+    /// assert_eq!(slice.to_vec(), [1, 2]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`SharedSlice::new`].
@@ -87,6 +101,16 @@ impl<T: Number> SharedSlice<T> {
     }
 
     /// As [`SharedSlice::lock`], but waits at most so long; none when the lock was not to be had.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let slice = procession::SharedSlice::<u8>::new(1)?;
+    /// let guard = slice.lock().unwrap();
+    /// assert!(slice.lock_timeout(Duration::from_millis(10)).is_none());
+    /// # drop(guard);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`SharedSlice::lock`].
