@@ -230,3 +230,20 @@ def test_a_cancelled_call_does_not_start():
         pool.close()
         pool.join()
     assert calls == ["held"]
+
+
+@pytest.mark.parametrize("buffersize", [1, 3])
+def test_a_buffersize_bounds_what_is_read_ahead(pool, buffersize):
+    read = []
+
+    def numbers():
+        for number in range(50):
+            read.append(number)
+            yield number
+
+    results = pool.imap(abs, numbers(), buffersize=buffersize)
+    for expected in range(50):
+        assert next(results) == expected
+        assert len(read) <= expected + 1 + buffersize
+    with pytest.raises(ValueError, match="buffersize must be 1 or more"):
+        pool.imap(abs, [1], buffersize=0)

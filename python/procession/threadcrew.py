@@ -91,12 +91,13 @@ class Crew:
 class Source:
     """The input of a lazy map.  Its `step` travels through the queue: whoever holds it may read an item."""
 
-    def __init__(self, crew, kind, func, iterable, chunksize):
+    def __init__(self, crew, kind, func, iterable, chunksize, buffersize):
         self._crew = crew
         self._func = func
         self._items = iter(iterable)
         self._chunksize = chunksize
-        self._bounded = not hasattr(iterable, "__len__")
+        self._bounded = buffersize is not None or not hasattr(iterable, "__len__")
+        self._most_unread = buffersize or LOOK_AHEAD_ITEMS
         self._lock = threading.Lock()
         self._unread = 0
         self._parked = False
@@ -126,7 +127,7 @@ class Source:
         if self._bounded:
             with self._lock:
                 self._unread += count
-                self._parked = self._unread >= LOOK_AHEAD_ITEMS and not self._crew.closing
+                self._parked = self._unread >= self._most_unread and not self._crew.closing
                 if self._parked:
                     return
         self._crew.steps.put(self.step)
@@ -135,7 +136,7 @@ class Source:
         """`count` results were read, or the pool closes: read on if the input was too far ahead."""
         with self._lock:
             self._unread -= count
-            if not self._parked or (self._unread >= LOOK_AHEAD_ITEMS // 2 and not self._crew.closing):
+            if not self._parked or (self._unread > self._most_unread // 2 and not self._crew.closing):
                 return
             self._parked = False
         self._crew.steps.put(self.step)

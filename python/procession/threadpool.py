@@ -12,6 +12,7 @@ from functools import partial
 from time import monotonic
 
 from procession import cpus, pool
+from procession._limits import positive
 from procession.iterators import IMapIterator, IMapUnorderedIterator
 from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
 from procession.threadcrew import Crew, Source, run_call, run_chunk, work
@@ -75,13 +76,16 @@ class ThreadPool(pool.Pool):
         """Like `starmap`, but return an AsyncResult at once."""
         return self._map(itertools.starmap, func, iterable, chunksize, callback, error_callback)
 
-    def imap(self, func, iterable, chunksize=1):
-        """Return an iterator over `func(item)` in the order of `iterable`, which is read as needed."""
-        return self._lazy_map(IMapIterator, func, iterable, chunksize)
+    def imap(self, func, iterable, chunksize=1, *, buffersize=None):
+        """Return an iterator over `func(item)` in the order of `iterable`, which is read as needed.
 
-    def imap_unordered(self, func, iterable, chunksize=1):
-        """Return an iterator over `func(item)` in the order in which they are done."""
-        return self._lazy_map(IMapUnorderedIterator, func, iterable, chunksize)
+        With `buffersize` it is read no further once so many items are ahead of the results that were read.
+        """
+        return self._lazy_map(IMapIterator, func, iterable, chunksize, buffersize)
+
+    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None):
+        """Like `imap`, in the order in which they are done."""
+        return self._lazy_map(IMapUnorderedIterator, func, iterable, chunksize, buffersize)
 
     def stats(self):
         """Threads are not counted: raises NotImplementedError."""
@@ -157,10 +161,12 @@ class ThreadPool(pool.Pool):
         self._crew.start(result, [partial(run, at, items[at : at + size]) for at in starts])
         return result
 
-    def _lazy_map(self, kind, func, iterable, chunksize):
+    def _lazy_map(self, kind, func, iterable, chunksize, buffersize):
         self._check_running()
         _check_callable(func)
-        source = Source(self._crew, kind, func, iterable, _check_chunksize(chunksize))
+        if buffersize is not None:
+            buffersize = positive(buffersize, "buffersize")
+        source = Source(self._crew, kind, func, iterable, _check_chunksize(chunksize), buffersize)
         self._crew.start(source.results, [source.step])
         return source.results
 

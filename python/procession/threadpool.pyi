@@ -53,8 +53,8 @@ class ThreadPool(Pool):
         error_callback: _Failed | None = None,
     ) -> MapResult[_R]: ...
     def imap(  # type: ignore[override]
-        self, func: Callable[[_T], _R], iterable: Iterable[_T], chunksize: int = 1
+        self, func: Callable[[_T], _R], iterable: Iterable[_T], chunksize: int = 1, *, buffersize: int | None = None
     ) -> IMapIterator[_R]: ...
     def imap_unordered(  # type: ignore[override]
-        self, func: Callable[[_T], _R], iterable: Iterable[_T], chunksize: int = 1
+        self, func: Callable[[_T], _R], iterable: Iterable[_T], chunksize: int = 1, *, buffersize: int | None = None
     ) -> IMapUnorderedIterator[_R]: ...
