@@ -33,11 +33,13 @@ class Library:
     """The library being measured.
 
     Attributes:
+        name: of its package.
         context: its constructors, with the chosen start method.
         quick: whether a rough number is enough.
     """
 
     def __init__(self, name, start_method, quick):
+        self.name = name
         self.context = importlib.import_module(name).get_context(start_method)
         self.quick = quick
 

@@ -1,0 +1,97 @@
+"""Measures how cost grows with the tasks, the workers, and the size of payloads, beside the standard library.
+
+python -m benches.growth --write benches/growth.md
+"""
+
+import argparse
+from pathlib import Path
+from statistics import median
+
+from benches.__main__ import LIBRARIES, machine, shown
+from benches.workload import START_METHODS, Library, seconds
+
+TASKS = [10**exponent for exponent in range(3, 7)]
+WORKERS = [1, 2, 4, 8, 16, 32, 64]
+SIZES = [1, 1 << 10, 1 << 15, 1 << 20, 1 << 25, 1 << 30]
+# The standard library takes seconds for more, and several times the memory.
+MOST_OF_STANDARD = 1 << 28
+
+
+def identity(value):
+    """Returns its argument."""
+    return value
+
+
+def nothing(_):
+    """Does nothing."""
+
+
+def by_tasks(library, count):
+    """Microseconds a task of a map of `count` tasks, one by one in chunks of the library's choice."""
+    with library.context.Pool(2) as pool:
+        pool.map(nothing, range(1000))
+        return seconds(pool.map, nothing, range(count)) / count * 1e6
+
+
+def by_workers(library, count):
+    """Microseconds a task of a map of 100,000 tasks in a pool of `count` workers."""
+    with library.context.Pool(count) as pool:
+        pool.map(nothing, range(1000 * count))
+        return seconds(pool.map, nothing, range(100_000)) / 100_000 * 1e6
+
+
+def by_size(library, size):
+    """Gigabytes a second of payloads of `size` bytes that go to a worker and come back."""
+    if library.name == "multiprocessing" and size > MOST_OF_STANDARD:
+        return None
+    payload = bytearray(size)
+    count = max(2, min(1000, (1 << 28) // size))
+    with library.context.Pool(2) as pool:
+        pool.apply(identity, (payload,))
+        return 2 * size * count / seconds(_echo, pool, payload, count) / 1e9
+
+
+def _echo(pool, payload, count):
+    for _ in range(count):
+        pool.apply(identity, (payload,))
+
+
+CURVES = {
+    "tasks of a map": ("us a task", by_tasks, TASKS),
+    "workers": ("us a task", by_workers, WORKERS),
+    "bytes there and back": ("GB/s", by_size, SIZES),
+}
+
+
+def curve(measure, values, start_method, rounds):
+    """Yields a value, and the medians of both libraries, measured by turns."""
+    libraries = [Library(name, start_method, False) for name in LIBRARIES]
+    for value in values:
+        found = [[], []]
+        for _ in range(rounds):
+            for numbers, library in zip(found, libraries, strict=True):
+                if (number := measure(library, value)) is not None:
+                    numbers.append(number)
+        yield value, [median(numbers) if numbers else None for numbers in found]
+
+
+def main():
+    """Prints a table for each curve."""
+    command = argparse.ArgumentParser(prog="python -m benches.growth", description=__doc__.splitlines()[0])
+    command.add_argument("--rounds", type=int, default=3, help="measurements of each library (default: %(default)s)")
+    command.add_argument("--start-method", choices=START_METHODS, default="fork")
+    command.add_argument("--write", type=Path, metavar="FILE", help="also write the tables to FILE")
+    options = command.parse_args()
+    head = f"{machine()}\n\n`python -m benches.growth --rounds {options.rounds}`: {options.start_method}, medians."
+    lines = ["# How cost grows\n", head]
+    for title, (unit, measure, values) in CURVES.items():
+        lines += [f"\n| {title} | unit | multiprocessing | procession |", "|---|---|---|---|"]
+        for value, numbers in curve(measure, values, options.start_method, options.rounds):
+            lines.append(f"| {value:,} | {unit} | {' | '.join(map(shown, numbers))} |")
+            print(lines[-1], flush=True)
+    if options.write:
+        options.write.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

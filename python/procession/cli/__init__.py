@@ -1,0 +1,43 @@
+"""The command `procession`: runs unchanged programs, measures this machine."""
+
+import sys
+
+__all__ = ["main"]
+
+USAGE = """\
+usage: procession run script.py [argument ...]   an unchanged program, with multiprocessing replaced in it
+       procession run -m module | -c code        the same for a module or a line of code
+       procession bench [--quick] [--start-method METHOD]
+                                                 procession beside the standard library, on this machine
+       procession --help | --version
+
+Each command tells more with --help.
+"""
+
+
+def main(arguments=None):
+    """Carry out a command line.
+
+    Args:
+        arguments: a list of str; None takes those of the program.
+
+    Raises:
+        SystemExit: the command line makes no sense, or the program that was run ends so.
+    """
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command == "run":
+        from procession.__main__ import main as run
+
+        run(rest)
+    elif command == "bench":
+        from procession.cli import bench
+
+        bench.main(rest)
+    elif command in ("-h", "--help"):
+        print(USAGE, end="")
+    elif command in ("-V", "--version"):
+        from procession import __version__
+
+        print("procession", __version__)
+    else:
+        sys.exit(f"procession: unknown command {command!r}\n\n{USAGE}")
