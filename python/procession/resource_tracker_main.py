@@ -31,7 +31,7 @@ def track(fd):
         Whether something was left, or a line was not understood: the exit status of this process.
     """
     faults = 0
-    left = {kind: set() for kind in _CLEANUP_FUNCS}
+    left = {}
     with open(fd, "rb") as lines:
         for line in lines:
             try:
@@ -45,7 +45,10 @@ def track(fd):
             _say(f"There appear to be {len(names)} leaked {kind} objects to clean up at shutdown: {names}")
         for name in sorted(names):
             try:
-                _CLEANUP_FUNCS[kind](name)
+                remove = _CLEANUP_FUNCS.get(kind)
+                if remove is None:
+                    raise ValueError(f"nothing is known of how a resource of the kind {kind!r} is removed")
+                remove(name)
             except Exception as error:
                 _say(f"{name!r}: {error}")
     return faults > 0
@@ -56,7 +59,7 @@ def _follow(line, left):
     command, rest = line.strip().decode("ascii").split(":", 1)
     name, kind = rest.rsplit(":", 1)
     if command == "REGISTER":
-        left[kind].add(name)
+        left.setdefault(kind, set()).add(name)
     elif command == "UNREGISTER":
         left[kind].remove(name)
     elif command != "PROBE":
