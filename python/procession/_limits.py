@@ -14,6 +14,8 @@ def seconds(timeout):
     if timeout is None:
         return None
     try:
+        if isinstance(timeout, str | bytes):
+            raise TypeError
         return float(timeout)
     except (TypeError, ValueError):
         raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}") from None

@@ -12,11 +12,13 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import Executor, Future, InvalidStateError
+from concurrent.futures._base import CANCELLED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
 from procession import cpus
+from procession._limits import wishes
 
-__all__ = ["BrokenProcessPool", "ProcessPoolExecutor"]
+__all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
 _all_engines = weakref.WeakSet()
 
@@ -26,6 +28,9 @@ class ProcessPoolExecutor(Executor):
 
     `mp_context` is a context of this package (or a standard one, of which only the start method counts),
     `initializer(*initargs)` runs first in each worker, `max_tasks_per_child` bounds the life of a worker.
+
+    `task_timeout` is how many seconds each call may run, from its start in a worker: `map`'s chunks, too.
+    `pool_options` are those of `procession.Pool`, such as `max_memory`, `max_age` or `env`.
     """
 
     def __init__(
@@ -36,6 +41,8 @@ class ProcessPoolExecutor(Executor):
         initargs=(),
         *,
         max_tasks_per_child=None,
+        task_timeout=None,
+        **pool_options,
     ):
         workers = cpus.budget() if max_workers is None else operator.index(max_workers)
         if workers < 1:
@@ -46,14 +53,41 @@ class ProcessPoolExecutor(Executor):
             raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks_per_child!r}")
         if max_tasks_per_child is not None and max_tasks_per_child < 1:
             raise ValueError(f"max_tasks_per_child must be at least 1, not {max_tasks_per_child}")
+        wishes(task_timeout, 0, ())
         self._max_workers = workers
-        self._engine = _Engine(_our_context(mp_context), workers, initializer, tuple(initargs), max_tasks_per_child)
+        self._task_timeout = task_timeout
+        context = _our_context(mp_context)
+
+        def make_pool():
+            return context.Pool(workers, initializer, tuple(initargs), max_tasks_per_child, **pool_options)
+
+        if pool_options:
+            # Workers are started by the first call: what makes no sense is refused here all the same.
+            _check_options(workers, max_tasks_per_child, **pool_options)
+        self._engine = _Engine(make_pool, workers)
         # A forgotten executor gives its processes back once its futures are done.
         self._finalizer = weakref.finalize(self, self._engine.shutdown, False)
 
     def submit(self, fn, /, *args, **kwargs):
         """Have `fn(*args, **kwargs)` called and return its Future; RuntimeError after a shutdown."""
-        return self._engine.submit(fn, args, kwargs)
+        return self._engine.submit(fn, args, kwargs, {"timeout": self._task_timeout})
+
+    def schedule(self, fn, args=(), kwargs=None, *, timeout=None, retries=0, retry_on=()):
+        """Have `fn(*args, **kwargs)` called, with wishes of its own, and return its Future.
+
+        Args:
+            timeout: how many seconds the call may run once it has started, None for the executor's `task_timeout`; then
+                it fails with `procession.pool.TaskTimeout`, and other calls go on.
+            retries: how often it is tried again if its worker died, or it raised one of `retry_on`.
+
+        Raises:
+            RuntimeError: after a shutdown.
+            TypeError, ValueError: a wish makes no sense.
+        """
+        wishes(timeout, retries, retry_on)
+        timeout = self._task_timeout if timeout is None else timeout
+        wanted = {"timeout": timeout, "retries": retries, "retry_on": retry_on}
+        return self._engine.submit(fn, tuple(args), dict(kwargs or {}), wanted)
 
     def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
         """Return an iterator over `fn(*items)` in the order of the iterables.
@@ -85,6 +119,20 @@ class ProcessPoolExecutor(Executor):
     def kill_workers(self):
         """End the workers by SIGKILL; unfinished futures fail with BrokenProcessPool."""
         self._engine.stop_workers("kill")
+
+
+def _check_options(
+    workers, per_child, *, max_tasks=None, max_age=None, max_memory=None, env=None, nice=None, cpu_affinity=None
+):
+    from procession import limits
+    from procession.worker_settings import WorkerSettings
+
+    limits.Terms(
+        max_tasks=limits.max_tasks(per_child, max_tasks),
+        max_memory=limits.memory(max_memory),
+        max_age=limits.age(max_age),
+    )
+    WorkerSettings(workers, env, nice, cpu_affinity)
 
 
 def _our_context(context):
@@ -120,7 +168,35 @@ def _results(executor, fn, futures, chunks, limit):
             yield from values
     finally:
         for future in futures:
-            future.cancel()
+            # What runs goes on, as with the standard executor.
+            Future.cancel(future)
+
+
+class PoolFuture(Future):
+    """The future of a call in a worker; it can be cancelled while the call runs."""
+
+    _result_of_pool = None
+
+    def cancel(self):
+        """Give the call up, whether it waits or runs: one that runs is interrupted, its worker killed if that does not
+        help within half a second.
+
+        Returns:
+            Whether it had not ended.
+        """
+        if super().cancel():
+            return True
+        with self._condition:
+            if self._state != RUNNING:
+                return False
+            self._state = CANCELLED
+            self.set_running_or_notify_cancel()
+            self._condition.notify_all()
+            result = self._result_of_pool
+        if result is not None:
+            result.cancel()
+        self._invoke_callbacks()
+        return True
 
 
 class _Engine:
@@ -129,8 +205,8 @@ class _Engine:
     A few more calls than workers are with the pool; the others wait here, where they can be cancelled.
     """
 
-    def __init__(self, context, workers, initializer, initargs, max_tasks):
-        self._make_pool = lambda: context.Pool(workers, initializer, initargs, max_tasks)
+    def __init__(self, make_pool, workers):
+        self._make_pool = make_pool
         self._most_given = workers * 2 + 1
         self._lock = threading.RLock()
         self._waiting = deque()
@@ -141,9 +217,9 @@ class _Engine:
         self._idle = threading.Condition(self._lock)
         _all_engines.add(self)
 
-    def submit(self, fn, args, kwargs):
-        """Queue a call."""
-        future = Future()
+    def submit(self, fn, args, kwargs, wanted):
+        """Queue a call; `wanted` goes to `apply_async`."""
+        future = PoolFuture()
         with self._lock:
             if self._refusal is not None:
                 raise self._refusal()
@@ -151,7 +227,7 @@ class _Engine:
                 raise RuntimeError("this executor belongs to the parent process: create one in this process")
             if self._pool is None:
                 self._pool = self._make_pool()
-            self._waiting.append((future, fn, args, kwargs))
+            self._waiting.append((future, fn, args, kwargs, wanted))
         self._feed()
         return future
 
@@ -164,7 +240,7 @@ class _Engine:
                 self._refusal = lambda: RuntimeError("cannot schedule new futures after shutdown")
             dropped = [self._waiting.popleft()[0] for _ in range(len(self._waiting) if cancel_futures else 0)]
         for future in dropped:
-            if future.cancel():
+            if Future.cancel(future):
                 future.set_running_or_notify_cancel()
         self._close_when_idle()
         if wait:
@@ -205,21 +281,28 @@ class _Engine:
             with self._lock:
                 if not self._waiting or len(self._given) >= self._most_given or self._pool is None:
                     return
-                future, fn, args, kwargs = self._waiting.popleft()
+                future, fn, args, kwargs, wanted = self._waiting.popleft()
                 if not future.set_running_or_notify_cancel():
                     continue
                 self._given.add(future)
                 pool = self._pool
             try:
-                pool.apply_async(
+                result = pool.apply_async(
                     fn,
                     args,
                     kwargs,
                     callback=lambda value, future=future: self._done(future, value, None),
                     error_callback=lambda error, future=future: self._done(future, None, error),
+                    **wanted,
                 )
             except BaseException as error:
                 self._done(future, None, error)
+            else:
+                with future._condition:
+                    future._result_of_pool = result
+                    cancelled = future._state not in (RUNNING, FINISHED)
+                if cancelled:  # in between
+                    result.cancel()
 
     def _done(self, future, value, error):
         with self._lock:
@@ -229,6 +312,7 @@ class _Engine:
             _succeed(future, value)
         else:
             _fail(future, error)
+        future._result_of_pool = None
         # Only now: who waits for the shutdown finds all futures done.
         with self._lock:
             self._given.discard(future)

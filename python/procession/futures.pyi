@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 from multiprocessing.context import BaseContext as StandardContext
@@ -6,10 +6,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from procession.context import BaseContext
 
-__all__ = ["BrokenProcessPool", "ProcessPoolExecutor"]
+__all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+class PoolFuture(Future[_R]): ...
 
 class ProcessPoolExecutor(Executor):
     def __init__(
@@ -20,8 +22,25 @@ class ProcessPoolExecutor(Executor):
         initargs: Iterable[Any] = (),
         *,
         max_tasks_per_child: int | None = None,
+        task_timeout: float | None = None,
+        max_tasks: int | None = None,
+        max_age: float | None = None,
+        max_memory: int | str | None = None,
+        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
+        nice: int | Callable[[int], int] | None = None,
+        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
     ) -> None: ...
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]: ...
+    def schedule(
+        self,
+        fn: Callable[..., _R],
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    ) -> PoolFuture[_R]: ...
     def map(
         self,
         fn: Callable[..., _R],

@@ -54,6 +54,38 @@ class ApplyResult:
             raise context.TimeoutError(f"the result is not there after {timeout} seconds")
         return self._core.value()
 
+    def __await__(self):
+        """Wait in a coroutine, and give what `get` gives. Cancelling the coroutine's task cancels this."""
+        while not self._core.ready():
+            try:
+                yield from _arrival(self._core).__await__()
+            except BaseException:
+                self.cancel()
+                raise
+        return self._core.value()
+
+
+async def _arrival(core):
+    """Wait until the engine says that a job has an outcome to be read."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def tell():
+        try:
+            loop.call_soon_threadsafe(_finish, future)
+        except RuntimeError:  # that loop is closed: nobody waits there any more
+            pass
+
+    if core.watch(tell):
+        await future
+
+
+def _finish(future):
+    if not future.done():
+        future.set_result(None)
+
 
 AsyncResult = ApplyResult
 
@@ -63,7 +95,7 @@ class MapResult(ApplyResult):
 
 
 class IMapIterator:
-    """The results of `imap`, one after the other, in the order of the items."""
+    """The results of `imap`, one after the other, in the order of the items; for `for` and `async for`."""
 
     def __init__(self, pool, core):
         self._pool = pool
@@ -75,6 +107,19 @@ class IMapIterator:
 
     def __next__(self):
         return self._next(None)[0]
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        while True:
+            try:
+                found = self._next(0)
+            except StopIteration:
+                raise StopAsyncIteration from None
+            if found is not None:
+                return found[0]
+            await _arrival(self._core)
 
     def next(self, timeout=None):
         """Return the next result, or raise what its task raised; wait for it at most `timeout` seconds.
