@@ -261,15 +261,19 @@ def test_a_mute_client_keeps_nobody_waiting(context):
 
 
 def test_a_mute_client_is_dropped_in_the_end(monkeypatch):
-    monkeypatch.setattr("procession._manager.server.AUTHENTICATION_LIMIT_S", -1)
+    monkeypatch.setattr("procession._strangers.PATIENCE_SECONDS", 0.01)
     server = BaseManager(("127.0.0.1", 0), b"key").get_server()
-    with server.listener, socket.create_connection(server.address) as mute:
-        attend = threading.Thread(target=server._attend, args=(server.listener.accept(),))
-        attend.start()
+    accept = threading.Thread(target=server._accept)
+    accept.start()
+    with socket.create_connection(server.address) as mute:
         assert mute.recv(4)  # the challenge
-        server._dismiss_strangers()
-        attend.join(LIMIT_S)
-        assert not attend.is_alive() and not server._strangers
+        while mute.recv(100):
+            pass
+        server.stop_event.set()
+        socket.create_connection(server.address).close()
+        accept.join(LIMIT_S)
+        assert not accept.is_alive()
+    server.listener.close()
 
 
 def test_a_wrong_key_is_refused(context):

@@ -3,6 +3,9 @@
 One side sends a challenge: random bytes behind the name of a digest. The other answers with the name and the HMAC of
 the challenge. This is the exchange of the standard library since Python 3.12; with earlier ones, which name no
 digest, it is the HMAC-MD5 alone.
+
+Each side is a generator, which is given a way to send and yields wherever it needs the other's next message: whether a
+thread waits for that, or looks after many others meanwhile, is not its concern.
 """
 
 import hmac
@@ -20,7 +23,7 @@ _UNNAMED_LENGTH = 20
 _UNNAMED_ANSWER_LENGTH = 16
 
 # Nothing longer is read from a side that has not yet shown that it knows the key.
-_LONGEST = 256
+LONGEST = 256
 
 _DIGESTS = frozenset(("md5", "sha256", "sha384", "sha3_256", "sha3_384"))
 _OURS = "sha256"
@@ -80,22 +83,54 @@ def _verify_challenge(authkey, message, response):
         raise context.AuthenticationError("the answer to the challenge is wrong: the keys differ")
 
 
+def _delivering(send, authkey, digest_name=_OURS):
+    _check_key(authkey)
+    message = b"{%s}" % digest_name.encode("ascii") + os.urandom(MESSAGE_LENGTH)
+    send(CHALLENGE + message)
+    response = yield
+    try:
+        _verify_challenge(authkey, message, response)
+    except context.AuthenticationError:
+        send(FAILURE)
+        raise
+    send(WELCOME)
+
+
+def _answering(send, authkey):
+    _check_key(authkey)
+    challenge = yield
+    if not challenge.startswith(CHALLENGE):
+        raise context.AuthenticationError("the other side began without a challenge")
+    message = challenge[len(CHALLENGE) :]
+    if len(message) < _UNNAMED_LENGTH:
+        raise context.AuthenticationError(f"a challenge of {len(message)} bytes is too short")
+    send(_create_response(authkey, message))
+    if (yield) != WELCOME:
+        raise context.AuthenticationError("the other side did not accept our answer")
+
+
+def receiving(send, authkey):
+    """What a listener does with a client: asks first, so that it answers nobody who does not know the key."""
+    yield from _delivering(send, authkey)
+    yield from _answering(send, authkey)
+
+
+def _carry_out(steps, connection):
+    try:
+        next(steps)
+        while True:
+            steps.send(connection.recv_bytes(LONGEST))
+    except StopIteration:
+        pass
+
+
 def deliver_challenge(connection, authkey, digest_name=_OURS):
     """Find out whether the other side knows the key; waits for its answer.
 
     Raises:
         AuthenticationError: it does not.
     """
-    _check_key(authkey)
-    message = b"{%s}" % digest_name.encode("ascii") + os.urandom(MESSAGE_LENGTH)
-    connection.send_bytes(CHALLENGE + message)
-    response = connection.recv_bytes(_LONGEST)
-    try:
-        _verify_challenge(authkey, message, response)
-    except context.AuthenticationError:
-        connection.send_bytes(FAILURE)
-        raise
-    connection.send_bytes(WELCOME)
+    _carry_out(_delivering(connection.send_bytes, authkey, digest_name), connection)
 
 
 def answer_challenge(connection, authkey):
@@ -104,13 +139,4 @@ def answer_challenge(connection, authkey):
     Raises:
         AuthenticationError: the other side does not follow the protocol, or does not accept the answer.
     """
-    _check_key(authkey)
-    challenge = connection.recv_bytes(_LONGEST)
-    if not challenge.startswith(CHALLENGE):
-        raise context.AuthenticationError("the other side began without a challenge")
-    message = challenge[len(CHALLENGE) :]
-    if len(message) < _UNNAMED_LENGTH:
-        raise context.AuthenticationError(f"a challenge of {len(message)} bytes is too short")
-    connection.send_bytes(_create_response(authkey, message))
-    if connection.recv_bytes(_LONGEST) != WELCOME:
-        raise context.AuthenticationError("the other side did not accept our answer")
+    _carry_out(_answering(connection.send_bytes, authkey), connection)

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import struct
 import tempfile
 
 from procession import _procession as engine
 from procession import context, reduction, util
-from procession._authentication import (  # noqa: F401  # noqa: F401
+from procession._authentication import (  # noqa: F401
     CHALLENGE,
     FAILURE,
     MESSAGE_LENGTH,
@@ -16,6 +17,7 @@ from procession._authentication import (  # noqa: F401  # noqa: F401
     answer_challenge,
     deliver_challenge,
 )
+from procession._strangers import Strangers
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 
@@ -25,6 +27,9 @@ _ForkingPickler = reduction.ForkingPickler
 
 BUFSIZE = 8192
 CONNECTION_TIMEOUT = 20.0
+
+# A process, its user, its group.
+_CREDENTIALS = struct.Struct("iII")
 
 families = ["AF_INET", "AF_UNIX"]
 default_family = "AF_UNIX"
@@ -165,39 +170,45 @@ class Listener:
         family: "AF_UNIX" or "AF_INET"; without one, that of the address.
         backlog: how many clients may wait to be accepted.
         authkey: bytes that both sides must know; without them nobody is asked.
+
+    A path that was made up lies in a directory of this user's own, and only this user's processes are let in.
     """
 
     def __init__(self, address=None, family=None, backlog=1, authkey=None):
         family = family or (address and address_type(address)) or default_family
+        own = family == "AF_UNIX" and not address
         address = address or arbitrary_address(family)
         _check_family(family)
         _check_key(authkey)
         self._listener = SocketListener(address, family, backlog)
-        self._authkey = authkey
+        self._listener.own_user_only = own
+        self._strangers = None if authkey is None else Strangers(self._listener, authkey)
 
     def accept(self):
         """Wait for a client and return the connection to it.
 
+        Clients are asked for the key side by side, so one that is silent keeps no other waiting; it gets ten seconds.
+        After an error about one client the listener serves the next as if nothing had been.
+
         Raises:
-            AuthenticationError: it does not know the key.
+            AuthenticationError: a client does not know the key, did not show it in time, or is another user's.
+            EOFError: a client went away before it had shown the key.
+            OSError: the listener is closed; a client sent too much before it had shown the key; or the system's.
         """
         if self._listener is None:
             raise OSError("listener is closed")
-        connection = self._listener.accept()
-        if self._authkey is not None:
-            try:
-                deliver_challenge(connection, self._authkey)
-                answer_challenge(connection, self._authkey)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+        if self._strangers is None:
+            return self._listener.accept()
+        client, self._listener._last_accepted = self._strangers.next_friend()
+        return Connection(client.detach())
 
     def close(self):
         """Close the socket and remove its path."""
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
+            if self._strangers is not None:
+                self._strangers.close()
 
     @property
     def address(self):
@@ -218,6 +229,8 @@ class Listener:
 
 def Client(address, family=None, authkey=None):
     """Connect to a listener and return the connection.
+
+    With a key this waits until the listener accepts, as long as that takes; a signal ends the wait.
 
     Raises:
         AuthenticationError: the other side does not know the key.
@@ -252,16 +265,35 @@ class SocketListener:
             raise
         self._family = family
         self._last_accepted = None
+        self.own_user_only = False
         if family == "AF_UNIX" and not util.is_abstract_socket_namespace(address):
             # After the children have been waited for, which may still fetch descriptors through such a socket.
             self._unlink = util.Finalize(self, os.unlink, args=(address,), exitpriority=-60)
 
+    def fileno(self):
+        """The descriptor that is readable when somebody connects."""
+        return self._socket.fileno()
+
     def accept(self):
         """Wait for a client and return the connection to it."""
         # Waiting by the engine lets no signal slip past.
-        wait([self._socket])
-        accepted, self._last_accepted = self._socket.accept()
+        wait([self])
+        accepted, self._last_accepted = self.accept_socket()
         return Connection(accepted.detach())
+
+    def accept_socket(self):
+        """Return the socket of a client that waits, and its address.
+
+        Raises:
+            AuthenticationError: it is another user's, and the address is for this user only.
+        """
+        accepted, address = self._socket.accept()
+        if self.own_user_only:
+            user = _user_behind(accepted)
+            if user not in (os.geteuid(), 0):
+                accepted.close()
+                raise context.AuthenticationError(f"a process of another user connected: user id {user}")
+        return accepted, address
 
     def close(self):
         """Close the socket and remove its path."""
@@ -271,6 +303,12 @@ class SocketListener:
             unlink, self._unlink = self._unlink, None
             if unlink is not None:
                 unlink()
+
+
+def _user_behind(connected):
+    """Return the user id of the process that connected, as the kernel noted it."""
+    _, user, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return user
 
 
 def SocketClient(address):

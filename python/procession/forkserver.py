@@ -1,5 +1,6 @@
 """The parent's side of the forkserver: boots it, asks it for children, boots another when it died."""
 
+import errno
 import os
 import struct
 import threading
@@ -212,6 +213,10 @@ def answer(requester):
     pid = int(message)
     if pid < 0:
         raise OSError(-pid, f"the forkserver cannot fork: {os.strerror(-pid)}")
+    if not fds:
+        # The kernel drops what there is no room for. The child has hardly begun, so its number is still its own.
+        os.kill(pid, 9)
+        raise OSError(errno.EMFILE, f"no descriptor left to watch a child with: {os.strerror(errno.EMFILE)}")
     return pid, fds[0]
 
 
@@ -222,7 +227,7 @@ def kill_unknown(requester):
     requester.settimeout(_STOP_SECONDS)
     try:
         _, pidfd = answer(requester)
-    except (OSError, ServerDied):
+    except (OSError, ServerDied, ValueError):  # what came may be the exit status already
         return
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.close(pidfd)

@@ -151,10 +151,11 @@ class Server:
         message, fds, _, _ = socket.recv_fds(self.control, 16, 1)
         if not message:
             os._exit(0)
-        if not fds:
+        requester = requester_behind(fds) if message == b"fork" else None
+        if requester is None:
+            for descriptor in fds:
+                os.close(descriptor)
             return
-        requester = socket.socket(fileno=fds[0])
-        requester.setblocking(True)
         try:
             pid = os.fork()
             if pid == 0:
@@ -207,6 +208,16 @@ class Server:
         _forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+
+
+def requester_behind(fds):
+    """Return the socket of a request, None when none came with it: a process gone wrong may write anything."""
+    try:
+        requester = socket.socket(fileno=fds[0])
+        requester.setblocking(True)
+    except (IndexError, OSError):
+        return None
+    return requester
 
 
 def watch(pid):

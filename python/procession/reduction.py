@@ -231,12 +231,22 @@ def recvfds(sock, size):
     return list(fds)
 
 
-def send_handle(conn, handle, destination_pid):
-    """Send a descriptor over a connection."""
+def send_handle(conn, handle, destination_pid, timeout=None):
+    """Send a descriptor over a connection, and wait until it is taken.
+
+    Args:
+        conn: the connection, over a unix socket.
+        handle: the descriptor.
+        destination_pid: not used here.
+        timeout: seconds; None is no limit. Afterwards the connection is good for nothing else.
+
+    Raises:
+        TimeoutError: nobody took it in time.
+    """
     import socket
 
     with socket.socket(fileno=os.dup(conn.fileno())) as sock:
-        sock.setblocking(True)
+        sock.settimeout(timeout)
         sendfds(sock, [handle])
 
 

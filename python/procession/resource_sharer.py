@@ -13,6 +13,10 @@ from procession import process, util
 __all__ = ["DupFd", "stop"]
 
 
+# How long a process that has shown the key may take to say what it wants, and to take it.
+_LIMIT_SECONDS = 10.0
+
+
 class DupFd:
     """A picklable stand-in for a copy of a descriptor of this process."""
 
@@ -39,6 +43,7 @@ class _ResourceSharer:
         self._lock = threading.Lock()
         self._cache = {}
         self._next = 0
+        self._stopping = False
         self._listener = self._address = self._thread = None
 
     def register(self, fd):
@@ -65,7 +70,8 @@ class _ResourceSharer:
 
         self._listener = Listener(authkey=process.current_process().authkey, backlog=128)
         self._address = self._listener.address
-        self._thread = threading.Thread(target=self._serve, name="resource sharer", daemon=True)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, args=(self._listener,), name="resource sharer", daemon=True)
         # Signals are for the threads of the program.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -74,34 +80,43 @@ class _ResourceSharer:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         util.Finalize(None, self.stop, exitpriority=-50)
 
-    def _serve(self):
+    def _serve(self, listener):
+        while not self._stopping:
+            try:
+                conn = listener.accept()
+            except Exception as error:
+                util.info("resource sharer: refused a client: %s", error)
+                continue
+            # One that is stopped half-way keeps nobody else waiting.
+            threading.Thread(target=self._hand_out, args=(conn,), name="resource sharer", daemon=True).start()
+
+    def _hand_out(self, conn):
         from procession import reduction
 
-        while True:
-            try:
-                with self._listener.accept() as conn:
-                    message = conn.recv()
-                    if message is None:
-                        return
-                    key, pid = message
-                    fd = self._cache.pop(key)
-                    try:
-                        reduction.send_handle(conn, fd, pid)
-                    finally:
-                        os.close(fd)
-            except Exception:
-                if not util.is_exiting():
-                    sys.excepthook(*sys.exc_info())
+        try:
+            with conn:
+                if not conn.poll(_LIMIT_SECONDS):
+                    raise TimeoutError("a process that connected to fetch a descriptor does not say which")
+                key, pid = conn.recv()
+                fd = self._cache.pop(key)
+                try:
+                    reduction.send_handle(conn, fd, pid, timeout=_LIMIT_SECONDS)
+                finally:
+                    os.close(fd)
+        except Exception:
+            if not util.is_exiting():
+                sys.excepthook(*sys.exc_info())
 
     def stop(self, timeout=None):
         """End the thread and close what nobody fetched."""
-        from procession.connection import Client
+        import socket
 
         with self._lock:
             if self._address is None:
                 return
-            with Client(self._address, authkey=process.current_process().authkey) as conn:
-                conn.send(None)
+            self._stopping = True
+            with socket.socket(fileno=os.dup(self._listener._listener.fileno())) as listening:
+                listening.shutdown(socket.SHUT_RDWR)  # ends the wait for clients
             self._thread.join(timeout)
             self._listener.close()
             for fd in self._cache.values():

@@ -13,8 +13,12 @@ __all__ = ["ensure_running", "register", "unregister"]
 _LONGEST_LINE = 512  # what the kernel writes to a pipe in one piece, by any system
 
 
-def _unlink_shared_memory(name):
-    os.unlink("/dev/shm/" + name.removeprefix("/"))
+def _unlink_shared_memory(name, prefix=""):
+    name = name.removeprefix("/")
+    if "/" in name:
+        # Such a name has no shared memory, and must not lead to some other file.
+        raise ValueError("a name with a slash in it")
+    os.unlink(f"/dev/shm/{prefix}{name}")
 
 
 def _nothing(name):
@@ -23,7 +27,7 @@ def _nothing(name):
 
 _CLEANUP_FUNCS = {
     "noop": _nothing,
-    "semaphore": lambda name: os.unlink("/dev/shm/sem." + name.removeprefix("/")),
+    "semaphore": lambda name: _unlink_shared_memory(name, "sem."),
     "shared_memory": _unlink_shared_memory,
 }
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from procession.resource_tracker import _CLEANUP_FUNCS
+from procession.resource_tracker import _CLEANUP_FUNCS, _LONGEST_LINE
 
 __all__ = []
 
@@ -32,8 +32,9 @@ def track(fd):
     """
     faults = 0
     left = {}
-    with open(fd, "rb") as lines:
-        for line in lines:
+    with open(fd, "rb") as pipe:
+        # Longer lines are nobody's, and are not collected: what follows in them is told apart by the next line's end.
+        while line := pipe.readline(_LONGEST_LINE):
             try:
                 _follow(line, left)
             except Exception as error:
@@ -55,6 +56,8 @@ def track(fd):
 
 
 def _follow(line, left):
+    if not line.endswith(b"\n"):
+        raise ValueError("a line without an end")
     # Names may hold colons, commands and kinds do not.
     command, rest = line.strip().decode("ascii").split(":", 1)
     name, kind = rest.rsplit(":", 1)

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
-use procession::Result;
 use procession::channel::{Eagerness, Receiving, Sending, receive_body};
 use procession::platform::{Readiness, SignalGuard, Stream, wait_descriptors};
-use pyo3::exceptions::{PyOSError, PyValueError};
+use procession::{Error, ErrorKind, Result};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
@@ -16,6 +16,11 @@ use crate::wait::{deadline, raised};
 
 /// The longest sleep: a signal that another thread of the process took does not end it.
 const SLICE: Duration = Duration::from_secs(1);
+
+/// Memory for a message is taken when at least an eighth of it has arrived, or when it is no more than this: a length
+/// alone, which any garbage can be, costs little.
+const TAKEN_ON_TRUST: usize = 64 << 20;
+const TRUST: usize = 8;
 
 /// One end of a pipe, for messages of bytes.
 #[pyclass(frozen, subclass, module = "procession._procession")]
@@ -101,6 +106,26 @@ impl Connection {
         }
     }
 
+    /// Receives so much of a long message that its length can be believed.
+    fn receive_start(&self, py: Python<'_>, stream: Stream, size: usize) -> PyResult<Vec<u8>> {
+        let mut start = Vec::new();
+        let mut trusted = TAKEN_ON_TRUST;
+        while trusted < size {
+            let got = start.len();
+            let room = start.try_reserve_exact(trusted - got);
+            room.map_err(|_| PyMemoryError::new_err(format!("no memory for a message of {size} bytes")))?;
+            start.resize(trusted, 0);
+            self.receive_into(py, stream, &mut start, got)?;
+            trusted = trusted.saturating_mul(TRUST);
+        }
+        Ok(start)
+    }
+
+    fn receive_into(&self, py: Python<'_>, stream: Stream, into: &mut [u8], mut got: usize) -> PyResult<()> {
+        self.until_ready(py, stream, Readiness::Read, || Ok(receive_body(stream, into, &mut got)?.then_some(())))?
+            .map_err(broken)
+    }
+
     fn send_slice(&self, py: Python<'_>, stream: Stream, message: &[u8]) -> PyResult<()> {
         let mut sending = Sending::new(message.len());
         self.until_ready(py, stream, Readiness::Write, || Ok(sending.step(stream, message)?.then_some(())))?
@@ -111,6 +136,14 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let _ = self.close();
+    }
+}
+
+/// What is wrong with a stream is an OSError, as in the standard library.
+fn broken(error: Error) -> PyErr {
+    match error.kind() {
+        ErrorKind::Protocol => PyOSError::new_err(error.to_string()),
+        _ => raised(error),
     }
 }
 
@@ -232,15 +265,15 @@ impl Connection {
     fn _receive<'py>(&self, py: Python<'py>, most: Option<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let stream = self.check_readable()?;
         let mut receiving = Receiving::default();
-        let size = self.until_ready(py, stream, Readiness::Read, || receiving.step(stream))?.map_err(raised)?;
+        let size = self.until_ready(py, stream, Readiness::Read, || receiving.step(stream))?.map_err(broken)?;
         if most.is_some_and(|most| size > most) {
             return Ok(None);
         }
         let size = usize::try_from(size).map_err(|_| PyOSError::new_err("the message is larger than memory"))?;
+        let start = self.receive_start(py, stream, size)?;
         PyBytes::new_with(py, size, |into| {
-            let mut got = 0;
-            self.until_ready(py, stream, Readiness::Read, || Ok(receive_body(stream, into, &mut got)?.then_some(())))?
-                .map_err(raised)
+            into[..start.len()].copy_from_slice(&start);
+            self.receive_into(py, stream, into, start.len())
         })
         .map(Some)
     }

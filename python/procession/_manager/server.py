@@ -1,26 +1,24 @@
 """The server of a manager: keeps the objects and carries out what proxies ask.
 
 Each connection has a thread of its own, so a method that blocks (a queue's `get`) blocks its client alone,
-and the objects see one thread for one thread of a client.  Nobody is waited for before it has proved
-that it knows the key, except by its own thread.
+and the objects see one thread for one thread of a client.  Nobody has a thread, and nothing is unpickled, before
+the listener has seen that the client knows the key.
 """
 
-import os
+import errno
 import queue
-import socket
 import sys
 import threading
 import traceback
-from time import monotonic
 
-from procession import connection, context, process, util
+from procession import connection, process, util
 from procession._manager import wire
 from procession._manager.referents import Referents, public_methods
 
 EXPIRE_EVERY_S = 1.0
-AUTHENTICATION_LIMIT_S = 10.0
-# After an accept that failed (no descriptors left, mostly): give the others time to end.
+# After an accept that failed for want of something: give the others time to end.
 ACCEPT_PAUSE_S = 0.05
+WANT = frozenset((errno.EBADF, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 BACKLOG = 128
 
 
@@ -45,13 +43,11 @@ class Server:
         self.registry = registry
         self.authkey = process.AuthenticationString(authkey)
         self.serializer = wire.serializer_named(serializer)
-        # Without the key: the challenge takes place in the thread of the connection.
-        self.listener = connection.Listener(address=address, backlog=BACKLOG)
+        self.listener = connection.Listener(address=address, backlog=BACKLOG, authkey=self.authkey)
         self.address = self.listener.address
         self.referents = Referents()
         self.stop_event = threading.Event()
         self.lent = threading.local()
-        self._strangers = {}  # connections that have not shown the key, with the end of our patience
 
     def serve_forever(self):
         """Serve until a client (or Ctrl-C) says to stop, then end the process with status 0."""
@@ -60,7 +56,6 @@ class Server:
         try:
             while not self.stop_event.wait(EXPIRE_EVERY_S):
                 self.referents.expire()
-                self._dismiss_strangers()
         except (KeyboardInterrupt, SystemExit):
             pass
         finally:
@@ -122,8 +117,10 @@ class Server:
         while not self.stop_event.is_set():
             try:
                 client = self.listener.accept()
-            except (OSError, EOFError):
-                self.stop_event.wait(ACCEPT_PAUSE_S)
+            except Exception as error:
+                util.info("manager: refused a client: %s", error)
+                if getattr(error, "errno", None) in WANT:
+                    self.stop_event.wait(ACCEPT_PAUSE_S)
                 continue
             try:
                 threading.Thread(target=self._attend, args=(client,), daemon=True).start()
@@ -134,35 +131,11 @@ class Server:
         """The life of one connection."""
         try:
             with client:
-                if self._knows_key(client):
-                    self._serve(client)
+                self._serve(client)
         except (EOFError, OSError):
             pass  # the client is gone
         except BaseException:
             util.info("manager: a connection failed:\n%s", traceback.format_exc())
-
-    def _knows_key(self, client):
-        self._strangers[client] = monotonic() + AUTHENTICATION_LIMIT_S
-        try:
-            connection.deliver_challenge(client, self.authkey)
-            connection.answer_challenge(client, self.authkey)
-        except context.AuthenticationError as error:
-            util.info("manager: refused a client: %s", error)
-            return False
-        finally:
-            del self._strangers[client]
-        return True
-
-    def _dismiss_strangers(self):
-        """End the connections of those who do not answer the challenge."""
-        now = monotonic()
-        for client, limit in list(self._strangers.items()):
-            if limit < now:
-                try:
-                    with socket.socket(fileno=os.dup(client.fileno())) as stranger:
-                        stranger.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass  # gone, just now
 
     def _serve(self, client):
         lent = self.lent

@@ -81,7 +81,7 @@ impl Receiving {
                     }
                     -1 => LONG_BYTES,
                     size => {
-                        let size = u64::try_from(size).map_err(|_| protocol("a message of negative length"))?;
+                        let size = u64::try_from(size).map_err(|_| protocol("bad message length: it is negative"))?;
                         return Ok(Some(size));
                     }
                 },
