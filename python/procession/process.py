@@ -248,7 +248,13 @@ def _exit_name(code):
 
 
 class AuthenticationString(bytes):
-    """A key; it is pickled only for a child that is being started, so that it never leaves by accident."""
+    """A key. It is shown nowhere, and pickled only for a child that is being started: it never leaves by accident."""
+
+    def __repr__(self):
+        return f"<authentication key of {len(self)} bytes>"
+
+    # That of bytes shows them.
+    __str__ = __repr__
 
     def __reduce__(self):
         from procession.context import get_spawning_popen

@@ -51,7 +51,7 @@ class BaseManager:
     def connect(self):
         """Use a server that runs at `address` already.  Raises OSError or AuthenticationError."""
         self._links = links_to(self._address, self._serializer)
-        self._links.control(self._authkey, "dummy")
+        self._links.greet(self._authkey)
         self._state.value = State.STARTED
 
     def start(self, initializer=None, initargs=()):

@@ -75,6 +75,12 @@ class Links:
             self._let_go_if_broken(link)
             raise
 
+    def greet(self, authkey):
+        """Raise unless the server is there and knows this key, whatever connections there are already."""
+        kind, result = self._once(authkey, None, "dummy", (), {})
+        if kind != wire.RETURN:
+            wire.raise_answer(kind, result)
+
     def control(self, authkey, method, *args, **kwds):
         """Ask something of the server itself; return the result or raise."""
         kind, result = self.request(authkey, None, method, args, kwds)
@@ -110,6 +116,7 @@ class Links:
         return link
 
     def _once(self, authkey, ident, method, args, kwds):
+        """Ask over a connection of its own."""
         link = self._open(authkey)
         try:
             return self._exchange(link, authkey, ident, method, args, kwds)
