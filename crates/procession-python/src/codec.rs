@@ -242,12 +242,28 @@ fn take_word<const N: usize>(bytes: &mut &[u8]) -> PyResult<[u8; N]> {
     Ok(word)
 }
 
+/// A spot whose part is to be copied: what the shelf cannot hold is not made room for.
+fn take_spot_within(bytes: &mut &[u8], shelf: &dyn Shelf) -> PyResult<Spot> {
+    let spot = take_spot(bytes)?;
+    if shelf.holds(spot.size()) { Ok(spot) } else { Err(cut_off()) }
+}
+
 fn take_spot(bytes: &mut &[u8]) -> PyResult<Spot> {
     Spot::decode(take(bytes, SPOT_BYTES)?).ok_or_else(cut_off)
 }
 
+/// The count of items of a tuple that is `depth` tuples deep.
+fn take_count(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
+    let [count] = take_word(bytes)?;
+    if depth < DEPTH { Ok(count) } else { Err(PyValueError::new_err("a tuple arrived that is nested too deep")) }
+}
+
 /// A value's own bytes, cut from `bytes`: rebuild it with [`decode`].
 pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
+    skip_at(bytes, 0)
+}
+
+fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
     let start = *bytes;
     let [tag] = take_word(bytes)?;
     let size = match tag {
@@ -255,9 +271,9 @@ pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
         STR | BYTES => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
         TUPLE | LARGE_TUPLE => {
-            let [count] = take_word(bytes)?;
+            let count = take_count(bytes, depth)?;
             for _ in 0..count {
-                skip(bytes)?;
+                skip_at(bytes, depth + 1)?;
             }
             0
         }
@@ -275,6 +291,10 @@ pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
 
 /// Rebuilds the value at the start of `bytes`, and goes past it; large buffers come from `shelf`.
 pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf) -> PyResult<Bound<'py, PyAny>> {
+    decode_at(py, bytes, shelf, 0)
+}
+
+fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize) -> PyResult<Bound<'py, PyAny>> {
     let [tag] = take_word(bytes)?;
     Ok(match tag {
         NONE => py.None().into_bound(py),
@@ -292,8 +312,8 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf)
             PyBytes::new(py, take(bytes, size)?).into_any()
         }
         TUPLE | LARGE_TUPLE => {
-            let [count] = take_word(bytes)?;
-            let items = (0..count).map(|_| decode(py, bytes, shelf)).collect::<PyResult<Vec<_>>>()?;
+            let count = take_count(bytes, depth)?;
+            let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
             PyTuple::new(py, items)?.into_any()
         }
         PICKLE => {
@@ -301,11 +321,11 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf)
             unpickle(py, take(bytes, size)?)?
         }
         LARGE_BYTES => {
-            let spot = take_spot(bytes)?;
+            let spot = take_spot_within(bytes, shelf)?;
             PyBytes::new_with(py, spot.size() as usize, |place| fetch(shelf, spot, place))?.into_any()
         }
         LARGE_BYTEARRAY => {
-            let spot = take_spot(bytes)?;
+            let spot = take_spot_within(bytes, shelf)?;
             PyByteArray::new_with(py, spot.size() as usize, |place| fetch(shelf, spot, place))?.into_any()
         }
         WITH_BUFFERS => {

@@ -81,6 +81,8 @@ pub(crate) trait Room {
 
 /// Where large parts come from.
 pub(crate) trait Shelf {
+    /// Whether it may hold a part of so many bytes.
+    fn holds(&self, size: u64) -> bool;
     /// The part at a spot that is not shared on purpose, to be used in place.
     fn view(&self, spot: Spot) -> PyResult<Arc<View>>;
     /// Copies the part at such a spot into all of `into`, and gives it back; false if it lies outside.
@@ -91,6 +93,10 @@ pub(crate) trait Shelf {
 pub(crate) struct Bare;
 
 impl Shelf for Bare {
+    fn holds(&self, _size: u64) -> bool {
+        false
+    }
+
     fn view(&self, _spot: Spot) -> PyResult<Arc<View>> {
         Err(pyo3::exceptions::PyValueError::new_err("a value arrived without its large parts"))
     }

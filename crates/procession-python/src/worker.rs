@@ -419,6 +419,10 @@ struct PoolShelf {
 }
 
 impl Shelf for PoolShelf {
+    fn holds(&self, size: u64) -> bool {
+        size <= self.segment.mapping().size() as u64
+    }
+
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
         let (offset, size) = match spot {
             Spot::Block { offset, size } | Spot::Common { offset, size } => (offset, size),

@@ -255,6 +255,10 @@ impl WorkerShelf<'_> {
 }
 
 impl Shelf for WorkerShelf<'_> {
+    fn holds(&self, size: u64) -> bool {
+        self.0.is_some_and(|segment| size <= segment.mapping().size() as u64)
+    }
+
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
         let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return Bare.view(spot) };
         let (offset, size) = (offset as usize, size as usize);

@@ -80,7 +80,7 @@ impl Slots {
         let state = |ticket: Ticket| self.segment.word64(Slots::at(ticket)).load(Acquire) & 0xffff;
         // A claimed slot belongs to a worker that stands still: go past it. Never past a ready one: workers look for
         // records no further back than one round of the ring.
-        let ticket = (first..first + SLOTS as u64).find(|ticket| state(*ticket) < CLAIMED)?;
+        let ticket = (first..first.checked_add(SLOTS as u64)?).find(|ticket| state(*ticket) < CLAIMED)?;
         if state(ticket) != FREE {
             return None;
         }

@@ -218,7 +218,7 @@ impl Seat {
         };
         let Some(number) = note.first_chunk() else { return Ok(()) };
         let number = u64::from_le_bytes(*number);
-        self.seen = self.seen.max(number + 1);
+        self.seen = self.seen.max(number.saturating_add(1));
         match files.pop() {
             Some(file) => drop(self.files.insert(number, Arc::new(file))),
             None => drop(self.files.remove(&number)),

@@ -24,10 +24,15 @@ impl Place {
 
 impl Queue {
     /// Puts in order what an owner of the lock left when it died: counts the messages, and frees what holds none.
+    ///
+    /// Where a stray write has damaged the chain, what lies behind that place is lost, and the queue goes on without it.
     pub(super) fn repair(&self) {
-        let tail = Place::of(self.word64(TAIL).load(Ordering::Acquire));
-        let mut place = Place::of(self.word64(HEAD).load(Ordering::Acquire));
-        let used = self.word64(USED).load(Ordering::Relaxed).min(self.chunks.into()) as usize;
+        let used = self.used();
+        let start = Place { chunk: 0, offset: 0 };
+        let mut place = self.place(HEAD).unwrap_or(start);
+        let tail = self.place(TAIL).unwrap_or(place);
+        // A chain that bites its own tail is longer than all there is.
+        let mut left = used * CHUNK_BYTES;
         let mut live = vec![false; used];
         let mut messages = 0;
         let mark = |live: &mut [bool], chunk: u32| {
@@ -38,6 +43,10 @@ impl Queue {
         mark(&mut live, place.chunk);
         while place != tail {
             let Some((start, size)) = self.record(place) else { break };
+            match left.checked_sub(RECORD_BYTES + padded(size)) {
+                Some(fewer) => left = fewer,
+                None => break,
+            }
             let Some(end) = self.walk(start, padded(size), |chunk| mark(&mut live, chunk)) else { break };
             // A record may end just where its chunk does.
             mark(&mut live, start.chunk);
@@ -45,7 +54,11 @@ impl Queue {
             place = end;
             messages += 1;
         }
-        mark(&mut live, tail.chunk);
+        mark(&mut live, place.chunk);
+        self.word64(TAIL).store(place.word(), Ordering::Release);
+        if messages == 0 {
+            self.word64(HEAD).store(place.word(), Ordering::Release);
+        }
         self.word64(FREE).store(NONE.into(), Ordering::Relaxed);
         self.word64(FREE_COUNT).store(0, Ordering::Relaxed);
         for (chunk, _) in live.iter().enumerate().filter(|(_, live)| !**live) {
@@ -58,6 +71,19 @@ impl Queue {
             more if more > counted => counts.fetch_add((more - counted) * (ONE_DONE + 1), Ordering::AcqRel),
             fewer => counts.fetch_sub(counted - fewer, Ordering::AcqRel),
         };
+    }
+
+    /// The place that a word of the queue holds, if it is one.
+    pub(super) fn place(&self, word: usize) -> Option<Place> {
+        let place = Place::of(self.word64(word).load(Ordering::Acquire));
+        let offset = place.offset as usize;
+        let is_one = place.chunk < self.chunks && offset <= CHUNK_BYTES && offset.is_multiple_of(RECORD_BYTES);
+        is_one.then_some(place)
+    }
+
+    /// How many chunks were ever in use.
+    fn used(&self) -> usize {
+        self.word64(USED).load(Ordering::Relaxed).min(self.chunks.into()) as usize
     }
 
     pub(super) fn next(&self, chunk: u32) -> Option<&AtomicU32> {
@@ -132,7 +158,7 @@ impl Queue {
         let place = self.settled(place)?;
         let size =
             word64(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize)?.load(Ordering::Relaxed);
-        let size = usize::try_from(size).ok().filter(|&size| size <= self.mapping.size())?;
+        let size = usize::try_from(size).ok().filter(|&size| size <= self.used() * CHUNK_BYTES)?;
         Some((Place { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
     }
 
@@ -146,13 +172,17 @@ impl Queue {
             }
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - place.offset as usize));
             if !copy_in(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize, now) {
-                return Err(Error::new(ErrorKind::Protocol, "the queue's memory is damaged"));
+                return Err(damaged());
             }
             place.offset += now.len() as u32;
             bytes = later;
         }
         Ok(place)
     }
+}
+
+pub(super) fn damaged() -> Error {
+    Error::new(ErrorKind::Protocol, "the queue's memory is damaged")
 }
 
 pub(super) fn padded(size: usize) -> usize {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::Instant;
 
-use super::chunks::padded;
+use super::chunks::{damaged, padded};
 use super::*;
 
 /// The oldest message, for as long as this value lives; nobody else puts or gets meanwhile.
@@ -19,9 +19,7 @@ impl Queue {
         if self.is_empty() {
             return Ok(None);
         }
-        let head = Place::of(self.word64(HEAD).load(Ordering::Relaxed));
-        let damaged = || Error::new(ErrorKind::Protocol, "the queue's memory is damaged");
-        let (start, size) = self.record(head).ok_or_else(damaged)?;
+        let (start, size) = self.place(HEAD).and_then(|head| self.record(head)).ok_or_else(damaged)?;
         Ok(Some(Oldest { queue: self, start, size }))
     }
 
@@ -102,7 +100,6 @@ impl Oldest<'_> {
     /// # Errors
     /// `Protocol` when another process wrote nonsense.
     pub fn copy(&self, offset: usize, mut into: &mut [u8]) -> Result<()> {
-        let damaged = || Error::new(ErrorKind::Protocol, "the queue's memory is damaged");
         let queue = self.queue;
         let mut place = queue.walk(self.start, offset, |_| {}).ok_or_else(damaged)?;
         while !into.is_empty() {
@@ -121,12 +118,16 @@ impl Oldest<'_> {
     /// Takes the message out of the queue.
     pub fn take(self) {
         let queue = self.queue;
-        let head = Place::of(queue.word64(HEAD).load(Ordering::Relaxed));
+        let Some(head) = queue.place(HEAD) else { return };
         let Some(end) = queue.walk(self.start, padded(self.size), |_| {}) else { return };
         queue.word64(HEAD).store(end.word(), Ordering::Release);
         queue.word64(COUNTS).fetch_sub(1, Ordering::AcqRel);
         let mut chunk = head.chunk;
-        while chunk != end.chunk {
+        // No more than the message can have lain in.
+        for _ in 0..padded(self.size) / CHUNK_BYTES + 2 {
+            if chunk == end.chunk {
+                break;
+            }
             let Some(next) = queue.next(chunk).map(|next| next.load(Ordering::Relaxed) & !GIVEN_BACK) else { break };
             queue.free_chunk(chunk);
             chunk = next;

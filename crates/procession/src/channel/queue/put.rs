@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::chunks::padded;
+use super::chunks::{damaged, padded};
 use super::*;
 
 impl Queue {
@@ -12,7 +12,7 @@ impl Queue {
         if self.len() as u64 >= self.word64(MOST).load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let before = Place::of(self.word64(TAIL).load(Ordering::Relaxed));
+        let before = self.place(TAIL).ok_or_else(damaged)?;
         let size = head.len() + body.len();
         let padding = &[0; RECORD_BYTES][..padded(size) - size];
         let record = (size as u64).to_ne_bytes();

@@ -6,22 +6,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// Makes an anonymous file of `size` bytes; `reserve` takes the memory now, so that a full machine is an error here
-/// and not a SIGBUS at first touch.
+/// and not a SIGBUS at first touch. Nobody who gets a descriptor of it can change its size, so that what one process has
+/// mapped stays there whatever another does; but one of no bytes is to be written like any file, and may grow.
 ///
 /// # Errors
 /// The system's, among them no memory left.
 pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
     let name = CString::new(name).map_err(|_| Error::new(ErrorKind::InvalidInput, "a name with a NUL byte"))?;
-    let file = rustix::fs::memfd_create(&name, MemfdFlags::CLOEXEC).during("memfd_create")?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = rustix::fs::memfd_create(&name, flags).during("memfd_create")?;
     rustix::fs::ftruncate(&file, size as u64).during("ftruncate")?;
     if reserve {
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size as u64).during("fallocate")?;
+    }
+    if size > 0 {
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).during("fcntl")?;
     }
     Ok(file)
 }
@@ -256,5 +261,16 @@ mod tests {
         let again = memory_file_of(std::process::id(), file.as_raw_fd() as u32).unwrap();
         assert_eq!(file_size(&again).unwrap(), 4096);
         assert!(memory_file_of(std::process::id(), 1 << 20).is_err());
+    }
+
+    #[test]
+    fn nobody_can_change_the_size_of_a_memory_file() {
+        let file = memory_file("test", 4096, true).unwrap();
+        for size in [0, 4095, 4097] {
+            assert!(rustix::fs::ftruncate(&file, size).is_err());
+        }
+        release(&file, 0, 4096);
+        assert!(reserve(&file, 0, 4096).is_ok());
+        assert!(reserve(&file, 0, 4097).is_err());
     }
 }
