@@ -12,6 +12,7 @@ BINDING = ROOT / "crates/procession-python/src"
 PACKAGE = ROOT / "python/procession"
 
 ROOMS = [
+    "fuzzing",
     "face",
     "context",
     "manager",

@@ -99,6 +99,9 @@ pub mod error;
 mod face;
 #[cfg(not(loom))]
 mod function;
+#[cfg(all(not(loom), any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod platform;
 #[cfg(not(loom))]
 pub mod pool;

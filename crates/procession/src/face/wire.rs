@@ -15,7 +15,7 @@ fn word(bytes: &mut &[u8]) -> Result<u64> {
 
 /// What all items of a record share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Preamble {
+pub(crate) struct Preamble {
     /// Names the function in this executable.
     pub crossing: u64,
     /// Names the function with its context or state in this pool.
@@ -27,14 +27,14 @@ pub(super) struct Preamble {
 }
 
 impl Preamble {
-    pub(super) fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         for word in [self.crossing, self.routine, self.context_at, self.context_size] {
             into.extend_from_slice(&word.to_le_bytes());
         }
     }
 
     /// Takes it from the start of `bytes`.
-    pub(super) fn decode(bytes: &mut &[u8]) -> Result<Preamble> {
+    pub(crate) fn decode(bytes: &mut &[u8]) -> Result<Preamble> {
         let (crossing, routine) = (word(bytes)?, word(bytes)?);
         Ok(Preamble { crossing, routine, context_at: word(bytes)?, context_size: word(bytes)? })
     }
@@ -45,7 +45,7 @@ const FAILURE: u64 = 0xffff;
 
 /// An argument: the numbers of its descriptors, and its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Item<'a> {
+pub(crate) struct Item<'a> {
     numbers: &'a [u8],
     pub bytes: &'a [u8],
     /// Whether the bytes are the words of a failure.
@@ -54,7 +54,7 @@ pub(super) struct Item<'a> {
 
 impl<'a> Item<'a> {
     /// Adds an item: `write` adds its bytes, and gives the numbers of its descriptors.
-    pub(super) fn encode<E>(
+    pub(crate) fn encode<E>(
         into: &mut Vec<u8>,
         write: impl FnOnce(&mut Vec<u8>) -> std::result::Result<Vec<u64>, E>,
     ) -> std::result::Result<(), E> {
@@ -74,14 +74,14 @@ impl<'a> Item<'a> {
     }
 
     /// Adds an item that fails in the worker with these words, in the place of one that could not be encoded.
-    pub(super) fn encode_failure(into: &mut Vec<u8>, message: &str) {
+    pub(crate) fn encode_failure(into: &mut Vec<u8>, message: &str) {
         let size = message.len() as u64 | FAILURE << 48;
         into.extend_from_slice(&size.to_le_bytes());
         into.extend_from_slice(message.as_bytes());
     }
 
     /// Takes it from the start of `bytes`.
-    pub(super) fn decode(bytes: &mut &'a [u8]) -> Result<Item<'a>> {
+    pub(crate) fn decode(bytes: &mut &'a [u8]) -> Result<Item<'a>> {
         let size = word(bytes)?;
         let count = size >> 48;
         let is_failure = count == FAILURE;
@@ -93,7 +93,7 @@ impl<'a> Item<'a> {
     }
 
     /// The numbers of its descriptors.
-    pub(super) fn files(&self) -> impl Iterator<Item = u64> + 'a {
+    pub(crate) fn files(&self) -> impl Iterator<Item = u64> + 'a {
         self.numbers.chunks_exact(8).map(|number| u64::from_le_bytes(number.try_into().expect("eight bytes")))
     }
 }
@@ -133,6 +133,18 @@ impl<'a> Reply<'a> {
                 .unwrap_or_else(|error: Error| Reply::Failed(Failure::Codec { message: error.to_string() })),
             None => Reply::Failed(Failure::decode(&[])),
         }
+    }
+}
+
+/// Takes the body of a record, or a reply, apart, whatever it is.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn decode_body(mut bytes: &[u8]) {
+    if let Reply::Attached { bytes: own, .. } = Reply::decode(bytes) {
+        assert!(own.len() < bytes.len());
+    }
+    let _ = Preamble::decode(&mut bytes);
+    while let Ok(item) = Item::decode(&mut bytes) {
+        assert!(item.files().count() * 8 == item.numbers.len());
     }
 }
 

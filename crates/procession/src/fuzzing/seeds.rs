@@ -1,0 +1,117 @@
+//! What the decoders are given by processes that go right: where the fuzz targets start from.
+
+use crate::channel::{Frame, FrameKind, RUN_END};
+use crate::face::{Item, Preamble};
+use crate::function::{Bytes, Failure, encode};
+use crate::pool::{Grant, RecordHead};
+
+/// A target's name and inputs for it.
+pub type Seeds = (&'static str, Vec<Vec<u8>>);
+
+fn frame(kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+    let head = Frame { kind, large: payload.len() == 16, ticket: 5, item: 2, size: payload.len() as u32 };
+    [&head.encode()[..], payload].concat()
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let run = frame(FrameKind::Run, b"");
+    vec![
+        frame(FrameKind::Returned, b"a result"),
+        [frame(FrameKind::Raised, &[9; 16]), frame(FrameKind::Done, &7u64.to_le_bytes())].concat(),
+        [&run[..], &[3, 1, 2, 3, 0, 1, 9, RUN_END], &frame(FrameKind::Leaving, b"")[..]].concat(),
+        [&run[..], &[4, 1, 2]].concat(),
+    ]
+}
+
+fn record() -> Vec<u8> {
+    let grant = Grant { job: 3, first: 0, count: 2, chunk: 1 };
+    let mut bytes = RecordHead::of(&grant, true).encode().to_vec();
+    Preamble { crossing: 4096, routine: 1, context_at: 0, context_size: 0 }.encode(&mut bytes);
+    let item = |into: &mut Vec<u8>| {
+        into.extend_from_slice(b"an argument");
+        Ok::<_, ()>(vec![0, 1])
+    };
+    let _ = Item::encode(&mut bytes, item);
+    Item::encode_failure(&mut bytes, "it could not be encoded");
+    bytes
+}
+
+fn values() -> Vec<Vec<u8>> {
+    let failure = Failure::Panicked { message: "no".into(), location: "a.rs:1:2".into() };
+    let mut all = vec![failure.encode(), Vec::new(), vec![], vec![]];
+    let several = (
+        "text".to_owned(),
+        vec![1u32, 1 << 20],
+        Some(Bytes(vec![1, 2, 3])),
+        vec![(1u8, -1i64)],
+        std::collections::BTreeMap::from([("key".to_owned(), vec![true, false])]),
+    );
+    let _ = encode(&several, &mut all[1]);
+    let _ = encode(&vec![1.5f64, f64::NAN], &mut all[2]);
+    let _ = encode(&vec![vec!["a".to_owned()], vec![]], &mut all[3]);
+    all
+}
+
+/// Some words over those of a mapping: how many, then for each its place, what kind of number it is, and the number.
+fn scribbles(words: &[(u16, u64)]) -> Vec<u8> {
+    let one = |(at, value): &(u16, u64)| [&at.to_le_bytes()[..], &[255], &value.to_le_bytes()].concat();
+    [vec![words.len() as u8], words.iter().flat_map(one).collect()].concat()
+}
+
+/// Inputs for every target.
+pub fn seeds() -> Vec<Seeds> {
+    let argument = |text: &str, numbers: &[u16]| {
+        let mut bytes = vec![0; 9];
+        let _ = encode(&(text.to_owned(), numbers.to_vec()), &mut bytes);
+        bytes
+    };
+    let place = |offset: u64, size: u64| [offset.to_le_bytes(), size.to_le_bytes()].concat();
+    let damage = [(0, 1), (8, 1 << 40), (16, u64::MAX), (24, 4096), (32, 64)];
+    let queue_words = [(8, 1 << 32), (16, 1 << 16), (16, 0x0001_0001_0000), (32, 3), (34, 9), (24, 5), (512, 1)];
+    vec![
+        ("frame", frames()),
+        (
+            "ring",
+            vec![
+                [&[0, 0, 40][..], &[7; 41], &scribbles(&damage), &place(1 << 20, 64)].concat(),
+                [&[0, 1, 9][..], &[2, 1, 1, 3, 0, 0, 0, 255, 0], &scribbles(&[]), &place(8, 1 << 30)].concat(),
+            ],
+        ),
+        (
+            "slots",
+            vec![
+                [&[0][..], &[5; 24], &[1, 1], &place(1 << 20, 9), &[2, 4, 1, 3]].concat(),
+                [&[0][..], &[5; 24], &[0], &[0; 24], &[6], &scribbles(&[(8, 3), (16, 900)]), &[0]].concat(),
+                [&[7][..], &scribbles(&[(2048, 1), (2049, 1 << 31), (16, 1)]), &[3, 4, 3]].concat(),
+            ],
+        ),
+        ("record", vec![record(), record()[24..].to_vec()]),
+        ("codec", values()),
+        ("routine", vec![argument("text", &[1, 2]), argument("", &[]), vec![1; 20]]),
+        ("rights", vec![vec![2, 0, 1, 2, 3, b'n'], vec![0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]]),
+        (
+            "message",
+            vec![
+                b"\0\0\0\x05hello\0\0\0\0\0\0\0\x01x".to_vec(),
+                b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x03abc".to_vec(),
+                b"\0\0\0\x09short".to_vec(),
+            ],
+        ),
+        (
+            "sync",
+            vec![
+                [&place(64, 64)[..], &scribbles(&damage), &scribbles(&[(128, 1), (136, 2), (256, 4)])].concat(),
+                [&place(u64::MAX, 1)[..], &scribbles(&[(0, 1 << 22), (8, 0x3f_ffff), (16, 1 << 32 | 7)])].concat(),
+            ],
+        ),
+        ("arena", vec![[&[0][..], &place(8184, 8), &[1], &place(u64::MAX - 3, 8), &[1], &place(16, 1 << 40)].concat()]),
+        (
+            "queue",
+            vec![
+                [&[0][..], &[1; 9], &[200, 0], &[2; 9], &[3, 3, 0], &[3; 9], &[1, 3]].concat(),
+                [&[0][..], &[1; 9], &[250, 1], &scribbles(&queue_words), &[0], &[1; 9], &[250, 3, 3]].concat(),
+                [&[0][..], &[1; 9], &[9, 2], &scribbles(&[(512, 0), (513, 0), (16, 5 << 32)]), &[3, 0]].concat(),
+            ],
+        ),
+    ]
+}
