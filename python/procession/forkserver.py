@@ -214,10 +214,20 @@ def answer(requester):
     if pid < 0:
         raise OSError(-pid, f"the forkserver cannot fork: {os.strerror(-pid)}")
     if not fds:
-        # The kernel drops what there is no room for. The child has hardly begun, so its number is still its own.
-        os.kill(pid, 9)
+        # The kernel drops what there is no room for.
+        _kill_unwatched(pid)
         raise OSError(errno.EMFILE, f"no descriptor left to watch a child with: {os.strerror(errno.EMFILE)}")
     return pid, fds[0]
+
+
+def _kill_unwatched(pid):
+    """End a child that has just been forked and that nobody can watch."""
+    try:
+        # A child is in its server's group at first; without a descriptor little more can be asked.
+        if pid > 0 and os.getpgid(pid) == os.getpgid(_forkserver._forkserver_pid):
+            os.kill(pid, 9)
+    except (ProcessLookupError, TypeError):
+        pass
 
 
 def kill_unknown(requester):
