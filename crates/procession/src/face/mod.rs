@@ -29,6 +29,6 @@ pub use shared::{
 pub use stream::{Imap, ImapUnordered};
 pub use task::Task;
 pub use wait::{Waitable, wait, wait_timeout};
-pub use with::With;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use wire::{Item, Preamble, decode_body};
+pub use with::With;

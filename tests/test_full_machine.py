@@ -1,0 +1,94 @@
+"""No room for memory or files: an error where it was asked for, never a crash where it is touched."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import procession
+import pytest
+
+LIMIT = 30
+MIB = 1 << 20
+
+
+def limit_files():
+    """Let no file of this process, in memory or not, grow beyond 4 MiB."""
+    # The signal's usual action would end the process before the call can fail.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
+
+
+def raised_by(attempt):
+    """Run `attempt` in a fork with the limit; return the errors' numbers or names that it told."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            limit_files()
+            try:
+                attempt()
+                told = "nothing"
+            except OSError as error:
+                told = errno.errorcode.get(error.errno, str(error))
+            except BaseException as error:
+                told = type(error).__name__
+            os.write(writing, told.encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as file:
+        told = file.read()
+    _, status = os.waitpid(pid, 0)
+    assert status == 0, f"ended by signal {status & 127}"
+    return told
+
+
+ATTEMPTS = {
+    "an array": lambda: procession.RawArray("b", 64 * MIB),
+    "named shared memory": lambda: procession.shared_memory.SharedMemory(create=True, size=64 * MIB),
+    "a shareable list": lambda: procession.shared_memory.ShareableList([b"x" * (64 * MIB)]),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_what_does_not_fit_is_an_error_at_the_call(attempt):
+    before = set(os.listdir("/dev/shm"))
+    assert raised_by(ATTEMPTS[attempt]) in ("EFBIG", "ENOSPC", "ENOMEM", "MemoryError")
+    assert set(os.listdir("/dev/shm")) <= before
+
+
+FULL = """
+import os, sys
+sys.path.insert(0, {package!r})
+import procession
+try:
+    procession.shared_memory.SharedMemory(create=True, size=64 << 20)
+except OSError as error:
+    print(error.errno, os.listdir("/dev/shm"))
+small = procession.shared_memory.SharedMemory(create=True, size=1 << 16)
+small.buf[-1] = 7
+small.close()
+small.unlink()
+queue = procession.SimpleQueue()
+queue.put(b"x" * (8 << 20))
+print(len(queue.get()), os.listdir("/dev/shm"))
+"""
+
+
+def test_a_full_shared_memory_file_system_is_an_error_and_leaves_nothing():
+    package = os.path.dirname(os.path.dirname(procession.__file__))
+    program = [sys.executable, "-c", FULL.format(package=package)]
+    # A /dev/shm of 1 MiB, which this program alone sees.
+    mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"', "sh"]
+    try:
+        possible = subprocess.run([*mount, "true"], capture_output=True, timeout=LIMIT).returncode == 0
+    except FileNotFoundError:
+        possible = False
+    if not possible:
+        pytest.skip("a file system can be mounted by root alone, with unshare and mount installed")
+    ran = subprocess.run([*mount, *program], capture_output=True, text=True, timeout=LIMIT)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [f"{errno.ENOSPC} []", f"{8 * MIB} []"]
