@@ -86,7 +86,7 @@ def test_a_stranger_never_becomes_a_friend_by_chance_and_takes_little(pieces):
 
 
 @quick
-@given(data=st.binary(max_size=400))
+@given(data=st.binary(max_size=60))
 def test_a_connection_gives_a_message_or_a_known_error(data):
     ours, theirs = socket.socketpair()
     with theirs:
