@@ -453,6 +453,7 @@ impl PoolCore {
             Err(why) => (Function { id: 0, pickled: Vec::new(), block: None, parts: Vec::new() }, Some(why)),
         };
         let mut function = pickled;
+        let function_id = function.id;
         let total = state.total;
         let complete = state.source.is_none();
         if failure.is_some() && !complete {
@@ -488,7 +489,7 @@ impl PoolCore {
                 }
                 shared.expecting += isize::from(expects);
                 if failure.is_none() {
-                    shared.driver.scheduler.submit(id, total, complete, chunk);
+                    shared.driver.scheduler.submit(id, total, complete, chunk, function_id);
                 }
             }
             job

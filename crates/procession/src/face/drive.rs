@@ -254,7 +254,7 @@ impl Inner {
         let id = shared.new_id();
         let detached = job.is_detached;
         job.is_timed = self.terms.timeout.is_some();
-        shared.driver.scheduler.submit(id, job.total, complete, chunk);
+        shared.driver.scheduler.submit(id, job.total, complete, chunk, job.function.name());
         shared.jobs.insert(id, job);
         if let Some(error) = shared.broken.clone().or_else(|| shared.closed.then_some(TaskError::Cancelled)) {
             shared.fail(id, &error);

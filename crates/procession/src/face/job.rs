@@ -1,6 +1,7 @@
 //! A job of a pool: its encoded items, and its answers until somebody takes them. Bytes only; types come in above.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
@@ -22,6 +23,15 @@ pub(super) struct Function {
     pub block: Option<Block>,
     /// The descriptors of its context.
     pub files: Vec<u64>,
+}
+
+impl Function {
+    /// A number that tells it from others.
+    pub fn name(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.preamble.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// What came of an item.

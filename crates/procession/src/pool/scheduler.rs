@@ -15,6 +15,8 @@ pub type JobId = u64;
 
 /// How much work a record may hold, in nanoseconds of measured time.
 const RECORD_NS: f64 = 1_000_000.0;
+/// Of how many functions it is remembered how long an item takes.
+const LEARNED: usize = 256;
 /// The most items of a record.
 const MAX_ITEMS: u64 = 4096;
 
@@ -65,6 +67,8 @@ struct Job {
     complete: bool,
     chunk: Chunk,
     again: VecDeque<Again>,
+    /// What it calls.
+    function: u64,
     /// Measured nanoseconds an item; 0 while unknown.
     mean: f64,
     /// Chunks in the last record.
@@ -98,6 +102,8 @@ pub struct Scheduler {
     order: VecDeque<JobId>,
     out: HashMap<Ticket, Out>,
     granted: usize,
+    /// Measured nanoseconds an item, of functions that were called before.
+    learned: HashMap<u64, f64>,
 }
 
 impl Scheduler {
@@ -106,19 +112,25 @@ impl Scheduler {
         Scheduler { workers: workers.max(1), ..Scheduler::default() }
     }
 
-    /// A new job with `available` items so far; `complete` when no more will come.
-    pub fn submit(&mut self, job: JobId, available: u64, complete: bool, chunk: Chunk) {
-        let state = Job {
+    /// A new job with `available` items so far; `complete` when no more will come. `function` names what it calls: jobs
+    /// of the same one learn from each other how long an item takes.
+    pub fn submit(&mut self, job: JobId, available: u64, complete: bool, chunk: Chunk, function: u64) {
+        let mut state = Job {
             available,
             next: 0,
             complete,
             chunk,
             again: VecDeque::new(),
-            mean: 0.0,
+            function,
+            mean: self.learned.get(&function).copied().unwrap_or(0.0),
             last: 0,
             queued: false,
             out: 0,
         };
+        if state.mean > 0.0 {
+            // No need to feel the way: should these items be slower, a worker gives the rest back.
+            state.last = state.by_time().div_ceil(4);
+        }
         self.jobs.insert(job, state);
         self.queue(job);
     }
@@ -266,6 +278,10 @@ impl Scheduler {
                 let mean = (nanos as f64 / f64::from(out.done)).max(1.0);
                 // What gives items back has found out that the mean was wrong.
                 state.mean = if state.mean == 0.0 || slow { mean } else { (state.mean + mean) / 2.0 };
+                if self.learned.len() >= LEARNED && !self.learned.contains_key(&state.function) {
+                    self.learned.clear();
+                }
+                self.learned.insert(state.function, state.mean);
             }
             if slow {
                 state.last = (state.by_time() / 4).max(1);
@@ -359,7 +375,7 @@ mod tests {
 
     fn submit(items: u64, chunk: Chunk) -> Scheduler {
         let mut s = Scheduler::new(2);
-        s.submit(1, items, true, chunk);
+        s.submit(1, items, true, chunk, 1);
         s
     }
 
@@ -433,10 +449,23 @@ mod tests {
     #[test]
     fn jobs_take_turns() {
         let mut s = Scheduler::new(2);
-        s.submit(1, 100, true, Chunk::Adaptive);
-        s.submit(2, 100, true, Chunk::Adaptive);
+        s.submit(1, 100, true, Chunk::Adaptive, 1);
+        s.submit(2, 100, true, Chunk::Adaptive, 2);
         let jobs: Vec<JobId> = (0..4).map(|_| s.grant().unwrap().job).collect();
         assert_eq!(jobs, [1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn a_job_learns_from_the_last_one_of_its_function() {
+        let mut s = Scheduler::new(2);
+        s.submit(1, 1, true, Chunk::Adaptive, 7);
+        let grant = s.grant().unwrap();
+        s.published(grant, 0);
+        s.finished(0, 0, 1);
+        s.done(0, 1, 10_000);
+        s.submit(2, 1000, true, Chunk::Adaptive, 7);
+        s.submit(3, 1000, true, Chunk::Adaptive, 8);
+        assert_eq!([s.grant().unwrap().count, s.grant().unwrap().count], [100, 1]);
     }
 
     /// What a simulated worker does next with the record it holds.
@@ -466,7 +495,7 @@ mod tests {
             steps in proptest::collection::vec((step(), 0u32..50, 1u64..1_000_000), 1..60),
         ) {
             let mut s = Scheduler::new(workers);
-            s.submit(9, items / 2, false, chunk);
+            s.submit(9, items / 2, false, chunk, 1);
             s.extend(9, items - items / 2, true);
             let mut outcomes = vec![0u32; items as usize];
             let mut held: VecDeque<(Ticket, Grant)> = VecDeque::new();
