@@ -67,6 +67,7 @@ class BaseContext:
         env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
         nice: int | Callable[[int], int] | None = None,
         cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
+        forward_logs: bool = True,
     ) -> pool.Pool: ...
     @overload
     def RawValue(self, typecode_or_type: type[_C], *args: Any) -> _C: ...

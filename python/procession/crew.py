@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 
-from procession import stacks, util
+from procession import forwarded_logs, stacks, util
 from procession._procession import PoolCore
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
@@ -89,9 +89,10 @@ class Crew:
         count: how many workers there are.
         terms: what they may use up; see `limits.Terms`.
         settings: what each is given of its own; see `worker_settings.WorkerSettings`.
+        forward_logs: whether their log records and warnings come here.
     """
 
-    def __init__(self, ctx, count, terms, settings):
+    def __init__(self, ctx, count, terms, settings, forward_logs=True):
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, weakref.proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
@@ -102,6 +103,7 @@ class Crew:
         self._count = count
         self._terms = terms
         self._settings = settings
+        self._ear = forwarded_logs.Ear() if forward_logs else None
         # Of `__main__`, what the oldest worker knows.
         self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
         self._aged = []
@@ -135,6 +137,8 @@ class Crew:
         report = None
         try:
             seat.report = report = stacks.report_file()
+            if self._ear is not None:
+                seat.notes = self._ear.writer, forwarded_logs.levels()
             # Two of one place never work at once: who has a pool of one worker may count on that.
             waits = any(member.place == place and not member.gone for member in self.members.values())
             if waits:
@@ -166,6 +170,11 @@ class Crew:
     # -- called by the engine -------------------------------------------------------------------------------------
 
     rebuild = staticmethod(rebuild)
+
+    def hear(self):
+        """Workers have sent log records or warnings."""
+        if self._ear is not None:
+            self._ear.hear()
 
     def by_value(self, obj, error):
         """Return the pickle of `obj` by value."""
@@ -367,10 +376,13 @@ class Crew:
         for member in self.members.values():
             member.last_words()
         self.members.clear()
+        self.hear()
         driver, self._driver = self._driver, None
         self.core.quit()
         if driver is not None and driver is not threading.current_thread():
             driver.join(TERMINATE_GRACE_S)
+        if self._ear is not None:
+            self._ear.close()
         self.core.release()
 
 

@@ -122,7 +122,16 @@ class ProcessPoolExecutor(Executor):
 
 
 def _check_options(
-    workers, per_child, *, max_tasks=None, max_age=None, max_memory=None, env=None, nice=None, cpu_affinity=None
+    workers,
+    per_child,
+    *,
+    max_tasks=None,
+    max_age=None,
+    max_memory=None,
+    env=None,
+    nice=None,
+    cpu_affinity=None,
+    forward_logs=True,
 ):
     from procession import limits
     from procession.worker_settings import WorkerSettings

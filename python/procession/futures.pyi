@@ -29,6 +29,7 @@ class ProcessPoolExecutor(Executor):
         env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
         nice: int | Callable[[int], int] | None = None,
         cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
+        forward_logs: bool = True,
     ) -> None: ...
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]: ...
     def schedule(

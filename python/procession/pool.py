@@ -43,6 +43,8 @@ class Pool:
             that takes more fails with `OverMemory`. What counts is private memory, without files and shared memory.
         env, nice, cpu_affinity: what each worker is given of its own: environment variables (None removes one), what is
             added to the priority's number, the numbers of its CPUs; or functions that give it for a worker's number.
+        forward_logs: whether log records and warnings of workers that find no handler there go to the handlers of this
+            process; records have the worker in `processName` and the task in `task`.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
@@ -63,6 +65,7 @@ class Pool:
         env=None,
         nice=None,
         cpu_affinity=None,
+        forward_logs=True,
     ):
         self._state = INIT
         if processes is None:
@@ -80,7 +83,7 @@ class Pool:
         settings = WorkerSettings(self._processes, env, nice, cpu_affinity)
         self._ctx = context or _default_context()
         self._maxtasksperchild = terms.max_tasks
-        self._crew = Crew(self._ctx, self._processes, terms, settings)
+        self._crew = Crew(self._ctx, self._processes, terms, settings, bool(forward_logs))
         self._core = self._crew.core
         try:
             self._crew.fill()

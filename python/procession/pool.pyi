@@ -60,6 +60,7 @@ class Pool:
         env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
         nice: int | Callable[[int], int] | None = None,
         cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
+        forward_logs: bool = True,
     ) -> None: ...
     def apply(
         self,

@@ -17,6 +17,7 @@ OOM_SCORE = 200
 class Seat:
     """A worker's place in its pool: an index and three descriptors, which travel to the worker when it is started."""
 
+    notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
     report = None  # the descriptor of the file for its stacks, which the parent keeps, too
 
     def __init__(self, index, *descriptors):
@@ -27,11 +28,16 @@ class Seat:
         from procession import context, reduction
 
         context.assert_spawning(self)
-        return self.index, [reduction.DupFd(fd) for fd in (*self.descriptors, self.report)]
+        notes, levels = self.notes or (None, None)
+        descriptors = [*self.descriptors, self.report] + ([] if notes is None else [notes])
+        return self.index, [reduction.DupFd(fd) for fd in descriptors], levels
 
     def __setstate__(self, state):
-        self.index, copies = state
-        *self.descriptors, self.report = (copy.detach() for copy in copies)
+        self.index, copies, levels = state
+        descriptors = [copy.detach() for copy in copies]
+        self.descriptors, self.report = descriptors[:3], descriptors[3]
+        if len(descriptors) > 4:
+            self.notes = descriptors[4], levels
 
     def take(self):
         """Return the engine's end of the seat, which owns the descriptors from now on."""
@@ -54,7 +60,13 @@ def work(seat, terms):
     stacks.listen(seat.report)
     _offer_to_oom_killer()
     math_threads.limit_loaded()
-    _watch_interrupts(core.interrupts())
+    interrupts = core.interrupts()
+    _watch_interrupts(interrupts)
+    if seat.notes is not None:
+        from procession import forwarded_logs
+
+        descriptor, levels = seat.notes
+        forwarded_logs.forward(descriptor, core.line(), core.current, interrupts, levels)
     if terms.initializer is not None:
         try:
             terms.initializer(*terms.initargs)
