@@ -75,7 +75,7 @@ impl Builder {
         self
     }
 
-    /// How long a task may run. One that takes longer is killed with its process and ends with [`TaskError::TimedOut`].
+    /// How long a task may run. One that takes longer is killed with its process and ends with [`TaskError::TimedOut`](crate::TaskError::TimedOut).
     ///
     /// ```
     /// # fn main() -> procession::Result<()> {
@@ -93,7 +93,7 @@ impl Builder {
     }
 
     /// How many bytes of memory a worker may take. A task that is running when its process takes more ends with
-    /// [`TaskError::OverMemory`]. The memory is looked at every 10 ms, so a quick task may be above for a moment.
+    /// [`TaskError::OverMemory`](crate::TaskError::OverMemory). The memory is looked at every 10 ms, so a quick task may be above for a moment.
     ///
     /// ```
     /// # fn main() -> procession::Result<()> {

@@ -75,7 +75,10 @@ impl fmt::Display for TaskError {
         match self {
             TaskError::Panicked { message, location } if location.is_empty() => write!(f, "panicked: {message}"),
             TaskError::Panicked { message, location } => write!(f, "panicked at {location}: {message}"),
-            TaskError::Crashed { signal } => write!(f, "the process was ended by signal {signal}"),
+            TaskError::Crashed { signal } => match name_of(*signal) {
+                Some(name) => write!(f, "the process was ended by signal {signal} ({name})"),
+                None => write!(f, "the process was ended by signal {signal}"),
+            },
             TaskError::Exited { code } => write!(f, "the function ended its process with code {code}"),
             TaskError::TimedOut => f.write_str("took longer than allowed"),
             TaskError::OverMemory => f.write_str("took more memory than allowed"),
@@ -84,6 +87,22 @@ impl fmt::Display for TaskError {
             TaskError::NoProcess { message } => write!(f, "no process could be had: {message}"),
         }
     }
+}
+
+/// What people call the signals that end processes; their numbers are the same wherever Linux runs.
+fn name_of(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        2 => "SIGINT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT: abort, or a panic that may not unwind",
+        8 => "SIGFPE",
+        9 => "SIGKILL: somebody's kill, or no memory left",
+        11 => "SIGSEGV: bad memory access, or no stack left",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        _ => return None,
+    })
 }
 
 impl std::error::Error for TaskError {}
