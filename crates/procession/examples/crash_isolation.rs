@@ -24,7 +24,7 @@ fn dive(frame: [u64; 64]) -> u32 {
 }
 
 fn main() -> procession::Result<()> {
-    let pool = Pool::builder().workers(3).timeout(Duration::from_secs(2)).memory(300 << 20).build()?;
+    let pool = Pool::builder().workers(3).timeout(Duration::from_secs(3)).memory(100 << 20).build()?;
     for (number, outcome) in pool.map_each(risky, 0..10).enumerate() {
         match outcome {
             Ok(value) => println!("{number}: {value}"),

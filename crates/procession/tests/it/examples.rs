@@ -8,8 +8,12 @@ fn run(name: &str) -> String {
 
 fn run_with(name: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
-    let output =
-        command.args(["run", "-q", "-p", "procession", "--example", name, "--"]).args(arguments).output().unwrap();
+    command.args(["run", "-q", "-p", "procession", "--example", name]);
+    // As the tests themselves are built, so that nothing is built once more.
+    if cfg!(all(feature = "async", feature = "json", feature = "bytemuck")) {
+        command.arg("--all-features");
+    }
+    let output = command.arg("--").args(arguments).output().unwrap();
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name}: {errors}");
     text.into_owned()
