@@ -66,6 +66,25 @@ def seconds(function, *arguments):
     return time.perf_counter() - started
 
 
+def seconds_together(library, function, *arguments):
+    """How long a call takes that another process makes at the same time: until both are done."""
+    ready, go = library.context.Event(), library.context.Event()
+    child = library.context.Process(target=_after, args=(ready, go, function, *arguments))
+    child.start()
+    ready.wait()
+    go.set()
+    started = time.perf_counter()
+    function(*arguments)
+    child.join()
+    return time.perf_counter() - started
+
+
+def _after(ready, go, function, *arguments):
+    ready.set()
+    go.wait()
+    function(*arguments)
+
+
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))

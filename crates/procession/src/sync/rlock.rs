@@ -98,14 +98,17 @@ impl RLock {
     }
 
     /// Gives the lock back however often this thread, which must own it, took it; says how often that was.
+    #[inline]
     pub fn release_all(&self) -> u32 {
-        let depth = self.cell.word32(DEPTH).swap(0, Ordering::Relaxed);
+        let depth = self.depth();
+        self.restore(0);
         self.cell.word64(THREAD).store(0, Ordering::Relaxed);
         let _ = words::release(self.cell.word64(OWNER));
         depth
     }
 
     /// Makes it count as taken `depth` times by this thread, which must own it.
+    #[inline]
     pub fn restore(&self, depth: u32) {
         self.cell.word32(DEPTH).store(depth, Ordering::Relaxed);
     }
@@ -116,6 +119,7 @@ impl RLock {
     }
 
     /// Whether a thread of this process has it.
+    #[inline]
     pub fn is_ours(&self) -> bool {
         words::owner(self.cell.word64(OWNER)) == Some(identity())
     }
@@ -123,10 +127,12 @@ impl RLock {
     /// Whether this thread has it.
     #[inline]
     pub fn is_mine(&self) -> bool {
-        self.is_ours() && self.cell.word64(THREAD).load(Ordering::Relaxed) == thread_id()
+        // The thread first: another process's thread seldom has the same number, and a free lock has none.
+        self.cell.word64(THREAD).load(Ordering::Relaxed) == thread_id() && self.is_ours()
     }
 
     /// How often its owner took it.
+    #[inline]
     pub fn depth(&self) -> u32 {
         self.cell.word32(DEPTH).load(Ordering::Relaxed)
     }
