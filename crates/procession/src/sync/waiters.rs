@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::arena::Cell;
-use super::patience::{look_for_signals, nap};
+use super::patience::{Looks, look_for_signals, nap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, is_alive, wait, wake};
 
@@ -116,10 +116,14 @@ impl Waiters {
             Spot::Own(place) => (self.state(place), WAITING),
             Spot::Crowd(before) => (self.cell.word32(self.start + CROWD), before),
         };
+        let mut looks = Looks::before(until);
         loop {
             let now = word.load(Ordering::Acquire);
             if now != before {
                 return Ok(self.woken(place, now));
+            }
+            if looks.again() {
+                continue;
             }
             match nap(until, |end| wait(word, before, end)) {
                 Ok(true) => {}

@@ -1,6 +1,8 @@
 //! Who a process is, so that another can tell whether it still lives.
 #![allow(unsafe_code)]
 
+use std::fs::File;
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use rustix::process::Pid;
@@ -90,7 +92,10 @@ struct Stat {
 }
 
 fn stat_of(pid: u64) -> Option<Stat> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The whole line is shorter than this, and comes in one read.
+    let mut text = [0; 1024];
+    let read = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
+    let text = &text[..read];
     // The command's name, in parentheses, may hold anything; what follows the last one are plain numbers.
     let tail = &text[text.iter().rposition(|&b| b == b')')? + 1..];
     let fields: Vec<&str> = std::str::from_utf8(tail).ok()?.split_ascii_whitespace().collect();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::patience::{look_for_signals, nap};
+use super::super::patience::{Looks, look_for_signals, nap};
 use crate::error::Result;
 use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
 
@@ -61,10 +61,14 @@ pub fn mark(word: &AtomicU64) -> u32 {
 /// # Errors
 /// `TimedOut`; `Interrupted` when it is time to look for signals: call again with the same mark.
 pub fn wait(word: &AtomicU64, mark: u32, until: Option<Instant>) -> Result<()> {
+    let mut looks = Looks::before(until);
     loop {
         let now = word.load(Ordering::Acquire);
         if now & SET != 0 || now / ONCE != u64::from(mark) / ONCE {
             return Ok(());
+        }
+        if looks.again() {
+            continue;
         }
         let asleep = now | ASLEEP;
         if now != asleep && word.compare_exchange_weak(now, asleep, Ordering::Relaxed, Ordering::Relaxed).is_err() {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::patience::{look_for_signals, nap};
+use super::super::patience::{Looks, look_for_signals, nap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
 
@@ -16,12 +16,6 @@ use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
 ///   0   |     1     | does not occur: releasing clears both
 /// ```
 const CONTENDED: u64 = 1 << 31;
-
-/// How often a waiter looks at the word before it sleeps: about as long as a short critical section of Python takes.
-#[cfg(not(loom))]
-const LOOKS: u32 = 60;
-#[cfg(loom)]
-const LOOKS: u32 = 1;
 
 /// How a lock was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +51,7 @@ pub fn acquire_slow(
     until: Option<Instant>,
     is_alive: impl Fn(u64) -> bool,
 ) -> Result<Acquired> {
-    // A deadline that has passed is for callers that do not wait: no looks then.
-    let mut looks = if until.is_some_and(|until| until <= Instant::now()) { 0 } else { LOOKS };
+    let mut looks = Looks::before(until);
     // Whoever slept may not be the only one, and passes the mark on.
     let mut mine = me;
     loop {
@@ -69,9 +62,7 @@ pub fn acquire_slow(
             }
             continue;
         }
-        if looks > 0 {
-            looks -= 1;
-            pause();
+        if looks.again() {
             continue;
         }
         let contended = now | CONTENDED;
@@ -116,11 +107,4 @@ fn release_slow(word: &AtomicU64, was: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::InvalidInput, "semaphore or lock released too many times"))
-}
-
-fn pause() {
-    #[cfg(not(loom))]
-    std::hint::spin_loop();
-    #[cfg(loom)]
-    loom::thread::yield_now();
 }

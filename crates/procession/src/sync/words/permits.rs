@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::patience::{look_for_signals, nap};
+use super::super::patience::{Looks, look_for_signals, nap};
 use crate::error::{Error, ErrorKind, Result};
 use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
 
@@ -19,11 +19,6 @@ use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
 /// permit is ever handed to a waiter, each takes its own.
 const WAITER: u64 = 1 << 32;
 const PERMITS: u64 = WAITER - 1;
-
-#[cfg(not(loom))]
-const LOOKS: u32 = 60;
-#[cfg(loom)]
-const LOOKS: u32 = 1;
 
 /// How many permits are left.
 pub fn left(word: &AtomicU64) -> u32 {
@@ -49,11 +44,11 @@ pub fn try_acquire(word: &AtomicU64) -> bool {
 /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
 #[cold]
 pub fn acquire_slow(word: &AtomicU64, until: Option<Instant>) -> Result<()> {
-    for _ in 0..LOOKS {
+    let mut looks = Looks::before(until);
+    while looks.again() {
         if try_acquire(word) {
             return Ok(());
         }
-        pause();
     }
     word.fetch_add(WAITER, Ordering::Relaxed);
     let answer = loop {
@@ -102,11 +97,4 @@ pub fn release(word: &AtomicU64, count: u32, most: u32) -> Result<()> {
 #[cold]
 fn too_many() -> Result<()> {
     Err(Error::new(ErrorKind::InvalidInput, "semaphore or lock released too many times"))
-}
-
-fn pause() {
-    #[cfg(not(loom))]
-    std::hint::spin_loop();
-    #[cfg(loom)]
-    loom::thread::yield_now();
 }
