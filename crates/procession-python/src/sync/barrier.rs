@@ -92,8 +92,8 @@ impl Barrier {
     }
 
     /// Let everybody go on.
-    fn _open(&self) -> PyResult<()> {
-        self.0.open().map_err(raised)
+    fn _open(&self) {
+        self.0.open();
     }
 
     /// Break the barrier after the action of the last to come failed.

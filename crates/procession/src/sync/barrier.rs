@@ -92,11 +92,11 @@ impl Barrier {
         let _ = words::release(self.list.cell().word64(LOCK));
     }
 
-    fn tell_all(&self, message: u32) -> Result<()> {
+    fn tell_all(&self, message: u32) {
         self.list.cell().word32(COME).store(0, Ordering::Release);
-        let woken = self.list.wake(usize::MAX, message);
+        let told = self.list.tell_all(message);
         self.unlock();
-        woken.map(|_| ())
+        self.list.rouse(told);
     }
 
     /// Comes to the barrier; parties that have died while they waited are not counted.
@@ -120,11 +120,8 @@ impl Barrier {
     }
 
     /// Lets everybody go on; for the last to come.
-    ///
-    /// # Errors
-    /// None that can be met.
-    pub fn open(&self) -> Result<()> {
-        self.tell_all(GO_ON)
+    pub fn open(&self) {
+        self.tell_all(GO_ON);
     }
 
     /// Waits for the last to come.
@@ -143,7 +140,7 @@ impl Barrier {
     /// Breaks the barrier and sends everybody away; for the last to come, whose action failed.
     pub fn break_up(&self) {
         self.list.cell().word32(BROKEN).store(1, Ordering::Release);
-        let _ = self.tell_all(GIVE_UP);
+        self.tell_all(GIVE_UP);
     }
 
     /// Breaks the barrier, or mends it (`broken` false), and sends everybody away who waits.
@@ -153,7 +150,8 @@ impl Barrier {
     pub fn send_away(&self, broken: bool) -> Result<()> {
         self.lock(None).or_else(|_| look_for_signals())?;
         self.list.cell().word32(BROKEN).store(u32::from(broken), Ordering::Release);
-        self.tell_all(GIVE_UP)
+        self.tell_all(GIVE_UP);
+        Ok(())
     }
 }
 
@@ -180,7 +178,7 @@ mod tests {
         let Arrival::Waits(1, second) = barrier.arrive(None).unwrap() else { panic!("the second waits") };
         assert_eq!(barrier.waiting(), 2);
         let Arrival::Last = barrier.arrive(None).unwrap() else { panic!("the third is the last") };
-        barrier.open().unwrap();
+        barrier.open();
         barrier.wait(&first, None).unwrap();
         barrier.wait(&second, None).unwrap();
     }

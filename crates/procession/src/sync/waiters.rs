@@ -25,7 +25,7 @@ const PLACE_BYTES: usize = 16;
 /// FREE     -> WAITING   by who enters, after it wrote who it is
 /// WAITING  -> a message by who wakes it
 /// WAITING  -> FREE      by itself when it gives up, or by a waker that finds it dead
-/// a message -> FREE     by itself: it was woken
+/// a message -> FREE     by itself: it was woken; or by who enters, finds no place free, and this one dead
 /// ```
 /// USED and CROWDED may say more than there is and never less, as they change with that lock held: who enters raises
 /// them first, a waker lowers them when it has left nobody waiting.
@@ -40,6 +40,12 @@ pub struct Place(Spot);
 enum Spot {
     Own(usize),
     Crowd(u32),
+}
+
+/// Those who have got a message and may be asleep.
+pub(crate) struct Told {
+    places: Vec<usize>,
+    crowded: bool,
 }
 
 /// A list of waiters.
@@ -101,6 +107,12 @@ impl Waiters {
                 self.ticket(place).store(ticket, Ordering::Relaxed);
                 self.state(place).store(WAITING, Ordering::Release);
                 return Place(Spot::Own(place));
+            }
+        }
+        // Whoever died before it read its message has left its place taken.
+        for place in 0..self.places {
+            if self.state(place).load(Ordering::Acquire) > WAITING && self.is_dead(place) {
+                self.state(place).store(FREE, Ordering::Release);
             }
         }
         self.cell.word32(self.start + CROWDED).store(1, Ordering::Relaxed);
@@ -218,6 +230,31 @@ impl Waiters {
         Ok(woken)
     }
 
+    /// Gives `message` to all who wait, without waking them: [`Waiters::rouse`] does that, when the lock that goes with the
+    /// list has been released, so that whoever wakes does not run into it. Until then they may find the message themselves.
+    pub(crate) fn tell_all(&self, message: u32) -> Told {
+        let tell = |&place: &usize| {
+            self.state(place).compare_exchange(WAITING, message, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        let places = self.used().filter(tell).collect();
+        self.cell.word32(self.start + USED).store(0, Ordering::Relaxed);
+        let crowded = self.cell.word32(self.start + CROWDED).swap(0, Ordering::Relaxed) != 0;
+        if crowded {
+            self.cell.word32(self.start + CROWD).fetch_add(1, Ordering::AcqRel);
+        }
+        Told { places, crowded }
+    }
+
+    /// Wakes those who were told something. Whoever is not woken, as the waker died, looks by itself before long.
+    pub(crate) fn rouse(&self, told: Told) {
+        for place in told.places {
+            wake(self.state(place), 1);
+        }
+        if told.crowded {
+            wake(self.cell.word32(self.start + CROWD), i32::MAX as u32);
+        }
+    }
+
     fn is_dead(&self, place: usize) -> bool {
         let who = self.who(place).load(Ordering::Relaxed);
         who != identity() && !is_alive(who)
@@ -289,6 +326,19 @@ mod tests {
         for place in [&first, &second] {
             list.wait(place, None).unwrap();
         }
+    }
+
+    #[test]
+    fn the_place_of_one_that_died_with_its_message_is_used_again() {
+        let list = list(2);
+        let dead = list.enter();
+        let Spot::Own(at) = dead.0 else { panic!("there is room") };
+        let told = list.tell_all(Waiters::WOKEN);
+        list.rouse(told);
+        list.who(at).store(identity() ^ 1 << 32, Ordering::Relaxed);
+        let found: Vec<bool> = (0..list.places + 1).map(|_| matches!(list.enter().0, Spot::Own(_))).collect();
+        // The one that finds none cleans up and waits in the crowd.
+        assert_eq!(found.iter().filter(|&&own| own).count(), list.places);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Barrier {
     fn wait_until(&self, until: Option<Instant>) -> Result<bool> {
         let place = match patiently(|| self.barrier.arrive(until))? {
             Arrival::Last => {
-                self.barrier.open()?;
+                self.barrier.open();
                 return Ok(true);
             }
             Arrival::Waits(_, place) => place,
