@@ -23,6 +23,7 @@ _OWN = {
     "PoolTerminated": "pool",
     "TaskTimeout": "pool",
     "WorkerDied": "pool",
+    "share": "sharing",
 }
 _SUBMODULES = frozenset((
     "connection", "context", "dummy", "forkserver", "futures", "heap", "managers", "pool", "process", "queues",

@@ -4,7 +4,7 @@ import types
 import warnings
 from typing import TYPE_CHECKING
 
-from procession import context, cpus, limits, stacks, stats, util
+from procession import context, cpus, limits, sharing, stacks, stats, util
 from procession._limits import positive, seconds, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
@@ -108,6 +108,10 @@ class Pool:
     def __del__(self, _warn=warnings.warn, RUN=RUN):
         if getattr(self, "_state", None) == RUN:
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    def share(self, obj, *, writable=False):
+        """Return a copy of `obj` in shared memory, which travels to tasks by reference: see `procession.share`."""
+        return sharing.share(obj, writable=writable)
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ import os
 import pickle
 import sys
 
-from procession import context, main_names, spawn, standard
+from procession import context, main_names, sharing, spawn, standard
+from procession._procession import Reducers
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
@@ -23,8 +24,8 @@ class ForkingPickler(pickle.Pickler):
 
     _extra_reducers = {}
 
-    def __init__(self, *args):
-        super().__init__(*args)
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
         self.dispatch_table = copyreg.dispatch_table | extra_reducers()
 
     @classmethod
@@ -43,7 +44,7 @@ class ForkingPickler(pickle.Pickler):
             return _dumps_with(_MainByValue, obj, protocol)
         buffer = io.BytesIO()
         try:
-            cls(buffer, protocol).dump(obj)
+            sharing.dump(cls, obj, buffer, protocol)
         except NOT_BY_NAME as error:
             return dumps_by_value(obj, protocol, error)
         return buffer.getbuffer()
@@ -62,6 +63,7 @@ def extra_reducers():
 
 
 register = ForkingPickler.register
+register(memoryview, sharing.reduce_memoryview)
 
 
 def dump(obj, file, protocol=None):
@@ -79,16 +81,21 @@ def make_pickler(sink):
     if not main_is_importable():
         return _by_value_pickler()(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=sink.keep)
     pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=sink.keep)
-    pickler.dispatch_table = _LiveReducers()
+    pickler.dispatch_table = Reducers(ForkingPickler._extra_reducers, copyreg.dispatch_table, _other_reducers)
     return pickler
 
 
-class _LiveReducers(dict):
-    """Looks a reducer up at each use: modules may register theirs at any time."""
+def _reduce_array(array):
+    return sharing.reduce_array(array) or array.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
-    def __missing__(self, cls):
-        reducer = ForkingPickler._extra_reducers.get(cls) or copyreg.dispatch_table.get(cls)
-        return reducer or extra_reducers()[cls]
+
+def _other_reducers(cls):
+    """Return where a reducer of `cls` may be found beside ours and the interpreter's; it may be registered any time."""
+    if cls.__name__ == "socket":
+        return extra_reducers()
+    if sharing.is_array_class(cls):
+        return {cls: _reduce_array}
+    return standard.reducers()
 
 
 # -- by value -------------------------------------------------------------------------------------------------------
@@ -131,7 +138,7 @@ def dumps_for_import(obj):
 def _dumps_with(pickler, obj, protocol):
     buffer = io.BytesIO()
     try:
-        pickler(buffer, protocol).dump(obj)
+        sharing.dump(pickler, obj, buffer, protocol)
     except (_NeedsValue, *NOT_BY_NAME) as error:
         return dumps_by_value(obj, protocol, error)
     return buffer.getbuffer()
@@ -151,9 +158,13 @@ def dumps_by_value(obj, protocol, first_error, main=main_names.ImportedMain):
     except ImportError:
         raise first_error from None
     buffer = io.BytesIO()
-    pickler = pickler_class(buffer, protocol)
-    pickler.main = main if main_is_importable() else None
-    pickler.dump(obj)
+
+    def pickler(*args, **options):
+        made = pickler_class(*args, **options)
+        made.main = main if main_is_importable() else None
+        return made
+
+    sharing.dump(pickler, obj, buffer, protocol)
     return buffer.getbuffer()
 
 
@@ -167,8 +178,9 @@ def _by_value_pickler():
         main = None  # which `__main__` that is; None when children cannot import it
 
         def __init__(self, *args, **options):
+            # The C half takes the table over when it is initialized.
+            self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(extra_reducers())
             super().__init__(*args, **options)
-            self.dispatch_table = self.dispatch_table.new_child(extra_reducers())
 
         def reducer_override(self, obj):
             if self.main is not None and main_names.is_of_main(obj) and self.main.knows(obj):

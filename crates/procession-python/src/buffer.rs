@@ -7,13 +7,15 @@
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use procession::shared_memory::{View, detach_all};
+use procession::shared_memory::{Place, View, detach_all};
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyMemoryView;
+use pyo3::types::{PyByteArray, PyMemoryView};
 
 use crate::error::Raised;
+use crate::place::{Bare, Spot, in_place};
 
 /// A part of a view; it lives as long as somebody looks at it.
 #[pyclass(frozen, module = "procession._procession")]
@@ -69,9 +71,68 @@ fn before_fork() -> PyResult<()> {
     Ok(detach_all().map_err(Raised::from)?)
 }
 
+/// New shared memory of `size` bytes, as a memoryview that can be written to.
+#[pyfunction]
+fn share_memory(py: Python<'_>, size: usize) -> PyResult<Bound<'_, PyMemoryView>> {
+    if size == 0 {
+        return PyMemoryView::from(PyByteArray::new(py, &[]).as_any());
+    }
+    Buffer::memory(py, View::create(size).map_err(Raised::from)?, 0, size)
+}
+
+/// The shared memory behind a descriptor, which is taken over, as a memoryview that can be written to.
+#[pyfunction]
+fn attach_shared(py: Python<'_>, descriptor: i32) -> PyResult<Bound<'_, PyMemoryView>> {
+    let file = procession::platform::adopt(descriptor).map_err(Raised::from)?;
+    let view = View::attach(file).map_err(Raised::from)?;
+    let size = view.size();
+    Buffer::memory(py, view, 0, size)
+}
+
+/// Whether any memory that this process shares on purpose is there.
+#[pyfunction]
+fn has_shared() -> bool {
+    View::any_shared()
+}
+
+/// `(process, descriptor, inode, offset, size)` of a [`Place`].
+pub(crate) type PlaceParts = (u32, u32, u64, u64, u64);
+
+/// A [`Place`] for Python.
+pub(crate) fn parts_of(place: &Place) -> PlaceParts {
+    (place.process, place.descriptor, place.inode, place.offset, place.size)
+}
+
+/// The bytes at a place of shared memory, as a memoryview that can be written to.
+#[pyfunction]
+fn find_shared(
+    py: Python<'_>,
+    process: u32,
+    descriptor: u32,
+    inode: u64,
+    offset: u64,
+    size: u64,
+) -> PyResult<Bound<'_, PyMemoryView>> {
+    in_place(py, Spot::Shared(Place { process, descriptor, inode, offset, size }), &Bare)
+}
+
+/// Where the bytes of a contiguous buffer are in memory that is shared on purpose.
+#[pyfunction]
+fn place_of(buffer: &Bound<'_, PyAny>) -> Option<PlaceParts> {
+    let raw = buffer.call_method0("raw").ok()?;
+    let bytes = PyBuffer::<u8>::get(&raw).ok()?;
+    let (_, place) = View::around(bytes.buf_ptr() as usize, bytes.len_bytes()).filter(|_| bytes.len_bytes() > 0)?;
+    Some(parts_of(&place))
+}
+
 /// Adds the class, and what is called before each fork.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Buffer>()?;
+    module.add_function(wrap_pyfunction!(share_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(attach_shared, module)?)?;
+    module.add_function(wrap_pyfunction!(has_shared, module)?)?;
+    module.add_function(wrap_pyfunction!(find_shared, module)?)?;
+    module.add_function(wrap_pyfunction!(place_of, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     let options = pyo3::types::PyDict::new(module.py());
     options.set_item("before", module.getattr("before_fork")?)?;

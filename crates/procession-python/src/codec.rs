@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::pickler::{Apart, LARGE, loads, pickle_apart, unpickle};
+use crate::pickler::{Apart, loads, pickle_apart, unpickle};
 use crate::place::{Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
 const NONE: u8 = 0;
@@ -28,6 +28,8 @@ const LARGE_BYTES: u8 = 11;
 const LARGE_BYTEARRAY: u8 = 12;
 /// As `TUPLE`, with large bytes in it.
 const LARGE_TUPLE: u8 = 13;
+/// From this size on plain bytes are not copied along with the record but lie in a block: two copies instead of five.
+const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
 const TUPLE_ITEMS: usize = 16;
 const DEPTH: usize = 3;
@@ -62,7 +64,7 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool 
         out.push(if value.is_truthy().unwrap_or(false) { TRUE } else { FALSE });
     } else if value.is_exact_instance_of::<PyBytes>() {
         let Ok(bytes) = value.cast::<PyBytes>() else { return false };
-        if bytes.as_bytes().len() >= LARGE {
+        if bytes.as_bytes().len() >= LARGE_PLAIN {
             return false;
         }
         return sized(BYTES, bytes.as_bytes(), out);
@@ -111,7 +113,7 @@ fn is_plain(value: &Bound<'_, PyAny>, depth: usize) -> bool {
         return true;
     }
     if value.is_exact_instance_of::<PyByteArray>() {
-        return depth == 0 && value.len().is_ok_and(|size| size >= LARGE);
+        return depth == 0 && value.len().is_ok_and(|size| size >= LARGE_PLAIN);
     }
     if let Ok(tuple) = value.cast_exact::<PyTuple>() {
         let few = tuple.len() <= TUPLE_ITEMS && depth < DEPTH;

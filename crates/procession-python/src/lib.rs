@@ -29,6 +29,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     connection::register(module)?;
     guarded::register(module)?;
     numbers::register(module)?;
+    module.add_class::<pickler::Reducers>()?;
     queue::register(module)?;
     sync::register(module)?;
     module.add_class::<pool::PoolCore>()?;

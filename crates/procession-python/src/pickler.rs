@@ -4,12 +4,15 @@ use std::sync::Mutex;
 
 use procession::shared_memory::{Place, View};
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
+
+use crate::buffer::parts_of;
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
-pub(crate) const LARGE: usize = 32 << 10;
+const LARGE: usize = 32 << 10;
 
 /// A buffer that the pickler was not given.
 pub(crate) enum Apart {
@@ -66,6 +69,36 @@ impl Sink {
     }
 }
 
+/// Finds the reducer of a class among those that modules have registered, at any time: the `dispatch_table` of a pickler.
+#[pyclass(frozen, mapping, module = "procession._procession")]
+pub(crate) struct Reducers {
+    ours: Py<PyDict>,
+    general: Py<PyDict>,
+    /// All others: called for few classes only.
+    others: Py<PyAny>,
+}
+
+#[pymethods]
+impl Reducers {
+    /// Looks in `ours`, then in `general`, then in the dict that `others(cls)` returns, if any.
+    #[new]
+    fn new(ours: Py<PyDict>, general: Py<PyDict>, others: Py<PyAny>) -> Reducers {
+        Reducers { ours, general, others }
+    }
+
+    fn __getitem__<'py>(&self, cls: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        for table in [&self.ours, &self.general] {
+            if let Some(reducer) = table.bind(py).get_item(cls)? {
+                return Ok(reducer);
+            }
+        }
+        let others = self.others.bind(py).call1((cls,))?;
+        let found = if others.is_none() { None } else { others.cast::<PyDict>()?.get_item(cls)? };
+        found.ok_or_else(|| PyKeyError::new_err(()))
+    }
+}
+
 /// A C pickler and where it writes.
 struct Pickler {
     sink: Py<Sink>,
@@ -101,10 +134,10 @@ pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<(
     let parts = PyList::empty(py);
     for part in &apart {
         if let Apart::Shared(place) = part {
-            parts.append((place.descriptor, place.inode, place.offset, place.size))?;
+            parts.append(parts_of(place))?;
         }
     }
-    let envelope = py.import("procession.sharing")?.call_method1("envelope", (inner, parts))?;
+    let envelope = py.import("procession.sharing")?.call_method1("Envelope", (inner, parts))?;
     pickle_apart(&envelope, out, false).map(drop)
 }
 

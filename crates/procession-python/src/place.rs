@@ -112,7 +112,7 @@ pub(crate) fn in_place<'py>(py: Python<'py>, spot: Spot, shelf: &dyn Shelf) -> P
         Spot::Shared(place) => {
             let view = View::find(&place).map_err(|error| {
                 pyo3::exceptions::PyRuntimeError::new_err(format!(
-                    "shared memory of process {} is gone ({error}): keep what `share` returned until all have it",
+                    "the shared memory of process {} is gone ({error}): keep what `share` returned until others have it",
                     place.process
                 ))
             })?;

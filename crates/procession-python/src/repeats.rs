@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use procession::shared_memory::Block;
 use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes};
 
 use crate::buffer::is_only_reference;
 use crate::place::Part;
@@ -95,6 +96,9 @@ impl Repeats {
 /// The object that owns the memory of a view: what an array or a memoryview was made of.
 fn owner_of<'py>(object: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
     let mut owner = object.clone();
+    if owner.is_exact_instance_of::<PyBytes>() || owner.is_exact_instance_of::<PyByteArray>() {
+        return owner;
+    }
     for _ in 0..STEPS {
         let Ok(base) = owner.getattr("base").or_else(|_| owner.getattr("obj")) else { break };
         if base.is_none() {

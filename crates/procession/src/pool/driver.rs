@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Bells, Consumer, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
+use crate::channel::{Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, Poller, SignalGuard};
 use crate::shared_memory::{Arena, Block, Segment, copy_in};
@@ -218,7 +218,6 @@ pub struct Driver {
     users: HashMap<usize, (Block, u32)>,
     /// Decides; told here what happens.
     pub scheduler: Scheduler,
-    scratch: Vec<u8>,
     record: Vec<u8>,
 }
 
@@ -248,7 +247,6 @@ impl Driver {
             block_bytes: 0,
             users: HashMap::new(),
             scheduler: Scheduler::new(workers),
-            scratch: Vec::new(),
             record: Vec::new(),
         })
     }
@@ -591,24 +589,25 @@ impl Driver {
         if !seat.ring.is_ready() {
             return;
         }
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.clear();
-        seat.ring.drain(&mut bytes);
-        let mut rest = &bytes[..];
+        // Payloads stay where they are read to.
+        let mut at = batch.bytes.len();
+        seat.ring.drain(&mut batch.bytes);
+        let end = batch.bytes.len();
         loop {
+            let rest = &batch.bytes[at..end];
             if let Some((ticket, item)) = self.seats[index].as_ref().and_then(|seat| seat.run) {
                 let (count, size, ended) = measure_run(rest);
-                self.handle_run(index, ticket, item, count, &rest[..size], ended, batch);
-                rest = &rest[size + usize::from(ended)..];
+                self.handle_run(index, ticket, item, count, at..at + size, ended, batch);
+                at += size + usize::from(ended);
                 if !ended {
                     break;
                 }
             }
-            let Some((frame, payload, after)) = Frame::decode(rest) else { break };
-            rest = after;
-            self.handle(index, frame, payload, batch);
+            let Some((frame, payload, _)) = Frame::decode(&batch.bytes[at..end]) else { break };
+            let start = at + FRAME_BYTES;
+            at = start + payload.len();
+            self.handle(index, frame, start..at, batch);
         }
-        self.scratch = bytes;
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -618,7 +617,7 @@ impl Driver {
         ticket: Ticket,
         item: u32,
         count: u32,
-        bytes: &[u8],
+        payload: Payload,
         ended: bool,
         batch: &mut Batch,
     ) {
@@ -630,27 +629,24 @@ impl Driver {
             return;
         }
         let Some((job, first)) = self.scheduler.finished(ticket, item, count) else { return };
-        let start = batch.bytes.len();
-        batch.bytes.extend_from_slice(bytes);
-        let payload = start..batch.bytes.len();
         batch.outcomes.push(Outcome { job, item: first, run: Some(count), returned: true, segment: None, payload });
     }
 
-    fn handle(&mut self, index: usize, frame: Frame, payload: &[u8], batch: &mut Batch) {
+    fn handle(&mut self, index: usize, frame: Frame, payload: Payload, batch: &mut Batch) {
         let Some(seat) = self.seats[index].as_mut() else { return };
         let ticket = Ticket::from(frame.ticket);
         match frame.kind {
             FrameKind::Returned | FrameKind::Raised => {
                 seat.served += 1;
                 let Some((job, item)) = self.scheduler.finished(ticket, frame.item, 1) else { return };
-                let payload = keep(seat, frame, payload, batch);
+                let payload = fetched(seat, frame, payload, batch);
                 let returned = frame.kind == FrameKind::Returned;
                 let segment = Some(seat.ring.segment().clone());
                 batch.outcomes.push(Outcome { job, item, run: None, returned, segment, payload });
             }
             FrameKind::Run => seat.run = Some((ticket, frame.item)),
             FrameKind::Done | FrameKind::HandedBack => {
-                let nanos = payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                let nanos = batch.bytes[payload].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
                 self.scheduler.done(ticket, frame.item, nanos);
                 self.forget_block(ticket);
             }
@@ -665,7 +661,7 @@ impl Driver {
             }
             FrameKind::InitFailed => {
                 seat.leaving = true;
-                let payload = keep(seat, frame, payload, batch);
+                let payload = fetched(seat, frame, payload, batch);
                 batch.init_failed.push(payload);
             }
             FrameKind::Last => batch.last.push(index),
@@ -674,7 +670,7 @@ impl Driver {
                 batch.leaving.push(index);
             }
             FrameKind::Kept => {
-                for offset in holdings::decode(payload) {
+                for offset in holdings::decode(&batch.bytes[payload.clone()]) {
                     if let Some((block, users)) = self.users.get_mut(&offset) {
                         *users += 1;
                         seat.kept.push(*block);
@@ -682,7 +678,7 @@ impl Driver {
                 }
             }
             FrameKind::Dropped => {
-                for offset in holdings::decode(payload) {
+                for offset in holdings::decode(&batch.bytes[payload.clone()]) {
                     let seat = self.seats[index].as_mut();
                     let found = seat.and_then(|seat| {
                         let at = seat.kept.iter().position(|block| block.offset == offset)?;
@@ -740,14 +736,14 @@ fn key(ticket: Ticket) -> Ticket {
     Ticket::from(ticket as u32)
 }
 
-/// Copies a payload where it stays.
-fn keep(seat: &Seat, frame: Frame, payload: &[u8], batch: &mut Batch) -> Payload {
-    let start = batch.bytes.len();
-    if frame.large {
-        seat.ring.collect(payload, &mut batch.bytes);
-    } else {
-        batch.bytes.extend_from_slice(payload);
+/// Where a payload is: a large one is fetched from its block.
+fn fetched(seat: &Seat, frame: Frame, payload: Payload, batch: &mut Batch) -> Payload {
+    if !frame.large {
+        return payload;
     }
+    let place = batch.bytes[payload].to_vec();
+    let start = batch.bytes.len();
+    seat.ring.collect(&place, &mut batch.bytes);
     start..batch.bytes.len()
 }
 

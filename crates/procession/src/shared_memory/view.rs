@@ -172,6 +172,11 @@ impl View {
         Some((view, place))
     }
 
+    /// Whether this process has any shared view.
+    pub fn any_shared() -> bool {
+        SHARED.load(Ordering::Relaxed) > 0
+    }
+
     fn of_segment(segment: Segment) -> Result<Arc<View>> {
         let inode = platform::file_key(&segment)?.1;
         let size = segment.mapping().size();
