@@ -43,7 +43,16 @@ ORDER = [
     "array_access",
     "manager_dict",
     "arrays",
+    "arrays_distinct",
     "array_results",
+    "array_results_cold",
+    "broadcast_partial",
+    "broadcast_arguments",
+    "shared_array",
+    "payloads",
+    "job_primes",
+    "job_words",
+    "job_image",
     "worker_memory",
 ]
 LIMIT_S = 300

@@ -177,10 +177,13 @@ def _by_value_pickler():
 
         main = None  # which `__main__` that is; None when children cannot import it
 
-        def __init__(self, *args, **options):
+        def __init__(self, file, protocol=None, buffer_callback=None):
+            reducers = extra_reducers()
+            if buffer_callback is not None and "numpy" in sys.modules:
+                reducers[sys.modules["numpy"].ndarray] = _reduce_array
             # The C half takes the table over when it is initialized.
-            self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(extra_reducers())
-            super().__init__(*args, **options)
+            self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(reducers)
+            super().__init__(file, protocol, buffer_callback)
 
         def reducer_override(self, obj):
             if self.main is not None and main_names.is_of_main(obj) and self.main.knows(obj):

@@ -8,6 +8,9 @@ use pyo3::prelude::*;
 use super::Inner;
 use crate::job::Job;
 
+/// Less memory of free blocks is not worth a thread that gives it back.
+const WORTH_TRIMMING: usize = 8 << 20;
+
 impl Inner {
     /// A job has all its outcomes.
     pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
@@ -18,7 +21,7 @@ impl Inner {
             (state.callbacks.is_some(), state.watched, held)
         };
         drop(items);
-        let forgotten = {
+        let (forgotten, idle) = {
             let mut shared = self.shared();
             let forgotten = shared.jobs.remove(&job.id);
             shared.driver.scheduler.cancel(job.id);
@@ -34,7 +37,7 @@ impl Inner {
                 shared.stopped = true;
                 shared.driver.stop();
             }
-            forgotten
+            (forgotten, shared.jobs.is_empty() && !shared.closed)
         };
         drop(forgotten);
         self.release(job.repeats.clear());
@@ -44,6 +47,9 @@ impl Inner {
             job.is_done.store(true, Ordering::Release);
             self.tell_watchers(py, job);
             self.wake_followers();
+            if idle && self.shared().driver.warm_bytes() > WORTH_TRIMMING {
+                self.arm_driver(py, false);
+            }
         }
     }
 

@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 use super::Inner;
 use crate::error::Raised;
 
+/// A pool that has had nothing to do for so long gives the memory of free blocks back.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
 /// How long the thread leaves the duty to a caller that may come.
 const GRACE: Duration = Duration::from_millis(1);
 
@@ -32,10 +34,10 @@ impl Inner {
         poller.add(&self.driver_bell, 0).map_err(Raised::from)?;
         while !self.quit.load(Ordering::SeqCst) {
             self.run_callbacks(py);
-            let (busy, expecting) = {
+            let (busy, expecting, warm) = {
                 let shared = self.shared();
                 let busy = !shared.jobs.is_empty() || !shared.callbacks.is_empty() || !shared.called_off.is_empty();
-                (busy, shared.expecting > 0)
+                (busy, shared.expecting > 0, shared.driver.warm_bytes() > 0)
             };
             self.driver_armed.store(busy, Ordering::SeqCst);
             // Who gave a callback is not going to wait: nothing to leave the duty for.
@@ -46,7 +48,8 @@ impl Inner {
                 self.drive_for_nobody(py)?;
                 continue;
             }
-            let until = busy.then(|| Instant::now() + GRACE);
+            let pause = if busy { Some(GRACE) } else { warm.then_some(TRIM_AFTER) };
+            let until = pause.map(|pause| Instant::now() + pause);
             let mut rang = Vec::new();
             let _ = py.detach(|| poller.wait(until, None, &mut rang));
             self.driver_bell.hush();
@@ -59,6 +62,13 @@ impl Inner {
                 // A caller drives: look again in a while.
                 let _ = py.detach(|| poller.wait(Some(Instant::now() + 20 * GRACE), None, &mut Vec::new()));
                 self.driver_bell.hush();
+            } else if warm {
+                // The ends of the last records may be unread.
+                self.look(py)?;
+                let mut shared = self.shared();
+                if shared.jobs.is_empty() {
+                    shared.driver.trim();
+                }
             }
         }
         drop(guard);

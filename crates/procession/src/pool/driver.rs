@@ -381,9 +381,9 @@ impl Driver {
         }
     }
 
-    /// Whether free blocks have memory that [`Driver::trim`] would give back.
-    pub fn is_warm(&self) -> bool {
-        self.arena.warm_bytes() > 0
+    /// How many bytes of memory of blocks [`Driver::trim`] would give back once all records are read.
+    pub fn warm_bytes(&self) -> usize {
+        self.arena.warm_bytes() + self.block_bytes
     }
 
     /// Gives the memory of free blocks back to the system.

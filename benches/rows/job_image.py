@@ -1,0 +1,35 @@
+"""A real job: the tiles of a large image are filtered with numpy, with the pool's start and end."""
+
+from benches.workload import WORKERS, Workload, main, seconds
+
+ROW = Workload("job: numpy filter over image tiles", "s", higher_is_better=False, target=2)
+SIDE = 8192
+TILE = 512
+
+
+def brighten(tile):
+    """Stretches the contrast of a tile: a filter that is quick beside the transport of its data."""
+    import numpy
+
+    wide = tile.astype(numpy.int16)
+    return numpy.clip((wide - 64) * 2, 0, 255).astype(numpy.uint8)
+
+
+def filter_all(library, tiles):
+    """Filters all tiles."""
+    with library.context.Pool(WORKERS) as pool:
+        return pool.map(brighten, tiles, chunksize=1)
+
+
+def measure(library):
+    """Seconds."""
+    import numpy
+
+    from examples.image_filter import tiles_of
+
+    image = numpy.random.default_rng(7).integers(0, 256, (SIDE, library.count(SIDE)), dtype=numpy.uint8)
+    return seconds(filter_all, library, tiles_of(image, TILE))
+
+
+if __name__ == "__main__":
+    main(measure)
