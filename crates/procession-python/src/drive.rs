@@ -335,12 +335,14 @@ impl Inner {
         };
         // What a task has logged comes before its result.
         let heard = if noted { self.hear(py) } else { Ok(()) };
-        self.interrupt_overdue(py)?;
+        // What was read has to be delivered, whatever a signal handler raises in between.
+        let interrupted = self.interrupt_overdue(py);
         let progress = !batch.is_empty();
         let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };
         batch.clear();
         lock(&self.batch).push(batch);
         answer?;
+        interrupted?;
         heard?;
         if looks {
             self.watch(py)?;

@@ -77,6 +77,21 @@ impl Inner {
         Ok(Some(failure))
     }
 
+    /// The same, but an error on the way, such as Ctrl-C, goes to `interrupt`: the item has its outcome all the same.
+    fn verdict(
+        &self,
+        py: Python<'_>,
+        job: &Arc<Job>,
+        item: u64,
+        failure: Py<PyAny>,
+        interrupt: &mut Option<PyErr>,
+    ) -> Option<Py<PyAny>> {
+        self.judge(py, job, item, failure.clone_ref(py)).unwrap_or_else(|error| {
+            *interrupt = Some(error);
+            Some(failure)
+        })
+    }
+
     pub(super) fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
         let mut trash = Vec::new();
         let mut job: Option<Arc<Job>> = None;
@@ -127,7 +142,7 @@ impl Inner {
                     let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
                     job.store(py, outcome.item, answer, &mut trash)
                 }
-                None => match self.judge(py, job, outcome.item, self.failure(py, bytes))? {
+                None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), &mut interrupt) {
                     Some(failure) => {
                         failed += 1;
                         job.store(py, outcome.item, Err(failure), &mut trash)
@@ -206,7 +221,7 @@ impl Inner {
     pub(super) fn bury(&self, py: Python<'_>, death: &Death) -> PyResult<()> {
         let support = self.support.bind(py);
         let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected, death.idle));
-        let (text, interrupt) = match text {
+        let (text, mut interrupt) = match text {
             Ok(text) => (text, None),
             Err(error) => (PyString::new(py, "its worker ended").into_any(), Some(error)),
         };
@@ -231,8 +246,15 @@ impl Inner {
                 continue;
             }
             let bytes = heavy.map(|heavy| heavy.bytes);
-            let failure = support.call_method1("lost", (&text, job.describe(py, lost.item), bytes))?.unbind();
-            let Some(failure) = self.judge(py, &job, lost.item, failure)? else { continue };
+            let failure = match support.call_method1("lost", (&text, job.describe(py, lost.item), bytes)) {
+                Ok(failure) => failure.unbind(),
+                Err(error) => {
+                    let failure = error.value(py).clone().into_any().unbind();
+                    interrupt = Some(error);
+                    failure
+                }
+            };
+            let Some(failure) = self.verdict(py, &job, lost.item, failure, &mut interrupt) else { continue };
             self.shared().tally.failed += 1;
             if job.store(py, lost.item, Err(failure), &mut trash) {
                 self.finish(py, &job);
