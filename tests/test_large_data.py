@@ -83,3 +83,30 @@ def test_memory_does_not_grow_with_the_number_of_arrays(pool):
     for result in [pool.apply_async(make, (1 << 22,)) for _ in range(30)]:
         assert result.get(30)[0] == 7
     assert rss_of(os.getpid()) - before < 300 << 20
+
+
+def _refilled(count):
+    array = np.zeros(20_000)
+    for number in range(count):
+        array[:] = number
+        yield array
+
+
+def _first_and_last(array):
+    return array[0], array[-1]
+
+
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_a_generator_may_refill_one_array_for_lazy_maps(context, method):
+    with context.Pool(2) as pool:
+        found = sorted(getattr(pool, method)(_first_and_last, _refilled(200)))
+        lists = sorted(getattr(pool, method)(sum, _same_list(200)))
+    assert found == [(n, n) for n in range(200)]
+    assert lists == list(range(200))
+
+
+def _same_list(count):
+    values = [0]
+    for number in range(count):
+        values[0] = number
+        yield values

@@ -43,6 +43,19 @@ pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool
     encode_at(value, out, 0)
 }
 
+/// Whether an object stays as it is: a number, a text, bytes, none, or a tuple of such.
+pub(crate) fn is_lasting(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+    value.is_exact_instance_of::<PyInt>()
+        || value.is_none()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyTuple>()
+            && depth < DEPTH
+            && value.cast::<PyTuple>().is_ok_and(|tuple| tuple.iter().all(|item| is_lasting(&item, depth + 1)))
+}
+
 fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool {
     if value.is_exact_instance_of::<PyInt>() {
         let Ok(number) = value.extract::<i64>() else { return false };

@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub consumed: u64,
     /// Whether somebody takes items from the source now.
     pub pulling: bool,
+    /// Whether an item that was taken last can change.
+    pub changing: bool,
     /// Whether nobody can read the outcomes any more.
     pub unread: bool,
     /// Whether items are taken without regard to how many outcomes were read.

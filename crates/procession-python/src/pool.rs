@@ -347,6 +347,7 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
         finished: 0,
         consumed: 0,
         pulling: false,
+        changing: false,
         unread: false,
         unbounded: false,
         bytes: 0.0,

@@ -25,10 +25,12 @@ impl Inner {
             let shared = self.shared();
             if shared.lazy.is_empty() { Vec::new() } else { shared.lazy.clone() }
         };
-        for job in lazy {
-            self.pull(py, &job)?;
-        }
         let mut body = lock(&self.bodies).pop().unwrap_or_default();
+        for job in lazy {
+            while self.pull(py, &job)? {
+                self.publish_all(py, &mut body);
+            }
+        }
         self.publish_all(py, &mut body);
         if body.capacity() <= BODY_BYTES {
             lock(&self.bodies).push(body);
@@ -194,10 +196,13 @@ impl Inner {
     }
 
     /// Takes items from the source of a lazy job, as many as there is room for.
-    pub(crate) fn pull(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<()> {
+    ///
+    /// A source may give the same object again and again, with other contents: after a chunk with an item that can change
+    /// no more are taken until that is encoded. True when it ended so, and more can be taken then.
+    pub(crate) fn pull(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<bool> {
         let room = job.room(self.workers as u64);
-        if room == 0 {
-            return Ok(());
+        if room == 0 || (job.state().changing && self.shared().driver.scheduler.waiting(job.id) > 0) {
+            return Ok(false);
         }
         let source = {
             let mut state = job.state();
@@ -207,15 +212,22 @@ impl Inner {
                     state.pulling = true;
                     source
                 }
-                _ => return Ok(()),
+                _ => return Ok(false),
             }
         };
-        let mut taken = Vec::new();
+        let mut changing = false;
+        let mut taken: Vec<Option<Py<PyAny>>> = Vec::new();
         let mut end = None;
         let source = source.bind(py);
         for _ in 0..room {
             match source.cast::<pyo3::types::PyIterator>().map(|iterator| iterator.clone().next()) {
-                Ok(Some(Ok(item))) => taken.push(Some(item.unbind())),
+                Ok(Some(Ok(item))) => {
+                    changing |= !codec::is_lasting(&item, 0);
+                    taken.push(Some(item.unbind()));
+                    if changing && (taken.len() as u64).is_multiple_of(job.unit) {
+                        break;
+                    }
+                }
                 Ok(Some(Err(error))) => {
                     end = Some(Some(error));
                     break;
@@ -238,6 +250,7 @@ impl Inner {
         let (over, dropped) = {
             let mut state = job.state();
             state.pulling = false;
+            state.changing = changing;
             state.items.extend(taken);
             state.total += more + u64::from(failure.is_some());
             state.items.extend(failure.iter().map(|_| Some(py.None())));
@@ -263,7 +276,7 @@ impl Inner {
         } else if over {
             self.finish(py, job);
         }
-        Ok(())
+        Ok(changing && !complete)
     }
 }
 
