@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import threading
 import time
 
@@ -11,6 +12,9 @@ import pytest
 from procession import forkserver, process, resource_tracker
 
 SETTLE_SECONDS = 5.0
+
+# A shell starts its background jobs with Ctrl-C ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=procession.get_all_start_methods())
