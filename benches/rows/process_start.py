@@ -1,27 +1,20 @@
 """A process that does nothing, from a program that imports nothing."""
 
-from statistics import median
+import subprocess
+import sys
+from pathlib import Path
 
-from benches.workload import Workload, main, seconds
+from benches.workload import Workload, main
 
 ROW = Workload("`Process` start + join", "ms", higher_is_better=False, each_start_method=True)
-
-
-def nothing():
-    """What the child does."""
-
-
-def start_and_join(library):
-    """Starts one child and waits for it."""
-    child = library.context.Process(target=nothing)
-    child.start()
-    child.join()
+PROGRAM = Path(__file__).parent.parent / "bare.py"
 
 
 def measure(library):
     """Milliseconds, of a child that is not the program's first."""
-    start_and_join(library)
-    return median(seconds(start_and_join, library) for _ in range(library.count(30))) * 1e3
+    method = library.context.get_start_method()
+    command = [sys.executable, PROGRAM, library.name, method, str(library.count(30))]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ use crate::channel::Ticket;
 pub type JobId = u64;
 
 /// How much work a record may hold, in nanoseconds of measured time.
-const RECORD_NS: f64 = 1_000_000.0;
+const RECORD_NS: f64 = 2_000_000.0;
 /// Of how many functions it is remembered how long an item takes.
 const LEARNED: usize = 256;
 /// The most items of a record.
@@ -465,7 +465,7 @@ mod tests {
         s.done(0, 1, 10_000);
         s.submit(2, 1000, true, Chunk::Adaptive, 7);
         s.submit(3, 1000, true, Chunk::Adaptive, 8);
-        assert_eq!([s.grant().unwrap().count, s.grant().unwrap().count], [100, 1]);
+        assert_eq!([s.grant().unwrap().count, s.grant().unwrap().count], [200, 1]);
     }
 
     /// What a simulated worker does next with the record it holds.

@@ -13,11 +13,11 @@ use super::holdings::{Holdings, encode};
 use super::record::RecordHead;
 
 /// A record whose items take longer than this gives the rest back, so that idle workers can take it.
-const HAND_BACK_AFTER: Duration = Duration::from_millis(2);
+const HAND_BACK_AFTER: Duration = Duration::from_millis(4);
 /// After how many items the clock is read at the latest.
 const STRIDE: u32 = 8;
 /// How long the parent may sleep on results of a record that is not worked off.
-const RING_AFTER: Duration = Duration::from_micros(500);
+const RING_AFTER: Duration = Duration::from_millis(1);
 
 /// How many bytes of offsets one frame holds: a multiple of 8 that needs no block.
 const MOST_TOLD: usize = 8192;
