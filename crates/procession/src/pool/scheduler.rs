@@ -407,7 +407,7 @@ mod tests {
             assert_eq!(grant.count, 1);
             s.published(grant, ticket);
             s.finished(ticket, 0, 1);
-            s.done(ticket, 1, 1_000_000);
+            s.done(ticket, 1, RECORD_NS as u64);
         }
     }
 
