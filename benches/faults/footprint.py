@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import time
 from collections import Counter
 
@@ -81,3 +82,25 @@ def marked(marker):
         except OSError:
             continue
     return found
+
+
+def left_of(marker, folder, limit_s):
+    """What is left of a program that has ended, of processes and files.
+
+    Args:
+        marker: what its processes have in their environment; those that are there after `limit_s` seconds are ended.
+        folder: where its temporary files were.
+
+    Returns:
+        A text such as "1 processes, 2 temporary files"; empty when there is nothing.
+    """
+    until = time.monotonic() + limit_s
+    while (processes := marked(marker)) and time.monotonic() < until:
+        time.sleep(0.01)
+    for pid in processes:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    counts = [(len(processes), "processes"), (len(list(folder.rglob("*"))), "temporary files")]
+    return ", ".join(f"{count} {what}" for count, what in counts if count)

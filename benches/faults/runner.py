@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from benches.faults.footprint import marked
+from benches.faults.footprint import left_of
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE_LIMIT_S = 25
@@ -75,17 +75,7 @@ class Run:
 
     def left(self):
         """What there is after the end of the probe, once a second has passed, of processes and files."""
-        until = time.monotonic() + GONE_LIMIT_S * self.patience
-        while (processes := marked(self.marker)) and time.monotonic() < until:
-            time.sleep(0.01)
-        for pid in processes:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        files = len(list((self.folder / "tmp").rglob("*")))
-        counts = [(len(processes), "processes"), (files, "temporary files")]
-        return ", ".join(f"{count} {what}" for count, what in counts if count)
+        return left_of(self.marker, self.folder / "tmp", GONE_LIMIT_S * self.patience)
 
     def interrupt(self):
         """Presses Ctrl-C once two tasks run, and judges what follows."""

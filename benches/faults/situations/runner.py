@@ -10,7 +10,7 @@ import time
 import uuid
 from pathlib import Path
 
-from benches.faults.footprint import footprint, growth, marked
+from benches.faults.footprint import footprint, growth, left_of
 from benches.faults.runner import ROOT, Verdict
 from benches.faults.situations import SITUATIONS, works
 
@@ -57,25 +57,11 @@ def run(name, start_method):
             except subprocess.TimeoutExpired as error:
                 text = (error.stdout or b"").decode(errors="replace")
             what = "hangs"
-        left = _left(f"SITUATION_MARKER={marker}", Path(folder))
+        left = left_of(f"SITUATION_MARKER={marker}", Path(folder), GONE_LIMIT_S)
         process.kill()
     if what == "ok" and left:
         what = f"leaves {left}"
     return Verdict(what == "ok", what, text[-4000:], time.monotonic() - started)
-
-
-def _left(marker, folder):
-    """What is left of processes, which are ended here, and of files."""
-    until = time.monotonic() + GONE_LIMIT_S
-    while (processes := marked(marker)) and time.monotonic() < until:
-        time.sleep(0.01)
-    for pid in processes:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-    counts = [(len(processes), "processes"), (len(list(folder.rglob("*"))), "temporary files")]
-    return ", ".join(f"{count} {kind}" for count, kind in counts if count)
 
 
 def main():
