@@ -1,9 +1,11 @@
-//! How bytes travel between the processes of a pool: slots with tasks one way, a ring of frames the other.
+//! How bytes travel between processes: in a pool slots with tasks one way and a ring of frames the other; connections, pipes and queues.
 
 mod bells;
 mod connection;
 mod eagerness;
 mod frame;
+mod habit;
+mod pipe;
 mod queue;
 mod ring;
 mod slots;
@@ -13,6 +15,10 @@ pub use bells::Bells;
 pub use connection::{Receiving, Sending, receive_body};
 pub use eagerness::Eagerness;
 pub use frame::{FRAME_BYTES, Frame, FrameKind, RUN_END, measure_run};
+pub use habit::Habit;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use pipe::PIPE_SEGMENT_BYTES;
+pub use pipe::{Body, HEAD_BYTES, Head, Message, Pipe, Where};
 pub use queue::{Attempt, Oldest, Queue};
 pub use ring::{
     BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, current_item, forsake_worker, give_back, is_interrupted,

@@ -29,6 +29,12 @@ pub(crate) fn encode<T: Serialize + 'static>(value: &T, into: &mut Vec<u8>) -> R
     postcard::serialize_with_flavor(value, Sink(into)).map_err(|e| e.to_string())
 }
 
+/// The bytes of `value`, where [`encode`] would but copy them.
+pub(crate) fn as_bytes<T: 'static>(value: &T) -> Option<&[u8]> {
+    let any: &dyn Any = value;
+    any.downcast_ref::<Vec<u8>>().map(Vec::as_slice)
+}
+
 /// The value whose bytes these are, all of them.
 pub(crate) fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, String> {
     let mut value: Option<T> = None;

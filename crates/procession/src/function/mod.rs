@@ -15,7 +15,7 @@ mod routines;
 
 pub(crate) use attachments::{attach, fetch, receiving, sending};
 pub use codec::Bytes;
-pub(crate) use codec::{decode, decode_owned, encode};
+pub(crate) use codec::{as_bytes, decode, decode_owned, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};
 #[cfg(feature = "json")]
 pub use json::Json;

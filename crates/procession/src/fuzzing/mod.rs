@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 use crate::channel::{
-    Attempt, Consumer, FRAME_BYTES, Frame, FrameKind, Producer, Queue, Receiving, SLOTS, Slots, measure_run,
-    receive_body,
+    Attempt, Consumer, FRAME_BYTES, Frame, FrameKind, HEAD_BYTES, PIPE_SEGMENT_BYTES, Pipe, Producer, Queue, Receiving,
+    SLOTS, Slots, measure_run, receive_body,
 };
 use crate::face::decode_body;
 use crate::function::{Bare, Bytes, Failure, arrived, decode, decode_owned, fetch, receiving};
@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("routine", routine),
     ("rights", rights),
     ("message", message),
+    ("pipe", pipe),
     ("sync", sync),
     ("arena", arena),
     ("queue", queue),
@@ -216,6 +217,25 @@ pub fn rights(bytes: &[u8]) {
             assert_eq!(fetch(number).is_ok(), (number as usize) < files.len());
         }
     });
+}
+
+/// Messages of a pipe between Rust processes, the descriptor of a segment beside the first of them.
+pub fn pipe(bytes: &[u8]) {
+    let Ok((ours, theirs)) = Pipe::pair() else { return };
+    let Ok(segment) = platform::memory_file("fuzzing", PIPE_SEGMENT_BYTES, false) else { return };
+    let mut input = Input(bytes);
+    let files = vec![segment.as_fd(); usize::from(input.byte() % 3)];
+    let sent = input.0.len().min(64 * HEAD_BYTES);
+    if sent == 0 || platform::send_beside(&ours, &input.0[..sent], &[], &files).is_err() {
+        return;
+    }
+    drop(ours);
+    for _ in 0..sent {
+        match theirs.receive(None) {
+            Ok(message) => assert!(message.files.len() <= files.len() && message.body.as_slice().len() <= 64 << 20),
+            Err(_) => return,
+        }
+    }
 }
 
 /// Messages of a connection.

@@ -1,6 +1,6 @@
 //! What the decoders are given by processes that go right: where the fuzz targets start from.
 
-use crate::channel::{Frame, FrameKind, RUN_END};
+use crate::channel::{Frame, FrameKind, HEAD_BYTES, RUN_END};
 use crate::face::{Item, Preamble};
 use crate::function::{Bytes, Failure, encode};
 use crate::pool::{Grant, RecordHead};
@@ -58,6 +58,12 @@ fn scribbles(words: &[(u16, u64)]) -> Vec<u8> {
     [vec![words.len() as u8], words.iter().flat_map(one).collect()].concat()
 }
 
+/// The head of a message of a pipe: where it is, how many descriptors, the block, the size.
+fn head(place: u8, files: u16, block: u32, size: u64) -> Vec<u8> {
+    let fields = [&[place, 0][..], &files.to_ne_bytes(), &block.to_ne_bytes(), &size.to_ne_bytes()].concat();
+    [&fields[..], &[b'm'; HEAD_BYTES - 16]].concat()
+}
+
 /// Inputs for every target.
 pub fn seeds() -> Vec<Seeds> {
     let argument = |text: &str, numbers: &[u16]| {
@@ -95,6 +101,14 @@ pub fn seeds() -> Vec<Seeds> {
                 b"\0\0\0\x05hello\0\0\0\0\0\0\0\x01x".to_vec(),
                 b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x03abc".to_vec(),
                 b"\0\0\0\x09short".to_vec(),
+            ],
+        ),
+        (
+            "pipe",
+            vec![
+                [&[0][..], &head(1, 0, 0, 5), &head(1, 0, 0, 0), &head(1, 0, 0, 200), &[7; 88]].concat(),
+                [&[1][..], &head(2, 1, 0, 300_000), &head(2, 0, 7, 300_000), &head(2, 0, 3, 300_000)].concat(),
+                [&[2][..], &head(3, 2, 0, 0), &head(1, 0, 0, 1), &head(2, 0, 8, 1 << 39)].concat(),
             ],
         ),
         (

@@ -170,6 +170,29 @@ fn a_pipe_whose_child_crashed_is_closed() {
 }
 
 #[test]
+fn a_pipe_whose_sender_was_killed_within_a_message_ends() {
+    fn send(connection: Connection<Vec<f64>>) {
+        let message = vec![1.5; 1 << 20];
+        while connection.send(&message).is_ok() {}
+    }
+    let (ours, theirs) = pipe().unwrap();
+    let process = Process::spawn(send, theirs).unwrap();
+    let first: Vec<f64> = ours.recv().unwrap();
+    assert!(first.len() == 1 << 20 && first.iter().all(|number| *number == 1.5));
+    process.kill();
+    let last = std::iter::repeat_with(|| ours.recv()).find_map(Result::err).unwrap();
+    assert!(matches!(last.kind(), ErrorKind::Closed | ErrorKind::Protocol), "{last}");
+    assert!(ours.send(&vec![1.0; 1 << 20]).is_err());
+}
+
+#[test]
+fn a_pipe_keeps_a_hundred_messages_that_nobody_receives_yet() {
+    let (ours, theirs) = pipe::<String, u8>().unwrap();
+    (0..100).for_each(|number| ours.send(&format!("number {number}")).unwrap());
+    (0..100).for_each(|number| assert_eq!(theirs.recv().unwrap(), format!("number {number}")));
+}
+
+#[test]
 fn permits_limit_how_many_are_in() {
     fn enter((permits, seen): (Semaphore, Lock<(u32, u32)>)) {
         let _permit = permits.acquire();

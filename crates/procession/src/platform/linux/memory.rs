@@ -39,6 +39,11 @@ pub fn file_size(file: impl AsFd) -> Result<usize> {
     Ok(rustix::fs::fstat(file).during("fstat")?.st_size as usize)
 }
 
+/// Whether nobody can make a file shorter, so that what is mapped of it stays there.
+pub fn is_of_fixed_size(file: impl AsFd) -> bool {
+    rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+}
+
 /// Takes the memory of `size` bytes of a memory file from `offset` now, so that none left is an error and not a SIGBUS.
 ///
 /// # Errors
@@ -266,6 +271,7 @@ mod tests {
     #[test]
     fn nobody_can_change_the_size_of_a_memory_file() {
         let file = memory_file("test", 4096, true).unwrap();
+        assert!(is_of_fixed_size(&file));
         for size in [0, 4095, 4097] {
             assert!(rustix::fs::ftruncate(&file, size).is_err());
         }

@@ -35,10 +35,11 @@ pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, is_alive, thread_id};
 pub use lifeline::end_after;
-pub use memory::{Mapping, file_size, memory_file, memory_file_of, release, reserve};
+pub use memory::{Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, release, reserve};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use rights::{
-    MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_note, stream_pair,
+    MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_beside, send_note,
+    stream_pair,
 };
 pub use stream::Stream;

@@ -4,6 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -37,6 +38,19 @@ pub fn stream_pair() -> Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// The system's, among them that the other end is closed; `InvalidInput` for more than [`MOST_FILES`] descriptors.
 pub fn send_note(socket: impl AsFd, note: &[u8], files: &[BorrowedFd<'_>]) -> Result<bool> {
+    match send_beside(socket, note, &[], files) {
+        // Too many descriptors on their way count as no room.
+        Err(error) if error.errno() == Some(Errno::TOOMANYREFS.raw_os_error()) => Ok(false),
+        answer => answer.map(|count| count.is_some()),
+    }
+}
+
+/// Sends as much of `head` and then `body` as there is room for now, and with the first byte some descriptors; none if there
+/// is no room yet.
+///
+/// # Errors
+/// Those of [`send_note`]; `ETOOMANYREFS` while too many descriptors are on their way.
+pub fn send_beside(socket: impl AsFd, head: &[u8], body: &[u8], files: &[BorrowedFd<'_>]) -> Result<Option<usize>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut rights = SendAncillaryBuffer::new(&mut space);
     if !files.is_empty() && !rights.push(SendAncillaryMessage::ScmRights(files)) {
@@ -44,10 +58,9 @@ pub fn send_note(socket: impl AsFd, note: &[u8], files: &[BorrowedFd<'_>]) -> Re
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match sendmsg(socket, &[IoSlice::new(note)], &mut rights, flags) {
-        Ok(_) => Ok(true),
-        // Too many descriptors on their way count as no room.
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::TOOMANYREFS) => Ok(false),
+    match sendmsg(socket, &[IoSlice::new(head), IoSlice::new(body)], &mut rights, flags) {
+        Ok(count) => Ok(Some(count)),
+        Err(Errno::AGAIN) => Ok(None),
         Err(error) => Err(error).during("sendmsg"),
     }
 }
@@ -57,15 +70,29 @@ pub fn send_note(socket: impl AsFd, note: &[u8], files: &[BorrowedFd<'_>]) -> Re
 /// # Errors
 /// `Closed` when the other end is; `Interrupted` when a signal handler ran; the system's.
 pub fn receive_note(socket: impl AsFd) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
-    receive(socket, RecvFlags::empty(), NOTE_BYTES)
+    let note = receive_whole(socket, RecvFlags::empty())?;
+    note.ok_or_else(|| Error::os("recvmsg", Errno::AGAIN.raw_os_error()))
 }
 
-/// Takes the next `size` bytes of a stream and the descriptors that were sent with them; none if they are not there yet.
+/// Takes what is there of a stream, at most as much as fits, and adds the descriptors that were sent with it to `files`; waits
+/// for something, or gives none if nothing is there yet; 0 at the end.
 ///
 /// # Errors
-/// Those of [`receive_note`].
-pub fn receive_beside(stream: impl AsFd, size: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    receive_some(stream, RecvFlags::DONTWAIT, size)
+/// The system's; `Interrupted` when a signal handler ran during the wait.
+pub fn receive_beside(
+    stream: impl AsFd,
+    waits: bool,
+    into: &mut [u8],
+    files: &mut Vec<OwnedFd>,
+) -> Result<Option<usize>> {
+    let flags = if waits { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    match receive(stream, flags, into, files) {
+        Ok(count) => Ok(Some(count)),
+        Err(Errno::AGAIN) => Ok(None),
+        // It was closed with something unread.
+        Err(Errno::CONNRESET) => Ok(Some(0)),
+        Err(error) => Err(error).during("recvmsg"),
+    }
 }
 
 /// The first bytes that wait in a socket, at most `SIZE`, without taking them; none if there are none.
@@ -77,7 +104,7 @@ pub fn peek<const SIZE: usize>(socket: impl AsFd) -> Result<Option<Vec<u8>>> {
     match rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((0, _)) => Err(Error::new(ErrorKind::Closed, "the other side is closed")),
         Ok((got, _)) => Ok(Some(bytes[..got.min(SIZE)].to_vec())),
-        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(Errno::AGAIN) => Ok(None),
         Err(error) => Err(error).during("recv"),
     }
 }
@@ -87,34 +114,35 @@ pub fn peek<const SIZE: usize>(socket: impl AsFd) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// Those of [`receive_note`].
 pub fn receive_note_now(socket: impl AsFd) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    receive_some(socket, RecvFlags::DONTWAIT, NOTE_BYTES)
+    receive_whole(socket, RecvFlags::DONTWAIT)
 }
 
-fn receive_some(socket: impl AsFd, flags: RecvFlags, size: usize) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    match receive(socket, flags, size) {
-        Err(error) if error.errno() == Some(rustix::io::Errno::AGAIN.raw_os_error()) => Ok(None),
-        answer => answer.map(Some),
+fn receive_whole(socket: impl AsFd, flags: RecvFlags) -> Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    let (mut note, mut files) = ([0; NOTE_BYTES], Vec::new());
+    match receive(socket, flags, &mut note, &mut files) {
+        Ok(0) => Err(Error::new(ErrorKind::Closed, "the other side is closed")),
+        Ok(got) => Ok(Some((note[..got].to_vec(), files))),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error).during("recvmsg"),
     }
 }
 
-fn receive(socket: impl AsFd, flags: RecvFlags, size: usize) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+fn receive(
+    socket: impl AsFd,
+    flags: RecvFlags,
+    into: &mut [u8],
+    files: &mut Vec<OwnedFd>,
+) -> rustix::io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
-    let mut note = [0; NOTE_BYTES];
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut note[..size.min(NOTE_BYTES)])], &mut rights, flags)
-        .during("recvmsg")?
-        .bytes;
-    if got == 0 {
-        return Err(Error::new(ErrorKind::Closed, "the other side is closed"));
-    }
-    let mut files = Vec::new();
+    let got = recvmsg(socket, &mut [IoSliceMut::new(into)], &mut rights, flags)?.bytes;
     for message in rights.drain() {
         if let RecvAncillaryMessage::ScmRights(more) = message {
             files.extend(more);
         }
     }
-    Ok((note[..got].to_vec(), files))
+    Ok(got)
 }
 
 #[cfg(test)]

@@ -59,6 +59,31 @@ impl Stream {
         }
     }
 
+    /// Whether a socket's other side still can read.
+    ///
+    /// # Errors
+    /// `EPIPE` when it is closed.
+    pub fn check_reader(self) -> Result<()> {
+        // SAFETY: no bytes are read from the address, as there are none to send.
+        match unsafe { libc::send(self.file, std::ptr::null(), 0, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) } {
+            0.. => Ok(()),
+            _ => not_yet(failed("send")).map(drop),
+        }
+    }
+
+    /// How much memory the messages take that the other side of a socket has not read.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn unread(self) -> Result<usize> {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the call writes one number, which outlives it.
+        match unsafe { libc::ioctl(self.file, libc::TIOCOUTQ, &raw mut bytes) } {
+            0 => Ok(bytes as usize),
+            _ => Err(failed("ioctl")),
+        }
+    }
+
     fn is_ready(self, what: Readiness) -> Result<bool> {
         Ok(!wait_descriptors(&[(self.file, what)], Some(std::time::Instant::now()), None)?.is_empty())
     }
@@ -127,4 +152,25 @@ impl Stream {
 
 fn not_yet(error: Error) -> Result<Option<usize>> {
     if is_not_yet(&error) { Ok(None) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn what_was_not_read_and_who_can_read_is_known() {
+        let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let stream = Stream::new(ours.as_raw_fd());
+        stream.check_reader().unwrap();
+        assert_eq!(stream.unread().unwrap(), 0);
+        ours.write_all(b"four").unwrap();
+        assert!(stream.unread().unwrap() > 0);
+        theirs.read_exact(&mut [0; 4]).unwrap();
+        assert_eq!(stream.unread().unwrap(), 0);
+        drop(theirs);
+        assert_eq!(stream.check_reader().unwrap_err().errno(), Some(libc::EPIPE));
+    }
 }
