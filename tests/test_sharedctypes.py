@@ -103,6 +103,17 @@ def test_a_number_is_stored_and_read_as_ctypes_does_it(letter):
     assert not guarded.get_lock().locked() and not pair.get_lock().locked()
 
 
+def test_the_value_of_an_object_stays_and_is_its_own():
+    value, array = procession.Value("i", 3), procession.Array("i", 3)
+    with pytest.raises((AttributeError, TypeError)):
+        del value.value
+    assert value.value == 3 and not value.get_lock().locked() and not hasattr(array, "value")
+    with pytest.raises(TypeError):
+        type(value).value.__get__(array.get_obj())
+    with pytest.raises(TypeError):
+        value.get_lock(1)
+
+
 @pytest.mark.parametrize("index", [0, 1, -1, -2, 2, -3, 1 << 70, True, "0", None, slice(0, 1), slice(None, None, -1)])
 def test_an_index_means_what_it_means_to_ctypes(index):
     array, raw = procession.Array("i", [3, 4]), procession.RawArray("i", [3, 4])

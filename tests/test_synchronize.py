@@ -1,5 +1,7 @@
 """Locks, semaphores, conditions, events and barriers between processes, and the deaths of those who hold them."""
 
+import inspect
+import multiprocessing
 import os
 import pickle
 import signal
@@ -151,6 +153,64 @@ def test_bad_arguments_take_nothing(kind):
     with pytest.raises(TypeError):
         taken.acquire(blocking=True)
     assert not taken.locked()
+
+
+# How a lock may be taken, given back and entered, or not.
+CALLS = [
+    lambda it: it.acquire(True, None),
+    lambda it: it.acquire(block=True, timeout=0.5),
+    lambda it: it.acquire(False, timeout=None),
+    lambda it: it.acquire(timeout=-1, block=1),
+    lambda it: it.acquire(**{"block": False}),
+    lambda it: it.acquire(True, block=True),
+    lambda it: it.acquire(True, 1, 2),
+    lambda it: it.acquire(True, None, timeout=1),
+    lambda it: it.acquire(wait=True),
+    lambda it: it.acquire(True, 1, **{"": 2}),
+    lambda it: it.release(1),
+    lambda it: it.release(count=1),
+    lambda it: it.__enter__(),
+    lambda it: it.__enter__(1),
+    lambda it: it.__exit__(None, None, None, None),
+]
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_takes_the_arguments_that_it_takes_in_the_standard_library(kind, call):
+    def outcome(library):
+        it = getattr(library, kind)()
+        try:
+            return call(it), it._semlock._is_zero()
+        except TypeError:
+            return TypeError, it._semlock._is_zero()
+
+    assert outcome(procession) == outcome(multiprocessing)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
+def test_an_object_of_another_class_is_no_lock(kind):
+    for method in ("acquire", "release", "__enter__"):
+        for other in (procession.Event(), object(), None):
+            with pytest.raises(TypeError):
+                getattr(getattr(procession.synchronize, kind), method)(other)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
+def test_a_truth_value_that_fails_takes_nothing(kind):
+    class Neither:
+        def __bool__(self):
+            raise ZeroDivisionError
+
+    it = getattr(procession, kind)()
+    with pytest.raises(ZeroDivisionError):
+        it.acquire(Neither())
+    assert not it.locked()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
+def test_the_signature_of_acquire_can_be_looked_up(kind):
+    assert str(inspect.signature(getattr(procession, kind)().acquire)) == "(block=True, timeout=None)"
 
 
 @pytest.mark.parametrize("block", [False, 0, None, ""])

@@ -184,7 +184,7 @@ def _rebuild_synchronized(ctype, wrapper, length, lock):
 class Synchronized(SynchronizedBase):
     """A simple object, with a `value`."""
 
-    value = engine.Guarded("value", True)
+    value = engine.SynchronizedBase._value
 
 
 class SynchronizedArray(SynchronizedBase, engine.SynchronizedArray):

@@ -1,13 +1,16 @@
 //! ctypes objects in shared memory, reached under their lock without a Python call.
 
+use std::ffi::CStr;
+
 use procession::shared_memory::AnyNumber;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
+use crate::fast::{Given, Member, Method, add_member, add_method};
 use crate::numbers::Numbers;
-use crate::sync::{Lock, RLock};
+use crate::sync::{Held, Lock, RLock};
 
 /// The lock of an object: one of ours, or anything with `acquire` and `release`.
 enum Guard {
@@ -35,36 +38,38 @@ impl Guard {
         }
     }
 
-    /// Does `work` with the lock.
+    /// Takes the lock; false when there is nothing to give back, as this thread holds it anyway.
     #[inline]
-    fn during<T>(&self, py: Python<'_>, work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    fn enter(&self, py: Python<'_>) -> PyResult<bool> {
         match self {
             Guard::Recursive(lock) => {
                 let lock = lock.get();
-                // Whoever holds it need not take it again.
-                if lock.lock.is_mine() {
-                    return work();
-                }
-                lock.__enter__(py)?;
-                let answer = work();
-                lock.release()?;
-                answer
+                Ok(!lock.lock.is_mine() && lock.take(py, true, None)?)
             }
-            Guard::Plain(lock) => {
-                let lock = lock.get();
-                lock.__enter__(py)?;
-                let answer = work();
-                lock.release()?;
-                answer
-            }
-            Guard::Other(lock) => {
-                let lock = lock.bind(py);
-                lock.call_method0(intern!(py, "acquire"))?;
-                let answer = work();
-                lock.call_method0(intern!(py, "release"))?;
-                answer
-            }
+            Guard::Plain(lock) => lock.get().take(py, true, None),
+            Guard::Other(lock) => lock.bind(py).call_method0(intern!(py, "acquire")).map(|_| true),
         }
+    }
+
+    /// Gives back what [`Guard::enter`] took.
+    #[inline]
+    fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Guard::Recursive(lock) => lock.get().give(),
+            Guard::Plain(lock) => lock.get().give(),
+            Guard::Other(lock) => lock.bind(py).call_method0(intern!(py, "release")).map(drop),
+        }
+    }
+
+    /// Does `work` with the lock.
+    #[inline]
+    fn during<T>(&self, py: Python<'_>, work: impl FnOnce() -> T) -> PyResult<T> {
+        let taken = self.enter(py)?;
+        let answer = work();
+        if taken {
+            self.leave(py)?;
+        }
+        Ok(answer)
     }
 }
 
@@ -100,34 +105,6 @@ impl SynchronizedBase {
         self.object.clone_ref(py)
     }
 
-    /// Return the lock.
-    fn get_lock<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.guard.lock(py).clone()
-    }
-
-    fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match &self.guard {
-            Guard::Recursive(lock) => Ok(lock.get().__enter__(py)?.into_pyobject(py)?.to_owned().into_any()),
-            Guard::Plain(lock) => Ok(lock.get().__enter__(py)?.into_pyobject(py)?.to_owned().into_any()),
-            Guard::Other(lock) => lock.bind(py).call_method0(intern!(py, "__enter__")),
-        }
-    }
-
-    fn __exit__<'py>(
-        &self,
-        kind: &Bound<'py, PyAny>,
-        error: &Bound<'py, PyAny>,
-        trace: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = kind.py();
-        match &self.guard {
-            Guard::Recursive(lock) => lock.get().release()?,
-            Guard::Plain(lock) => lock.get().release()?,
-            Guard::Other(lock) => return lock.bind(py).call_method1(intern!(py, "__exit__"), (kind, error, trace)),
-        }
-        Ok(py.None().into_bound(py))
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.object)?;
         match &self.guard {
@@ -135,6 +112,80 @@ impl SynchronizedBase {
             Guard::Plain(lock) => visit.call(lock),
             Guard::Other(lock) => visit.call(lock),
         }
+    }
+}
+
+struct GetLock;
+struct Enter;
+struct Exit;
+/// The object's only number; what is no number is the object's member `value`.
+struct Number;
+
+impl Method for GetLock {
+    type Of = SynchronizedBase;
+    const NAME: &'static CStr = c"get_lock";
+    const DOC: &'static CStr = c"get_lock($self)\n--\n\nReturn the lock.";
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, this: &SynchronizedBase, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        given.nothing("get_lock")?;
+        Ok(this.guard.lock(py).clone())
+    }
+}
+
+impl Method for Enter {
+    type Of = SynchronizedBase;
+    const NAME: &'static CStr = c"__enter__";
+    const DOC: &'static CStr = c"__enter__($self)\n--\n\nTake the lock.";
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, this: &SynchronizedBase, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        given.nothing("__enter__")?;
+        let taken = match &this.guard {
+            Guard::Recursive(lock) => lock.get().take(py, true, None)?,
+            Guard::Plain(lock) => lock.get().take(py, true, None)?,
+            Guard::Other(lock) => return lock.bind(py).call_method0(intern!(py, "__enter__")),
+        };
+        Ok(PyBool::new(py, taken).to_owned().into_any())
+    }
+}
+
+impl Method for Exit {
+    type Of = SynchronizedBase;
+    const NAME: &'static CStr = c"__exit__";
+    const DOC: &'static CStr = c"__exit__($self, kind, error, trace, /)\n--\n\nGive the lock back.";
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, this: &SynchronizedBase, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let [kind, error, trace] = given.exactly("__exit__")?;
+        match &this.guard {
+            Guard::Recursive(lock) => lock.get().give()?,
+            Guard::Plain(lock) => lock.get().give()?,
+            Guard::Other(lock) => return lock.bind(py).call_method1(intern!(py, "__exit__"), (kind, error, trace)),
+        }
+        Ok(py.None().into_bound(py))
+    }
+}
+
+impl Member for Number {
+    type Of = SynchronizedBase;
+    const NAME: &'static CStr = c"_value";
+    const DOC: &'static CStr = c"The value, read and written under the lock.";
+
+    #[inline]
+    fn get<'py>(py: Python<'py>, this: &SynchronizedBase) -> PyResult<Bound<'py, PyAny>> {
+        match this.number(py, 0)? {
+            Some(number) => Ok(number),
+            None => this.guard.during(py, || this.object.bind(py).getattr(intern!(py, "value")))?,
+        }
+    }
+
+    #[inline]
+    fn set(py: Python<'_>, this: &SynchronizedBase, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if this.set_number(py, 0, value)? {
+            return Ok(());
+        }
+        this.guard.during(py, || this.object.bind(py).setattr(intern!(py, "value"), value))?
     }
 }
 
@@ -147,7 +198,7 @@ impl SynchronizedBase {
         if index >= numbers.count() {
             return Ok(None);
         }
-        Ok(match self.guard.during(py, || Ok(numbers.get(index)))? {
+        Ok(match self.guard.during(py, || numbers.get(index))? {
             Some(AnyNumber::Signed(n)) => Some(n.into_pyobject(py)?.into_any()),
             Some(AnyNumber::Unsigned(n)) => Some(n.into_pyobject(py)?.into_any()),
             Some(AnyNumber::Float(f)) => Some(f.into_pyobject(py)?.into_any()),
@@ -169,7 +220,7 @@ impl SynchronizedBase {
         } else {
             return Ok(false);
         };
-        self.guard.during(py, || Ok(numbers.get().0.set(index, number)))
+        self.guard.during(py, || numbers.get().0.set(index, number))
     }
 }
 
@@ -204,7 +255,7 @@ impl SynchronizedArray {
         {
             return Ok(number);
         }
-        base.guard.during(py, || base.object.bind(py).get_item(index))
+        base.guard.during(py, || base.object.bind(py).get_item(index))?
     }
 
     fn __setitem__<'py>(slf: &Bound<'py, Self>, index: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -214,7 +265,7 @@ impl SynchronizedArray {
         {
             return Ok(());
         }
-        base.guard.during(py, || base.object.bind(py).set_item(index, value))
+        base.guard.during(py, || base.object.bind(py).set_item(index, value))?
     }
 }
 
@@ -224,20 +275,17 @@ fn plain_index(index: &Bound<'_, PyAny>) -> Option<usize> {
     if index.is_exact_instance_of::<PyInt>() { index.extract::<isize>().ok()?.try_into().ok() } else { None }
 }
 
-/// A descriptor for the member `name` of the object in a [`SynchronizedBase`], guarded by its lock; with `number` the
-/// member is the object's only number.
+/// A descriptor for the member `name` of the object in a [`SynchronizedBase`], guarded by its lock.
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct Guarded {
     name: Py<PyString>,
-    number: bool,
 }
 
 #[pymethods]
 impl Guarded {
     #[new]
-    #[pyo3(signature = (name, number=false))]
-    fn new(name: Py<PyString>, number: bool) -> Guarded {
-        Guarded { name, number }
+    fn new(name: Py<PyString>) -> Guarded {
+        Guarded { name }
     }
 
     fn __get__<'py>(
@@ -250,21 +298,13 @@ impl Guarded {
         }
         let (py, guarded) = (slf.py(), slf.get());
         let base = instance.cast::<SynchronizedBase>()?.get();
-        if guarded.number
-            && let Some(number) = base.number(py, 0)?
-        {
-            return Ok(number);
-        }
-        base.guard.during(py, || base.object.bind(py).getattr(guarded.name.bind(py)))
+        base.guard.during(py, || base.object.bind(py).getattr(guarded.name.bind(py)))?
     }
 
     fn __set__<'py>(&self, instance: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = instance.py();
         let base = instance.cast::<SynchronizedBase>()?.get();
-        if self.number && base.set_number(py, 0, value)? {
-            return Ok(());
-        }
-        base.guard.during(py, || base.object.bind(py).setattr(self.name.bind(py), value))
+        base.guard.during(py, || base.object.bind(py).setattr(self.name.bind(py), value))?
     }
 }
 
@@ -272,5 +312,10 @@ impl Guarded {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Guarded>()?;
     module.add_class::<SynchronizedBase>()?;
-    module.add_class::<SynchronizedArray>()
+    module.add_class::<SynchronizedArray>()?;
+    let py = module.py();
+    add_method::<GetLock>(py)?;
+    add_method::<Enter>(py)?;
+    add_method::<Exit>(py)?;
+    add_member::<Number>(py)
 }

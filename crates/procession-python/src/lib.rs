@@ -7,6 +7,7 @@ mod codec;
 mod connection;
 mod drive;
 mod error;
+mod fast;
 mod guarded;
 mod job;
 mod numbers;

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
-use super::{Cell, Lock, RLock, Shared, Takeable, taken, wait_for, won};
+use super::{Cell, Held, Lock, RLock, Shared, Takeable, taken, wait_for, won};
 use crate::wait::{deadline, raised, until_done};
 
 #[derive(FromPyObject)]
@@ -28,6 +28,24 @@ impl AnyLock {
 pub(crate) struct Condition {
     waiters: sync::Waiters,
     lock: AnyLock,
+}
+
+impl Held for Condition {
+    #[inline]
+    fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        match &self.lock {
+            AnyLock::Plain(l) => l.get().take(py, block, timeout),
+            AnyLock::Recursive(l) => l.get().take(py, block, timeout),
+        }
+    }
+
+    #[inline]
+    fn give(&self) -> PyResult<()> {
+        match &self.lock {
+            AnyLock::Plain(l) => l.get().give(),
+            AnyLock::Recursive(l) => l.get().give(),
+        }
+    }
 }
 
 #[pymethods]
@@ -55,20 +73,6 @@ impl Condition {
         match &self.lock {
             AnyLock::Plain(l) => l.clone_ref(py).into_any(),
             AnyLock::Recursive(l) => l.clone_ref(py).into_any(),
-        }
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        match &self.lock {
-            AnyLock::Plain(l) => l.get().__enter__(py),
-            AnyLock::Recursive(l) => l.get().__enter__(py),
-        }
-    }
-
-    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {
-        match &self.lock {
-            AnyLock::Plain(l) => l.get().release(),
-            AnyLock::Recursive(l) => l.get().release(),
         }
     }
 

@@ -4,7 +4,7 @@ use procession::sync;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 
-use super::{Cell, Shared, Truth, take, taken};
+use super::{Cell, Held, Shared, take, taken};
 use crate::wait::raised;
 
 /// A lock between processes.
@@ -12,6 +12,18 @@ use crate::wait::raised;
 pub(crate) struct Lock {
     pub(crate) lock: sync::Lock,
     pub(super) robust: bool,
+}
+
+impl Held for Lock {
+    #[inline]
+    fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        take(py, &self.lock, self.robust, block, timeout)
+    }
+
+    #[inline]
+    fn give(&self) -> PyResult<()> {
+        self.lock.release().map_err(raised)
+    }
 }
 
 #[pymethods]
@@ -24,25 +36,6 @@ impl Lock {
 
     #[classattr]
     const BYTES: usize = sync::Lock::BYTES;
-
-    /// Take the lock; False when the time runs out.
-    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        take(py, &self.lock, self.robust, block, timeout)
-    }
-
-    /// Give the lock back.
-    pub(crate) fn release(&self) -> PyResult<()> {
-        self.lock.release().map_err(raised)
-    }
-
-    pub(crate) fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        take(py, &self.lock, self.robust, Truth(true), None)
-    }
-
-    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.release()
-    }
 
     /// Whether anybody holds the lock.
     fn locked(&self) -> bool {
@@ -82,6 +75,18 @@ pub(crate) struct RLock {
     pub(super) robust: bool,
 }
 
+impl Held for RLock {
+    #[inline]
+    fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        take(py, &self.lock, self.robust, block, timeout)
+    }
+
+    #[inline]
+    fn give(&self) -> PyResult<()> {
+        self.lock.release().map_err(|e| PyAssertionError::new_err(e.to_string()))
+    }
+}
+
 #[pymethods]
 impl RLock {
     #[new]
@@ -92,25 +97,6 @@ impl RLock {
 
     #[classattr]
     const BYTES: usize = sync::RLock::BYTES;
-
-    /// Take the lock, once more if it is this thread's; False when the time runs out.
-    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        take(py, &self.lock, self.robust, block, timeout)
-    }
-
-    /// Give the lock back once.
-    pub(crate) fn release(&self) -> PyResult<()> {
-        self.lock.release().map_err(|e| PyAssertionError::new_err(e.to_string()))
-    }
-
-    pub(crate) fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        take(py, &self.lock, self.robust, Truth(true), None)
-    }
-
-    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.release()
-    }
 
     /// Whether anybody holds the lock.
     fn locked(&self) -> bool {

@@ -7,6 +7,7 @@ mod barrier;
 mod condition;
 mod event;
 mod lock;
+mod quick;
 mod semaphore;
 
 use std::time::Instant;
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 
 use crate::wait::{after, limit, raised, until_done};
 pub(crate) use lock::{Lock, RLock};
+pub(crate) use quick::Held;
 
 /// A cell on its way into the primitive that will live in it, and where it was.
 #[pyclass(module = "procession._procession")]
@@ -100,23 +102,13 @@ impl Takeable for sync::Semaphore {
     }
 }
 
-/// An argument that counts as true or false, whatever it is.
-struct Truth(bool);
-
-impl<'py> FromPyObject<'_, 'py> for Truth {
-    type Error = PyErr;
-    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Truth> {
-        value.is_truthy().map(Truth)
-    }
-}
-
 /// `acquire(block=True, timeout=None)` of the standard library: False when it was not to be had, or not in time.
 #[inline]
 fn take(
     py: Python<'_>,
     it: &impl Takeable,
     robust: bool,
-    block: Truth,
+    block: bool,
     timeout: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<bool> {
     // What the arguments say is judged before anything is taken.
@@ -124,7 +116,7 @@ fn take(
     if it.try_acquire() {
         return Ok(true);
     }
-    if !block.0 {
+    if !block {
         return Ok(false);
     }
     wait_for(py, it, robust, limit.and_then(after))
@@ -156,6 +148,10 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Lock>()?;
     module.add_class::<RLock>()?;
     module.add_class::<semaphore::Semaphore>()?;
+    quick::add::<Lock>(module.py())?;
+    quick::add::<RLock>(module.py())?;
+    quick::add::<semaphore::Semaphore>(module.py())?;
+    quick::add_scope::<condition::Condition>(module.py())?;
     module.add_class::<event::Event>()?;
     module.add_class::<condition::Condition>()?;
     module.add_class::<barrier::Barrier>()?;

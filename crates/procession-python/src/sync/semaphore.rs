@@ -4,13 +4,25 @@ use procession::sync;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{Cell, Shared, Truth, take, taken};
+use super::{Cell, Held, Shared, take, taken};
 use crate::wait::raised;
 
 /// A counter of permits between processes.
 #[pyclass(frozen, subclass, module = "procession._procession")]
 pub(crate) struct Semaphore {
     semaphore: sync::Semaphore,
+}
+
+impl Held for Semaphore {
+    #[inline]
+    fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        take(py, &self.semaphore, false, block, timeout)
+    }
+
+    #[inline]
+    fn give(&self) -> PyResult<()> {
+        self.semaphore.release().map_err(raised)
+    }
 }
 
 #[pymethods]
@@ -32,25 +44,6 @@ impl Semaphore {
 
     #[classattr]
     const MOST: u32 = sync::Semaphore::MOST;
-
-    /// Take a permit; False when the time runs out.
-    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        take(py, &self.semaphore, false, block, timeout)
-    }
-
-    /// Give a permit.
-    fn release(&self) -> PyResult<()> {
-        self.semaphore.release().map_err(raised)
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        take(py, &self.semaphore, false, Truth(true), None)
-    }
-
-    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _trace: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.release()
-    }
 
     /// Whether no permit is left.
     fn locked(&self) -> bool {

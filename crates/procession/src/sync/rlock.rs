@@ -42,20 +42,21 @@ impl RLock {
     }
 
     #[inline]
-    fn begin(&self) {
+    fn begin(&self, thread: u64) {
         self.cell.word32(DEPTH).store(1, Ordering::Relaxed);
-        self.cell.word64(THREAD).store(thread_id(), Ordering::Relaxed);
+        self.cell.word64(THREAD).store(thread, Ordering::Relaxed);
     }
 
     /// Takes the lock if it is free or this thread's.
     #[inline]
     pub fn try_acquire(&self) -> bool {
+        let thread = thread_id();
         // Asked first, as it costs two loads and a swap that fails costs more.
-        if self.is_mine() {
+        if self.is_of(thread) {
             self.restore(self.depth() + 1);
             true
         } else if words::try_acquire(self.cell.word64(OWNER), identity()) {
-            self.begin();
+            self.begin(thread);
             true
         } else {
             false
@@ -71,7 +72,7 @@ impl RLock {
             return Ok(Acquired::Free);
         }
         let how = words::acquire_slow(self.cell.word64(OWNER), identity(), until, is_alive)?;
-        self.begin();
+        self.begin(thread_id());
         Ok(how)
     }
 
@@ -82,19 +83,15 @@ impl RLock {
     #[inline]
     pub fn release(&self) -> Result<()> {
         if !self.is_mine() {
-            return Err(Error::new(ErrorKind::InvalidInput, "attempt to release recursive lock not owned by thread"));
+            return not_mine();
         }
-        let depth = self.cell.word32(DEPTH);
-        match depth.load(Ordering::Relaxed) {
+        match self.depth() {
             0 | 1 => {
                 self.release_all();
-                Ok(())
             }
-            more => {
-                depth.store(more - 1, Ordering::Relaxed);
-                Ok(())
-            }
+            more => self.restore(more - 1),
         }
+        Ok(())
     }
 
     /// Gives the lock back however often this thread, which must own it, took it; says how often that was.
@@ -127,8 +124,14 @@ impl RLock {
     /// Whether this thread has it.
     #[inline]
     pub fn is_mine(&self) -> bool {
+        self.is_of(thread_id())
+    }
+
+    /// Whether this process's thread with that number has it.
+    #[inline]
+    fn is_of(&self, thread: u64) -> bool {
         // The thread first: another process's thread seldom has the same number, and a free lock has none.
-        self.cell.word64(THREAD).load(Ordering::Relaxed) == thread_id() && self.is_ours()
+        self.cell.word64(THREAD).load(Ordering::Relaxed) == thread && self.is_ours()
     }
 
     /// How often its owner took it.
@@ -136,6 +139,11 @@ impl RLock {
     pub fn depth(&self) -> u32 {
         self.cell.word32(DEPTH).load(Ordering::Relaxed)
     }
+}
+
+#[cold]
+fn not_mine() -> Result<()> {
+    Err(Error::new(ErrorKind::InvalidInput, "attempt to release recursive lock not owned by thread"))
 }
 
 #[cfg(test)]
