@@ -30,6 +30,14 @@ def raise_value_error(x):
     raise ValueError(f"no {x}")
 
 
+def negated(x):
+    return -x
+
+
+def inverse(x):
+    return 1 / x
+
+
 def kill_at_three(x):
     if x == 3:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -570,3 +578,33 @@ def test_large_arrays_of_numbers_travel_both_ways(context):
         for array in (square, square.T, square[::2, ::3], square.astype("i2"), square.astype("c16")):
             there_and_back = pool.apply(numpy.negative, (array,))
             assert there_and_back.dtype == array.dtype and (there_and_back == -array).all()
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        range(0),
+        range(1),
+        range(3, 10_000, 7),
+        range(10_000, -10_000, -3),
+        range(2**63 - 50, 2**63 - 1),
+        range(2**63 - 50, 2**63 + 50),
+        range(-(2**63), -(2**63) + 50),
+        range(0, 2**70, 2**65),
+    ],
+    ids=str,
+)
+def test_a_map_over_a_range_gets_the_numbers_of_the_range(pool, numbers):
+    assert pool.map(negated, numbers) == [-number for number in numbers]
+    assert pool.map(negated, numbers, chunksize=7) == [-number for number in numbers]
+    assert pool.map_async(negated, numbers).get(60) == [-number for number in numbers]
+
+
+def test_an_item_of_a_range_that_fails_or_kills_fails_alone(pool):
+    with pytest.raises(ZeroDivisionError):
+        pool.map(inverse, range(500, -1, -1))
+    with pytest.raises(TypeError, match="iterable"):
+        pool.starmap(negated, range(10))
+    with pytest.raises(WorkerDied, match=r"\(3\)"):
+        pool.map(kill_at_three, range(1, 1000))
+    assert pool.map(negated, range(5)) == [0, -1, -2, -3, -4]

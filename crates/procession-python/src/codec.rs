@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::pickler::{Apart, loads, pickle_apart, unpickle};
-use crate::place::{Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
+use crate::place::{Bare, Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
 const NONE: u8 = 0;
 const TRUE: u8 = 1;
@@ -28,6 +28,8 @@ const LARGE_BYTES: u8 = 11;
 const LARGE_BYTEARRAY: u8 = 12;
 /// As `TUPLE`, with large bytes in it.
 const LARGE_TUPLE: u8 = 13;
+/// Stands before the first number and the step of a record that is a part of a `range`.
+pub(crate) const RANGE: u8 = 14;
 /// From this size on plain bytes are not copied along with the record but lie in a block: two copies instead of five.
 const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
@@ -56,11 +58,48 @@ pub(crate) fn is_lasting(value: &Bound<'_, PyAny>, depth: usize) -> bool {
             && value.cast::<PyTuple>().is_ok_and(|tuple| tuple.iter().all(|item| is_lasting(&item, depth + 1)))
 }
 
+/// Adds the code of a number.
+#[inline]
+pub(crate) fn encode_int(number: i64, out: &mut Vec<u8>) {
+    out.push(INT);
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// The number behind a small enough exact `int`.
+#[inline]
+pub(crate) fn as_int(value: &Bound<'_, PyAny>) -> Option<i64> {
+    if value.is_exact_instance_of::<PyInt>() { value.extract::<i64>().ok() } else { None }
+}
+
+/// The code of a number as a result in a run: behind room for its size.
+#[inline]
+pub(crate) fn framed_int(number: i64) -> [u8; 10] {
+    let mut framed = [0; 10];
+    framed[1] = INT;
+    framed[2..].copy_from_slice(&number.to_le_bytes());
+    framed
+}
+
+/// Adds the code of the items of a record that are numbers from `first` on, each `step` more.
+pub(crate) fn encode_range(first: i64, step: i64, out: &mut Vec<u8>) {
+    out.push(RANGE);
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&step.to_le_bytes());
+}
+
+/// The first number and the step of items that are a range; none, and nothing read, if they are not.
+pub(crate) fn decode_range(bytes: &mut &[u8]) -> PyResult<Option<(i64, i64)>> {
+    if bytes.first() != Some(&RANGE) {
+        return Ok(None);
+    }
+    *bytes = &bytes[1..];
+    Ok(Some((i64::from_le_bytes(take_word(bytes)?), i64::from_le_bytes(take_word(bytes)?))))
+}
+
 fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool {
     if value.is_exact_instance_of::<PyInt>() {
         let Ok(number) = value.extract::<i64>() else { return false };
-        out.push(INT);
-        out.extend_from_slice(&number.to_le_bytes());
+        encode_int(number, out);
     } else if value.is_none() {
         out.push(NONE);
     } else if value.is_exact_instance_of::<PyFloat>() {
@@ -374,6 +413,20 @@ pub(crate) fn is_simple_run(mut bytes: &[u8]) -> bool {
         bytes = &rest[size..];
     }
     true
+}
+
+/// The next value of a run whose values are all plain; none if it is cut off.
+#[inline]
+pub(crate) fn take_framed<'py>(py: Python<'py>, bytes: &mut &[u8]) -> Option<Bound<'py, PyAny>> {
+    if let [9, INT, rest @ ..] = *bytes {
+        let (number, rest) = rest.split_first_chunk()?;
+        *bytes = rest;
+        return Some(i64::from_le_bytes(*number).into_pyobject(py).ok()?.into_any());
+    }
+    let (size, rest) = bytes.split_first()?;
+    let (mut value, rest) = rest.split_at_checked(usize::from(*size))?;
+    *bytes = rest;
+    decode(py, &mut value, &Bare).ok()
 }
 
 /// How a task's value is applied to its function.

@@ -12,8 +12,8 @@ use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
-use crate::place::Bare;
 use crate::repeats::Repeats;
+use crate::row::Row;
 
 /// Outcome of an item: what it returned, or the exception.
 pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
@@ -56,7 +56,7 @@ pub(crate) enum Results {
 /// The part of a job that changes.
 pub(crate) struct State {
     /// The items of a map; they stay until it ends.
-    pub list: Option<Py<PyList>>,
+    pub row: Option<Row>,
     /// All other items without an outcome, from `base` on; none where an outcome came early.
     pub items: VecDeque<Option<Py<PyAny>>>,
     pub base: u64,
@@ -206,10 +206,7 @@ impl Job {
         let Results::All { answers, done, .. } = &mut state.results else { return None };
         let answers = answers.bind(py);
         for index in first as usize..first as usize + count as usize {
-            let (size, after) = bytes.split_first()?;
-            let (mut value, after) = after.split_at_checked(usize::from(*size))?;
-            answers.set_item(index, codec::decode(py, &mut value, &Bare).ok()?).ok()?;
-            bytes = after;
+            answers.set_item(index, codec::take_framed(py, &mut bytes)?).ok()?;
         }
         mark_done(done, first, u64::from(count));
         state.finished += u64::from(count);
@@ -253,9 +250,8 @@ impl Job {
     pub(crate) fn items(&self, py: Python<'_>, first: u64, count: u32) -> Vec<Py<PyAny>> {
         let state = self.state();
         let range = first..first + u64::from(count);
-        if let Some(list) = &state.list {
-            let list = list.bind(py);
-            return range.filter_map(|item| list.get_item(item as usize).ok()).map(Bound::unbind).collect();
+        if let Some(row) = &state.row {
+            return range.filter_map(|item| row.get(py, item)).collect();
         }
         let at = |item: u64| state.items.get(item.checked_sub(state.base)? as usize)?.as_ref();
         range.filter_map(at).map(|item| item.clone_ref(py)).collect()
@@ -265,10 +261,8 @@ impl Job {
     pub(crate) fn encode_simple(&self, py: Python<'_>, first: u64, count: u32, out: &mut Vec<u8>) -> bool {
         // Short codes run no Python code, so the job may stay locked.
         let state = self.state();
-        if let Some(list) = &state.list {
-            let list = list.bind(py);
-            let mut range = first as usize..first as usize + count as usize;
-            return range.all(|item| list.get_item(item).is_ok_and(|item| codec::encode_simple(&item, out)));
+        if let Some(row) = &state.row {
+            return row.encode_simple(py, first, count, self.mode == Mode::Map, out);
         }
         let Some(start) = first.checked_sub(state.base) else { return false };
         let mut items = state.items.iter().skip(start as usize).take(count as usize);

@@ -17,6 +17,7 @@ mod pool;
 mod process;
 mod queue;
 mod repeats;
+mod row;
 mod sync;
 mod wait;
 mod worker;

@@ -18,6 +18,7 @@ use crate::codec::{self, Mode};
 use crate::drive::{Bounds, FunctionRoom, Inner};
 use crate::error::Raised;
 use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
+use crate::row::Row;
 
 /// A larger pickle of a function lies in a block and is read by each worker once.
 const INLINE_FUNCTION: usize = 1024;
@@ -341,7 +342,7 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
     State {
         total: items.len() as u64,
         items: items.into(),
-        list: None,
+        row: None,
         base: 0,
         source: None,
         finished: 0,
@@ -410,15 +411,11 @@ impl PoolCore {
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
     ) -> PyResult<Arc<Job>> {
-        // The interpreter makes a list of any iterable faster than a loop here takes its items.
-        let items = py.get_type::<PyList>().call1((items,))?.cast_into::<PyList>()?;
-        let total = items.len();
+        let row = Row::of(items)?;
+        let total = row.len(py);
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
-        let state = State {
-            list: Some(items.unbind()),
-            total: total as u64,
-            ..state(all_results(py, total)?, Vec::new(), callbacks)
-        };
+        let state =
+            State { row: Some(row), total: total as u64, ..state(all_results(py, total)?, Vec::new(), callbacks) };
         let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
         self.owned.get()?.feed(py)?;
         Ok(job)

@@ -9,7 +9,7 @@ use procession::pool::{Holdings, RecordHead, Turn, Worker};
 use procession::shared_memory::{Segment, View, copy_to, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyIterator, PyList};
+use pyo3::types::{PyBytes, PyIterator, PyList, PyRange};
 
 use crate::codec::{self, Mode, Preamble};
 use crate::error::Raised;
@@ -138,18 +138,18 @@ impl WorkerCore {
         let function = self.function(py, &preamble);
         let mut done = 0;
         if let (Ok(function), Mode::Map, 1) = (&function, preamble.mode, head.chunk) {
-            let mut most = u32::try_from(*left).unwrap_or(PLAIN_ROW).min(PLAIN_ROW);
+            let range = codec::decode_range(&mut body)?;
             while done < head.count {
-                let mut values = Vec::new();
-                while values.len() < most as usize && codec::is_simple(body) {
-                    values.push(codec::decode(py, &mut body, &Bare)?);
-                }
-                if values.is_empty() {
+                let most = u32::try_from(*left).unwrap_or(PLAIN_ROW).min(PLAIN_ROW).min(head.count - done);
+                let (row, count) = match range {
+                    Some((first, step)) => (part_of(py, first, step, done, most)?, most),
+                    None => plain_items(py, &mut body, most)?,
+                };
+                if count == 0 {
                     break;
                 }
-                most = u32::try_from(*left).unwrap_or(PLAIN_ROW).min(PLAIN_ROW);
-                let last = done + values.len() as u32 == head.count;
-                let (ran, on) = self.plain_row(py, function.bind(py), values, last)?;
+                let last = done + count == head.count;
+                let (ran, on) = self.plain_row(py, function.bind(py), &row, count, last)?;
                 done += ran;
                 *left = left.saturating_sub(ran.into());
                 if done < head.count && (!on || *left == 0) {
@@ -238,11 +238,10 @@ impl WorkerCore {
         &mut self,
         py: Python<'_>,
         function: &Bound<'_, PyAny>,
-        values: Vec<Bound<'_, PyAny>>,
+        row: &Bound<'_, PyAny>,
+        count: u32,
         last: bool,
     ) -> PyResult<(u32, bool)> {
-        let count = values.len() as u32;
-        let row = PyList::new(py, values)?;
         let mut results = self.map.bind(py).call1((function, row))?.cast_into::<PyIterator>()?;
         for done in 1..=count {
             self.worker.running();
@@ -283,7 +282,16 @@ impl WorkerCore {
         Ok(())
     }
 
+    #[inline]
     fn returned(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(number) = codec::as_int(result) {
+            let mut framed = codec::framed_int(number);
+            return Ok(self.worker.returned_small(&mut framed).map_err(Raised::from)?);
+        }
+        self.returned_slow(result)
+    }
+
+    fn returned_slow(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         // Room for the size that a run has before each result.
@@ -379,6 +387,23 @@ impl WorkerCore {
     fn shelf(&self) -> PoolShelf {
         PoolShelf { segment: self.worker.pool_segment().clone(), holdings: self.worker.holdings().clone() }
     }
+}
+
+/// The numbers of a record from its item `done` on.
+fn part_of<'py>(py: Python<'py>, first: i64, step: i64, done: u32, count: u32) -> PyResult<Bound<'py, PyAny>> {
+    let number = |index: i64| first.wrapping_add(step.wrapping_mul(index)) as isize;
+    let (from, to) = (number(done.into()), number(i64::from(done) + i64::from(count)));
+    Ok(PyRange::new_with_step(py, from, to, step as isize)?.into_any())
+}
+
+/// The next items that are plain, at most `most`, and how many they are.
+fn plain_items<'py>(py: Python<'py>, body: &mut &[u8], most: u32) -> PyResult<(Bound<'py, PyAny>, u32)> {
+    let mut values = Vec::new();
+    while values.len() < most as usize && codec::is_simple(body) {
+        values.push(codec::decode(py, body, &Bare)?);
+    }
+    let count = values.len() as u32;
+    Ok((PyList::new(py, values)?.into_any(), count))
 }
 
 /// Tells whether the parent wants the item that runs now to be given up.

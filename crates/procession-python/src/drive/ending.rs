@@ -17,7 +17,7 @@ impl Inner {
         let (callbacks, watched, items) = {
             let mut state = job.state();
             state.ended = true;
-            let held = (std::mem::take(&mut state.items), state.list.take(), state.function.take());
+            let held = (std::mem::take(&mut state.items), state.row.take(), state.function.take());
             (state.callbacks.is_some(), state.watched, held)
         };
         drop(items);

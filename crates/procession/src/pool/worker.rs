@@ -403,6 +403,21 @@ impl Worker {
         Ok(())
     }
 
+    /// As [`Worker::returned`], for a result of a few bytes, whose number is known when this is compiled.
+    ///
+    /// # Errors
+    /// The system's.
+    #[inline]
+    pub fn returned_small<const N: usize>(&mut self, framed: &mut [u8; N]) -> Result<()> {
+        const { assert!(N <= RUN_END as usize) };
+        framed[0] = (N - 1) as u8;
+        if !self.ring.write_small_quickly(framed) {
+            return self.returned(framed);
+        }
+        self.next += 1;
+        Ok(())
+    }
+
     /// After an outcome that is not the record's last: makes it count, rings if the parent would wait too long, and
     /// says whether the rest of the record should go back.
     #[inline]
