@@ -608,3 +608,15 @@ def test_an_item_of_a_range_that_fails_or_kills_fails_alone(pool):
     with pytest.raises(WorkerDied, match=r"\(3\)"):
         pool.map(kill_at_three, range(1, 1000))
     assert pool.map(negated, range(5)) == [0, -1, -2, -3, -4]
+
+
+def test_termination_ends_results_with_callbacks_too(context):
+    failures = []
+    pool = context.Pool(2)
+    results = [pool.apply_async(nap, (600,), error_callback=failures.append) for _ in range(20)]
+    pool.terminate()
+    pool.join()
+    for result in results:
+        with pytest.raises(PoolTerminated):
+            result.get(LIMIT_S)
+    assert len(failures) == 20

@@ -347,6 +347,11 @@ impl Job {
     /// Shows the garbage collector what a job that is done holds.
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        for (callback, error_callback) in &state.callbacks {
+            visit.call(callback)?;
+            visit.call(error_callback)?;
+        }
+        state.watchers.iter().try_for_each(|watcher| visit.call(watcher))?;
         let each = |answer: &Answer| match answer {
             Ok(object) | Err(object) => visit.call(object),
         };
@@ -364,7 +369,11 @@ impl Job {
     /// Lets go of what a job that is done holds.
     pub(crate) fn clear(&self) {
         let empty = Results::Unordered { answers: VecDeque::new() };
-        let held = std::mem::replace(&mut self.state().results, empty);
+        let held = {
+            let mut state = self.state();
+            let results = std::mem::replace(&mut state.results, empty);
+            (results, state.callbacks.take(), std::mem::take(&mut state.watchers))
+        };
         drop(held);
     }
 
@@ -380,8 +389,12 @@ impl Job {
 }
 
 fn mark_done(done: &mut [u64], first: u64, count: u64) {
-    for item in first..first + count {
-        done[item as usize / 64] |= 1 << (item % 64);
+    let (mut item, end) = (first, first + count);
+    while item < end {
+        let bit = item % 64;
+        let bits = (64 - bit).min(end - item);
+        done[item as usize / 64] |= (u64::MAX >> (64 - bits)) << bit;
+        item += bits;
     }
 }
 

@@ -71,6 +71,8 @@ impl Inner {
                 }
             }
         }
+        // Jobs that came to their end meanwhile are not done before this.
+        self.run_callbacks(py);
         drop(guard);
         Ok(())
     }

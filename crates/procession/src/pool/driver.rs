@@ -21,7 +21,7 @@ use super::scheduler::{Grant, JobId, Lost, Scheduler};
 /// The token of the bell in the poller; workers have their index.
 const BELL: u64 = u64::MAX;
 /// How many bytes of records wait for workers, but for one record more than there are workers.
-const AHEAD_BYTES: usize = 48 << 20;
+const AHEAD_BYTES: usize = 4 << 20;
 /// What rebuilding a function and its arguments may take beyond a deadline: the first time, modules are imported.
 const TIME_TO_DECODE: Duration = Duration::from_secs(5);
 /// The most address space of a segment that blocks are cut from.
