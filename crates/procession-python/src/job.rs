@@ -347,7 +347,7 @@ impl Job {
     /// Shows the garbage collector what a job that is done holds.
     pub(crate) fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Ok(state) = self.state.try_lock() else { return Ok(()) };
-        for (callback, error_callback) in &state.callbacks {
+        if let Some((callback, error_callback)) = &state.callbacks {
             visit.call(callback)?;
             visit.call(error_callback)?;
         }
