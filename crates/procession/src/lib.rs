@@ -57,7 +57,7 @@
 //! A child is this executable, started anew; nothing of the parent is forked, so its threads and locks do no harm. What may be
 //! forked is a process of this executable that never got to `main` and has one thread: see [`StartMethod`]. Of a function only its *type* crosses: the compiler makes one constant for each function that is used here, its place in the executable
 //! is sent, and the child finds the same constant there. So a function is a `fn` or a closure that captures nothing;
-//! one that captures does not compile, and says why. What it needs is its argument, or a context
+//! one that captures does not compile, and says why ([`Stateless`]). What it needs is its argument, or a context
 //! ([`Pool::with`]), or a state that each worker makes for itself ([`Pool::map_init`]).
 //!
 //! Arguments and results cross as bytes, by [`serde`](https://serde.rs): `Serialize` and `DeserializeOwned`, no `Send`. A `Vec<u8>` or a
@@ -118,10 +118,10 @@ pub use face::{
     Pool, Process, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard, StartMethod,
     Task, TaskError, Waitable, With, init, pipe, wait, wait_timeout,
 };
-#[cfg(not(loom))]
-pub use function::Bytes;
 #[cfg(all(feature = "json", not(loom)))]
 pub use function::Json;
 #[cfg(all(feature = "bytemuck", not(loom)))]
 pub use function::Plain;
+#[cfg(not(loom))]
+pub use function::{Bytes, Stateless};
 pub use shared_memory::Number;

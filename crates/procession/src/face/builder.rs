@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::function::Initializer;
+use crate::function::{Initializer, Stateless};
 use crate::process::StartMethod;
 
 use super::crew::Terms;
@@ -214,7 +214,7 @@ impl Builder {
     /// assert_eq!(pool.submit(greet, "you".into()).wait()?, "hello you");
     /// # Ok(()) }
     /// ```
-    pub fn initializer<I: Fn() + Copy + 'static>(mut self, function: I) -> Builder {
+    pub fn initializer<I: Fn() + Stateless>(mut self, function: I) -> Builder {
         match Initializer::crossing(function) {
             Ok(distance) => self.terms.initializer = Some(distance),
             Err(error) => self.failure = Some(error),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Bare, WithState};
+use crate::function::{self, Bare, Stateless, WithState};
 use crate::pool::Chunk;
 
 use super::builder::Builder;
@@ -123,7 +123,7 @@ impl Pool {
     /// The failure.
     pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
@@ -145,7 +145,7 @@ impl Pool {
     /// ```
     pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
@@ -185,9 +185,9 @@ impl Pool {
     /// The first failure, of the function or of making the state.
     pub fn map_init<N, S, F, A, R, I>(&self, make_state: N, function: F, items: I) -> Outcome<Vec<R>>
     where
-        N: Fn() -> S + Copy + 'static,
+        N: Fn() -> S + Stateless,
         S: 'static,
-        F: Fn(&mut S, A) -> R + Copy + 'static,
+        F: Fn(&mut S, A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
@@ -238,7 +238,7 @@ impl Pool {
     /// ```
     pub fn submit<F, A, R>(&self, function: F, argument: A) -> Task<R>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
@@ -274,7 +274,7 @@ impl Pool {
     /// ```
     pub fn imap<F, A, R, I>(&self, function: F, items: I) -> Imap<'_, I::IntoIter, R>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
@@ -300,7 +300,7 @@ impl Pool {
     /// ```
     pub fn imap_unordered<F, A, R, I>(&self, function: F, items: I) -> ImapUnordered<'_, I::IntoIter, R>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,

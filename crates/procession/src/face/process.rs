@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Bare, Failure};
+use crate::function::{self, Bare, Failure, Stateless};
 use crate::platform::{Ending, Readiness, receive_note_now, wait_descriptors};
 use crate::process::{self, Progress, StartMethod, Started};
 
@@ -134,7 +134,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     /// function of a library that was loaded at run time.
     pub fn spawn<F, A>(function: F, argument: A) -> Result<Process<R>>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
     {
         Self::start(None, function, argument)
@@ -156,7 +156,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
     /// program or one of its libraries starts threads before `main`.
     pub fn spawn_by<F, A>(method: StartMethod, function: F, argument: A) -> Result<Process<R>>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
     {
         Self::start(Some(method), function, argument)
@@ -164,7 +164,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
 
     fn start<F, A>(method: Option<StartMethod>, function: F, argument: A) -> Result<Process<R>>
     where
-        F: Fn(A) -> R + Copy + 'static,
+        F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
     {
         wait_for_those_left();

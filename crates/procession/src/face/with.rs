@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Result;
-use crate::function::WithContext;
+use crate::function::{Stateless, WithContext};
 
 use super::error::TaskError;
 use super::job::Function;
@@ -37,7 +37,7 @@ impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
     /// The first failure.
     pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
     where
-        F: Fn(&C, A) -> R + Copy + 'static,
+        F: Fn(&C, A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
@@ -57,7 +57,7 @@ impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
     /// ```
     pub fn map_each<F, A, R, I>(&self, function: F, items: I) -> std::vec::IntoIter<Outcome<R>>
     where
-        F: Fn(&C, A) -> R + Copy + 'static,
+        F: Fn(&C, A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,

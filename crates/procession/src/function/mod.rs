@@ -12,6 +12,7 @@ mod json;
 #[cfg(feature = "bytemuck")]
 mod plain;
 mod routines;
+mod stateless;
 
 pub(crate) use attachments::{attach, fetch, receiving, sending};
 pub use codec::Bytes;
@@ -22,3 +23,4 @@ pub use json::Json;
 #[cfg(feature = "bytemuck")]
 pub use plain::Plain;
 pub(crate) use routines::{Bare, Initializer, Routine, WithContext, WithState, arrived};
+pub use stateless::Stateless;
