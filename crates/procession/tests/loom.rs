@@ -1,6 +1,6 @@
 //! The protocols of the words in a model that tries every order of their steps, up to a bound.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p procession --release --test loom`
+//! `scripts/loom` runs them, in a build of its own.
 #![cfg(loom)]
 
 use loom::sync::Arc;
@@ -37,6 +37,26 @@ fn two_never_hold_the_lock_together_and_no_wake_up_is_lost() {
         hold(&shared, 1);
         thread.join().unwrap();
         assert_eq!(lock::owner(&shared.0), None);
+    });
+}
+
+#[test]
+fn of_three_that_want_the_lock_none_sleeps_for_ever() {
+    check(|| {
+        let word = Arc::new(AtomicU64::new(0));
+        let hold = |word: &AtomicU64, me| {
+            acquire(word, me);
+            lock::release(word).unwrap();
+        };
+        let threads = [2, 3].map(|me| {
+            let word = word.clone();
+            thread::spawn(move || hold(&word, me))
+        });
+        hold(&word, 1);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(lock::owner(&word), None);
     });
 }
 
