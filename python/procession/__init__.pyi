@@ -23,6 +23,7 @@ from procession import sharedctypes as sharedctypes
 from procession import spawn as spawn
 from procession import synchronize as synchronize
 from procession import util as util
+from procession.captured_output import OutputLine
 from procession.connection import Connection
 from procession.context import AuthenticationError as AuthenticationError
 from procession.context import BufferTooShort as BufferTooShort
@@ -118,6 +119,7 @@ def Pool(
     nice: int | Callable[[int], int] | None = None,
     cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
     forward_logs: bool = True,
+    capture_output: bool | Callable[[OutputLine], object] = False,
 ) -> pool.Pool: ...
 @overload
 def RawValue(typecode_or_type: type[_C], *args: Any) -> _C: ...

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, overload
 
 from procession import pool, queues, synchronize
+from procession.captured_output import OutputLine
 from procession.connection import Connection
 from procession.managers import SyncManager
 from procession.process import BaseProcess
@@ -68,6 +69,7 @@ class BaseContext:
         nice: int | Callable[[int], int] | None = None,
         cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
         forward_logs: bool = True,
+        capture_output: bool | Callable[[OutputLine], object] = False,
     ) -> pool.Pool: ...
     @overload
     def RawValue(self, typecode_or_type: type[_C], *args: Any) -> _C: ...

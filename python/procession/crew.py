@@ -52,10 +52,12 @@ class Member:
         gone: whether it takes no more tasks.
         waits: whether it was told to take no task while the one before it does.
         report: the descriptor of the file that it writes its stacks into.
+        streams: the pipes that its output comes through.
     """
 
-    def __init__(self, place, process, waits, report):
+    def __init__(self, place, process, waits, report, streams):
         self.report = report
+        self.streams = streams
         self.place = place
         self.process = process
         self.waits = waits
@@ -90,9 +92,10 @@ class Crew:
         terms: what they may use up; see `limits.Terms`.
         settings: what each is given of its own; see `worker_settings.WorkerSettings`.
         forward_logs: whether their log records and warnings come here.
+        on_line: is called with each line of their output; None leaves that to where this process writes.
     """
 
-    def __init__(self, ctx, count, terms, settings, forward_logs=True):
+    def __init__(self, ctx, count, terms, settings, forward_logs=True, on_line=None):
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, weakref.proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
@@ -104,6 +107,11 @@ class Crew:
         self._terms = terms
         self._settings = settings
         self._ear = forwarded_logs.Ear() if forward_logs else None
+        self._capture = None
+        if on_line is not None:
+            from procession.captured_output import Capture
+
+            self._capture = Capture(on_line)
         # Of `__main__`, what the oldest worker knows.
         self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
         self._aged = []
@@ -134,9 +142,12 @@ class Crew:
 
     def _start(self, place):
         seat = Seat(*self.core.invite())
-        report = None
+        report, streams, writers = None, [], []
         try:
             seat.report = report = stacks.report_file()
+            if self._capture is not None:
+                streams, writers = self._capture.pipes()
+                seat.output = writers, self._capture.key, self._ctx.get_start_method() == "fork"
             if self._ear is not None:
                 seat.notes = self._ear.writer, forwarded_logs.levels()
             # Two of one place never work at once: who has a pool of one worker may count on that.
@@ -154,11 +165,17 @@ class Crew:
             self.core.uninvite(seat.index)
             if report is not None:
                 os.close(report)
+            for stream in streams:
+                os.close(stream.descriptor)
             raise
         finally:
             seat.close()
+            for writer in writers:
+                os.close(writer)
         self.core.seated(seat.index, process.sentinel, process.pid)
-        self.members[seat.index] = Member(place, process, waits, report)
+        if self._capture is not None:
+            self._capture.listen(streams, process)
+        self.members[seat.index] = Member(place, process, waits, report, streams)
         self.processes.append(process)
         util.debug("added worker")
 
@@ -172,9 +189,11 @@ class Crew:
     rebuild = staticmethod(rebuild)
 
     def hear(self):
-        """Workers have sent log records or warnings."""
+        """Workers have sent log records or warnings, or their tasks have ended."""
         if self._ear is not None:
             self._ear.hear()
+        if self._capture is not None:
+            self._capture.hear()
 
     def by_value(self, obj, error):
         """Return the pickle of `obj` by value."""
@@ -252,6 +271,8 @@ class Crew:
             process.join(TERMINATE_GRACE_S)
             text = Obituary(_obituary(process))
             text.stacks = member.last_words()
+            if self._capture is not None:
+                self._capture.finish(member.streams)
             if process in self.processes:
                 self.processes.remove(process)
             if self.ending:
@@ -383,6 +404,8 @@ class Crew:
             driver.join(TERMINATE_GRACE_S)
         if self._ear is not None:
             self._ear.close()
+        if self._capture is not None:
+            self._capture.close()
         self.core.release()
 
 

@@ -12,7 +12,7 @@ import time
 import warnings
 
 from procession import logs
-from procession.task_names import short_name
+from procession.task_names import running_name
 
 __all__ = ["Ear", "forward", "levels"]
 
@@ -140,8 +140,7 @@ class _Mouth:
 
     def task(self):
         """Return the name of the task that runs, or an empty text."""
-        item, function = self._interrupts.item(), self._current[0]
-        return "" if item is None or function is None else short_name(function, "map", item[1])
+        return running_name(self._current, self._interrupts)
 
     def _send_record(self, record):
         import logging

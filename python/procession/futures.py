@@ -132,6 +132,7 @@ def _check_options(
     nice=None,
     cpu_affinity=None,
     forward_logs=True,
+    capture_output=False,
 ):
     from procession import limits
     from procession.worker_settings import WorkerSettings
@@ -142,6 +143,10 @@ def _check_options(
         max_age=limits.age(max_age),
     )
     WorkerSettings(workers, env, nice, cpu_affinity)
+    if capture_output is not False:
+        from procession import captured_output
+
+        captured_output.target(capture_output)
 
 
 def _our_context(context):

@@ -4,6 +4,7 @@ from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 from multiprocessing.context import BaseContext as StandardContext
 from typing import Any, ParamSpec, TypeVar
 
+from procession.captured_output import OutputLine
 from procession.context import BaseContext
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
@@ -30,6 +31,7 @@ class ProcessPoolExecutor(Executor):
         nice: int | Callable[[int], int] | None = None,
         cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
         forward_logs: bool = True,
+        capture_output: bool | Callable[[OutputLine], object] = False,
     ) -> None: ...
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]: ...
     def schedule(

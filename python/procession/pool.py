@@ -45,6 +45,10 @@ class Pool:
             added to the priority's number, the numbers of its CPUs; or functions that give it for a worker's number.
         forward_logs: whether log records and warnings of workers that find no handler there go to the handlers of this
             process; records have the worker in `processName` and the task in `task`.
+        capture_output: whether what tasks write to standard output and error, C code and programs that they start
+            included, comes as whole lines to `sys.stdout` and `sys.stderr` of this process, each behind the names of
+            its worker and task; or a callable that gets each as a `captured_output.OutputLine` instead, from one thread
+            at a time. Workers wait while nobody reads what they write.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
@@ -66,6 +70,7 @@ class Pool:
         nice=None,
         cpu_affinity=None,
         forward_logs=True,
+        capture_output=False,
     ):
         self._state = INIT
         if processes is None:
@@ -81,9 +86,14 @@ class Pool:
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be a callable, not {initializer!r}")
         settings = WorkerSettings(self._processes, env, nice, cpu_affinity)
+        on_line = None
+        if capture_output is not False:
+            from procession import captured_output
+
+            on_line = captured_output.target(capture_output)
         self._ctx = context or _default_context()
         self._maxtasksperchild = terms.max_tasks
-        self._crew = Crew(self._ctx, self._processes, terms, settings, bool(forward_logs))
+        self._crew = Crew(self._ctx, self._processes, terms, settings, bool(forward_logs), on_line)
         self._core = self._crew.core
         try:
             self._crew.fill()

@@ -2,6 +2,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from procession.captured_output import OutputLine
 from procession.context import BaseContext
 from procession.portable import MaybeEncodingError as MaybeEncodingError
 from procession.portable import OverMemory as OverMemory
@@ -61,6 +62,7 @@ class Pool:
         nice: int | Callable[[int], int] | None = None,
         cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
         forward_logs: bool = True,
+        capture_output: bool | Callable[[OutputLine], object] = False,
     ) -> None: ...
     def apply(
         self,

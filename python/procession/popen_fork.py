@@ -46,7 +46,7 @@ def _pass(gate, process_obj):
 
 
 # Threads of the package itself, which hold no lock that a child could miss.
-QUIET_THREADS = {"PoolDriver"}
+QUIET_THREADS = {"PoolDriver", "PoolOutput"}
 
 
 def _warn_of_threads():

@@ -2,7 +2,7 @@
 
 import reprlib
 
-__all__ = ["call_text", "function_name", "short_name"]
+__all__ = ["call_text", "function_name", "running_name", "short_name"]
 
 _MOST_TEXT = 200
 
@@ -21,6 +21,17 @@ def short_name(function, kind, index):
     """Return `function[index]` for an item of a map, the function's name for a single call."""
     name = function_name(function)
     return name if kind == "apply" else f"{name}[{index}]"
+
+
+def running_name(current, interrupts):
+    """Return the name of the task that runs in this worker, an empty text if none does.
+
+    Args:
+        current: a list of the function that is called.
+        interrupts: knows which item of its job runs.
+    """
+    item, function = interrupts.item(), current[0]
+    return "" if item is None or function is None else short_name(function, "map", item[1])
 
 
 def call_text(function, kind, index, item):

@@ -19,6 +19,7 @@ class Seat:
 
     notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
     report = None  # the descriptor of the file for its stacks, which the parent keeps, too
+    output = None  # the descriptors of its pipes for output and what `captured_output.speak` wants to know
 
     def __init__(self, index, *descriptors):
         self.index = index
@@ -29,15 +30,19 @@ class Seat:
 
         context.assert_spawning(self)
         notes, levels = self.notes or (None, None)
-        descriptors = [*self.descriptors, self.report] + ([] if notes is None else [notes])
-        return self.index, [reduction.DupFd(fd) for fd in descriptors], levels
+        pipes, *speaking = self.output or ((),)
+        descriptors = [*self.descriptors, self.report, *pipes] + ([] if notes is None else [notes])
+        return self.index, [reduction.DupFd(fd) for fd in descriptors], levels, speaking
 
     def __setstate__(self, state):
-        self.index, copies, levels = state
+        self.index, copies, levels, speaking = state
         descriptors = [copy.detach() for copy in copies]
-        self.descriptors, self.report = descriptors[:3], descriptors[3]
-        if len(descriptors) > 4:
-            self.notes = descriptors[4], levels
+        self.descriptors, self.report, rest = descriptors[:3], descriptors[3], descriptors[4:]
+        if speaking:
+            self.output = rest[:2], *speaking
+            rest = rest[2:]
+        if rest:
+            self.notes = rest[0], levels
 
     def take(self):
         """Return the engine's end of the seat, which owns the descriptors from now on."""
@@ -67,6 +72,10 @@ def work(seat, terms):
 
         descriptor, levels = seat.notes
         forwarded_logs.forward(descriptor, core.line(), core.current, interrupts, levels)
+    if seat.output is not None:
+        from procession import captured_output
+
+        captured_output.speak(*seat.output, core, interrupts)
     if terms.initializer is not None:
         try:
             terms.initializer(*terms.initargs)

@@ -33,6 +33,8 @@ pub(crate) struct WorkerCore {
     /// The function that was called last, for Python to see.
     current: Py<PyList>,
     current_id: u64,
+    /// What is called before and after each item.
+    around: Option<(Py<PyAny>, Py<PyAny>)>,
 }
 
 #[pymethods]
@@ -53,6 +55,7 @@ impl WorkerCore {
             map: py.import("builtins")?.getattr("map")?.unbind(),
             current: PyList::new(py, [py.None()])?.unbind(),
             current_id: 0,
+            around: None,
         })
     }
 
@@ -65,6 +68,11 @@ impl WorkerCore {
     #[getter]
     fn current(&self, py: Python<'_>) -> Py<PyList> {
         self.current.clone_ref(py)
+    }
+
+    /// Has `begin` called before each item is run, and `end` after it; what they raise counts as raised by the item.
+    fn around_tasks(&mut self, begin: Py<PyAny>, end: Py<PyAny>) {
+        self.around = Some((begin, end));
     }
 
     /// How any thread tells the parent that a note was sent beside the ring.
@@ -245,7 +253,17 @@ impl WorkerCore {
         let mut results = self.map.bind(py).call1((function, row))?.cast_into::<PyIterator>()?;
         for done in 1..=count {
             self.worker.running();
-            let answer = results.next();
+            let answer = match &self.around {
+                None => results.next(),
+                Some((begin, end)) => {
+                    let begun = begin.call0(py);
+                    let answer = results.next();
+                    match begun.and_then(|_| end.call0(py)) {
+                        Ok(_) => answer,
+                        Err(error) => Some(Err(error)),
+                    }
+                }
+            };
             self.worker.sending();
             match answer {
                 Some(Ok(result)) => self.returned(&result)?,
@@ -270,7 +288,14 @@ impl WorkerCore {
         more: bool,
     ) -> PyResult<()> {
         self.worker.running();
-        let answer = value.and_then(|value| codec::call(function, mode, value));
+        let answer = match &self.around {
+            None => value.and_then(|value| codec::call(function, mode, value)),
+            Some((begin, end)) => {
+                let begun = begin.call0(py);
+                let answer = begun.and(value).and_then(|value| codec::call(function, mode, value));
+                end.call0(py).and(answer)
+            }
+        };
         self.worker.sending();
         match answer {
             Ok(result) => self.returned(&result)?,
