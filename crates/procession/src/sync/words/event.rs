@@ -33,7 +33,7 @@ pub fn is_set(word: &AtomicU64) -> bool {
 pub fn set(word: &AtomicU64) {
     let mut now = word.load(Ordering::Relaxed);
     while now & SET == 0 {
-        let set = (((now & !ASLEEP) + ONCE) | SET) & LOW_HALF;
+        let set = ((now & !ASLEEP).wrapping_add(ONCE) | SET) & LOW_HALF;
         match word.compare_exchange_weak(now, set, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => break,
             Err(changed) => now = changed,
