@@ -364,8 +364,8 @@ pub fn queue(bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// As many mutations of each file of the corpus.
-    const MUTATIONS: u64 = 150;
+    /// So many mutations of a target's corpus, shared out among its files.
+    const MUTATIONS: usize = 300;
 
     /// Pseudo-random numbers that are the same in every run (splitmix64).
     struct Dice(u64);
@@ -408,10 +408,11 @@ mod tests {
         assert!(!files.is_empty());
         files.sort();
         let mut dice = Dice(1);
+        let each = MUTATIONS.div_ceil(files.len());
         for file in files {
             let seed = std::fs::read(file).unwrap();
             target(&seed);
-            for _ in 0..MUTATIONS {
+            for _ in 0..each {
                 let mut bytes = seed.clone();
                 dice.mutate(&mut bytes);
                 target(&bytes);
