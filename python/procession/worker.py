@@ -97,12 +97,16 @@ def _watch_interrupts(interrupts):
 def _offer_to_oom_killer():
     """Have the system end a worker before its parent when there is no memory left: a worker can be replaced."""
     try:
-        with open("/proc/self/oom_score_adj", "r+") as file:
-            score = min(1000, int(file.read()) + OOM_SCORE)
-            file.seek(0)
-            file.write(str(score))
+        file = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        score = min(1000, int(os.read(file, 32)) + OOM_SCORE)
+        os.pwrite(file, b"%d" % score, 0)
     except (OSError, ValueError):
         pass
+    finally:
+        os.close(file)
 
 
 def _go_on(signum, frame):
