@@ -22,6 +22,7 @@ ORDER = [
     "uneven",
     "scaling",
     "pool_start",
+    "pool_again",
     "process_start",
     "process_start_numpy",
     "queue",

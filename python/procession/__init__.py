@@ -23,7 +23,9 @@ _OWN = {
     "PoolTerminated": "pool",
     "TaskTimeout": "pool",
     "WorkerDied": "pool",
+    "end_shared_pools": "shared_pools",
     "share": "sharing",
+    "shared_pool": "shared_pools",
 }
 _SUBMODULES = frozenset((
     "connection", "context", "dummy", "forkserver", "futures", "heap", "managers", "pool", "process", "queues",

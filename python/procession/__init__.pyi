@@ -39,7 +39,10 @@ from procession.pool import WorkerDied as WorkerDied
 from procession.process import active_children as active_children
 from procession.process import current_process as current_process
 from procession.process import parent_process as parent_process
+from procession.shared_pools import end_shared_pools as end_shared_pools
+from procession.shared_pools import shared_pool as shared_pool
 from procession.sharedctypes import Synchronized, SynchronizedArray, SynchronizedString
+from procession.sharing import share as share
 from procession.synchronize import OwnerDied as OwnerDied
 
 __all__ = [

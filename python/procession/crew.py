@@ -179,6 +179,11 @@ class Crew:
         self.processes.append(process)
         util.debug("added worker")
 
+    @property
+    def unusable(self):
+        """Whether no task can run any more."""
+        return self.ending or self._broken
+
     def look(self):
         """Take note of workers that have ended, and replace them."""
         self.core.look()

@@ -612,6 +612,17 @@ impl JobCore {
         Ok(!self.job.done() && self.engine()?.add_watcher(py, &self.job, watcher))
     }
 
+    /// Whether the job is done; does not look for results.
+    fn done(&self) -> bool {
+        self.job.done()
+    }
+
+    /// Waits for the job to end, whether or not anybody reads its outcomes.
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.job.state().unbounded = true;
+        self.wait(py, None).map(drop)
+    }
+
     /// Waits for the job; false when `timeout` seconds were not enough.
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         if self.job.done() {
