@@ -14,9 +14,11 @@ import time
 import procession
 
 OUTCOME_LIMIT_S = 120
-# The longest pause between two kills: a pool gives up when its workers die again and again before they are ready, and
-# an interpreter started from nothing takes its time.
+# The longest pause between two kills, while tasks have outcomes in between: a pool gives up when its workers die again
+# and again before they are ready, and an interpreter started from nothing takes its time.
 PAUSE_S = {"fork": 0.02, "forkserver": 0.02, "spawn": 0.5}
+# The longest pause for the first outcome after a kill.
+PATIENCE_S = 2.0
 SIZES = (0, 10, 300, 3000, 50_000)
 
 
@@ -40,7 +42,7 @@ class Soak:
         self.context = procession.get_context(method)
         self.rng = random.Random(seed)
         self.pause = PAUSE_S[method]
-        self.kills = self.maps = self.tasks = self.lost = 0
+        self.kills = self.maps = self.tasks = self.lost = self.outcomes = 0
 
     def run(self, seconds):
         """Keep the pool busy and its workers dying for so long; AssertionError or TimeoutError when it fails."""
@@ -60,9 +62,11 @@ class Soak:
     def kill_until(self, stop, pool):
         """Kill a worker now and then."""
         rng = random.Random(self.rng.random())
+        seen, last = self.outcomes, time.monotonic()
         while not stop.wait(rng.random() * self.pause):
             workers = list(pool._pool)
-            if workers:
+            if workers and (self.outcomes != seen or time.monotonic() - last > PATIENCE_S):
+                seen, last = self.outcomes, time.monotonic()
                 with contextlib.suppress(ProcessLookupError, TypeError):
                     os.kill(rng.choice(workers).pid, rng.choice([signal.SIGKILL, signal.SIGSEGV]))
                     self.kills += 1
@@ -90,11 +94,16 @@ class Soak:
 
     def outcome(self, ask):
         """Return what a task returned, None when its worker died."""
+        self.outcomes += 1
         try:
             return ask()
-        except procession.WorkerDied:
+        except procession.WorkerDied as error:
+            if "giving up" in str(error):
+                raise
             self.lost += 1
             return None
+        except StopIteration:
+            raise AssertionError("fewer outcomes than tasks") from None
 
 
 def main():

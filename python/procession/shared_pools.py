@@ -20,9 +20,9 @@ def shared_pool(processes=None, *, context=None):
     """Return a pool whose workers are there already, if the program has asked for so many before.
 
     It is used as any `Pool`. Closing or terminating it, or leaving its `with` block, ends the tasks of this handle
-    only: the workers wait for the next caller, in whatever thread, until the program ends or `end_shared_pools` is called.
-    What the program defines or imports later is known to them; what it changes in its modules, or in `os.environ`,
-    after they have started is not.
+    only: the workers wait for the next caller, in whatever thread, until the program ends or `end_shared_pools` is
+    called. What the program defines or imports later is known to them; what it changes in its modules, or in
+    `os.environ`, after they have started is not.
 
     Args:
         processes: how many workers; None for as many as `Pool` has by default.
