@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 /// The longest look.
 const LONGEST: Duration = Duration::from_micros(50);
 /// Longer waits tell nothing more.
-const MOST_NS: u32 = 200_000;
+const MOST_NS: u32 = 100_000;
 /// Looking that takes no longer needs no comparison.
 const GOOD_NS: u32 = 4_000;
-/// How many waits go by before the slower way is tried again; twice as many each time in vain.
-const SHORTEST_PAUSE: u32 = 16;
+/// So many waits in a row the slower way is tried: the other side may have to find out as well.
+const TRIES: u32 = 4;
+/// How many waits go by before it is tried again; twice as many each time in vain.
+const SHORTEST_PAUSE: u32 = 32;
 const LONGEST_PAUSE: u32 = 2048;
 
 /// How one side waits for the other.
@@ -66,23 +68,22 @@ impl Habit {
         if looks && self.looked_ns < GOOD_NS {
             return true;
         }
-        if self.left > 0 {
-            self.left -= 1;
-            return looks;
-        }
-        self.left = self.pause;
-        !looks
+        self.left = self.left.saturating_sub(1);
+        // The last waits before the next pause go the other way.
+        looks != (self.left < TRIES)
     }
 
     fn took(&mut self, looked: bool, time: Duration) {
         let time = u32::try_from(time.as_nanos()).unwrap_or(MOST_NS).min(MOST_NS);
         let was_quicker = self.looking_is_quicker();
         let average = if looked { &mut self.looked_ns } else { &mut self.slept_ns };
-        *average = *average - *average / 4 + time / 4;
+        *average = *average / 2 + time / 2;
         if self.looking_is_quicker() != was_quicker {
             self.pause = SHORTEST_PAUSE;
-        } else if looked != was_quicker {
+            self.left = self.pause;
+        } else if self.left == 0 {
             self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+            self.left = self.pause;
         }
     }
 }
@@ -105,7 +106,7 @@ mod tests {
             );
             looks += looked;
         }
-        assert!(looks < 40, "{looks}");
+        assert!(looks < 60, "{looks}");
     }
 
     #[test]
@@ -126,6 +127,6 @@ mod tests {
             ways[usize::from(looks)] += 1;
             habit.took(looks, Duration::from_micros(if looks { 30 } else { 10 }));
         }
-        assert!(ways[1] > 3 && ways[1] < 100, "{ways:?}");
+        assert!(ways[1] > 3 && ways[1] < 200, "{ways:?}");
     }
 }
