@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// The longest look.
-const LONGEST: Duration = Duration::from_micros(50);
+pub(super) const LONGEST: Duration = Duration::from_micros(50);
 /// Longer waits tell nothing more.
 const MOST_NS: u32 = 100_000;
 /// Looking that takes no longer needs no comparison.
@@ -63,7 +63,8 @@ impl Habit {
         self.looked_ns < self.slept_ns - self.slept_ns / 4
     }
 
-    fn is_to_look(&mut self) -> bool {
+    /// Whether to look this time.
+    pub(super) fn is_to_look(&mut self) -> bool {
         let looks = self.looking_is_quicker();
         if looks && self.looked_ns < GOOD_NS {
             return true;
@@ -73,11 +74,14 @@ impl Habit {
         looks != (self.left < TRIES)
     }
 
-    fn took(&mut self, looked: bool, time: Duration) {
+    /// Notes what a wait took.
+    pub(super) fn took(&mut self, looked: bool, time: Duration) {
         let time = u32::try_from(time.as_nanos()).unwrap_or(MOST_NS).min(MOST_NS);
         let was_quicker = self.looking_is_quicker();
+        // The way in use is known by many waits, of which one may have been cut off; the other by a few tries.
+        let weight = if looked == was_quicker { 8 } else { 2 };
         let average = if looked { &mut self.looked_ns } else { &mut self.slept_ns };
-        *average = *average / 2 + time / 2;
+        *average = *average - *average / weight + time / weight;
         if self.looking_is_quicker() != was_quicker {
             self.pause = SHORTEST_PAUSE;
             self.left = self.pause;

@@ -1,35 +1,24 @@
 //! Polling for a short adaptive time before sleeping.
 //!
-//! A wake-up across cores costs some 50 us, a polling hand-over a tenth of one: whoever has just run dry polls first.
-//! Polling that has lately won nothing, or that lost its time slice to others, stops, and is tried again now and then.
+//! A wake-up across cores costs some 50 us, a polling hand-over a tenth of one: whoever has just run dry polls first, as long as
+//! that is the quicker way.
 
 use std::time::{Duration, Instant};
 
-/// The longest poll.
-const LONGEST: Duration = Duration::from_micros(60);
-/// A gap in a poll that shows that somebody else got the CPU.
-const LOST_SLICE: Duration = Duration::from_micros(500);
-/// After how many waits without polling it is tried again.
-const RETRY_AFTER: u32 = 16;
+use super::habit::{Habit, LONGEST};
 
-/// How long one side polls, by what polling has lately won.
-#[derive(Debug)]
+/// How long one side polls, by what polling and sleeping took lately.
+#[derive(Debug, Default)]
 pub struct Spin {
-    budget: Duration,
-    pause: u32,
-    misses: u32,
-}
-
-impl Default for Spin {
-    fn default() -> Self {
-        Spin::new()
-    }
+    habit: Habit,
+    /// When a poll began that found nothing.
+    polled: Option<Instant>,
 }
 
 impl Spin {
     /// A fresh one, willing to poll.
     pub fn new() -> Spin {
-        Spin { budget: LONGEST, pause: 0, misses: 0 }
+        Spin::default()
     }
 
     /// Polls `ready` for as long as it pays; says whether it became true.
@@ -37,40 +26,31 @@ impl Spin {
         if ready() {
             return true;
         }
-        if self.pause > 0 {
-            self.pause -= 1;
+        self.polled = None;
+        if !self.habit.is_to_look() {
             return false;
         }
         let start = Instant::now();
-        let mut last = start;
         loop {
             for _ in 0..24 {
                 if ready() {
-                    self.misses = 0;
+                    self.habit.took(true, start.elapsed());
                     return true;
                 }
                 std::hint::spin_loop();
             }
-            let now = Instant::now();
-            if now - last > LOST_SLICE {
-                self.pause = 4 * RETRY_AFTER;
-                return ready();
-            }
-            last = now;
-            if now - start > self.budget {
-                self.misses += 1;
-                if self.misses >= 3 {
-                    self.pause = RETRY_AFTER.min(self.misses);
-                }
+            if start.elapsed() > LONGEST {
+                self.polled = Some(start);
                 return false;
             }
         }
     }
 
-    /// Tells that a sleep was short: polling would have won.
+    /// Tells how long the sleep took that followed.
     pub fn slept(&mut self, time: Duration) {
-        if time < 2 * LONGEST {
-            self.pause = self.pause.min(1);
+        match self.polled.take() {
+            Some(start) => self.habit.took(true, start.elapsed()),
+            None => self.habit.took(false, time),
         }
     }
 }
@@ -82,13 +62,18 @@ mod tests {
     #[test]
     fn polling_that_wins_nothing_pauses_and_comes_back() {
         let mut spin = Spin::new();
-        for _ in 0..3 {
-            assert!(!spin.until(|| false));
+        let mut polled = 0;
+        for _ in 0..1_000 {
+            let (mut looks, start) = (0, Instant::now());
+            let ready = || {
+                looks += 1;
+                false
+            };
+            assert!(!spin.until(ready));
+            polled += u32::from(looks > 1);
+            spin.slept(start.elapsed());
         }
-        assert!(spin.pause > 0);
-        for _ in 0..RETRY_AFTER {
-            spin.until(|| false);
-        }
+        assert!((5..100).contains(&polled), "{polled}");
         assert!(spin.until(|| true));
     }
 }
