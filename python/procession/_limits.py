@@ -2,7 +2,10 @@
 
 import operator
 
-__all__ = ["positive", "seconds", "wishes"]
+__all__ = ["MOST_WORKERS", "few", "positive", "seconds", "whole", "wishes"]
+
+# How many workers a pool of the engine has room for.
+MOST_WORKERS = 1024
 
 
 def seconds(timeout):
@@ -21,6 +24,18 @@ def seconds(timeout):
         raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}") from None
 
 
+def whole(value, text):
+    """Return an integer; `text` begins the error otherwise.
+
+    Raises:
+        TypeError: it is no integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{text} must be an integer, not {value!r}") from None
+
+
 def positive(value, text):
     """Return an integer of 1 or more; `text` begins the error otherwise.
 
@@ -28,12 +43,22 @@ def positive(value, text):
         TypeError: it is no integer.
         ValueError: it is less than 1.
     """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{text} must be an integer, not {value!r}") from None
+    number = whole(value, text)
     if number < 1:
         raise ValueError(f"{text} must be 1 or more, not {number}")
+    return number
+
+
+def few(workers, text):
+    """Return a number of workers, of 1 or more; `text` begins the error otherwise.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is less than 1, or more than a pool has room for.
+    """
+    number = positive(workers, text)
+    if number > MOST_WORKERS:
+        raise ValueError(f"{text} must be {MOST_WORKERS} or less, not {workers}")
     return number
 
 

@@ -16,7 +16,7 @@ from concurrent.futures._base import CANCELLED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
 from procession import cpus
-from procession._limits import wishes
+from procession._limits import few, whole, wishes
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
@@ -44,9 +44,10 @@ class ProcessPoolExecutor(Executor):
         task_timeout=None,
         **pool_options,
     ):
-        workers = cpus.budget() if max_workers is None else operator.index(max_workers)
+        workers = cpus.budget() if max_workers is None else whole(max_workers, "max_workers")
         if workers < 1:
             raise ValueError(f"max_workers must be greater than 0, not {workers}")
+        few(workers, "max_workers")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be callable, not {initializer!r}")
         if max_tasks_per_child is not None and not isinstance(max_tasks_per_child, int):

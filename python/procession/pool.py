@@ -5,7 +5,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from procession import context, cpus, limits, sharing, stacks, stats, util
-from procession._limits import positive, seconds, wishes
+from procession._limits import few, positive, seconds, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
@@ -75,7 +75,7 @@ class Pool:
         self._state = INIT
         if processes is None:
             processes = cpus.budget()
-        self._processes = positive(processes, "the number of processes")
+        self._processes = few(processes, "the number of processes")
         terms = limits.Terms(
             initializer,
             tuple(initargs),

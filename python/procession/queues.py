@@ -5,6 +5,7 @@ from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
 from procession import _procession as engine
 from procession import context, reduction
+from procession._limits import whole
 from procession.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
 
@@ -25,6 +26,7 @@ class Queue(engine.Queue):
     def __new__(cls, *args, **kwds):
         # The room is fixed before a subclass (the standard executor has one) can pass it on by its own __init__.
         maxsize = args[0] if args else kwds.get("maxsize", kwds.get("max_size", 0))
+        maxsize = whole(maxsize, "maxsize")
         return super().__new__(cls, min(maxsize, SEM_VALUE_MAX) if maxsize > 0 else SEM_VALUE_MAX)
 
     def __init__(self, maxsize=0, *, ctx=None):

@@ -8,6 +8,7 @@ import struct
 import types
 
 from procession import resource_tracker
+from procession._limits import whole
 
 __all__ = ["ShareableList", "SharedMemory"]
 
@@ -60,8 +61,8 @@ class SharedMemory:
     _track = False
 
     def __init__(self, name=None, create=False, size=0, *, track=None):
-        if size < 0:
-            raise ValueError("'size' must be a positive integer")
+        if whole(size, "'size'") < 0:
+            raise ValueError(f"'size' must be a positive integer, not {size}")
         if create and size == 0:
             raise ValueError("'size' must be a positive number different from zero")
         if name is None and not create:

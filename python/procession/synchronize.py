@@ -8,6 +8,7 @@ import time
 
 from procession import _procession as engine
 from procession import context, process, reduction
+from procession._limits import whole
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
 
@@ -253,8 +254,8 @@ class Barrier(engine.Barrier):
     """
 
     def __new__(cls, parties, action=None, timeout=None, *, ctx=None):
-        if parties < 1:
-            raise ValueError("parties must be > 0")
+        if whole(parties, "parties") < 1:
+            raise ValueError(f"parties must be 1 or more, not {parties}")
         return super().__new__(cls, engine.Cell.create(cls.bytes(parties)), parties)
 
     def __init__(self, parties, action=None, timeout=None, *, ctx=None):
