@@ -3,6 +3,19 @@
 use std::fmt;
 
 /// What an [`Error`] is about; match on it to decide what to do next.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// use procession::ErrorKind;
+///
+/// let (left, right) = procession::pipe::<u8, u8>()?;
+/// drop(left);
+/// match right.recv() {
+///     Err(error) if error.kind() == ErrorKind::Closed => println!("the other side has ended"),
+///     answer => println!("{}", answer?),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -25,6 +38,14 @@ pub enum ErrorKind {
 }
 
 /// An error of the engine: a kind, a sentence, and the system's error number where there is one.
+///
+/// ```
+/// use procession::{ErrorKind, Pool};
+///
+/// let error = Pool::new(0).err().unwrap();
+/// assert_eq!(error.kind(), ErrorKind::InvalidInput);
+/// assert!(error.to_string().contains("a pool has 1 to"), "{error}");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,

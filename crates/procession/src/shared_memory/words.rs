@@ -184,6 +184,18 @@ impl Piece {
 }
 
 /// A type of which any bytes are a value: the plain numbers, and with the feature `bytemuck` whatever is `bytemuck::Pod`.
+///
+/// ```
+/// use procession::{Number, SharedSlice};
+///
+/// fn last<T: Number>(numbers: &SharedSlice<T>) -> Option<T> {
+///     numbers.lock().unwrap().last().copied()
+/// }
+///
+/// # fn main() -> procession::Result<()> {
+/// assert_eq!(last(&SharedSlice::from_slice(&[1.5, 2.5])?), Some(2.5));
+/// # Ok(()) }
+/// ```
 pub trait Number: sealed::Sealed + Copy + Send + Sync + 'static {}
 
 mod sealed {

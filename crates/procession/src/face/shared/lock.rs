@@ -147,6 +147,16 @@ impl<'de, T> Deserialize<'de> for Lock<T> {
 }
 
 /// The value of a [`Lock`], for whoever has it; dropping it gives the lock back, and the value if it was changed.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let lock = procession::Lock::new(vec![1, 2])?;
+/// let mut guard = lock.lock().unwrap();
+/// guard.push(3);
+/// drop(guard);
+/// assert_eq!(*lock.lock().unwrap(), [1, 2, 3]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct LockGuard<'a, T: Serialize + DeserializeOwned + 'static> {
     pub(super) lock: &'a Lock<T>,

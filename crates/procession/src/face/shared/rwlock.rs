@@ -272,6 +272,14 @@ impl Drop for WriteSeat<'_> {
 }
 
 /// The value of a [`RwLock`], for one of those who read it.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let lock = procession::RwLock::new("text".to_owned())?;
+/// let (one, other) = (lock.read().unwrap(), lock.read().unwrap());
+/// assert_eq!(one.len() + other.len(), 8);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct RwLockReadGuard<'a, T> {
     #[allow(dead_code)]
@@ -288,6 +296,14 @@ impl<T> Deref for RwLockReadGuard<'_, T> {
 }
 
 /// The value of a [`RwLock`], for the one who may change it; dropping it gives the lock back, and the value if it was changed.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let lock = procession::RwLock::new(1)?;
+/// *lock.write().unwrap() += 1;
+/// assert_eq!(*lock.read().unwrap(), 2);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct RwLockWriteGuard<'a, T: Serialize + DeserializeOwned + 'static> {
     seat: WriteSeat<'a>,

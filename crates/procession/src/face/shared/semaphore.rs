@@ -110,6 +110,16 @@ impl<'de> Deserialize<'de> for Semaphore {
 }
 
 /// A permit of a [`Semaphore`], given back when it is dropped.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let semaphore = procession::Semaphore::new(1)?;
+/// let permit = semaphore.acquire();
+/// assert!(semaphore.try_acquire().is_none());
+/// drop(permit);
+/// assert!(semaphore.try_acquire().is_some());
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "a permit that is not kept is given back at once"]
 pub struct Permit<'a> {

@@ -166,6 +166,15 @@ impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
 }
 
 /// The numbers of a [`SharedSlice`], for whoever has its lock; dropping it gives the lock back.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// let numbers = procession::SharedSlice::from_slice(&[3, 1, 2])?;
+/// let mut guard = numbers.lock().unwrap();
+/// guard.sort();
+/// assert_eq!(guard[..], [1, 2, 3]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct SliceGuard<'a, T: Number> {
     memory: &'a Guarded,
