@@ -18,7 +18,7 @@ use crate::platform::{file_key, file_size, is_of_fixed_size, wait, wake};
 use crate::shared_memory::{Segment, copy_in, copy_out};
 
 /// A message longer than a block crosses in parts: one is filled while the one before is copied out.
-pub(super) const BLOCK_BYTES: usize = 128 * 1024;
+pub(super) const BLOCK_BYTES: usize = 256 * 1024;
 pub(super) const BLOCKS: usize = 8;
 /// Where the blocks begin; before them lies a word for each, on a cache line of its own.
 const BLOCKS_AT: usize = 4096;
