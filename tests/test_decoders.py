@@ -12,7 +12,7 @@ import procession
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from procession import _authentication, _strangers, forkserver, resource_tracker_main
+from procession import _authentication, _procession, _strangers, forkserver, resource_tracker_main
 from procession._manager import wire
 from procession.connection import Connection
 
@@ -197,3 +197,40 @@ def test_descriptors_arrive_or_an_error_says_that_they_did_not(data, size):
         assert len(received) == size == len(files)
         for descriptor in received:
             os.close(descriptor)
+
+
+simple = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+    | st.binary(max_size=300),
+    lambda inner: st.tuples(inner) | st.tuples(inner, inner, inner),
+    max_leaves=6,
+)
+
+
+@quick
+@given(value=simple, after=st.binary(max_size=20))
+def test_a_simple_value_comes_back_by_its_own_bytes(value, after):
+    code = _procession.encode_simple(value)
+    if code is not None:  # it nests too deep
+        assert _procession.try_decoders(code + after) == (value, len(code))
+
+
+@settings(quick, max_examples=1000)
+@given(value=simple, at=st.integers(0, 400), put=st.binary(max_size=9), cut=st.integers(0, 12))
+def test_a_task_or_result_that_was_damaged_is_a_value_or_a_known_error(value, at, put, cut):
+    code = _procession.encode_simple(value) or b""
+    at %= len(code) + 1
+    damaged = code[:at] + put + code[at + cut :]
+    with contextlib.suppress(UNPICKLING):
+        assert _procession.try_decoders(damaged)[1] <= len(damaged)
+
+
+@settings(quick, max_examples=1000)
+@given(kind=st.integers(0, 20), rest=st.binary(max_size=60))
+def test_bytes_of_any_kind_are_a_value_or_a_known_error(kind, rest):
+    with contextlib.suppress(UNPICKLING):
+        assert _procession.try_decoders(bytes([kind]) + rest)[1] <= 1 + len(rest)

@@ -19,6 +19,7 @@ mod queue;
 mod repeats;
 mod row;
 mod sync;
+mod trial;
 mod wait;
 mod worker;
 
@@ -34,6 +35,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pickler::Reducers>()?;
     queue::register(module)?;
     sync::register(module)?;
+    trial::register(module)?;
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;
     module.add_class::<worker::Interrupts>()?;
