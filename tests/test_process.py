@@ -480,3 +480,25 @@ def test_a_forked_copy_of_the_parent_cannot_use_its_children(path):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     process.kill()
     assert finish(process) == -signal.SIGKILL
+
+
+def log_late(writer):
+    for name in ("logging", "multiprocessing"):  # as in a fresh interpreter that has not loaded them
+        for module in [m for m in sys.modules if m.partition(".")[0] == name]:
+            del sys.modules[module]
+    procession.log_names.name_log_records()
+    import logging
+
+    record = logging.getLogRecordFactory()("a", logging.INFO, "a.py", 1, "text", (), None)
+    writer.send((record.processName, type(logging.__loader__).__name__))
+
+
+def test_log_records_name_the_process_when_logging_is_loaded_late(context):
+    reader, writer = context.Pipe(False)
+    child = context.Process(target=log_late, args=(writer,), name="Late")
+    child.start()
+    name, loader = reader.recv()
+    child.join()
+    reader.close()
+    writer.close()
+    assert (name, loader) == ("Late", "SourceFileLoader")

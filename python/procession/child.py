@@ -5,7 +5,7 @@ import atexit
 import os
 import sys
 
-from procession import process, standard, util
+from procession import log_names, process, standard, util
 from procession._procession import hold_lifeline
 
 __all__ = []
@@ -77,7 +77,7 @@ def bootstrap(process_obj, parent_sentinel):
             if hasattr(own_thread, "_set_native_id"):  # a fork does not, before Python 3.13
                 own_thread._set_native_id()
         process._become(process_obj, parent_sentinel)
-        name_log_records()
+        log_names.name_log_records()
         util._finalizer_registry.clear()
         util._run_after_forkers()
         util.info("the child %s begins", process_obj.name)
@@ -99,23 +99,6 @@ def bootstrap(process_obj, parent_sentinel):
         util.info("the process ends with status %s", code)
         util._flush_std_streams()
     return code
-
-
-def name_log_records():
-    """Have log records name the running process: `logging` asks the standard library, which may not be loaded."""
-    logging = sys.modules.get("logging")
-    if logging is None or getattr(logging.getLogRecordFactory(), "names_process", False):
-        return
-    make = logging.getLogRecordFactory()
-
-    def named(*args, **kwargs):
-        record = make(*args, **kwargs)
-        if record.processName == "MainProcess":
-            record.processName = process.current_process().name
-        return record
-
-    named.names_process = True
-    logging.setLogRecordFactory(named)
 
 
 def exit_status(exit_request):

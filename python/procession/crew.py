@@ -89,7 +89,7 @@ class Crew:
     Args:
         ctx: a context, to start processes with.
         count: how many workers there are.
-        terms: what they may use up; see `limits.Terms`.
+        terms: what they may use up; see `terms.Terms`.
         settings: what each is given of its own; see `worker_settings.WorkerSettings`.
         forward_logs: whether their log records and warnings come here.
         on_line: is called with each line of their output; None leaves that to where this process writes.

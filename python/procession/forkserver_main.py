@@ -14,7 +14,7 @@ import struct
 import sys
 
 # All that a child needs is imported here, once.
-from procession import child, context, process, reduction, spawn, util  # noqa: F401
+from procession import child, context, portable, process, reduction, spawn, terms, util, worker  # noqa: F401
 from procession.forkserver import REQUEST, _forkserver
 
 __all__ = []

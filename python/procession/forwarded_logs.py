@@ -4,8 +4,8 @@ They go through one socket a pool, a message each, which the thread that drives 
 results. A record that finds a handler in the worker, one that an initializer or a task has added, stays there.
 """
 
+import _pickle  # without what `pickle` loads
 import os
-import pickle
 import select
 import sys
 import time
@@ -57,7 +57,7 @@ class Ear:
             if not message:
                 return
             try:
-                kind, content = pickle.loads(message)
+                kind, content = _pickle.loads(message)
             except Exception as error:
                 logs.sub_warning("a record of a worker cannot be rebuilt: %s", error)
                 continue
@@ -167,7 +167,7 @@ class _Mouth:
     def _send(self, kind, content):
         """Send a message; False when it cannot be pickled, is too large, or the parent is gone."""
         try:
-            message = pickle.dumps((kind, content), pickle.HIGHEST_PROTOCOL)
+            message = _pickle.dumps((kind, content), 5)
         except Exception:
             return False
         if len(message) > _MOST_BYTES:

@@ -138,11 +138,9 @@ def _check_options(
     from procession import limits
     from procession.worker_settings import WorkerSettings
 
-    limits.Terms(
-        max_tasks=limits.max_tasks(per_child, max_tasks),
-        max_memory=limits.memory(max_memory),
-        max_age=limits.age(max_age),
-    )
+    limits.max_tasks(per_child, max_tasks)
+    limits.memory(max_memory)
+    limits.age(max_age)
     WorkerSettings(workers, env, nice, cpu_affinity)
     if capture_output is not False:
         from procession import captured_output

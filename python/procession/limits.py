@@ -3,25 +3,12 @@
 import math
 import operator
 import re
-from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["Terms", "age", "in_units", "max_tasks", "memory"]
+__all__ = ["age", "in_units", "max_tasks", "memory"]
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", re.ASCII | re.IGNORECASE)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 _MOST_BYTES = 2**63
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What the workers of a pool are given, and how much of it."""
-
-    initializer: Any = None
-    initargs: tuple = ()
-    max_tasks: int | None = None
-    max_memory: int | None = None
-    max_age: float | None = None
 
 
 def memory(limit):

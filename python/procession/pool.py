@@ -15,6 +15,7 @@ from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.portable import TaskTimeout as TaskTimeout
 from procession.portable import WorkerDied as WorkerDied
+from procession.terms import Terms
 from procession.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Pool:
         if processes is None:
             processes = cpus.budget()
         self._processes = few(processes, "the number of processes")
-        terms = limits.Terms(
+        terms = Terms(
             initializer,
             tuple(initargs),
             limits.max_tasks(maxtasksperchild, max_tasks),

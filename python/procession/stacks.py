@@ -3,9 +3,9 @@
 Each worker has an anonymous file, which the signal handlers of `faulthandler` write into and the parent reads.
 """
 
+import _signal  # without the enums of `signal`
 import faulthandler
 import os
-import signal
 import time
 
 from procession.task_names import call_text
@@ -13,7 +13,7 @@ from procession.task_names import call_text
 __all__ = ["dump", "last_words", "listen", "report_file"]
 
 # Has a worker write its stacks into its file.
-STACKS = signal.SIGRTMIN + 8
+STACKS = _signal.SIGRTMIN + 8
 # A file that has not grown for so long is complete.
 QUIET_S = 0.02
 _MOST_BYTES = 1 << 20

@@ -1,15 +1,15 @@
 """What a worker of a pool runs."""
 
+import _signal  # without the enums of `signal`
 import os
-import signal
 
-from procession import math_threads, portable, stacks
+from procession import context, math_threads, stacks
 from procession._procession import WorkerCore
 
 __all__ = ["INTERRUPT", "Seat", "work"]
 
 # Tells a worker to look whether the task that it runs is to be given up.
-INTERRUPT = signal.SIGRTMIN + 7
+INTERRUPT = _signal.SIGRTMIN + 7
 # By how much a worker is more eligible to be ended when the system has no memory left; of 1000.
 OOM_SCORE = 200
 
@@ -26,17 +26,15 @@ class Seat:
         self.descriptors = descriptors
 
     def __getstate__(self):
-        from procession import context, reduction
-
         context.assert_spawning(self)
+        child = context.get_spawning_popen()
         notes, levels = self.notes or (None, None)
         pipes, *speaking = self.output or ((),)
         descriptors = [*self.descriptors, self.report, *pipes] + ([] if notes is None else [notes])
-        return self.index, [reduction.DupFd(fd) for fd in descriptors], levels, speaking
+        return self.index, [child.duplicate_for_child(fd) for fd in descriptors], levels, speaking
 
     def __setstate__(self, state):
-        self.index, copies, levels, speaking = state
-        descriptors = [copy.detach() for copy in copies]
+        self.index, descriptors, levels, speaking = state
         self.descriptors, self.report, rest = descriptors[:3], descriptors[3], descriptors[4:]
         if speaking:
             self.output = rest[:2], *speaking
@@ -46,12 +44,30 @@ class Seat:
 
     def take(self):
         """Return the engine's end of the seat, which owns the descriptors from now on."""
-        return WorkerCore(self.index, *self.descriptors, portable)
+        return WorkerCore(self.index, *self.descriptors, Portable)
 
     def close(self):
         """Close the descriptors: the parent's copies, once the worker has its own."""
         for fd in self.descriptors:
             os.close(fd)
+
+
+class Portable:
+    """What of `procession.portable` a worker needs when something fails; it is not loaded before."""
+
+    @staticmethod
+    def failure(error):
+        """Return the bytes of an exception."""
+        from procession import portable
+
+        return portable.failure(error)
+
+    @staticmethod
+    def unsendable(error, value):
+        """Return the bytes of the exception for a result that cannot be sent."""
+        from procession import portable
+
+        return portable.unsendable(error, value)
 
 
 def work(seat, terms):
@@ -60,7 +76,7 @@ def work(seat, terms):
     Ctrl-C reaches every process of the terminal: the parent decides what it means, so a worker goes on. A handler, not
     SIG_IGN: programs that a task starts do not inherit it.
     """
-    signal.signal(signal.SIGINT, _go_on)
+    _signal.signal(_signal.SIGINT, _go_on)
     core = seat.take()
     stacks.listen(seat.report)
     _offer_to_oom_killer()
@@ -80,7 +96,7 @@ def work(seat, terms):
         try:
             terms.initializer(*terms.initargs)
         except BaseException as error:
-            core.init_failed(portable.failure(error))
+            core.init_failed(Portable.failure(error))
             return
     core.run(terms.max_tasks or 0, terms.max_memory)
 
@@ -89,9 +105,11 @@ def _watch_interrupts(interrupts):
     def give_up(signum, frame):
         # The signal may come late: the task that it was meant for may have ended.
         if interrupts.pending():
-            raise portable.TaskTimeout("the task was interrupted")
+            from procession.portable import TaskTimeout
 
-    signal.signal(INTERRUPT, give_up)
+            raise TaskTimeout("the task was interrupted")
+
+    _signal.signal(INTERRUPT, give_up)
 
 
 def _offer_to_oom_killer():

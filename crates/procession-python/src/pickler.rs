@@ -176,8 +176,11 @@ pub(crate) fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py
     loads(py)?.call1((PyBytes::new(py, bytes),))
 }
 
-/// `pickle.loads`.
+/// `pickle.loads`, without what `pickle` loads where the interpreter has a compiled one.
 pub(crate) fn loads<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
-    let loads = LOADS.get_or_try_init(py, || py.import("pickle")?.getattr("loads").map(Bound::unbind))?;
+    let loads = LOADS.get_or_try_init(py, || {
+        let module = py.import("_pickle").or_else(|_| py.import("pickle"))?;
+        module.getattr("loads").map(Bound::unbind)
+    })?;
     Ok(loads.bind(py))
 }
