@@ -4,9 +4,10 @@
 //! calls and fresh page tables for each block: a program that holds a thousand results would run out of descriptors.
 #![allow(unsafe_code)]
 
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
+use procession::platform::Mapping;
 use procession::shared_memory::{Place, View, detach_all};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
@@ -57,6 +58,38 @@ impl Buffer {
             unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), place, this.size as ffi::Py_ssize_t, 0, flags) };
         if answer == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
+}
+
+/// What bytes of shared memory are copied into.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Bytes,
+    ByteArray,
+}
+
+/// A new object with the `size` bytes at `offset` of a mapping, which are copied once; none if they are out of bounds.
+pub(crate) fn copied<'py>(
+    py: Python<'py>,
+    mapping: &Mapping,
+    offset: usize,
+    size: usize,
+    kind: Kind,
+) -> Option<PyResult<Bound<'py, PyAny>>> {
+    let end = offset.checked_add(size)?;
+    mapping.address(end)?;
+    let (place, size) = (mapping.address(offset)? as *const c_char, ffi::Py_ssize_t::try_from(size).ok()?);
+    // SAFETY:
+    //   * the bytes lie in the mapping, which lives until the end of this call; any bytes are values of what is made;
+    //   * C code copies them, and no reference to them is made: another process may write at the same time;
+    //   * this thread is attached to the interpreter, and both functions give a new reference or an exception.
+    let made = unsafe {
+        let made = match kind {
+            Kind::Bytes => ffi::PyBytes_FromStringAndSize(place, size),
+            Kind::ByteArray => ffi::PyByteArray_FromStringAndSize(place, size),
+        };
+        Bound::from_owned_ptr_or_err(py, made)
+    };
+    Some(made)
 }
 
 /// Whether nothing else refers to an object.

@@ -9,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use crate::buffer::Kind;
 use crate::pickler::{Apart, loads, pickle_apart, unpickle};
 use crate::place::{Bare, Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
@@ -35,10 +36,6 @@ const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
 const TUPLE_ITEMS: usize = 16;
 const DEPTH: usize = 3;
-
-fn fetch(shelf: &dyn Shelf, spot: Spot, place: &mut [u8]) -> PyResult<()> {
-    if shelf.copy(spot, place) { Ok(()) } else { Err(cut_off()) }
-}
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
 pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
@@ -296,12 +293,6 @@ fn take_word<const N: usize>(bytes: &mut &[u8]) -> PyResult<[u8; N]> {
     Ok(word)
 }
 
-/// A spot whose part is to be copied: what the shelf cannot hold is not made room for.
-fn take_spot_within(bytes: &mut &[u8], shelf: &dyn Shelf) -> PyResult<Spot> {
-    let spot = take_spot(bytes)?;
-    if shelf.holds(spot.size()) { Ok(spot) } else { Err(cut_off()) }
-}
-
 fn take_spot(bytes: &mut &[u8]) -> PyResult<Spot> {
     Spot::decode(take(bytes, SPOT_BYTES)?).ok_or_else(cut_off)
 }
@@ -374,14 +365,8 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             unpickle(py, take(bytes, size)?)?
         }
-        LARGE_BYTES => {
-            let spot = take_spot_within(bytes, shelf)?;
-            PyBytes::new_with(py, spot.size() as usize, |place| fetch(shelf, spot, place))?.into_any()
-        }
-        LARGE_BYTEARRAY => {
-            let spot = take_spot_within(bytes, shelf)?;
-            PyByteArray::new_with(py, spot.size() as usize, |place| fetch(shelf, spot, place))?.into_any()
-        }
+        LARGE_BYTES => shelf.copy(py, take_spot(bytes)?, Kind::Bytes).ok_or_else(cut_off)??,
+        LARGE_BYTEARRAY => shelf.copy(py, take_spot(bytes)?, Kind::ByteArray).ok_or_else(cut_off)??,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             let pickled = take(bytes, size)?;

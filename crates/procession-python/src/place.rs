@@ -6,7 +6,7 @@ use procession::shared_memory::{Place, View};
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Kind};
 use crate::error::Raised;
 
 /// The bytes of a spot.
@@ -81,28 +81,22 @@ pub(crate) trait Room {
 
 /// Where large parts come from.
 pub(crate) trait Shelf {
-    /// Whether it may hold a part of so many bytes.
-    fn holds(&self, size: u64) -> bool;
     /// The part at a spot that is not shared on purpose, to be used in place.
     fn view(&self, spot: Spot) -> PyResult<Arc<View>>;
-    /// Copies the part at such a spot into all of `into`, and gives it back; false if it lies outside.
-    fn copy(&self, spot: Spot, into: &mut [u8]) -> bool;
+    /// A new object with the bytes of the part at such a spot, which is given back; none if it lies outside.
+    fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>>;
 }
 
 /// A shelf for values that have no large parts.
 pub(crate) struct Bare;
 
 impl Shelf for Bare {
-    fn holds(&self, _size: u64) -> bool {
-        false
-    }
-
     fn view(&self, _spot: Spot) -> PyResult<Arc<View>> {
         Err(pyo3::exceptions::PyValueError::new_err("a value arrived without its large parts"))
     }
 
-    fn copy(&self, _spot: Spot, _into: &mut [u8]) -> bool {
-        false
+    fn copy<'py>(&self, _py: Python<'py>, _spot: Spot, _kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
+        None
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use procession::channel::{BLOCK_HEAD, FrameKind, current_item, is_interrupted};
 use procession::pool::{Holdings, RecordHead, Turn, Worker};
-use procession::shared_memory::{Segment, View, copy_to, fill};
+use procession::shared_memory::{Segment, View, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyRange};
 
+use crate::buffer::{Kind, copied};
 use crate::codec::{self, Mode, Preamble};
 use crate::error::Raised;
 use crate::place::{Bare, Part, Room, Shelf, Spot, raised};
@@ -469,10 +470,6 @@ struct PoolShelf {
 }
 
 impl Shelf for PoolShelf {
-    fn holds(&self, size: u64) -> bool {
-        size <= self.segment.mapping().size() as u64
-    }
-
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
         let (offset, size) = match spot {
             Spot::Block { offset, size } | Spot::Common { offset, size } => (offset, size),
@@ -489,12 +486,12 @@ impl Shelf for PoolShelf {
         view.map_err(raised)
     }
 
-    fn copy(&self, spot: Spot, into: &mut [u8]) -> bool {
+    fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
         match spot {
-            Spot::Block { offset, .. } | Spot::Common { offset, .. } => {
-                copy_to(self.segment.mapping(), offset as usize, into)
+            Spot::Block { offset, size } | Spot::Common { offset, size } => {
+                copied(py, self.segment.mapping(), offset as usize, size as usize, kind)
             }
-            Spot::Shared(_) => false,
+            Spot::Shared(_) => None,
         }
     }
 }

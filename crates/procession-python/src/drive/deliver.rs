@@ -6,12 +6,13 @@ use std::time::Duration;
 use procession::channel::{BLOCK_HEAD, forsake_worker, give_back};
 use procession::platform::monotonic_now;
 use procession::pool::{Batch, Death, JobId};
-use procession::shared_memory::{Segment, View, copy_to};
+use procession::shared_memory::{Segment, View};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::Inner;
+use crate::buffer::{Kind, copied};
 use crate::codec;
 use crate::job::{Answer, Job};
 use crate::place::{Bare, Shelf, Spot, raised};
@@ -277,10 +278,6 @@ impl WorkerShelf<'_> {
 }
 
 impl Shelf for WorkerShelf<'_> {
-    fn holds(&self, size: u64) -> bool {
-        self.0.is_some_and(|segment| size <= segment.mapping().size() as u64)
-    }
-
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
         let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return Bare.view(spot) };
         let (offset, size) = (offset as usize, size as usize);
@@ -289,9 +286,10 @@ impl Shelf for WorkerShelf<'_> {
         View::lent(segment.clone(), offset.saturating_add(BLOCK_HEAD), size, go_back).map_err(raised)
     }
 
-    fn copy(&self, spot: Spot, into: &mut [u8]) -> bool {
-        let (Some(segment), Spot::Block { offset, .. }) = (self.0, spot) else { return false };
-        let copied = copy_to(segment.mapping(), (offset as usize).saturating_add(BLOCK_HEAD), into);
+    fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return None };
+        let start = (offset as usize).saturating_add(BLOCK_HEAD);
+        let copied = copied(py, segment.mapping(), start, size as usize, kind);
         self.give_back(spot);
         copied
     }
