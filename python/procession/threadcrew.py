@@ -88,6 +88,30 @@ class Crew:
             self.steps.put(None)
 
 
+class Chunks:
+    """The chunks of a map.  Its `step` travels through the queue: whoever holds it takes the next one.
+
+    So a map of any length is queued by one hand-over, and a pool that is terminated at once has begun nothing of it.
+    """
+
+    def __init__(self, crew, result, mapper, func, items, size):
+        self._crew = crew
+        self._result = result
+        self._mapper = mapper
+        self._func = func
+        self._items = items
+        self._size = size
+        self._next = 0
+
+    def step(self):
+        """Take a chunk, pass the right to the next one on, compute the chunk."""
+        start, self._next = self._next, self._next + self._size
+        chunk = self._items[start : self._next]
+        if self._next < len(self._items):
+            self._crew.steps.put(self.step)
+        run_chunk(self._crew, self._result, self._mapper, self._func, start, chunk)
+
+
 class Source:
     """The input of a lazy map.  Its `step` travels through the queue: whoever holds it may read an item."""
 

@@ -15,7 +15,7 @@ from procession import cpus, pool
 from procession._limits import positive
 from procession.iterators import IMapIterator, IMapUnorderedIterator
 from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
-from procession.threadcrew import Crew, Source, run_call, run_chunk, work
+from procession.threadcrew import Chunks, Crew, Source, run_call, work
 
 # A thread cannot be killed.  `join` after `terminate` leaves one that is stuck in its task after this time.
 TERMINATED_JOIN_LIMIT_S = 5.0
@@ -151,14 +151,14 @@ class ThreadPool(pool.Pool):
         self._check_running()
         _check_callable(func)
         size = None if chunksize is None else _check_chunksize(chunksize)
-        items = iterable if isinstance(iterable, list | tuple | range) else list(iterable)
+        items = iterable if isinstance(iterable, tuple | range) else list(iterable)
         if size is None:
             # Four chunks a worker, rounded up, as documented by example and relied upon.
             size = max(1, -(-len(items) // (self._processes * 4)))
-        starts = range(0, len(items), size)
-        result = MapResult(len(items), len(starts), callback, error_callback, self._crew.turn)
-        run = partial(run_chunk, self._crew, result, mapper, func)
-        self._crew.start(result, [partial(run, at, items[at : at + size]) for at in starts])
+        count = -(-len(items) // size)
+        result = MapResult(len(items), count, callback, error_callback, self._crew.turn)
+        chunks = Chunks(self._crew, result, mapper, func, items, size)
+        self._crew.start(result, [chunks.step] if count else [])
         return result
 
     def _lazy_map(self, kind, func, iterable, chunksize, buffersize):

@@ -1,6 +1,7 @@
 //! What goes out: items are taken from their sources, encoded, and published as records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use procession::pool::Grant;
 use procession::shared_memory::{Block, Segment, fill};
@@ -15,6 +16,10 @@ use crate::job::Job;
 use crate::place::{Part, Room, Spot};
 use crate::repeats::Found;
 
+/// A part of a function that is so large waits for memory to be used again, for so many looks with a pause in between.
+const WORTH_WAITING: usize = 1 << 20;
+const KEPT_LOOKS: u32 = 20;
+const KEPT_PAUSE: Duration = Duration::from_micros(50);
 /// The most memory that is kept to encode records in.
 const BODY_BYTES: usize = 1 << 20;
 
@@ -339,6 +344,7 @@ pub(crate) struct FunctionRoom<'a> {
 
 impl Room for FunctionRoom<'_> {
     fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
+        self.inner.await_kept(part.owner.py(), part.size)?;
         let (block, segment) = self.inner.cut(part.size)?;
         self.blocks.push(block);
         fill_block(&segment, block, part)?;
@@ -347,6 +353,25 @@ impl Room for FunctionRoom<'_> {
 }
 
 impl Inner {
+    /// Gives workers a moment to let go of the function before: fresh memory for a large part costs much more time.
+    fn await_kept(&self, py: Python<'_>, size: usize) -> PyResult<()> {
+        if size < WORTH_WAITING {
+            return Ok(());
+        }
+        for _ in 0..KEPT_LOOKS {
+            self.look(py)?;
+            let missing = {
+                let driver = &self.shared().driver;
+                driver.free_bytes() < size && driver.kept_bytes() >= size
+            };
+            if !missing {
+                break;
+            }
+            py.detach(|| std::thread::sleep(KEPT_PAUSE));
+        }
+        Ok(())
+    }
+
     fn cut(&self, size: usize) -> PyResult<(Block, Arc<Segment>)> {
         let mut shared = self.shared();
         Ok((shared.driver.cut(size).map_err(Raised::from)?, shared.driver.segment().clone()))

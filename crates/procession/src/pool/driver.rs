@@ -386,6 +386,16 @@ impl Driver {
         self.arena.warm_bytes() + self.block_bytes
     }
 
+    /// How many bytes of memory are free to be used again.
+    pub fn free_bytes(&self) -> usize {
+        self.arena.warm_bytes()
+    }
+
+    /// How many bytes of blocks workers still see in place, though their records have ended.
+    pub fn kept_bytes(&self) -> usize {
+        self.seats.iter().flatten().flat_map(|seat| &seat.kept).map(|block| block.size).sum()
+    }
+
     /// Gives the memory of free blocks back to the system.
     pub fn trim(&mut self) {
         self.arena.trim();
