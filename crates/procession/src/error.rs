@@ -58,11 +58,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An error of `kind` that says `message`.
+    ///
+    /// ```
+    /// use procession::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::InvalidInput, "no such number");
+    /// assert_eq!(error.to_string(), "no such number");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: message.into(), errno: None }
     }
 
     /// The failure of the system call `what`.
+    ///
+    /// ```
+    /// let error = procession::Error::os("open", 2);
+    /// assert_eq!(error.errno(), Some(2));
+    /// ```
     pub fn os(what: &str, errno: i32) -> Error {
         let kind = if errno == rustix::io::Errno::INTR.raw_os_error() { ErrorKind::Interrupted } else { ErrorKind::Os };
         let reason = std::io::Error::from_raw_os_error(errno);
@@ -70,16 +82,30 @@ impl Error {
     }
 
     /// What the error is about.
+    ///
+    /// ```
+    /// use procession::{ErrorKind, Pool};
+    ///
+    /// assert_eq!(Pool::new(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The system's error number, if a system call failed.
+    ///
+    /// ```
+    /// assert_eq!(procession::Pool::new(0).unwrap_err().errno(), None);
+    /// ```
     pub fn errno(&self) -> Option<i32> {
         self.errno
     }
 
     /// Whether a signal ended a wait.
+    ///
+    /// ```
+    /// assert!(!procession::Pool::new(0).unwrap_err().is_interrupted());
+    /// ```
     pub fn is_interrupted(&self) -> bool {
         self.kind == ErrorKind::Interrupted
     }

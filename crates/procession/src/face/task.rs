@@ -56,6 +56,14 @@ impl<R: DeserializeOwned + 'static> Task<R> {
 
     /// Waits for the outcome.
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = procession::Pool::new(1)?;
+    /// let task = pool.submit(|x: u32| x + 1, 41);
+    /// assert_eq!(task.wait()?, 42);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// How the task failed.
     pub fn wait(self) -> Outcome<R> {

@@ -33,6 +33,15 @@ pub struct With<'p, C> {
 impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
     /// As [`Pool::map`]; each call gets the context too.
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = procession::Pool::new(2)?;
+    /// let table = vec!["a".to_string(), "b".to_string()];
+    /// let with = pool.with(table)?;
+    /// assert_eq!(with.map(|table: &Vec<String>, index: usize| table[index].clone(), [1, 0])?, ["b", "a"]);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The first failure.
     pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>

@@ -39,6 +39,13 @@ pub struct Barrier {
 impl Barrier {
     /// A barrier for so many parties.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let barrier = procession::Barrier::new(1)?;
+    /// barrier.wait()?; // alone, so at once
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for none, or more than 65,536; the system's.
     pub fn new(parties: u32) -> Result<Barrier> {
@@ -113,6 +120,13 @@ impl Barrier {
     }
 
     /// Whether it is broken.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let barrier = procession::Barrier::new(2)?;
+    /// assert!(!barrier.is_broken());
+    /// # Ok(()) }
+    /// ```
     pub fn is_broken(&self) -> bool {
         self.barrier.is_broken()
     }

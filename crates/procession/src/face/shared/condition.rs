@@ -45,6 +45,14 @@ pub struct Condition {
 impl Condition {
     /// A condition that nobody waits for.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let changed = procession::Condition::new()?;
+    /// let lock = procession::Lock::new(0)?;
+    /// changed.notify_all(&lock.lock().unwrap()); // nobody waits
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn new() -> Result<Condition> {
@@ -54,6 +62,26 @@ impl Condition {
 
     /// Gives the lock up, waits to be notified, and takes the lock again. It may return without a notification:
     /// [`Condition::wait_while`] looks again.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Condition, Lock};
+    ///
+    /// let (door, changed) = (Lock::new(false)?, Condition::new()?);
+    /// let (same_door, same_changed) = (door.clone(), changed.clone());
+    /// let opener = std::thread::spawn(move || {
+    ///     let mut is_open = same_door.lock().unwrap();
+    ///     *is_open = true;
+    ///     same_changed.notify_all(&is_open);
+    /// });
+    /// let mut is_open = door.lock().unwrap();
+    /// while !*is_open {
+    ///     is_open = changed.wait(is_open);
+    /// }
+    /// drop(is_open);
+    /// opener.join().unwrap();
+    /// # Ok(()) }
+    /// ```
     pub fn wait<'a, T: Serialize + DeserializeOwned + 'static>(&self, guard: LockGuard<'a, T>) -> LockGuard<'a, T> {
         self.wait_until(guard, None).0
     }
@@ -131,6 +159,15 @@ impl Condition {
     }
 
     /// Wakes all who wait.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let (count, changed) = (procession::Lock::new(0)?, procession::Condition::new()?);
+    /// let mut guard = count.lock().unwrap();
+    /// *guard += 1;
+    /// changed.notify_all(&guard);
+    /// # Ok(()) }
+    /// ```
     pub fn notify_all<T: Serialize + DeserializeOwned + 'static>(&self, _: &LockGuard<'_, T>) {
         let _ = self.waiters.wake(usize::MAX, Waiters::WOKEN);
     }

@@ -98,6 +98,14 @@ impl<S, R> Connection<S, R> {
 impl<S: Serialize + 'static, R> Connection<S, R> {
     /// Sends a message; waits while the pipe is full.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let (left, right) = procession::pipe::<String, String>()?;
+    /// left.send(&"hello".to_string())?;
+    /// assert_eq!(right.recv()?, "hello");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for a message that cannot be turned into bytes; the system's, `EPIPE` when the other end is closed.
     pub fn send(&self, message: &S) -> Result<()> {

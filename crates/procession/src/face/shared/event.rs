@@ -37,6 +37,12 @@ pub struct Event {
 impl Event {
     /// An event that is not set.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert!(!procession::Event::new()?.is_set());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn new() -> Result<Event> {
@@ -44,6 +50,14 @@ impl Event {
     }
 
     /// Sets it, and wakes everybody who waits.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let event = procession::Event::new()?;
+    /// event.set();
+    /// event.wait(); // returns at once
+    /// # Ok(()) }
+    /// ```
     pub fn set(&self) {
         self.event.set();
     }
@@ -63,11 +77,34 @@ impl Event {
     }
 
     /// Whether it is set.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let event = procession::Event::new()?;
+    /// event.set();
+    /// assert!(event.is_set());
+    /// # Ok(()) }
+    /// ```
     pub fn is_set(&self) -> bool {
         self.event.is_set()
     }
 
     /// Waits until it is set.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Event, Process};
+    ///
+    /// fn ready(event: Event) {
+    ///     event.set();
+    /// }
+    ///
+    /// let event = Event::new()?;
+    /// let process = Process::spawn(ready, event.clone())?;
+    /// event.wait();
+    /// process.join()?;
+    /// # Ok(()) }
+    /// ```
     pub fn wait(&self) {
         let _ = self.wait_until(None);
     }

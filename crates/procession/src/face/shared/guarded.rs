@@ -119,6 +119,17 @@ impl<G> Poisoned<G> {
     }
 
     /// The guard.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Lock, Poisoned};
+    ///
+    /// let lock = Lock::new(7)?;
+    /// // Whether or not its last owner was killed:
+    /// let guard = lock.lock().unwrap_or_else(Poisoned::into_inner);
+    /// assert_eq!(*guard, 7);
+    /// # Ok(()) }
+    /// ```
     pub fn into_inner(self) -> G {
         self.guard
     }

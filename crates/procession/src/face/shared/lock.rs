@@ -45,6 +45,14 @@ pub struct Lock<T> {
 impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
     /// A free lock around `value`.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let words = procession::Lock::new(vec!["one".to_string()])?;
+    /// words.lock().unwrap().push("two".to_string());
+    /// assert_eq!(words.lock().unwrap().len(), 2);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's; `InvalidInput` for a value that cannot be turned into bytes, or into too many.
     pub fn new(value: T) -> Result<Lock<T>> {
@@ -54,6 +62,20 @@ impl<T: Serialize + DeserializeOwned + 'static> Lock<T> {
     }
 
     /// Waits for the lock, and gives the value for as long as the guard lives. Not to be asked twice by the same thread.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use procession::{Lock, Pool};
+    ///
+    /// fn count(total: Lock<u64>) {
+    ///     *total.lock().unwrap() += 1;
+    /// }
+    ///
+    /// let total = Lock::new(0)?;
+    /// Pool::new(2)?.map(count, (0..10).map(|_| total.clone()))?;
+    /// assert_eq!(*total.lock().unwrap(), 10);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Poisoned`] when the process that had the lock ended without giving it back; the value is then the last that was

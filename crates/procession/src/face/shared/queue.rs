@@ -60,6 +60,14 @@ struct Parts {
 impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     /// A queue without a limit but that of memory.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let queue = procession::Queue::new()?;
+    /// queue.put((1, "one".to_string()))?;
+    /// assert_eq!(queue.get()?, (1, "one".to_string()));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn new() -> Result<Queue<T>> {
@@ -87,6 +95,14 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     /// Puts a message, waiting for room in a bounded queue.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let queue = procession::Queue::new()?;
+    /// queue.put(5u8)?;
+    /// assert_eq!(queue.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for a message that cannot be turned into bytes; the system's, when there is no memory for it.
     pub fn put(&self, message: T) -> Result<()> {
@@ -94,6 +110,15 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     /// Puts a message unless there is no room within `limit`; gives it back then.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let queue = procession::Queue::new()?;
+    /// assert_eq!(queue.put_timeout(5u8, Duration::from_secs(1))?, Ok(()));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// Those of [`Queue::put`].
@@ -129,6 +154,14 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     /// Waits for a message.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let queue = procession::Queue::new()?;
+    /// queue.put(vec![1.5f64, 2.5])?;
+    /// assert_eq!(queue.get()?, [1.5, 2.5]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Protocol` for a message that is no `T`; it is lost.
@@ -225,6 +258,12 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     /// Whether none is in it just now.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert!(procession::Queue::<u8>::new()?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.parts.queue.is_empty()
     }

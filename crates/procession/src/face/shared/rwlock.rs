@@ -58,6 +58,13 @@ type Judged<G> = std::result::Result<G, Poisoned<G>>;
 impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
     /// A free lock around `value`.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let settings = procession::RwLock::new((80, "http".to_string()))?;
+    /// assert_eq!(settings.read().unwrap().0, 80);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The system's; `InvalidInput` for a value that cannot be turned into bytes, or into too many.
     pub fn new(value: T) -> Result<RwLock<T>> {
@@ -87,6 +94,14 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
     }
 
     /// As [`RwLock::read`], but waits at most so long; none when the lock was not to be had.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let lock = procession::RwLock::new(1)?;
+    /// let read = lock.read_timeout(std::time::Duration::from_secs(1)).expect("nobody writes");
+    /// assert_eq!(*read.unwrap(), 1);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`RwLock::read`].

@@ -33,6 +33,12 @@ pub struct Semaphore {
 impl Semaphore {
     /// A semaphore with so many permits.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::Semaphore::new(3)?.permits(), 3);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` for more than 2^31 - 1; the system's.
     pub fn new(permits: u32) -> Result<Semaphore> {
@@ -42,6 +48,16 @@ impl Semaphore {
     }
 
     /// Waits for a permit; dropping it gives it back.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let semaphore = procession::Semaphore::new(1)?;
+    /// let permit = semaphore.acquire();
+    /// assert_eq!(semaphore.permits(), 0);
+    /// drop(permit);
+    /// assert_eq!(semaphore.permits(), 1);
+    /// # Ok(()) }
+    /// ```
     pub fn acquire(&self) -> Permit<'_> {
         let _ = self.acquire_until(None);
         Permit { semaphore: self }
@@ -84,6 +100,14 @@ impl Semaphore {
 
     /// Adds a permit, for whoever waits.
     ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let semaphore = procession::Semaphore::new(0)?;
+    /// semaphore.release()?;
+    /// drop(semaphore.acquire());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` when there are as many as may be.
     pub fn release(&self) -> Result<()> {
@@ -91,6 +115,12 @@ impl Semaphore {
     }
 
     /// How many permits are left just now.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::Semaphore::new(2)?.permits(), 2);
+    /// # Ok(()) }
+    /// ```
     pub fn permits(&self) -> u32 {
         self.semaphore.permits()
     }
@@ -128,6 +158,15 @@ pub struct Permit<'a> {
 
 impl Permit<'_> {
     /// Keeps the permit from coming back: somebody else calls [`Semaphore::release`] for it.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let semaphore = procession::Semaphore::new(1)?;
+    /// semaphore.acquire().forget();
+    /// assert_eq!(semaphore.permits(), 0);
+    /// semaphore.release()?;
+    /// # Ok(()) }
+    /// ```
     pub fn forget(self) {
         std::mem::forget(self);
     }

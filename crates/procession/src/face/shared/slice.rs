@@ -79,16 +79,36 @@ impl<T: Number> SharedSlice<T> {
     }
 
     /// How many numbers there are.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::SharedSlice::<f32>::new(1000)?.len(), 1000);
+    /// # Ok(()) }
+    /// ```
     pub fn len(&self) -> usize {
         self.memory.size() / size_of::<T>().max(1)
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert!(procession::SharedSlice::<u8>::new(0)?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Waits for the lock, and gives the numbers for as long as the guard lives. Not to be asked twice by the same thread.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let slice = procession::SharedSlice::<u32>::new(3)?;
+    /// slice.lock().unwrap()[1] = 5;
+    /// assert_eq!(slice.to_vec(), [0, 5, 0]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`Poisoned`] when the process that had the lock ended without giving it back.
@@ -126,6 +146,12 @@ impl<T: Number> SharedSlice<T> {
     }
 
     /// The numbers, copied under the lock, whatever became of its owners.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// assert_eq!(procession::SharedSlice::<u8>::new(2)?.to_vec(), [0, 0]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Panics
     /// As [`SharedSlice::lock`].
