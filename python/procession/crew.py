@@ -396,12 +396,13 @@ class Crew:
             if process.exitcode is None:
                 process.kill()
                 process.join()
-            if process in self.processes:
-                self.processes.remove(process)
-        self.ended = True
-        for member in self.members.values():
+        # The thread that drives may take note of their ends at the same time.
+        with self._lock:
+            self.processes.clear()
+            members, self.members = self.members, {}
+            self.ended = True
+        for member in members.values():
             member.last_words()
-        self.members.clear()
         self.hear()
         driver, self._driver = self._driver, None
         self.core.quit()
