@@ -14,6 +14,9 @@
 //! # Ok(()) }
 //! ```
 //!
+//! It runs on Linux. Arguments and results are what [serde](https://serde.rs) can turn into bytes and back; types of your
+//! own derive `Serialize` and `Deserialize` (`cargo add serde --features derive`).
+//!
 //! # When to use it
 //!
 //! * for C libraries that are not thread-safe, or keep global state: one copy a process;

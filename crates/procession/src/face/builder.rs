@@ -75,7 +75,8 @@ impl Builder {
         self
     }
 
-    /// How long a task may run. One that takes longer is killed with its process and ends with [`TaskError::TimedOut`](crate::TaskError::TimedOut).
+    /// How long a task may run, from its start in a worker. One that takes longer is killed with its process and ends with
+    /// [`TaskError::TimedOut`](crate::TaskError::TimedOut).
     ///
     /// ```
     /// # fn main() -> procession::Result<()> {
@@ -115,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// How often a task whose process ended under it is tried again; not at all unless said here.
+    /// How often a task whose process ended under it is tried again, by a crash, an exit or a limit of time or memory; not
+    /// at all unless said here. A panic is an outcome like any other.
     ///
     /// ```
     /// # fn main() -> procession::Result<()> {

@@ -162,7 +162,8 @@ impl Pool {
         }
     }
 
-    /// As [`Pool::map`], with a state that each worker makes for itself when its first task comes, and keeps.
+    /// As [`Pool::map`], with a state that each worker makes for itself when its first task of this call comes, and keeps
+    /// for the others. A worker lets go of it some calls later: it has the states and contexts of its last four.
     ///
     /// The state never crosses to another process, so it may be anything: a connection, a model, a handle of a C library.
     ///

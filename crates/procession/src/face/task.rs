@@ -28,6 +28,8 @@ use super::wait::{Alarm, sealed::Source};
 /// assert_eq!(sizes?, [3, 5]);
 /// # Ok(()) }
 /// ```
+///
+/// With the feature `async` it is a future as well, for any executor: `let size = task.await?`.
 #[must_use = "a task's outcome is known to whoever waits for it"]
 pub struct Task<R> {
     state: State,

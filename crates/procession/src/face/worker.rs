@@ -14,8 +14,8 @@ use crate::process::Arrival;
 
 use super::wire::{Item, Preamble, Reply};
 
-/// The most functions, each with its context or state, that a worker keeps.
-const ROUTINES: usize = 64;
+/// Of how many calls a worker keeps the function with its context or state: more would be memory that nobody needs.
+const ROUTINES: usize = 4;
 /// How long notes that found no room wait.
 const NOTES_AGAIN: Duration = Duration::from_millis(1);
 
@@ -27,7 +27,8 @@ struct Seat {
     index: u64,
     /// How many results with descriptors there were.
     noted: u64,
-    routines: HashMap<u64, Box<dyn Routine>>,
+    /// The one that ran last at the end.
+    routines: Vec<(u64, Box<dyn Routine>)>,
     /// Descriptors by the number that the parent gave them.
     files: HashMap<u64, Arc<OwnedFd>>,
     notes: OwnedFd,
@@ -49,7 +50,7 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let index = u64::from_le_bytes(*index);
     let worker = Worker::open(index as usize, next()?, next()?, next()?)?;
     let notes = arrival.notes.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;
-    let (routines, files) = (HashMap::new(), HashMap::new());
+    let (routines, files) = (Vec::new(), HashMap::new());
     let mut seat =
         Seat { worker, retires: *retires != 0, index, noted: 0, routines, files, notes, seen: 0, out: Vec::new() };
     let mut left = if limit == 0 { u64::MAX } else { limit };
@@ -164,8 +165,11 @@ impl Seat {
 
     /// The function of a record, made on first sight.
     fn routine(&mut self, preamble: &Preamble) -> Result<std::result::Result<Box<dyn Routine>, Failure>> {
-        if let Some(routine) = self.routines.remove(&preamble.routine) {
-            return Ok(Ok(routine));
+        if let Some(at) = self.routines.iter().position(|(name, _)| *name == preamble.routine) {
+            return Ok(Ok(self.routines.remove(at).1));
+        }
+        while self.routines.len() >= ROUTINES {
+            drop(self.routines.remove(0));
         }
         let nonsense = || Error::new(ErrorKind::Protocol, "a record without a function");
         let crossing = function::arrived(preamble.crossing).ok_or_else(nonsense)?;
@@ -186,10 +190,7 @@ impl Seat {
 
     fn keep(&mut self, preamble: &Preamble, routine: std::result::Result<Box<dyn Routine>, Failure>) {
         let Ok(routine) = routine else { return };
-        if self.routines.len() >= ROUTINES {
-            self.routines.clear();
-        }
-        self.routines.insert(preamble.routine, routine);
+        self.routines.push((preamble.routine, routine));
     }
 
     /// The descriptors of an item; waits for those that are still on their way.

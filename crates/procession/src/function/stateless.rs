@@ -3,7 +3,9 @@
 /// A function that captures nothing: a `fn`, or a closure that uses its arguments alone.
 ///
 /// Only the type of a function crosses to another process, so a value that it captured would not be there. Every `Copy` type has
-/// this trait; that it has no bytes either is checked when the program is built. It is named where a function is passed on:
+/// this trait; that it has no bytes either is checked when the program is built (`cargo check` does not see it), so a pointer to
+/// a function is refused, too. A closure that borrows what it captures gets the compiler's advice to `move` it first; then it
+/// is told that it cannot cross. The trait is named where a function is passed on:
 ///
 /// ```
 /// use procession::{Pool, Stateless};

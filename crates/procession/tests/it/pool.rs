@@ -1,6 +1,7 @@
 //! `Pool`.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use procession::{Pool, Process, TaskError};
@@ -170,6 +171,29 @@ fn a_state_is_made_once_a_worker() {
     let seen = pool.map_init(|| 0, count, 0..100).unwrap();
     let distinct: HashSet<(u32, u32)> = seen.iter().copied().collect();
     assert_eq!(distinct.len(), 100);
+}
+
+static DROPPED: AtomicU32 = AtomicU32::new(0);
+
+struct Heavy;
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn dropped(_: &mut Heavy, _: u32) -> u32 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+#[test]
+fn a_worker_has_the_states_of_a_few_calls_only() {
+    let pool = pool_of(1).unwrap();
+    for call in 1u32..=12 {
+        let gone = pool.map_init(|| Heavy, dropped, 0..3).unwrap();
+        assert_eq!(gone, [call.saturating_sub(4); 3]);
+    }
 }
 
 #[test]
