@@ -92,10 +92,11 @@
 //!
 //! # The engine
 //!
-//! The modules [`channel`], [`pool`], [`process`], [`shared_memory`], [`sync`] and [`platform`] are the engine under this face and under the
-//! Python package of the same name. They move bytes and decide who runs what; they change more often than the names above.
+//! What is shown here is a face of the engine that the Python package of the same name has, too. Its modules move bytes and
+//! decide who runs what; they are public for that package alone, change more often, and are documented in the source.
 
 #[cfg(not(loom))]
+#[doc(hidden)]
 pub mod channel;
 pub mod error;
 #[cfg(not(loom))]
@@ -105,13 +106,19 @@ mod function;
 #[cfg(all(not(loom), any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc(hidden)]
 pub mod platform;
 #[cfg(not(loom))]
+#[doc(hidden)]
 pub mod pool;
+#[doc(hidden)]
 pub mod primitive;
 #[cfg(not(loom))]
+#[doc(hidden)]
 pub mod process;
+#[doc(hidden)]
 pub mod shared_memory;
+#[doc(hidden)]
 pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

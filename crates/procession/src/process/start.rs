@@ -14,6 +14,15 @@ use super::order::{OrderFile, Progress};
 const THIS_EXECUTABLE: &std::ffi::CStr = c"/proc/self/exe";
 
 /// How a child is started. Either way it is this executable, and nothing of this process's memory is copied.
+///
+/// ```
+/// # fn main() -> procession::Result<()> {
+/// use procession::{Pool, StartMethod};
+///
+/// let pool = Pool::builder().workers(1).start_method(StartMethod::Spawn).build()?;
+/// assert_eq!(pool.map(|x: u32| x + 1, [1])?, [2]);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartMethod {
