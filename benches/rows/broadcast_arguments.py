@@ -1,15 +1,9 @@
 """One large array among the arguments of each task of a map."""
 
+from benches.rows.broadcast_partial import ARRAY_BYTES, TASKS, look
 from benches.workload import Workload, main, seconds
 
 ROW = Workload("one 16 MiB array to 200 tasks, in the arguments", "ms", higher_is_better=False, target=23)
-ARRAY_BYTES = 16 << 20
-TASKS = 200
-
-
-def look(array, index):
-    """A task that hardly reads its array."""
-    return int(array[index])
 
 
 def measure(library):

@@ -2,10 +2,9 @@
 
 import operator
 
-__all__ = ["MOST_WORKERS", "few", "positive", "seconds", "whole", "wishes"]
+from procession._procession import MAX_WORKERS
 
-# How many workers a pool of the engine has room for.
-MOST_WORKERS = 1024
+__all__ = ["few", "positive", "seconds", "whole", "wishes"]
 
 
 def seconds(timeout):
@@ -57,8 +56,8 @@ def few(workers, text):
         ValueError: it is less than 1, or more than a pool has room for.
     """
     number = positive(workers, text)
-    if number > MOST_WORKERS:
-        raise ValueError(f"{text} must be {MOST_WORKERS} or less, not {workers}")
+    if number > MAX_WORKERS:
+        raise ValueError(f"{text} must be {MAX_WORKERS} or less, not {workers}")
     return number
 
 

@@ -6,6 +6,7 @@ from typing import Any, final
 from typing_extensions import disjoint_base
 
 __version__: str
+MAX_WORKERS: int
 
 def spawn_process(
     program: bytes,

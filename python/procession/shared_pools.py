@@ -5,7 +5,7 @@ import threading
 
 from procession import context as contexts
 from procession import cpus
-from procession._limits import positive
+from procession._limits import few
 from procession.pool import CLOSE, RUN, TERMINATE, Pool, PoolTerminated
 
 __all__ = ["SharedPool", "end_shared_pools", "shared_pool"]
@@ -32,7 +32,7 @@ def shared_pool(processes=None, *, context=None):
         ValueError, TypeError: an argument makes no sense.
         OSError: a worker could not be started.
     """
-    processes = positive(cpus.budget() if processes is None else processes, "the number of processes")
+    processes = few(cpus.budget() if processes is None else processes, "the number of processes")
     ctx = (context or contexts._default_context).get_context()
     key = ctx.get_start_method(), processes
     with _lock:

@@ -33,16 +33,16 @@ class Crew:
         """Whether this process has the threads (a forked child has not)."""
         return self._pid == os.getpid()
 
-    def start(self, result, steps):
-        """Queue the steps that settle `result`; a pool whose initializer failed fails it at once."""
+    def start(self, result, step):
+        """Queue the step that settles `result`, or has others follow; None if it is settled already. A pool whose
+        initializer failed fails it at once."""
         with self._lock:
             broken = self._broken
-            if broken is None and steps:
+            if broken is None and step is not None:
                 self._jobs[id(result)] = result
         if broken is not None:
             result._settle(False, broken)
-            return
-        for step in steps:
+        elif step is not None:
             self.steps.put(step)
 
     def done(self, result):

@@ -57,7 +57,7 @@ class ThreadPool(pool.Pool):
         self._check_running()
         _check_callable(func)
         result = AsyncResult(callback, error_callback, self._crew.turn)
-        self._crew.start(result, [partial(run_call, self._crew, result, func, args, kwds)])
+        self._crew.start(result, partial(run_call, self._crew, result, func, args, kwds))
         return result
 
     def map(self, func, iterable, chunksize=None):
@@ -158,7 +158,7 @@ class ThreadPool(pool.Pool):
         count = -(-len(items) // size)
         result = MapResult(len(items), count, callback, error_callback, self._crew.turn)
         chunks = Chunks(self._crew, result, mapper, func, items, size)
-        self._crew.start(result, [chunks.step] if count else [])
+        self._crew.start(result, chunks.step if count else None)
         return result
 
     def _lazy_map(self, kind, func, iterable, chunksize, buffersize):
@@ -167,7 +167,7 @@ class ThreadPool(pool.Pool):
         if buffersize is not None:
             buffersize = positive(buffersize, "buffersize")
         source = Source(self._crew, kind, func, iterable, _check_chunksize(chunksize), buffersize)
-        self._crew.start(source.results, [source.step])
+        self._crew.start(source.results, source.step)
         return source.results
 
     __class_getitem__ = classmethod(types.GenericAlias)

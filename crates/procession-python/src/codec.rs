@@ -30,7 +30,7 @@ const LARGE_BYTEARRAY: u8 = 12;
 /// As `TUPLE`, with large bytes in it.
 const LARGE_TUPLE: u8 = 13;
 /// Stands before the first number and the step of a record that is a part of a `range`.
-pub(crate) const RANGE: u8 = 14;
+const RANGE: u8 = 14;
 /// From this size on plain bytes are not copied along with the record but lie in a block: two copies instead of five.
 const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
@@ -94,8 +94,7 @@ pub(crate) fn decode_range(bytes: &mut &[u8]) -> PyResult<Option<(i64, i64)>> {
 }
 
 fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool {
-    if value.is_exact_instance_of::<PyInt>() {
-        let Ok(number) = value.extract::<i64>() else { return false };
+    if let Some(number) = as_int(value) {
         encode_int(number, out);
     } else if value.is_none() {
         out.push(NONE);

@@ -27,6 +27,7 @@ mod worker;
 #[pymodule]
 fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("MAX_WORKERS", procession::channel::MAX_WORKERS)?;
     buffer::register(module)?;
     process::register(module)?;
     connection::register(module)?;
