@@ -1,6 +1,7 @@
 """The compiled half of procession: what the binding crate exports."""
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, final
 
 from typing_extensions import disjoint_base
@@ -16,6 +17,24 @@ def spawn_process(
     blocked: list[int],
 ) -> int: ...
 def hold_lifeline(parent: int, grace_ms: int) -> None: ...
+def enter_group(path: str) -> bool: ...
+
+@final
+class MemoryGroups:
+    """The delegated control group that workers have theirs in."""
+
+    @staticmethod
+    def find(root: str, own: str, user: int) -> MemoryGroups | None: ...
+    def make(self, limit: int) -> MemoryGroup | None: ...
+
+@final
+class MemoryGroup:
+    """The control group of a worker; it goes when this is forgotten."""
+
+    @property
+    def path(self) -> Path: ...
+    def holds(self, pid: int) -> bool: ...
+    def exceeded(self) -> int | None: ...
 
 _Wishes = tuple[float | None, int, tuple[type[BaseException], ...] | None] | None
 _Described = tuple[Any, str, int, Any]

@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 
-from procession import forwarded_logs, stacks, util
+from procession import forwarded_logs, limits, stacks, util
 from procession._procession import PoolCore
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
@@ -53,9 +53,11 @@ class Member:
         waits: whether it was told to take no task while the one before it does.
         report: the descriptor of the file that it writes its stacks into.
         streams: the pipes that its output comes through.
+        group: its control group, with a limit of memory, or None.
     """
 
-    def __init__(self, place, process, waits, report, streams):
+    def __init__(self, place, process, waits, report, streams, group):
+        self.group = group
         self.report = report
         self.streams = streams
         self.place = place
@@ -78,9 +80,15 @@ class Member:
 
 
 class Obituary(str):
-    """A text about a worker that has ended; `stacks` is what it wrote before it crashed."""
+    """A text about a worker that has ended.
+
+    Attributes:
+        stacks: what it wrote before it crashed.
+        peak: how many bytes it had when the kernel killed it for its limit of memory, or None.
+    """
 
     stacks = ""
+    peak = None
 
 
 class Crew:
@@ -112,6 +120,7 @@ class Crew:
             from procession.captured_output import Capture
 
             self._capture = Capture(on_line)
+        self._groups = None if terms.max_memory is None else limits.groups()
         # Of `__main__`, what the oldest worker knows.
         self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
         self._aged = []
@@ -155,6 +164,9 @@ class Crew:
             if waits:
                 self.core.keep_waiting(seat.index)
             process = self._ctx.Process(target=work, args=(seat, self._terms), **self._settings.of(place))
+            group = None if self._groups is None else self._groups.make(self._terms.max_memory)
+            if group is not None:
+                process._settings = {**process._settings, "group": os.fspath(group.path)}
             process._config["cpus"] = self._settings.cpus
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
@@ -175,9 +187,22 @@ class Crew:
         self.core.seated(seat.index, process.sentinel, process.pid)
         if self._capture is not None:
             self._capture.listen(streams, process)
-        self.members[seat.index] = Member(place, process, waits, report, streams)
+        self.members[seat.index] = Member(place, process, waits, report, streams, group)
         self.processes.append(process)
         util.debug("added worker")
+
+    @property
+    def memory_limit(self):
+        """Return what holds workers to `max_memory`: "cgroup", the kernel, or "sampled", looks at them; or None."""
+        if self._terms.max_memory is None:
+            return None
+        members = list(self.members.values())
+        # A worker is in its group before it is ready.
+        held = (
+            member.group is not None and (not member.ready or member.group.holds(member.process.pid))
+            for member in members
+        )
+        return "cgroup" if members and all(held) else "sampled"
 
     @property
     def unusable(self):
@@ -274,8 +299,9 @@ class Crew:
             self._make_room(member)
             process = member.process
             process.join(TERMINATE_GRACE_S)
-            text = Obituary(_obituary(process))
+            text = _obituary(process, member.group)
             text.stacks = member.last_words()
+            member.group = None
             if self._capture is not None:
                 self._capture.finish(member.streams)
             if process in self.processes:
@@ -322,8 +348,10 @@ class Crew:
         Args:
             text: about the worker, of `worker_ended`.
             task: its function, the kind of its job, its place in that, its item.
-            peak: the bytes of memory that the worker was killed for, or None.
+            peak: the bytes of memory that its parent has killed the worker for, or None.
         """
+        if peak is None:
+            peak = getattr(text, "peak", None)
         if peak is None:
             died = WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
             if getattr(text, "stacks", ""):
@@ -403,6 +431,7 @@ class Crew:
             self.ended = True
         for member in members.values():
             member.last_words()
+            member.group = None
         self.hear()
         driver, self._driver = self._driver, None
         self.core.quit()
@@ -467,13 +496,16 @@ def _drive(core):
     core.drive()
 
 
-def _obituary(process):
+def _obituary(process, group):
     code = process.exitcode
     who = f"worker {process.name} (pid {process.pid})"
     if code is None or code >= 0:
-        return f"{who} ended with exit code {code}"
+        return Obituary(f"{who} ended with exit code {code}")
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"{who} was killed by {name}"
+    peak = group.exceeded() if group is not None and code == -signal.SIGKILL else None
+    text = Obituary(f"{who} was killed by {name}" + (", for its limit of memory" if peak is not None else ""))
+    text.peak = peak
+    return text

@@ -2,9 +2,16 @@
 
 import math
 import operator
+import os
 import re
 
-__all__ = ["age", "in_units", "max_tasks", "memory"]
+from procession._procession import MemoryGroups
+
+__all__ = ["age", "groups", "in_units", "max_tasks", "memory"]
+
+# Where the kernel shows control groups of version 2, and where it names those of this process.
+HIERARCHY = "/sys/fs/cgroup"
+OWN_GROUPS = "/proc/self/cgroup"
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", re.ASCII | re.IGNORECASE)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
@@ -39,6 +46,11 @@ def memory(limit):
     if not 0 < bytes_ < _MOST_BYTES:
         raise ValueError(f"max_memory must be more than 0 bytes and less than 2**63, not {limit!r}")
     return bytes_
+
+
+def groups():
+    """Return where workers may have control groups of their own, None where that was not delegated to this process."""
+    return MemoryGroups.find(HIERARCHY, OWN_GROUPS, os.geteuid())
 
 
 def in_units(number):

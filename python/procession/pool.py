@@ -41,7 +41,9 @@ class Pool:
         max_tasks: another name of `maxtasksperchild`.
         max_age: after so many seconds a worker is replaced, when the next one is ready and its task has ended.
         max_memory: how much memory a worker may have while it runs a task, in bytes or as a text such as "2GB": a task
-            that takes more fails with `OverMemory`. What counts is private memory, without files and shared memory.
+            that takes more fails with `OverMemory`. What counts is private memory, without files and shared memory. The
+            kernel holds the limit, too, where it has delegated a control group to this user: then shared memory that
+            the worker was first to write counts, and programs that it starts.
         env, nice, cpu_affinity: what each worker is given of its own: environment variables (None removes one), what is
             added to the priority's number, the numbers of its CPUs; or functions that give it for a worker's number.
         forward_logs: whether log records and warnings of workers that find no handler there go to the handlers of this

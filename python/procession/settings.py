@@ -46,11 +46,16 @@ def _whole(name, number):
 
 
 def apply(settings):
-    """Give this process its settings.
+    """Give this process its settings, and its control group if a pool has made one for it.
 
     Raises:
         OSError: the system refuses one of them, such as a directory that is not there.
     """
+    if "group" in settings:
+        from procession._procession import enter_group
+
+        # Where the system refuses after all, the pool weighs its worker all the same.
+        enter_group(settings["group"])
     for name, value in settings.get("env", {}).items():
         if value is None:
             os.environ.pop(name, None)

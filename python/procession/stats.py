@@ -58,6 +58,8 @@ class PoolStats:
         failed: how many have raised, or were lost with their worker.
         retried: how often one was tried again.
         deaths: how many workers died, without those that were replaced for their age or number of tasks.
+        memory_limit: what holds workers to `max_memory`: "cgroup", the kernel, or "sampled", looks now and then; None
+            without a limit.
     """
 
     workers: tuple[WorkerStats, ...]
@@ -67,6 +69,7 @@ class PoolStats:
     failed: int
     retried: int
     deaths: int
+    memory_limit: str | None = None
 
 
 def of(crew):
@@ -83,4 +86,4 @@ def of(crew):
             task = TaskStats(function_name(described[0]), described[2], seconds)
         workers.append(WorkerStats(member.place, member.process.name, pid, state, served, age, rss, task))
     running = sum(worker.task is not None for worker in workers)
-    return PoolStats(tuple(workers), waiting, running, done, failed, retried, deaths)
+    return PoolStats(tuple(workers), waiting, running, done, failed, retried, deaths, crew.memory_limit)

@@ -8,6 +8,7 @@ mod connection;
 mod drive;
 mod error;
 mod fast;
+mod groups;
 mod guarded;
 mod job;
 mod numbers;
@@ -31,6 +32,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     buffer::register(module)?;
     process::register(module)?;
     connection::register(module)?;
+    groups::register(module)?;
     guarded::register(module)?;
     numbers::register(module)?;
     module.add_class::<pickler::Reducers>()?;

@@ -7,6 +7,7 @@
 //! * `Doorbell`: a descriptor that wakes a sleeper; `Poller`: one wait for many descriptors, which no signal can slip past.
 //! * `spawn`: another program in a new process, with exactly the descriptors listed; `duplicate` copies a descriptor.
 //! * `Child`: another process by its pidfd; `send_note`, `receive_note`: descriptors on their way to it.
+//! * `MemoryGroups`: groups of processes with a limit of memory that the system holds, where it lets this user make them.
 //! * `fork_sibling`: a copy of this process that is a child of its parent; what such a copy takes over from there.
 //! * `Mark`: a constant that another process of the same executable finds again; `before_main`: code that runs first.
 //!

@@ -1,5 +1,6 @@
 //! Linux: memfd, futex, eventfd, epoll, pidfd, posix_spawn.
 
+mod cgroup;
 mod child;
 mod clock;
 mod descriptors;
@@ -18,6 +19,7 @@ mod process;
 mod rights;
 mod stream;
 
+pub use cgroup::{GROUP_ROOT, MemoryGroup, MemoryGroups, OWN_GROUPS, enter_group};
 pub use child::{Child, Ending, Memory, memory_of, own_pidfd};
 pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
