@@ -46,6 +46,45 @@ def test_buffers_of_every_size_come_back_equal(pool, size):
         np.testing.assert_equal(back, value)
 
 
+FRAME = 64 * 1024
+HEADERS = [
+    b"B" + FRAME.to_bytes(4, "little"),
+    b"\x8e" + FRAME.to_bytes(8, "little"),
+    b"\x96" + FRAME.to_bytes(8, "little"),
+]
+
+
+@pytest.mark.parametrize("size", [FRAME - 1, FRAME, FRAME + 1, 5 << 20])
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_bytes_inside_of_other_objects_come_back_equal(pool, kind, size):
+    plain = kind(os.urandom(size))
+    for value in ({"a": plain, 1: [plain, b"x" * size, "y" * size]}, [b"", plain, 3, plain], {plain[0]: (plain, None)}):
+        back = pool.apply(identity, (value,))
+        assert back == value
+        first = back[1] if isinstance(back, list) else next(iter(back.values()))
+        assert type(first[0] if isinstance(first, tuple) else first) is kind
+    assert pool.map(identity, [[plain]] * 5, 2) == [[plain]] * 5
+
+
+def test_one_bytearray_that_is_twice_in_an_object_stays_one(pool):
+    twice = [bytearray(100_000), None]
+    twice[1] = twice[0]
+    back = pool.apply(identity, (twice,))
+    assert back[0] is back[1] and type(back[0]) is bytearray
+    back[0][0] = 1
+    assert twice[0][0] == 0
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_bytes_that_look_like_a_part_of_a_pickle_are_not_taken_for_one(pool, header):
+    inner = header + bytes(FRAME) + header
+    many = [header, bytes(FRAME), header, bytearray(FRAME), "B", inner, [header] * 10_000, bytes(FRAME)]
+    assert pool.apply(identity, (many,)) == many
+    for short in range(12):
+        value = {"x": b"a" * short, "y": header[:short], "z": bytes(FRAME)}
+        assert pool.apply(identity, (value,)) == value
+
+
 def test_arrays_of_every_layout_come_back_equal(pool):
     base = np.arange(60_000, dtype=np.float64).reshape(300, 200)
     read_only = base.copy()

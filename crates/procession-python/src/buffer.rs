@@ -7,7 +7,7 @@
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
-use procession::platform::Mapping;
+use procession::platform::{Mapping, prefer_huge_pages};
 use procession::shared_memory::{Place, View, detach_all};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
@@ -61,7 +61,7 @@ impl Buffer {
 }
 
 /// What bytes of shared memory are copied into.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Bytes,
     ByteArray,
@@ -80,13 +80,22 @@ pub(crate) fn copied<'py>(
     let (place, size) = (mapping.address(offset)? as *const c_char, ffi::Py_ssize_t::try_from(size).ok()?);
     // SAFETY:
     //   * the bytes lie in the mapping, which lives until the end of this call; any bytes are values of what is made;
-    //   * C code copies them, and no reference to them is made: another process may write at the same time;
-    //   * this thread is attached to the interpreter, and both functions give a new reference or an exception.
+    //   * no reference to them is made, they are only copied: another process may write at the same time;
+    //   * this thread is attached to the interpreter; each function that makes an object gives a new reference to one of
+    //     `size` bytes, or an exception; nobody else has it while its bytes, which are not set, are written.
     let made = unsafe {
         let made = match kind {
-            Kind::Bytes => ffi::PyBytes_FromStringAndSize(place, size),
-            Kind::ByteArray => ffi::PyByteArray_FromStringAndSize(place, size),
+            Kind::Bytes => ffi::PyBytes_FromStringAndSize(std::ptr::null(), size),
+            Kind::ByteArray => ffi::PyByteArray_FromStringAndSize(std::ptr::null(), size),
         };
+        if !made.is_null() {
+            let bytes = match kind {
+                Kind::Bytes => ffi::PyBytes_AsString(made),
+                Kind::ByteArray => ffi::PyByteArray_AsString(made),
+            };
+            prefer_huge_pages(bytes as usize, size as usize);
+            std::ptr::copy_nonoverlapping(place, bytes, size as usize);
+        }
         Bound::from_owned_ptr_or_err(py, made)
     };
     Some(made)

@@ -31,6 +31,9 @@ const LARGE_BYTEARRAY: u8 = 12;
 const LARGE_TUPLE: u8 = 13;
 /// Stands before the first number and the step of a record that is a part of a `range`.
 const RANGE: u8 = 14;
+/// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
+const IN_PLACE: u8 = 0;
+const PART_BYTES: usize = 1 + SPOT_BYTES;
 /// From this size on plain bytes are not copied along with the record but lie in a block: two copies instead of five.
 const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
@@ -215,14 +218,19 @@ pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &
     out[start] = WITH_BUFFERS;
     out.extend_from_slice(&(apart.len() as u32).to_le_bytes());
     for part in apart {
-        let spot = match part {
-            Apart::Shared(place) => Spot::Shared(place),
+        let (form, spot) = match part {
+            Apart::Shared(place) => (IN_PLACE, Spot::Shared(place)),
             Apart::Large(raw) => {
                 let raw = raw.bind(py);
                 let owner = raw.getattr("obj")?;
-                put(&owner, raw, room)?
+                (IN_PLACE, put(&owner, raw, room)?)
+            }
+            Apart::Plain(plain, kind) => {
+                let plain = plain.bind(py);
+                (if kind == Kind::Bytes { LARGE_BYTES } else { LARGE_BYTEARRAY }, put(plain, plain, room)?)
             }
         };
+        out.push(form);
         spot.encode(out);
     }
     Ok(())
@@ -253,7 +261,7 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
             take(&mut value, size)?;
             let count = u32::from_le_bytes(take_word(&mut value)?);
             for _ in 0..count {
-                match take_spot(&mut value)? {
+                match take_part(&mut value)?.1 {
                     Spot::Shared(_) => {}
                     spot => spots.push(spot),
                 }
@@ -296,6 +304,22 @@ fn take_spot(bytes: &mut &[u8]) -> PyResult<Spot> {
     Spot::decode(take(bytes, SPOT_BYTES)?).ok_or_else(cut_off)
 }
 
+/// A part that a pickle is made without: its form and where it lies.
+fn take_part(bytes: &mut &[u8]) -> PyResult<(u8, Spot)> {
+    let [form] = take_word(bytes)?;
+    Ok((form, take_spot(bytes)?))
+}
+
+/// The object of such a part.
+fn fetch<'py>(py: Python<'py>, form: u8, spot: Spot, shelf: &dyn Shelf) -> PyResult<Bound<'py, PyAny>> {
+    match form {
+        IN_PLACE => in_place(py, spot, shelf).map(Bound::into_any),
+        LARGE_BYTES => shelf.copy(py, spot, Kind::Bytes).ok_or_else(cut_off)?,
+        LARGE_BYTEARRAY => shelf.copy(py, spot, Kind::ByteArray).ok_or_else(cut_off)?,
+        _ => Err(PyValueError::new_err("a part of an unknown form arrived")),
+    }
+}
+
 /// The count of items of a tuple that is `depth` tuples deep.
 fn take_count(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
     let [count] = take_word(bytes)?;
@@ -325,7 +349,7 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             take(bytes, size)?;
-            u32::from_le_bytes(take_word(bytes)?) as usize * SPOT_BYTES
+            u32::from_le_bytes(take_word(bytes)?) as usize * PART_BYTES
         }
         _ => 0,
     };
@@ -364,15 +388,14 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             unpickle(py, take(bytes, size)?)?
         }
-        LARGE_BYTES => shelf.copy(py, take_spot(bytes)?, Kind::Bytes).ok_or_else(cut_off)??,
-        LARGE_BYTEARRAY => shelf.copy(py, take_spot(bytes)?, Kind::ByteArray).ok_or_else(cut_off)??,
+        LARGE_BYTES | LARGE_BYTEARRAY => fetch(py, tag, take_spot(bytes)?, shelf)?,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             let pickled = take(bytes, size)?;
             let count = u32::from_le_bytes(take_word(bytes)?);
             // All parts are taken before anything can fail: those that nobody uses go back at once.
-            let spots = (0..count).map(|_| take_spot(bytes)).collect::<PyResult<Vec<_>>>()?;
-            let buffers: Vec<_> = spots.into_iter().map(|spot| in_place(py, spot, shelf)).collect();
+            let parts = (0..count).map(|_| take_part(bytes)).collect::<PyResult<Vec<_>>>()?;
+            let buffers: Vec<_> = parts.into_iter().map(|(form, spot)| fetch(py, form, spot, shelf)).collect();
             let buffers = buffers.into_iter().collect::<PyResult<Vec<_>>>()?;
             let keywords = PyDict::new(py);
             keywords.set_item("buffers", buffers)?;

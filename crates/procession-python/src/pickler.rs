@@ -7,17 +7,19 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList};
 
-use crate::buffer::parts_of;
+use crate::buffer::{Kind, parts_of};
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
 const LARGE: usize = 32 << 10;
 
-/// A buffer that the pickler was not given.
+/// What the pickle is made without.
 pub(crate) enum Apart {
-    /// A large one, as a raw memoryview.
+    /// A large buffer, as a raw memoryview.
     Large(Py<PyAny>),
+    /// Large `bytes` or a large `bytearray`.
+    Plain(Py<PyAny>, Kind),
     /// One in memory that is shared on purpose, where it is.
     Shared(Place),
 }
@@ -26,10 +28,57 @@ pub(crate) enum Apart {
 #[pyclass(frozen, module = "procession._procession")]
 struct Sink {
     bytes: Mutex<Vec<u8>>,
-    /// Buffers that are not pickled.
+    /// What is not pickled.
     apart: Mutex<Vec<Apart>>,
     /// Whether large ones are among them.
     large: Mutex<bool>,
+    /// What the pickler has announced to write next.
+    announced: Mutex<Option<Announced>>,
+}
+
+/// The opcodes of a pickle that stand before large bytes, before a frame, at the start; and for a buffer kept apart.
+const BINBYTES: u8 = b'B';
+const BINBYTES8: u8 = 0x8e;
+const BYTEARRAY8: u8 = 0x96;
+const FRAME: u8 = 0x95;
+const PROTO: u8 = 0x80;
+const NEXT_BUFFER: u8 = 0x97;
+
+/// Large bytes that come next in a pickle, and how many bytes of it stand for that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Announced {
+    kind: Kind,
+    size: u64,
+    header: usize,
+}
+
+/// What the end of `written` announces.
+///
+/// The C pickler passes on large bytes (64 KiB or more) as they are: it ends its frame, writes the opcode with the size
+/// outside of any frame, and then the object itself. So such an opcode can be told from bytes of the user that look
+/// the same: what is outside of a frame is that opcode, behind at most three bytes that are too few for a frame.
+fn announced(mut written: &[u8]) -> Option<Announced> {
+    if let [PROTO, _, rest @ ..] = written {
+        written = rest;
+    }
+    while let [FRAME, rest @ ..] = written {
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        written = rest.get(usize::try_from(u64::from_le_bytes(*size)).ok()?..)?;
+    }
+    let header = match written.len() {
+        5..=8 => 5,
+        9..=12 => 9,
+        _ => return None,
+    };
+    let (opcode, size) = written[written.len() - header..].split_first()?;
+    let mut word = [0; 8];
+    word[..size.len()].copy_from_slice(size);
+    let kind = match (*opcode, header) {
+        (BINBYTES, 5) | (BINBYTES8, 9) => Kind::Bytes,
+        (BYTEARRAY8, 9) => Kind::ByteArray,
+        _ => return None,
+    };
+    Some(Announced { kind, size: u64::from_le_bytes(word), header })
 }
 
 #[pymethods]
@@ -51,21 +100,45 @@ impl Sink {
 
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let mut bytes = self.bytes.lock().expect("no panic while writing");
+        let mut announced_before = self.announced.lock().expect("no panic while writing");
+        let expected = announced_before.take();
+        let (py, size) = (data.py(), data.len().unwrap_or(0));
+        if let Some(expected) = expected.filter(|expected| expected.is(data, size)) {
+            if *self.large.lock().expect("no panic while keeping") {
+                let start = bytes.len() - expected.header;
+                bytes.truncate(start);
+                bytes.push(NEXT_BUFFER);
+                let part = Apart::Plain(data.clone().unbind(), expected.kind);
+                self.apart.lock().expect("no panic while keeping").push(part);
+                return Ok(size);
+            }
+        } else if let Ok(data) = data.cast_exact::<PyBytes>() {
+            *announced_before = announced(data.as_bytes());
+        }
         if let Ok(data) = data.cast::<PyBytes>() {
             bytes.extend_from_slice(data.as_bytes());
-            return Ok(data.as_bytes().len());
+            return Ok(size);
         }
-        let py = data.py();
         let data = match PyBuffer::<u8>::get(data) {
             Ok(data) => data,
             // A large array of numbers, as a PickleBuffer: its bytes, in whatever order it has.
             Err(_) => PyBuffer::<u8>::get(&data.call_method0("raw")?)?,
         };
-        let start = bytes.len();
-        let size = data.len_bytes();
+        let (start, size) = (bytes.len(), data.len_bytes());
         bytes.resize(start + size, 0);
         data.copy_to_slice(py, &mut bytes[start..])?;
         Ok(size)
+    }
+}
+
+impl Announced {
+    /// Whether `data`, of `size` bytes, is what was announced, and of exactly that kind.
+    fn is(&self, data: &Bound<'_, PyAny>, size: usize) -> bool {
+        let same_kind = match self.kind {
+            Kind::Bytes => data.is_exact_instance_of::<PyBytes>(),
+            Kind::ByteArray => data.is_exact_instance_of::<PyByteArray>(),
+        };
+        same_kind && size as u64 == self.size && size >= LARGE
     }
 }
 
@@ -108,7 +181,15 @@ struct Pickler {
 
 impl Pickler {
     fn new(py: Python<'_>) -> PyResult<Pickler> {
-        let sink = Py::new(py, Sink { bytes: Mutex::default(), apart: Mutex::default(), large: Mutex::default() })?;
+        let sink = Py::new(
+            py,
+            Sink {
+                bytes: Mutex::default(),
+                apart: Mutex::default(),
+                large: Mutex::default(),
+                announced: Mutex::default(),
+            },
+        )?;
         let pickler = py.import("procession.reduction")?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
         let dump = pickler.getattr("dump")?.unbind();
         let clear = pickler.getattr("clear_memo")?.unbind();
@@ -154,6 +235,7 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
     *sink.large.lock().expect("no panic while keeping") = large;
     let answer = pickler.dump.call1(py, (object,));
     let apart = std::mem::take(&mut *sink.apart.lock().expect("no panic while keeping"));
+    *sink.announced.lock().expect("no panic while writing") = None;
     {
         let mut bytes = sink.bytes.lock().expect("no panic while writing");
         if answer.is_ok() {

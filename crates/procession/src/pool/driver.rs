@@ -450,6 +450,7 @@ impl Driver {
                     let only = |block: &&Block| self.users.get(&block.offset).is_some_and(|(_, users)| *users == 1);
                     let bytes = blocks.iter().filter(only).map(|block| block.size).sum::<usize>();
                     self.block_bytes += bytes;
+                    self.scheduler.weigh(&grant, bytes);
                     self.blocks.insert(key(ticket), (blocks, bytes));
                 }
                 self.scheduler.published(grant, key(ticket));

@@ -15,6 +15,8 @@ pub type JobId = u64;
 
 /// How much work a record may hold, in nanoseconds of measured time.
 const RECORD_NS: f64 = 2_000_000.0;
+/// How many bytes of its own it may hold: what is piled up in fresh memory is slower than what goes through used memory.
+const RECORD_BYTES: f64 = (1 << 20) as f64;
 /// Of how many functions it is remembered how long an item takes.
 const LEARNED: usize = 256;
 /// The most items of a record.
@@ -71,6 +73,8 @@ struct Job {
     function: u64,
     /// Measured nanoseconds an item; 0 while unknown.
     mean: f64,
+    /// Bytes an item in the last record; 0 while they are few.
+    weight: f64,
     /// Chunks in the last record.
     last: u64,
     /// Whether the job waits in `order`.
@@ -123,6 +127,7 @@ impl Scheduler {
             again: VecDeque::new(),
             function,
             mean: self.learned.get(&function).copied().unwrap_or(0.0),
+            weight: 0.0,
             last: 0,
             queued: false,
             out: 0,
@@ -208,6 +213,13 @@ impl Scheduler {
     pub fn published(&mut self, grant: Grant, ticket: Ticket) {
         self.granted -= 1;
         self.out.insert(ticket, Out { grant, done: 0 });
+    }
+
+    /// The grant needs `bytes` of memory of its own.
+    pub fn weigh(&mut self, grant: &Grant, bytes: usize) {
+        if let Some(state) = self.jobs.get_mut(&grant.job) {
+            state.weight = bytes as f64 / f64::from(grant.count.max(1));
+        }
     }
 
     /// The grant could not be published; the first `failed` items are dealt with, the rest waits again.
@@ -338,12 +350,17 @@ impl Job {
         if self.mean == 0.0 { 1 } else { (RECORD_NS / (self.mean * self.chunk.items() as f64)) as u64 }
     }
 
+    /// How many chunks it may hold by the memory that they need.
+    fn by_weight(&self) -> u64 {
+        (RECORD_BYTES / (self.weight * self.chunk.items() as f64)) as u64
+    }
+
     /// How many items the next record may hold, of `waiting` that stand in a row.
     fn batch(&self, waiting: u64, workers: u64) -> u64 {
         let unit = self.chunk.items();
         let chunks = waiting.div_ceil(unit);
         let share = if self.complete { chunks / (2 * workers) } else { chunks.div_ceil(workers) };
-        let chunks = share.min(self.by_time()).min(4 * self.last).max(1);
+        let chunks = share.min(self.by_time()).min(self.by_weight()).min(4 * self.last).max(1);
         let most = (MAX_ITEMS / unit).max(1);
         chunks.min(most) * unit
     }
@@ -396,6 +413,25 @@ mod tests {
         assert_eq!(sizes[0], 1);
         assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
         assert_eq!(*sizes.last().unwrap(), 1);
+        assert_eq!(sizes.iter().sum::<u32>(), 10_000);
+    }
+
+    #[test]
+    fn heavy_items_make_small_records() {
+        let mut s = submit(10_000, Chunk::Adaptive);
+        let mut sizes = Vec::new();
+        let mut ticket = 0;
+        while let Some(grant) = s.grant() {
+            s.weigh(&grant, grant.count as usize * 10_000);
+            s.published(grant, ticket);
+            for item in 0..grant.count {
+                s.finished(ticket, item, 1);
+            }
+            s.done(ticket, grant.count, u64::from(grant.count) * 100);
+            sizes.push(grant.count);
+            ticket += 1;
+        }
+        assert_eq!(*sizes.iter().max().unwrap(), (1 << 20) / 10_000);
         assert_eq!(sizes.iter().sum::<u32>(), 10_000);
     }
 

@@ -12,6 +12,8 @@ use crate::shared_memory::Segment;
 
 /// How many free bytes keep their memory.
 const KEEP_BYTES: usize = 128 << 20;
+/// How many if it is a single block, which is likely to serve the next message of its kind.
+const KEEP_ALONE_BYTES: usize = 1 << 30;
 const PAGE: usize = 4096;
 
 /// A piece of a segment.
@@ -99,7 +101,8 @@ impl Arena {
 
     /// Takes a block back.
     pub fn free(&mut self, block: Block) {
-        if self.warm_bytes + block.backed > KEEP_BYTES {
+        let too_many = self.warm_bytes + block.backed > KEEP_BYTES;
+        if too_many && (self.warm_bytes > 0 || block.backed > KEEP_ALONE_BYTES) {
             platform::release(&*self.segment, block.offset, block.backed);
             self.cold.entry(block.size).or_default().push(block.offset);
         } else {

@@ -58,6 +58,22 @@ pub fn release(file: impl AsFd, offset: usize, size: usize) {
     let _ = rustix::fs::fallocate(file, how, offset as u64, size as u64);
 }
 
+/// Fewer bytes than this are not worth a system call.
+const HUGE_PAGES_BYTES: usize = 4 << 20;
+
+/// Asks for huge pages behind private memory that is about to be filled, if there is much of it: each of its pages is
+/// otherwise a fault of its own, which costs more than the copy does.
+pub fn prefer_huge_pages(address: usize, size: usize) {
+    if size < HUGE_PAGES_BYTES {
+        return;
+    }
+    let page = rustix::param::page_size();
+    let (start, end) = (address.next_multiple_of(page), (address + size) / page * page);
+    // SAFETY: the advice changes what pages the system takes for these addresses, never what they hold or whether they
+    // are there; where nothing is mapped, it is an error, and it is no loss if it is not followed.
+    let _ = unsafe { rustix::mm::madvise(start as *mut _, end - start, Advice::LinuxHugepage) };
+}
+
 /// A mapping of a file, for as long as this value lives.
 ///
 /// A process that is forked does not have a shared one (`MADV_DONTFORK`), unless it is made for that: each process maps

@@ -37,7 +37,9 @@ pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, is_alive, thread_id};
 pub use lifeline::end_after;
-pub use memory::{Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, release, reserve};
+pub use memory::{
+    Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, prefer_huge_pages, release, reserve,
+};
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use rights::{
