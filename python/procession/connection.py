@@ -123,8 +123,14 @@ def wait(object_list, timeout=None):
 
     Returns:
         Those that are ready; an empty list when the time ran out.
+
+    Raises:
+        ValueError: something in the list is closed, or is not what one can wait for.
     """
     objects = list(object_list)
+    strange = [obj for obj in objects if not isinstance(obj, int) and not hasattr(obj, "fileno")]
+    if strange:
+        raise ValueError(f"cannot wait for {strange[0]!r}: it has no fileno()")
     descriptors = [obj if isinstance(obj, int) else obj.fileno() for obj in objects]
     if any(descriptor < 0 for descriptor in descriptors):
         raise ValueError("a descriptor in the list is closed")

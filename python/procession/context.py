@@ -70,9 +70,10 @@ class BaseContext(Constructors):
             return self
         try:
             return _concrete_contexts[method]
-        except (KeyError, TypeError):
+        except (KeyError, TypeError) as error:
             known = ", ".join(_concrete_contexts)
-            raise ValueError(f"cannot find context for {method!r}: the start methods are {known}") from None
+            kind = ValueError if isinstance(error, KeyError) else TypeError
+            raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
 
     def get_start_method(self, allow_none=False):
         """Return the name of the start method."""

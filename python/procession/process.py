@@ -103,7 +103,9 @@ class BaseProcess:
     def _signal(self, name):
         self._check_closed()
         if self._popen is None:
-            raise ValueError(f"cannot {name} a process that was not started")
+            from procession._misuse import NotStarted
+
+            raise NotStarted(f"cannot {name} a process that was not started: call start() first")
         getattr(self._popen, name)()
 
     def terminate(self):

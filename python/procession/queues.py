@@ -21,13 +21,18 @@ class Queue(engine.Queue):
     Args:
         maxsize: how many objects there is room for; without it, or with 0, as many as memory holds.
         ctx: the context it is for.
+
+    Raises:
+        TypeError, OverflowError: `maxsize` is no integer, or more than `SEM_VALUE_MAX`.
     """
 
     def __new__(cls, *args, **kwds):
         # The room is fixed before a subclass (the standard executor has one) can pass it on by its own __init__.
         maxsize = args[0] if args else kwds.get("maxsize", kwds.get("max_size", 0))
         maxsize = whole(maxsize, "maxsize")
-        return super().__new__(cls, min(maxsize, SEM_VALUE_MAX) if maxsize > 0 else SEM_VALUE_MAX)
+        if maxsize > SEM_VALUE_MAX:
+            raise OverflowError(f"maxsize must be {SEM_VALUE_MAX} or less, not {maxsize}; 0 is no limit")
+        return super().__new__(cls, maxsize if maxsize > 0 else SEM_VALUE_MAX)
 
     def __init__(self, maxsize=0, *, ctx=None):
         self._maxsize = maxsize if maxsize > 0 else SEM_VALUE_MAX

@@ -214,7 +214,9 @@ class ShareableList:
         for kind, item_format in ((bool, "xxxxxxx?"), (int, "q"), (float, "d"), (type(None), "xxxxxx?x")):
             if isinstance(item, kind):
                 return item_format
-        raise TypeError(f"a ShareableList holds no {type(item).__name__}")
+        from procession._misuse import Unshareable
+
+        raise Unshareable(f"a ShareableList holds no {type(item).__name__}: only int, float, bool, str, bytes and None")
 
     @property
     def _formats_start(self):

@@ -3,6 +3,7 @@
 All of them live in shared memory and outlive any process that uses them; the engine's `sync` room has the protocols.
 """
 
+import errno
 import threading
 import time
 
@@ -125,11 +126,12 @@ class Semaphore(engine.Semaphore, SemLock):
         ctx: the context it is for.
 
     Raises:
-        ValueError: a negative value, or one above `SEM_VALUE_MAX`.
+        TypeError: `value` is no integer.
+        OSError, OverflowError: it is negative, or above `SEM_VALUE_MAX`; both are ValueErrors, too.
     """
 
     def __new__(cls, value=1, *, ctx=None):
-        return super().__new__(cls, engine.Cell.create(cls.BYTES), value)
+        return super().__new__(cls, engine.Cell.create(cls.BYTES), _permits(value))
 
     def __init__(self, value=1, *, ctx=None):
         pass
@@ -153,6 +155,7 @@ class BoundedSemaphore(Semaphore):
     """A semaphore that cannot be released above its first value: that is a ValueError."""
 
     def __new__(cls, value=1, *, ctx=None):
+        value = _permits(value)
         return engine.Semaphore.__new__(cls, engine.Cell.create(cls.BYTES), value, value)
 
     def __repr__(self):
@@ -166,6 +169,16 @@ class _Count:
         self.get_value = count
 
 
+def _permits(value):
+    number = whole(value, "the value of a semaphore")
+    if 0 <= number <= SEM_VALUE_MAX:
+        return number
+    from procession._misuse import LargeNumber, NegativeNumber
+
+    text = f"the value of a semaphore lies between 0 and {SEM_VALUE_MAX}, not at {number}"
+    raise NegativeNumber(errno.EINVAL, text) if number < 0 else LargeNumber(text)
+
+
 class Condition(engine.Condition):
     """A condition variable: wait, holding a lock, until another process notifies.
 
@@ -174,10 +187,14 @@ class Condition(engine.Condition):
         ctx: the context it is for.
 
     Raises:
-        TypeError: another kind of lock.
+        TypeError: another kind of lock; what is none at all is an AttributeError, too.
     """
 
     def __new__(cls, lock=None, *, ctx=None):
+        if lock is not None and not hasattr(lock, "acquire"):
+            from procession._misuse import NoLock
+
+            raise NoLock(f"a condition needs a Lock or an RLock of this package, not {type(lock).__name__}")
         cell = engine.Cell.create(cls.bytes(_PLACES))
         return super().__new__(cls, cell, RLock(ctx=ctx) if lock is None else lock, False)
 

@@ -148,7 +148,9 @@ class BaseManager:
     def _create(self, typeid, /, *args, **kwds):
         """Make an object in the server, return its token and its methods' names."""
         if self._state.value != State.STARTED:
-            raise ValueError("the server of the manager is not running: call start() or connect() first")
+            from procession._misuse import NoServer
+
+            raise NoServer("the server of the manager is not running: call start() or connect() first")
         ident, exposed = self._links.control(self._authkey, "create", typeid, *args, **kwds)
         return Token(typeid, self._address, ident), exposed
 
@@ -161,6 +163,8 @@ class BaseManager:
         return self._links.control(self._authkey, "number_of_objects")
 
     def __enter__(self):
+        if self._state.value == State.SHUTDOWN:
+            self._check_not_started()
         if self._state.value == State.INITIAL:
             self.start()
         return self

@@ -95,11 +95,13 @@ SERIALIZERS = {"pickle": PickleSerializer, "xmlrpclib": XmlSerializer}
 
 
 def serializer_named(name):
-    """Return a serializer; ValueError for an unknown name."""
+    """Return a serializer; `UnknownSerializer`, a ValueError, for an unknown name."""
     try:
         return SERIALIZERS[name]
     except (KeyError, TypeError):
-        raise ValueError(f"no serializer {name!r}, only {', '.join(SERIALIZERS)}") from None
+        from procession._misuse import UnknownSerializer
+
+        raise UnknownSerializer(f"no serializer {name!r}, only {', '.join(SERIALIZERS)}") from None
 
 
 def raise_answer(kind, result):
