@@ -13,7 +13,7 @@ use crate::shared_memory::Segment;
 /// How many free bytes keep their memory.
 const KEEP_BYTES: usize = 128 << 20;
 /// How many if it is a single block, which is likely to serve the next message of its kind.
-const KEEP_ALONE_BYTES: usize = 1 << 30;
+const KEEP_ALONE_BYTES: usize = 2 << 30;
 const PAGE: usize = 4096;
 
 /// A piece of a segment.
