@@ -1,19 +1,22 @@
-"""Measures procession beside the standard library's multiprocessing: rounds alternate, medians are compared."""
+"""Measures procession beside the standard library's multiprocessing and other libraries, in one run.
+
+Rounds of all libraries alternate, and medians are compared. With --before, an earlier build and this one are measured
+in pairs besides, and the ratios within the pairs are compared.
+"""
 
 import argparse
 import importlib
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 
+from benches.libraries import PEERS
+from benches.measure import Runner
+from benches.table import EVERY_LIBRARY, Comparison, every_library
 from benches.workload import START_METHODS
 
-ROOT = Path(__file__).parent.parent
-LIBRARIES = ("multiprocessing", "procession")
 ORDER = [
     "apply",
     "map_default",
@@ -22,6 +25,7 @@ ORDER = [
     "uneven",
     "scaling",
     "pool_start",
+    "pool_start_numpy",
     "pool_again",
     "process_start",
     "process_start_numpy",
@@ -55,8 +59,8 @@ ORDER = [
     "job_words",
     "job_image",
     "worker_memory",
+    "worker_memory_numpy",
 ]
-LIMIT_S = 300
 
 
 def parser():
@@ -64,55 +68,31 @@ def parser():
     command = argparse.ArgumentParser(prog="python -m benches", description=__doc__, epilog=f"Rows: {', '.join(ORDER)}")
     command.add_argument("--rows", help="which rows, by name, with commas between (default: all)")
     command.add_argument("--rounds", type=int, default=5, help="measurements of each library (default: %(default)s)")
-    command.add_argument("--quick", action="store_true", help="three rounds of a tenth of the work")
+    command.add_argument("--quick", action="store_true", help="at most three rounds, of a tenth of the work")
     command.add_argument(
         "--start-method", choices=START_METHODS, default="fork", help="for rows not measured for each (default: fork)"
     )
-    command.add_argument("--write", type=Path, metavar="FILE", help="also write the table, machine and command to FILE")
+    command.add_argument(
+        "--peers",
+        type=_peers,
+        default=(),
+        help=f"other libraries: all, none, or names with commas between: {', '.join(PEERS)} (default: none)",
+    )
+    command.add_argument(
+        "--before",
+        metavar="PYTHON",
+        help="also measure this interpreter's procession, in pairs with the present one",
+    )
+    command.add_argument("--pairs", type=int, default=20, help="pairs for --before (default: %(default)s)")
+    command.add_argument("--write", type=Path, metavar="FILE", help="also write tables, machine and command to FILE")
     return command
 
 
-def measure(row, library, start_method, quick):
-    """One number of one library, from a process of its own; None, with the reason on stderr, when it fails."""
-    command = [sys.executable, "-m", f"benches.rows.{row}", library, start_method, *(["--quick"] if quick else [])]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        print(f"{row} {library} {start_method}: no answer after {LIMIT_S} s", file=sys.stderr)
-        return None
-    if done.returncode:
-        print(f"{row} {library} {start_method}: {done.stderr.strip()[-500:]}", file=sys.stderr)
-        return None
-    return float(done.stdout)
-
-
-def compare(row, start_method, rounds, quick):
-    """The medians of both libraries, measured by turns."""
-    found = {library: [] for library in LIBRARIES}
-    for turn in range(rounds):
-        for library in LIBRARIES if turn % 2 == 0 else reversed(LIBRARIES):
-            if (number := measure(row, library, start_method, quick)) is not None:
-                found[library].append(number)
-    return [median(numbers) if numbers else None for numbers in found.values()]
-
-
-def shown(number):
-    """A number with three digits that say something."""
-    if number is None:
-        return "-"
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
-
-
-def line(workload, start_method, theirs, ours):
-    """The row as Markdown: the ratio says how many times better procession is."""
-    title = f"{workload.title}, {start_method}" if workload.each_start_method else workload.title
-    ratio = target = "-"
-    if ours and theirs:
-        ratio = shown(ours / theirs if workload.higher_is_better else theirs / ours)
-    if workload.target:
-        target = shown(workload.target)
-    cells = (title, workload.unit, shown(theirs), shown(ours), ratio, target)
-    return f"| {' | '.join(cells)} |"
+def _peers(text):
+    names = {"all": PEERS, "none": ()}.get(text, text.split(","))
+    if unknown := set(names) - set(PEERS):
+        raise argparse.ArgumentTypeError(f"no peer {unknown.pop()}: there are {', '.join(PEERS)}")
+    return tuple(names)
 
 
 def machine():
@@ -127,28 +107,40 @@ def machine():
     )
 
 
+def how(options, rounds):
+    """The command of a run, and what its numbers are."""
+    command = shlex.join(["python", "-m", "benches", *sys.argv[1:]])
+    pairs = f", {options.pairs} pairs with the build before (median, middle half)" if options.before else ""
+    return (
+        f"`{command}`: two workers, {options.start_method} unless a row says otherwise, "
+        f"medians of {rounds} rounds each, taken by turns{pairs}."
+    )
+
+
 def main():
     """Measures the chosen rows and prints the table as it grows."""
     options = parser().parse_args()
     rows = options.rows.split(",") if options.rows else ORDER
     if unknown := set(rows) - set(ORDER):
         parser().error(f"no row {unknown.pop()}: there are {', '.join(ORDER)}")
+    if options.rounds < 0 or options.pairs < 1:
+        parser().error("--rounds takes a number from 0, --pairs one from 1")
     rounds = min(3, options.rounds) if options.quick else options.rounds
-    command = f"python -m benches {shlex.join(sys.argv[1:])}".strip()
-    lines = [
-        f"{machine()}\n",
-        f"`{command}`: two workers, {options.start_method} unless a row says otherwise, medians of",
-    ]
-    lines[1] += f" {rounds} rounds each, taken by turns.\n"
-    lines += ["| workload | unit | multiprocessing | procession | times better | aim |", "|---|---|---|---|---|---|"]
+    runner = Runner(rounds, options.quick, options.peers, options.before, options.pairs)
+    table = Comparison(bool(options.peers), bool(options.before))
+    lines, found = [f"{machine()}\n", f"{how(options, rounds)}\n", *table.head()], []
     print("\n".join(lines), flush=True)
     for row in rows:
-        workload = importlib.import_module(f"benches.rows.{row}").ROW
-        for method in START_METHODS if workload.each_start_method else [options.start_method]:
-            lines.append(line(workload, method, *compare(row, method, rounds, options.quick)))
+        module = importlib.import_module(f"benches.rows.{row}")
+        for method in START_METHODS if module.ROW.each_start_method else [options.start_method]:
+            found.append((module.ROW, method, runner.row(row, module.ROW, method, hasattr(module, "limit"))))
+            lines.append(table.line(*found[-1]))
             print(lines[-1], flush=True)
-    if options.write:
-        options.write.write_text("# Measured beside the standard library\n\n" + "\n".join(lines) + "\n")
+            every = ["", EVERY_LIBRARY, "", *every_library(found, runner.names)] if options.peers else []
+            if options.write:  # each time, so that a run that is stopped leaves what it has
+                options.write.write_text("\n".join(["# Measured beside other libraries\n", *lines, *every]) + "\n")
+    if options.peers:
+        print("\n".join(every))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import argparse
 from pathlib import Path
 from statistics import median
 
-from benches.__main__ import LIBRARIES, machine, shown
+from benches.__main__ import machine
+from benches.libraries import OURS, STANDARD
+from benches.table import shown
 from benches.workload import START_METHODS, Library, seconds
 
 TASKS = [10**exponent for exponent in range(3, 7)]
@@ -42,7 +44,7 @@ def by_workers(library, count):
 
 def by_size(library, size):
     """Gigabytes a second of payloads of `size` bytes that go to a worker and come back."""
-    if library.name == "multiprocessing" and size > MOST_OF_STANDARD:
+    if library.name == STANDARD and size > MOST_OF_STANDARD:
         return None
     payload = bytearray(size)
     count = max(2, min(1000, (1 << 28) // size))
@@ -65,7 +67,7 @@ CURVES = {
 
 def curve(measure, values, start_method, rounds):
     """Yields a value, and the medians of both libraries, measured by turns."""
-    libraries = [Library(name, start_method, False) for name in LIBRARIES]
+    libraries = [Library(name, start_method, False) for name in (STANDARD, OURS)]
     for value in values:
         found = [[], []]
         for _ in range(rounds):

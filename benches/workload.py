@@ -1,13 +1,22 @@
 """What every workload shares: its description, and the command line of a single measurement."""
 
 import argparse
-import importlib
 import os
+import sys
 import time
 from dataclasses import dataclass
 
+from benches import libraries
+from benches.aims import AtLeast, AtMost, Times, TimesBest
+
 START_METHODS = ("fork", "spawn", "forkserver")
 WORKERS = 2
+# In the place of a library's name: what the machine gives without one.
+LIMIT = "limit"
+# The status of a measurement that says nothing, as the library does not offer what it needs.
+NOT_OFFERED = 3
+
+Aim = Times | TimesBest | AtMost | AtLeast
 
 
 @dataclass
@@ -19,33 +28,55 @@ class Workload:
         unit: of the number.
         higher_is_better: True for rates, False for times.
         each_start_method: whether the row is measured for every start method.
-        target: what procession aims at, as times better than the standard library; None when there is no such target.
+        aim: what procession aims at, for all start methods or for each by its name; None when there is no such aim.
     """
 
     title: str
     unit: str
     higher_is_better: bool = True
     each_start_method: bool = False
-    target: float | None = None
+    aim: Aim | dict[str, Aim] | None = None
+
+    def aim_of(self, start_method):
+        """The aim under one start method, or None."""
+        return self.aim.get(start_method) if isinstance(self.aim, dict) else self.aim
+
+    def times_better(self, ours, theirs):
+        """How many times better `ours` is than `theirs`; None when one of them is missing."""
+        if not ours or not theirs:
+            return None
+        return ours / theirs if self.higher_is_better else theirs / ours
 
 
-class Library:
-    """The library being measured.
+class Amount:
+    """How much is measured, and how processes start.
 
     Attributes:
-        name: of its package.
-        context: its constructors, with the chosen start method.
+        start_method: "fork", "spawn" or "forkserver".
         quick: whether a rough number is enough.
     """
 
-    def __init__(self, name, start_method, quick):
-        self.name = name
-        self.context = importlib.import_module(name).get_context(start_method)
+    def __init__(self, start_method, quick):
+        self.start_method = start_method
         self.quick = quick
 
     def count(self, usual):
         """How often to do something: a tenth of the usual when a rough number is enough."""
         return usual // 10 if self.quick else usual
+
+
+class Library(Amount):
+    """The library being measured.
+
+    Attributes:
+        name: what it is called here.
+        context: its constructors, with the chosen start method; those of multiprocessing that it has.
+    """
+
+    def __init__(self, name, start_method, quick, each_start_method=False):
+        super().__init__(start_method, quick)
+        self.name = name
+        self.context = libraries.load(name, start_method, each_start_method)
 
     def warm_pool(self, workers=WORKERS):
         """A pool whose workers have all started."""
@@ -85,16 +116,51 @@ def _after(ready, go, function, *arguments):
     function(*arguments)
 
 
+def in_bare_processes(function, items, processes=WORKERS):
+    """Calls a function for every item, in processes that are only forked: each has every so many-th item."""
+    children = []
+    for first in range(processes):
+        child = os.fork()
+        if child == 0:
+            for item in items[first::processes]:
+                function(item)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def only(amount, *start_methods):
+    """Refuses to tell a limit for other start methods than these."""
+    if amount.start_method not in start_methods:
+        raise libraries.NotOffered(f"no number for {amount.start_method}")
+
+
 def cores():
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def main(measure):
-    """Runs a workload's `measure(library)` as the command line says, and prints the number."""
+def main(row, measure, limit=None):
+    """Measures a row once, as the command line says, and prints the number.
+
+    Args:
+        row: its `Workload`.
+        measure: takes a `Library`, returns the number.
+        limit: takes an `Amount`, returns the number that the machine gives without any library; None when there is no
+            such number.
+    """
     command = argparse.ArgumentParser(description=measure.__doc__)
-    command.add_argument("library", choices=["procession", "multiprocessing"])
+    command.add_argument("library", choices=[*libraries.LIBRARIES, *([LIMIT] if limit else [])])
     command.add_argument("start_method", choices=START_METHODS)
     command.add_argument("--quick", action="store_true", help="measure a tenth as much")
     options = command.parse_args()
-    print(measure(Library(options.library, options.start_method, options.quick)), flush=True)
+    try:
+        if options.library == LIMIT:
+            number = limit(Amount(options.start_method, options.quick))
+        else:
+            number = measure(Library(options.library, options.start_method, options.quick, row.each_start_method))
+    except libraries.NotOffered as error:
+        print(error, file=sys.stderr)
+        sys.exit(NOT_OFFERED)
+    print(number, flush=True)

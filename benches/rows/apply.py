@@ -1,8 +1,9 @@
 """The round trip of one small task at a time."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`apply` round trip", "us", higher_is_better=False, target=5)
+ROW = Workload("`apply` round trip", "us", higher_is_better=False, aim=Times(25))
 
 
 def apply_often(pool, count):
@@ -20,4 +21,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

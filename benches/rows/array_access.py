@@ -1,8 +1,9 @@
 """An element of a shared array, read and written."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Array` element read and written", "ns", higher_is_better=False, target=2)
+ROW = Workload("`Array` element read and written", "ns", higher_is_better=False, aim=Times(2))
 
 
 def copy_over(array, count):
@@ -20,4 +21,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

@@ -1,8 +1,9 @@
 """Large numpy arrays as arguments of tasks."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("64 arrays of 16 MiB as arguments", "GB/s", target=12)
+ROW = Workload("64 arrays of 16 MiB as arguments", "GB/s", aim=Times(12))
 ARRAY_BYTES = 16 << 20
 
 
@@ -22,4 +23,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

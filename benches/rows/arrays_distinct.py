@@ -1,8 +1,9 @@
 """Large numpy arrays as arguments of tasks, each of which is another and is read as a whole."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("16 different arrays of 16 MiB as arguments, read", "GB/s", target=8)
+ROW = Workload("16 different arrays of 16 MiB as arguments, read", "GB/s", aim=Times(8))
 ARRAY_BYTES = 16 << 20
 ARRAYS = 16
 
@@ -25,4 +26,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

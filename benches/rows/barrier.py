@@ -1,8 +1,9 @@
 """Two processes that meet again and again."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Barrier` of two", "us", higher_is_better=False, target=1)
+ROW = Workload("`Barrier` of two", "us", higher_is_better=False, aim=Times(1))
 
 
 def meet(barrier, count):
@@ -24,4 +25,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

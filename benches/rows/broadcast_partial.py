@@ -2,9 +2,10 @@
 
 import functools
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("one 16 MiB array to 200 tasks, in a `partial`", "ms", higher_is_better=False, target=48)
+ROW = Workload("one 16 MiB array to 200 tasks, in a `partial`", "ms", higher_is_better=False, aim=Times(48))
 ARRAY_BYTES = 16 << 20
 TASKS = 200
 
@@ -25,4 +26,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

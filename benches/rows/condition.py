@@ -1,8 +1,9 @@
 """Two processes that take turns by a condition."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Condition` ping-pong", "us", higher_is_better=False, target=1)
+ROW = Workload("`Condition` ping-pong", "us", higher_is_better=False, aim=Times(1))
 
 
 def take_turns(condition, turn, mine, count):
@@ -28,4 +29,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

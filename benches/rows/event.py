@@ -1,8 +1,9 @@
 """Two processes that wake each other by events."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Event` ping-pong", "us", higher_is_better=False, target=1)
+ROW = Workload("`Event` ping-pong", "us", higher_is_better=False, aim=Times(1))
 
 
 def answer(asked, answered, count):
@@ -34,4 +35,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

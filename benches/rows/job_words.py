@@ -3,10 +3,11 @@
 import sysconfig
 from pathlib import Path
 
-from benches.workload import WORKERS, Workload, main, seconds
+from benches.aims import TimesBest
+from benches.workload import WORKERS, Workload, in_bare_processes, main, seconds
 from examples.word_count import count_words, total
 
-ROW = Workload("job: words of the standard library", "s", higher_is_better=False)
+ROW = Workload("job: words of the standard library", "s", higher_is_better=False, aim=TimesBest(1.11))
 
 
 def count(library, files):
@@ -17,13 +18,23 @@ def count(library, files):
 
 def measure(library):
     """Seconds."""
+    return seconds(count, library, files_of(library))
+
+
+def limit(amount):
+    """Seconds of bare processes that give no answers."""
+    return seconds(in_bare_processes, count_words, files_of(amount))
+
+
+def files_of(amount):
+    """The files' names; their contents have been read."""
     folder = Path(sysconfig.get_path("stdlib"))
     files = [str(path) for path in sorted(folder.rglob("*.py")) if "site-packages" not in path.parts]
-    files = files[: library.count(len(files))]
+    files = files[: amount.count(len(files))]
     for file in files:
         Path(file).read_bytes()
-    return seconds(count, library, files)
+    return files
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure, limit)

@@ -1,8 +1,9 @@
 """A lock in a `with` statement."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`with` a free `Lock`", "ns", higher_is_better=False, target=1)
+ROW = Workload("`with` a free `Lock`", "ns", higher_is_better=False, aim=Times(1))
 
 
 def enter_often(lock, count):
@@ -21,4 +22,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

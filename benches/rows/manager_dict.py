@@ -1,8 +1,9 @@
 """A dictionary in a manager."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Manager` dict, set and get", "k/s", target=1)
+ROW = Workload("`Manager` dict, set and get", "k/s", aim=Times(1))
 
 
 def use(shared, count):
@@ -22,4 +23,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

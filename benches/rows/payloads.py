@@ -2,9 +2,10 @@
 
 import os
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("10 k payloads of 10 KiB in and out", "MB/s", target=4.5)
+ROW = Workload("10 k payloads of 10 KiB in and out", "MB/s", aim=Times(4.5))
 PAYLOAD_BYTES = 10 << 10
 
 
@@ -22,4 +23,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

@@ -2,10 +2,11 @@
 
 import time
 
+from benches.aims import Times
 from benches.rows.pipe import echo
 from benches.workload import Workload, main
 
-ROW = Workload("`Pipe` ping-pong after 2 ms of nothing", "us", higher_is_better=False, target=1)
+ROW = Workload("`Pipe` ping-pong after 2 ms of nothing", "us", higher_is_better=False, aim=Times(1))
 
 
 def measure(library):
@@ -27,4 +28,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

@@ -1,4 +1,4 @@
-"""What a function costs that makes a pool each time it is called; procession's workers stay."""
+"""What a function costs that takes a pool each time it is called, and keeps its workers if the library can."""
 
 import statistics
 
@@ -9,13 +9,7 @@ ROW = Workload("pool of 2 in a function that is called again", "ms", higher_is_b
 
 def call(library):
     """A map of a few items in a pool that is there for this call."""
-    if library.name == "procession":
-        import procession
-
-        pool = procession.shared_pool(WORKERS, context=library.context)
-    else:
-        pool = library.context.Pool(WORKERS)
-    with pool:
+    with library.context.shared_pool(WORKERS) as pool:
         pool.map(abs, range(10))
 
 
@@ -26,4 +20,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

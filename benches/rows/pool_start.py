@@ -2,9 +2,16 @@
 
 from statistics import median
 
-from benches.workload import WORKERS, Workload, main, seconds
+from benches.aims import Times, TimesBest
+from benches.workload import WORKERS, Workload, in_bare_processes, main, only, seconds
 
-ROW = Workload("pool of 2: start, first result, stop", "ms", higher_is_better=False, each_start_method=True)
+ROW = Workload(
+    "pool of 2: start, first result, stop",
+    "ms",
+    higher_is_better=False,
+    each_start_method=True,
+    aim={"fork": TimesBest(1.25), "spawn": Times(2), "forkserver": Times(2)},
+)
 
 
 def use_once(library):
@@ -21,5 +28,11 @@ def measure(library):
     return median(seconds(use_once, library) for _ in range(library.count(20))) * 1e3
 
 
+def limit(amount):
+    """Milliseconds of as many bare processes that end at once."""
+    only(amount, "fork")
+    return median(seconds(in_bare_processes, abs, range(WORKERS)) for _ in range(amount.count(20))) * 1e3
+
+
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure, limit)

@@ -1,8 +1,9 @@
 """Integers through a queue, one process puts, another gets."""
 
+from benches.aims import Times
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Queue` of ints, one to one", "k/s", target=3)
+ROW = Workload("`Queue` of ints, one to one", "k/s", aim=Times(6))
 
 
 def put_all(queue, count):
@@ -30,4 +31,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

@@ -1,10 +1,11 @@
 """Large items through a queue, one process puts, another gets."""
 
+from benches.aims import Times
 from benches.rows.pipe_large import SIZE
 from benches.rows.queue import get_all
 from benches.workload import Workload, main, seconds
 
-ROW = Workload("`Queue`, items of 1 MiB", "MB/s", target=5)
+ROW = Workload("`Queue`, items of 1 MiB", "MB/s", aim=Times(10))
 
 
 def put_all(queue, count):
@@ -28,4 +29,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

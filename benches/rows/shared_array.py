@@ -1,4 +1,4 @@
-"""One large array that tasks share, `procession.share` here and a named block of shared memory there."""
+"""One large array that tasks share: by the pool's own `share`, else in a named block of shared memory."""
 
 from benches.workload import Workload, main, seconds
 
@@ -47,4 +47,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

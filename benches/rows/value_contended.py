@@ -1,9 +1,10 @@
 """A shared number, counted up by two processes."""
 
+from benches.aims import Times
 from benches.rows.value import count_up
 from benches.workload import Workload, main, seconds_together
 
-ROW = Workload("`Value` += 1 under its lock, two processes", "k/s", target=1)
+ROW = Workload("`Value` += 1 under its lock, two processes", "k/s", aim=Times(1))
 
 
 def measure(library):
@@ -16,4 +17,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

@@ -3,9 +3,16 @@
 import os
 from pathlib import Path
 
+from benches.aims import Times
 from benches.workload import Workload, main, pause
 
-ROW = Workload("memory an idle worker adds (PSS, pool of 8)", "MiB", higher_is_better=False, each_start_method=True)
+ROW = Workload(
+    "memory an idle worker adds (PSS, pool of 8)",
+    "MiB",
+    higher_is_better=False,
+    each_start_method=True,
+    aim={"fork": Times(1.25), "forkserver": Times(2.5)},
+)
 WORKERS = 8
 
 
@@ -30,4 +37,4 @@ def measure(library):
 
 
 if __name__ == "__main__":
-    main(measure)
+    main(ROW, measure)

@@ -1,7 +1,10 @@
 """One adapter a library: how it makes a pool, submits a task and waits for it."""
 
 import importlib
-from importlib.util import find_spec
+
+from benches.libraries import NotOffered, installed
+
+__all__ = ["NAMES", "NotOffered", "installed", "load", "start_methods"]
 
 NAMES = (
     "procession",
@@ -13,15 +16,6 @@ NAMES = (
     "billiard",
     "multiprocess",
 )
-
-
-class NotOffered(Exception):
-    """The library has no such thing, so the probe says nothing about it."""
-
-
-def installed(name):
-    """Says whether the library behind the adapter `name` can be imported here."""
-    return find_spec("concurrent.futures" if name == "futures" else name) is not None
 
 
 def start_methods(name):

@@ -1,0 +1,248 @@
+"""The benchmarks measure what they say, beside every library that is installed, and say what cannot be measured."""
+
+import importlib
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benches import libraries, picture, readme
+from benches.__main__ import ORDER
+from benches.aims import AtLeast, AtMost, Times, TimesBest
+from benches.libraries import LIBRARIES, OURS, PEERS, STANDARD, NotOffered
+from benches.measure import Failed, Found, Runner, TooSlow, measure, spread
+from benches.table import Comparison, change, every_library
+from benches.workload import LIMIT, Workload
+
+ROOT = Path(__file__).parent.parent
+ROWS = ROOT / "benches/rows"
+LESS = Workload("a time", "ms", higher_is_better=False, aim=TimesBest(2))
+MORE = Workload("a rate", "k/s", each_start_method=True, aim={"fork": Times(3), "spawn": AtLeast(50)})
+# Of the libraries without a pool.
+OTHER_ROWS = {"SimpleQueue": "queue", "faster-fifo": "queue"}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_that_is_installed_gives_a_number(name):
+    if not libraries.installed(name):
+        pytest.skip(f"{name} is not installed")
+    assert measure(OTHER_ROWS.get(name, "payloads"), name, "fork", quick=True) > 0
+
+
+@pytest.mark.parametrize("row", ["apply", "imap_unordered", "broadcast_arguments", "pool_again", "job_words"])
+@pytest.mark.parametrize("name", [STANDARD, OURS, "futures"])
+def test_a_row_of_a_pool_gives_a_number(row, name):
+    assert measure(row, name, "fork", quick=True) > 0
+
+
+@pytest.mark.parametrize(
+    "row, start_method",
+    [("scaling", "fork"), ("process_start", "fork"), ("process_start", "spawn"), ("pool_start", "fork")],
+)
+def test_the_machine_without_a_library_gives_a_number(row, start_method):
+    assert measure(row, LIMIT, start_method, quick=True) > 0
+
+
+@pytest.mark.parametrize(
+    "row, name, start_method, reason",
+    [
+        ("lock", "futures", "fork", "no Lock"),
+        ("queue", "futures", "fork", "no Queue"),
+        ("apply", "SimpleQueue", "fork", "no Pool"),
+        ("process_start", "SimpleQueue", "fork", "no module"),
+        ("pool_start", LIMIT, "spawn", "no number for spawn"),
+    ],
+)
+def test_what_a_library_does_not_offer_is_told(row, name, start_method, reason):
+    with pytest.raises(NotOffered, match=f"^{reason}$"):
+        measure(row, name, start_method, quick=True)
+
+
+def test_a_library_with_a_way_of_its_own_to_start_processes_does_not_answer_for_another():
+    if not libraries.installed("loky"):
+        pytest.skip("loky is not installed")
+    with pytest.raises(NotOffered, match="no fork"):
+        libraries.load("loky", "fork", each_start_method=True)
+    assert libraries.load("loky", "fork").Pool and libraries.load("loky", "spawn", each_start_method=True).Pool
+
+
+def test_a_measurement_that_fails_says_why():
+    with pytest.raises(Failed, match="No module named benches.rows.brench"):
+        measure("brench", OURS, "fork")
+
+
+def test_a_measurement_ends_at_its_limit():
+    with pytest.raises(TooSlow):
+        measure("uneven", STANDARD, "fork", limit_s=0.01)
+
+
+def test_a_peer_that_is_not_installed_is_left_out_and_told(monkeypatch, capfd):
+    monkeypatch.setitem(LIBRARIES, "missing", libraries.Entry("no_such.module", "standard"))
+    runner = Runner(1, True, ["missing", "futures"])
+    found = runner.row("lock", importlib.import_module("benches.rows.lock").ROW, "fork")
+    assert runner.names == [STANDARD, OURS, "futures"]
+    assert set(found.numbers) == {STANDARD, OURS}
+    told = capfd.readouterr().err
+    assert "not installed: missing" in told and "lock fork: no Lock in futures" in told
+    assert every_library([(LESS, "fork", found)], runner.names)[-1].endswith(" | - |")
+
+
+def fake(calls, numbers):
+    """A `measure` that takes its numbers from lists by the name of the library, or of the interpreter."""
+
+    def measure(row, name, start_method, quick=False, python=sys.executable, limit_s=None):
+        calls.append(name if python == sys.executable else python)
+        number = numbers[calls[-1]].pop(0)
+        if isinstance(number, Exception):
+            raise number
+        return number
+
+    return measure
+
+
+def test_rounds_alternate_and_medians_are_taken(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "benches.measure.measure", fake(calls, {STANDARD: [9, 3, 5], OURS: [1, 2, 6], LIMIT: [0, 0, 0]})
+    )
+    found = Runner(3, False).row("apply", LESS, "fork", has_limit=True)
+    assert found.numbers == {STANDARD: 5, OURS: 2, LIMIT: 0}
+    assert calls == [STANDARD, OURS, LIMIT, LIMIT, OURS, STANDARD, STANDARD, OURS, LIMIT]
+
+
+def test_a_slow_peer_is_asked_once_for_less(monkeypatch, capsys):
+    numbers = {STANDARD: [1, 1], OURS: [1, 1], "futures": [TooSlow(), 7]}
+    monkeypatch.setattr("benches.measure.measure", fake([], numbers))
+    assert Runner(2, False, ["futures"]).row("apply", LESS, "fork").numbers["futures"] == 7
+    assert numbers["futures"] == []
+    assert "slow, measured once" in capsys.readouterr().err
+
+
+def test_a_build_before_is_measured_in_pairs_of_changing_order(monkeypatch):
+    calls = []
+    numbers = {"/old/python": [10, 20, 30], OURS: [20, 20, 10]}
+    monkeypatch.setattr("benches.measure.measure", fake(calls, numbers))
+    found = Runner(0, False, before="/old/python", pairs=3).row("queue", MORE, "fork")
+    assert found.changes == [2, 1, pytest.approx(1 / 3)]
+    assert calls == ["/old/python", OURS, OURS, "/old/python", "/old/python", OURS]
+
+
+def test_a_row_that_the_build_before_cannot_run_shows_a_dash(monkeypatch):
+    monkeypatch.setattr("benches.measure.measure", fake([], {"/old/python": [Failed("no such thing")]}))
+    found = Runner(0, False, before="/old/python", pairs=3).row("queue", MORE, "fork")
+    assert Comparison(False, True).line(MORE, "fork", found) == "| a rate, fork | k/s | - | - | - | - | - | 3x | - |"
+
+
+def test_a_change_shows_its_median_its_middle_half_and_how_often_it_was_better():
+    assert spread([1.0, 4.0, 2.0, 3.0, 5.0]) == (3, 2, 4)
+    assert change([0.97, 0.96, 1.02]) == "0.970 (0.965 to 0.995, better in 1 of 3)"
+    assert change([]) == "-"
+
+
+@pytest.mark.parametrize(
+    "aim, text, met, missed",
+    [
+        (Times(25), "25x", (1, 25, None), (1, 24.9, 30)),
+        (TimesBest(1.25), "1.25x the best", (1, None, 1.3), (1, 3, 1.2)),
+        (AtMost(1.03), "<= 1.03", (1.03, None, None), (1.04, 9, 9)),
+        (AtLeast(0.98), ">= 0.98", (0.98, None, None), (0.9, 9, 9)),
+    ],
+)
+def test_an_aim_is_met_or_missed_or_not_measured(aim, text, met, missed):
+    assert str(aim) == text
+    assert (aim.met(*met), aim.met(*missed), aim.met(None, None, None)) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    "workload, start_method, numbers, line",
+    [
+        (
+            LESS,
+            "fork",
+            {STANDARD: 9, OURS: 2, "loky": 3},
+            "a time | ms | 9 | loky 3 | 2 | 4.5 | 1.5 | - | 2x the best | no",
+        ),
+        (LESS, "fork", {STANDARD: 8, OURS: 2}, f"a time | ms | 8 | {STANDARD} 8 | 2 | 4 | 4 | - | 2x the best | yes"),
+        (MORE, "fork", {OURS: 9, LIMIT: 99}, "a rate, fork | k/s | - | - | 9 | - | - | 99 | 3x | -"),
+        (MORE, "spawn", {OURS: 60}, "a rate, spawn | k/s | - | - | 60 | - | - | - | >= 50 | yes"),
+        (MORE, "forkserver", {STANDARD: 1}, f"a rate, forkserver | k/s | 1 | {STANDARD} 1 | - | - | - | - | - | -"),
+    ],
+)
+def test_a_line_compares_with_the_standard_library_and_with_the_best(workload, start_method, numbers, line):
+    table = Comparison(True, False)
+    assert table.line(workload, start_method, Found(numbers)) == f"| {line} |"
+    assert table.head()[0].count("|") == line.count("|") + 2
+
+
+def test_the_program_prints_and_writes_both_tables(tmp_path):
+    page = tmp_path / "page.md"
+    command = [sys.executable, "-m", "benches", "--quick", "--rounds", "1", "--rows", "lock,queue"]
+    command += ["--peers", "futures,SimpleQueue", "--before", sys.executable, "--pairs", "2", "--write", page]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=100, check=True)
+    assert "| `Lock` acquire + release, free | ns | " in done.stdout and " of 2) | - | 0.91x the best |" in done.stdout
+    assert "no Lock in futures, SimpleQueue" in done.stderr
+    text = page.read_text()
+    assert "| workload | unit | better | multiprocessing | procession | futures | SimpleQueue |" in text
+    assert text.count("`Queue` of ints, one to one") == 2
+
+
+@pytest.mark.parametrize("arguments", [["--peers", "lokki"], ["--rows", "aply"], ["--pairs", "0"], ["--rounds", "-1"]])
+def test_a_wrong_argument_is_refused(arguments):
+    done = subprocess.run([sys.executable, "-m", "benches", *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "error: " in done.stderr
+
+
+def test_every_row_is_in_the_order_and_says_what_it_measures():
+    assert sorted(ORDER) == sorted(path.stem for path in ROWS.glob("*.py") if path.stem != "__init__")
+    for row in ORDER:
+        assert importlib.import_module(f"benches.rows.{row}").ROW.title
+
+
+@pytest.mark.parametrize("row", sorted(ROWS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_row_knows_no_library_by_name(row):
+    if row.stem == "shared_array":
+        pytest.skip("its named block of shared memory is the standard library's, for all")
+    assert not {name for name in (STANDARD, OURS, *PEERS) if f"import {name}" in row.read_text()}
+
+
+def test_every_peer_is_in_the_extra_that_the_benchmarks_install():
+    import tomllib
+
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["bench"]
+    own = {"multiprocessing", "procession", "futures", "SimpleQueue"}
+    assert set(LIBRARIES) - own <= set(wanted)
+
+
+def test_a_page_is_filled_between_its_comments():
+    text = "a\n<!-- speed: by hand -->\nold\n<!-- end -->\nb\n"
+    assert readme.fill(text, "speed", ["x", "y"]) == "a\n<!-- speed: by hand -->\n\nx\n\ny\n\n<!-- end -->\nb\n"
+
+
+@pytest.mark.parametrize("page", readme.PAGES)
+def test_a_page_shows_what_was_measured_last(page):
+    text = (ROOT / page).read_text()
+    for name, parts in readme.PAGES[page].items():
+        assert readme.fill(text, name, parts()) == text, "run python -m benches.readme"
+
+
+def test_the_best_peer_of_a_picture_is_another_library():
+    row = {picture.TIMES: "6", "times better than the best peer": "2", "best peer": "faster-fifo 3"}
+    assert picture._best_peer(row) == ("faster-fifo", 3)
+    assert picture._best_peer(row | {"best peer": f"{STANDARD} 3"}) is None
+    assert picture._best_peer({picture.TIMES: "6"}) is None
+
+
+def test_pictures_are_drawn_of_a_run_with_peers(tmp_path):
+    if not find_spec("matplotlib"):
+        pytest.skip("matplotlib is not installed")
+    numbers = {STANDARD: 9, OURS: 2, "loky": 3, "pebble": 4, "futures": 5, "billiard": 7}
+    found = [(LESS, "fork", Found(numbers)), (MORE, "fork", Found({OURS: 2}))]
+    table = Comparison(True, False)
+    page = [*table.head(), *(table.line(*one) for one in found), "", *every_library(found, numbers)]
+    (tmp_path / "table.md").write_text("\n".join(page))
+    command = [sys.executable, "-m", "benches.picture", "--results", tmp_path / "table.md", "--into", tmp_path]
+    subprocess.run(command, cwd=ROOT, timeout=60, check=True)
+    for picture_of in ("speed", "peers"):
+        assert "loky" in (tmp_path / f"{picture_of}.svg").read_text()
