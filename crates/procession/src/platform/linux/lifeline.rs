@@ -47,12 +47,39 @@ fn start(stack: usize, argument: usize) -> c_int {
         libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
         let mut failure = libc::pthread_attr_setstacksize(&mut attributes, stack);
         if failure == 0 {
+            failure = stay_here(&mut attributes);
+        }
+        if failure == 0 {
             failure =
                 libc::pthread_create(&mut thread, &attributes, wait_and_kill, ptr::without_provenance_mut(argument));
         }
         libc::pthread_attr_destroy(&mut attributes);
         failure
     }
+}
+
+/// Has the thread sleep on the processor that runs now: on another one, each page that the new process copies would
+/// interrupt that one too.
+#[cfg(target_env = "gnu")]
+fn stay_here(attributes: &mut libc::pthread_attr_t) -> c_int {
+    // SAFETY: asks for a number only.
+    let Ok(here) = usize::try_from(unsafe { libc::sched_getcpu() }) else { return 0 };
+    if here >= 8 * size_of::<libc::cpu_set_t>() {
+        return 0;
+    }
+    // SAFETY:
+    //   * a set of processors is plain bits, and `here` lies in it, as was just looked at;
+    //   * the attributes are initialised, and the set has the size that is said.
+    unsafe {
+        let mut only: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(here, &mut only);
+        libc::pthread_attr_setaffinity_np(attributes, size_of::<libc::cpu_set_t>(), &only)
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn stay_here(_attributes: &mut libc::pthread_attr_t) -> c_int {
+    0
 }
 
 extern "C" fn wait_and_kill(argument: *mut c_void) -> *mut c_void {
