@@ -110,7 +110,11 @@ def machine():
 def how(options, rounds):
     """The command of a run, and what its numbers are."""
     command = shlex.join(["python", "-m", "benches", *sys.argv[1:]])
-    pairs = f", {options.pairs} pairs with the build before (median, middle half)" if options.before else ""
+    pairs = (
+        f", {options.pairs} pairs with the build before (median and middle half of the ratios; of the best numbers)"
+        if options.before
+        else ""
+    )
     return (
         f"`{command}`: two workers, {options.start_method} unless a row says otherwise, "
         f"medians of {rounds} rounds each, taken by turns{pairs}."
@@ -133,7 +137,7 @@ def main():
     for row in rows:
         module = importlib.import_module(f"benches.rows.{row}")
         for method in START_METHODS if module.ROW.each_start_method else [options.start_method]:
-            found.append((module.ROW, method, runner.row(row, module.ROW, method, hasattr(module, "limit"))))
+            found.append((module.ROW, method, runner.row(row, method, hasattr(module, "limit"))))
             lines.append(table.line(*found[-1]))
             print(lines[-1], flush=True)
             every = ["", EVERY_LIBRARY, "", *every_library(found, runner.names)] if options.peers else []

@@ -33,11 +33,11 @@ class Found:
 
     Attributes:
         numbers: the median of each library that gave one, and of `LIMIT`, by name.
-        changes: of each pair with an earlier build, how many times better this build was.
+        pairs: the numbers of an earlier build and of this one, measured one after the other.
     """
 
     numbers: dict[str, float]
-    changes: list[float] = field(default_factory=list)
+    pairs: list[tuple[float, float]] = field(default_factory=list)
 
     def others(self):
         """The numbers of all libraries but ours."""
@@ -61,18 +61,17 @@ class Runner:
         if missing := [name for name in peers if name not in self.names]:
             print(f"not installed: {', '.join(missing)}", file=sys.stderr)
 
-    def row(self, row, workload, start_method, has_limit=False):
+    def row(self, row, start_method, has_limit=False):
         """Measures a row under one start method.
 
         Args:
             row: its name.
-            workload: its description.
             start_method: of the libraries that can choose.
             has_limit: whether the row says what the machine gives without a library.
         """
         found = Found(self._by_turns(row, start_method, [*self.names, *([LIMIT] if has_limit else [])]))
         if self.before:
-            found.changes = self._in_pairs(row, workload, start_method)
+            found.pairs = self._in_pairs(row, start_method)
         return found
 
     def _by_turns(self, row, start_method, names):
@@ -104,8 +103,8 @@ class Runner:
             print(f"{row} {start_method}, {name}: slow, measured once, with a tenth of the work", file=sys.stderr)
             return measure(row, name, start_method, quick=True), True
 
-    def _in_pairs(self, row, workload, start_method):
-        changes = []
+    def _in_pairs(self, row, start_method):
+        pairs = []
         for pair in range(self.pairs):
             taken = {}
             for build, python in sorted({"before": self.before, "now": sys.executable}.items(), reverse=pair % 2 == 1):
@@ -113,9 +112,9 @@ class Runner:
                     taken[build] = measure(row, OURS, start_method, self.quick, python)
                 except (NotOffered, Failed) as error:
                     print(f"{row} {start_method}, {build}: {error}", file=sys.stderr)
-                    return changes
-            changes.append(workload.times_better(taken["now"], taken["before"]))
-        return changes
+                    return pairs
+            pairs.append((taken["before"], taken["now"]))
+        return pairs
 
 
 def measure(row, name, start_method, quick=False, python=sys.executable, limit_s=LIMIT_S):

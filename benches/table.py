@@ -55,7 +55,7 @@ class Comparison:
             cells.append(f"{best} {shown(others[best])}" if best else "-")
         cells += [shown(ours), shown(beside_standard)]
         cells += [shown(beside_best)] if self._peers else []
-        cells += [change(found.changes)] if self._before else []
+        cells += [change(workload, found.pairs)] if self._before else []
         aim = workload.aim_of(start_method)
         met = aim and aim.met(ours, beside_standard, beside_best)
         verdict = {True: "yes", False: "no", None: "-"}[met]
@@ -67,12 +67,21 @@ def title(workload, start_method):
     return f"{workload.title}, {start_method}" if workload.each_start_method else workload.title
 
 
-def change(ratios):
-    """What an earlier build's pairs say: the median, the bounds of the middle half, and how many were better."""
-    if not ratios:
+def change(workload, pairs):
+    """How many times better this build is than an earlier one.
+
+    Returns:
+        The median of the ratios within the pairs, the bounds of their middle half, in how many this build was better;
+        and the ratio of the best numbers, which others that use the machine disturb least.
+    """
+    if not pairs:
         return "-"
+    ratios = [workload.times_better(now, before) for before, now in pairs]
     middle, low, high = spread(ratios)
-    return f"{middle:.3f} ({low:.3f} to {high:.3f}, better in {sum(ratio > 1 for ratio in ratios)} of {len(ratios)})"
+    better = sum(ratio > 1 for ratio in ratios)
+    before, now = (max(build) if workload.higher_is_better else min(build) for build in zip(*pairs, strict=True))
+    best = workload.times_better(now, before)
+    return f"{middle:.3f} ({low:.3f} to {high:.3f}; better in {better} of {len(pairs)}; best {best:.3f})"
 
 
 def every_library(rows, names):
