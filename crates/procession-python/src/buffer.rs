@@ -7,8 +7,8 @@
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
-use procession::platform::{Mapping, prefer_huge_pages};
-use procession::shared_memory::{Place, View, detach_all};
+use procession::platform::prefer_huge_pages;
+use procession::shared_memory::{Place, Segment, View, detach_all, read_last};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
@@ -67,34 +67,41 @@ pub(crate) enum Kind {
     ByteArray,
 }
 
-/// A new object with the `size` bytes at `offset` of a mapping, which are copied once; none if they are out of bounds.
+/// A new object with the `size` bytes at `offset` of a segment, which are copied once; none if they are out of bounds. With
+/// `last` nobody reads them after this.
 pub(crate) fn copied<'py>(
     py: Python<'py>,
-    mapping: &Mapping,
+    segment: &Segment,
     offset: usize,
     size: usize,
     kind: Kind,
+    last: bool,
 ) -> Option<PyResult<Bound<'py, PyAny>>> {
     let end = offset.checked_add(size)?;
+    let mapping = segment.mapping();
     mapping.address(end)?;
-    let (place, size) = (mapping.address(offset)? as *const c_char, ffi::Py_ssize_t::try_from(size).ok()?);
+    let (place, count) = (mapping.address(offset)? as *const c_char, ffi::Py_ssize_t::try_from(size).ok()?);
     // SAFETY:
-    //   * the bytes lie in the mapping, which lives until the end of this call; any bytes are values of what is made;
+    //   * the bytes lie in the mapping, which lives until the end of this call; any bytes are values of what is made, and
+    //     the parts that are copied cover the same bytes of the segment and of the object;
     //   * no reference to them is made, they are only copied: another process may write at the same time;
     //   * this thread is attached to the interpreter; each function that makes an object gives a new reference to one of
     //     `size` bytes, or an exception; nobody else has it while its bytes, which are not set, are written.
     let made = unsafe {
         let made = match kind {
-            Kind::Bytes => ffi::PyBytes_FromStringAndSize(std::ptr::null(), size),
-            Kind::ByteArray => ffi::PyByteArray_FromStringAndSize(std::ptr::null(), size),
+            Kind::Bytes => ffi::PyBytes_FromStringAndSize(std::ptr::null(), count),
+            Kind::ByteArray => ffi::PyByteArray_FromStringAndSize(std::ptr::null(), count),
         };
         if !made.is_null() {
             let bytes = match kind {
                 Kind::Bytes => ffi::PyBytes_AsString(made),
                 Kind::ByteArray => ffi::PyByteArray_AsString(made),
             };
-            prefer_huge_pages(bytes as usize, size as usize);
-            std::ptr::copy_nonoverlapping(place, bytes, size as usize);
+            prefer_huge_pages(bytes as usize, size);
+            let copy = |from: usize, count: usize| {
+                std::ptr::copy_nonoverlapping(place.add(from - offset), bytes.add(from - offset), count);
+            };
+            if last { read_last(segment, offset, size, copy) } else { copy(offset, size) }
         }
         Bound::from_owned_ptr_or_err(py, made)
     };

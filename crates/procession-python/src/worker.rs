@@ -383,7 +383,12 @@ impl WorkerCore {
         }
         match &self.large_function {
             Some((id, function)) if *id == preamble.function => return Ok(function.clone_ref(py)),
-            _ => self.large_function = None,
+            Some(_) => {
+                self.large_function = None;
+                // Its memory is wanted before this record ends, which may take long or much.
+                self.worker.tidied().map_err(Raised::from)?;
+            }
+            None => {}
         }
         let mut read = Vec::new();
         let mut bytes = match preamble.pickled {
@@ -488,9 +493,9 @@ impl Shelf for PoolShelf {
 
     fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
         match spot {
-            Spot::Block { offset, size } | Spot::Common { offset, size } => {
-                copied(py, self.segment.mapping(), offset as usize, size as usize, kind)
-            }
+            // The parent keeps what it was made of: should it be wanted once more, it is put into a block anew.
+            Spot::Block { offset, size } => copied(py, &self.segment, offset as usize, size as usize, kind, true),
+            Spot::Common { offset, size } => copied(py, &self.segment, offset as usize, size as usize, kind, false),
             Spot::Shared(_) => None,
         }
     }

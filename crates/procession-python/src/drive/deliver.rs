@@ -289,7 +289,7 @@ impl Shelf for WorkerShelf<'_> {
     fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
         let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return None };
         let start = (offset as usize).saturating_add(BLOCK_HEAD);
-        let copied = copied(py, segment.mapping(), start, size as usize, kind);
+        let copied = copied(py, segment, start, size as usize, kind, true);
         self.give_back(spot);
         copied
     }

@@ -14,6 +14,8 @@ use crate::shared_memory::Segment;
 const KEEP_BYTES: usize = 128 << 20;
 /// How many if it is a single block, which is likely to serve the next message of its kind.
 const KEEP_ALONE_BYTES: usize = 2 << 30;
+/// How many bytes of a block that keeps no memory are copied out of it before theirs goes.
+const STRIDE_BYTES: usize = 64 << 20;
 const PAGE: usize = 4096;
 
 /// A piece of a segment.
@@ -25,6 +27,25 @@ pub struct Block {
     pub size: usize,
     /// How many of them have memory.
     backed: usize,
+}
+
+/// Reads the `size` bytes at `offset` of a block for the last time: `copy` is called with the place in the segment and the
+/// number of bytes, one part after the other. The memory of a block that [`Arena::free`] would give back goes with each part, so
+/// that a large payload is not there twice; whoever cut the block frees it as ever.
+pub fn read_last(segment: &Segment, offset: usize, size: usize, mut copy: impl FnMut(usize, usize)) {
+    if size <= KEEP_ALONE_BYTES {
+        return copy(offset, size);
+    }
+    let end = offset + size;
+    let mut from = offset;
+    while from < end {
+        let to = ((from + STRIDE_BYTES) / PAGE * PAGE).min(end);
+        copy(from, to - from);
+        // Whole pages only: others may have what lies beside.
+        let (first, last) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
+        platform::release(segment, first, last.saturating_sub(first));
+        from = to;
+    }
 }
 
 /// The free and used blocks of a segment; private to the process that cuts them.
@@ -141,6 +162,7 @@ fn size_class(size: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared_memory;
 
     fn arena() -> Arena {
         Arena::new(Arc::new(Segment::create_sparse("test", 1 << 20, 1 << 30).unwrap()), 100)
@@ -183,6 +205,38 @@ mod tests {
         a.trim();
         assert_eq!(a.warm_bytes(), 0);
         assert_eq!(a.allocate(5 << 20).unwrap().offset, block.offset);
+    }
+
+    #[test]
+    fn what_is_read_last_gives_its_memory_back_part_by_part_if_the_block_would() {
+        let size = KEEP_ALONE_BYTES + 3 * PAGE + 5;
+        let segment = Segment::create_sparse("test", PAGE, 2 * size).unwrap();
+        let (first, last) = (PAGE + 64, size - 1);
+        // A few bytes are enough: what is sparse has memory where it was written.
+        for place in [first - 1, first, size / 2, first + last, first + last + PAGE] {
+            shared_memory::copy_in(segment.mapping(), place, &[7]);
+        }
+        let mut parts = Vec::new();
+        read_last(&segment, first, size, |from, count| parts.push((from, count)));
+        assert_eq!(parts.iter().map(|part| part.1).sum::<usize>(), size);
+        assert!(parts.windows(2).all(|pair| pair[0].0 + pair[0].1 == pair[1].0));
+        let byte = |place| {
+            let mut byte = [0];
+            shared_memory::copy_to(segment.mapping(), place, &mut byte);
+            byte[0]
+        };
+        assert_eq!((byte(first - 1), byte(size / 2), byte(first + last + PAGE)), (7, 0, 7));
+    }
+
+    #[test]
+    fn what_may_serve_again_keeps_its_memory_when_it_is_read() {
+        let segment = Segment::create_sparse("test", PAGE, 1 << 20).unwrap();
+        shared_memory::copy_in(segment.mapping(), PAGE, &[7; PAGE]);
+        let mut parts = Vec::new();
+        read_last(&segment, PAGE, PAGE, |from, count| parts.push((from, count)));
+        let mut byte = [0];
+        shared_memory::copy_to(segment.mapping(), PAGE, &mut byte);
+        assert_eq!((parts, byte), (vec![(PAGE, PAGE)], [7]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod segment;
 mod view;
 mod words;
 
-pub use arena::{Arena, Block};
+pub use arena::{Arena, Block, read_last};
 pub use numbers::{AnyNumber, Numbers};
 pub use segment::Segment;
 pub use view::{GiveBack, Place, View, detach_all, forsake};
