@@ -12,6 +12,7 @@ import time
 import warnings
 
 from procession import logs
+from procession.late_logging import once_loaded
 from procession.task_names import running_name
 
 __all__ = ["Ear", "forward", "levels"]
@@ -101,14 +102,17 @@ def forward(descriptor, line, current, interrupts, known):
     mouth = _Mouth(descriptor, line, current, interrupts)
     warnings.showwarning = mouth.show_warning
     if known is not None:
-        import logging
+        once_loaded(lambda logging: _take_over(logging, mouth, known))
 
-        named, disabled = known
-        for name, level in named.items():
-            logging.getLogger(name).setLevel(level)
-        logging.disable(disabled)
-        _unload(logging)
-        mouth.take_over(logging)
+
+def _take_over(logging, mouth, known):
+    """Give `logging` the parent's levels, and have it send what finds no handler here."""
+    named, disabled = known
+    for name, level in named.items():
+        logging.getLogger(name).setLevel(level)
+    logging.disable(disabled)
+    _unload(logging)
+    mouth.take_over(logging)
 
 
 def _unload(logging):

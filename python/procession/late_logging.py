@@ -1,0 +1,59 @@
+"""What is to be done once `logging` is loaded: loading it takes longer than all else that a worker needs."""
+
+import sys
+
+__all__ = ["once_loaded"]
+
+
+def once_loaded(action):
+    """Call `action(logging)`: now, where `logging` is loaded, or else as soon as it is; each action once."""
+    logging = sys.modules.get("logging")
+    if logging is not None and not _is_loading(logging):
+        action(logging)
+        return
+    for finder in sys.meta_path:
+        if isinstance(finder, _Watch):
+            if action not in finder.actions:
+                finder.actions.append(action)
+            return
+    sys.meta_path.insert(0, _Watch([action]))
+
+
+def _is_loading(module):
+    return getattr(getattr(module, "__spec__", None), "_initializing", False)
+
+
+class _Watch:
+    """Waits for the import of `logging`, and has it executed by a `_Loader`."""
+
+    def __init__(self, actions):
+        self.actions = actions
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            if find is not None and (spec := find(name, path, target)) is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = _Loader(spec.loader, self.actions)
+                return spec
+        return None
+
+
+class _Loader:
+    """Loads a module as its own loader does, which it has again afterwards."""
+
+    def __init__(self, loader, actions):
+        self._loader = loader
+        self._actions = actions
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        for action in self._actions:
+            action(module)
