@@ -2,6 +2,7 @@
 
 import os
 
+import numpy
 import procession
 import pytest
 from procession import cpus, math_threads
@@ -51,13 +52,35 @@ def test_numerical_libraries_get_a_share_of_the_cpus_unless_the_user_says_so(con
 
 
 def test_a_library_that_is_loaded_already_is_told(monkeypatch):
-    numpy = pytest.importorskip("numpy")
-    numpy.ones((4, 4)) @ numpy.ones((4, 4))
-    told = []
-    monkeypatch.setattr(math_threads, "_limit", lambda path, threads, functions: told.append(threads))
+    numbers = {"threads": 8}
+    library = ("OPENBLAS_NUM_THREADS", lambda n: numbers.update(threads=n), lambda: numbers["threads"])
+    monkeypatch.setattr(math_threads, "_loaded", lambda: [library])
+    with math_threads.limited({"OPENBLAS_NUM_THREADS": "2"}):
+        assert numbers["threads"] == 2
+    assert numbers["threads"] == 8
+    for few in ({}, {"OPENBLAS_NUM_THREADS": "9"}, {"OPENBLAS_NUM_THREADS": "many"}, {"OPENBLAS_NUM_THREADS": None}):
+        with math_threads.limited(few):
+            assert numbers["threads"] == 8
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     math_threads.limit_loaded()
-    assert set(told) <= {1}
+    assert numbers["threads"] == 1
+
+
+def blas_and_own_threads(_):
+    numpy.ones((200, 200)) @ numpy.ones((200, 200))
+    return [get() for _, _, get in math_threads._loaded()], len(os.listdir("/proc/self/task"))
+
+
+def test_a_worker_starts_no_threads_for_numbers_that_it_may_not_use(context):
+    numpy.ones((200, 200)) @ numpy.ones((200, 200))
+    before = [get() for _, _, get in math_threads._loaded()]
+    assert before
+    with context.Pool(cpus.usable()) as pool:
+        for threads, tasks in pool.map(blas_and_own_threads, range(4)):
+            assert threads == [1] * len(before)
+            assert tasks == 2 or context.get_start_method() != "fork"  # its own and the lifeline's
+    pool.join()
+    assert [get() for _, _, get in math_threads._loaded()] == before
 
 
 def test_the_system_ends_a_worker_rather_than_its_parent(context):

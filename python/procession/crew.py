@@ -1,5 +1,6 @@
 """The worker processes of a pool: started, replaced, ended."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -137,13 +138,17 @@ class Crew:
         Raises:
             OSError: one could not be started.
         """
-        with self._lock:
+        with self._lock, self._forking():
             while not (self.ending or self._broken) and (place := self._free_place()) is not None:
                 left = self._pause_until - time.monotonic()
                 if left > 0:
                     self.core.refill_later(left)
                     return
                 self._start(place)
+
+    def _forking(self):
+        forks = self._ctx.get_start_method() == "fork" and self._free_place() is not None
+        return self._settings.limited() if forks else contextlib.nullcontext()
 
     def _free_place(self):
         taken = {member.place for member in self.members.values() if not member.leaving}

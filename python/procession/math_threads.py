@@ -1,9 +1,10 @@
 """How many threads the numerical libraries of a worker start: its share of the CPUs, not all of them."""
 
+import contextlib
 import os
 import sys
 
-__all__ = ["limit_loaded", "variables"]
+__all__ = ["limit_loaded", "limited", "variables"]
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -47,26 +48,75 @@ def variables(threads, wanted):
 
 def limit_loaded():
     """Have libraries that are loaded already, and so have read their variables, use no more threads than those say."""
+    for variable, put, get in _loaded():
+        wanted = _number(os.environ.get(variable))
+        if wanted and get() > wanted:
+            put(wanted)
+
+
+@contextlib.contextmanager
+def limited(environment):
+    """Have loaded libraries use few threads for a while: processes that are forked meanwhile have that from the start.
+
+    A library that is told of its number only in the child starts as many threads as it had before, to do without them.
+
+    Args:
+        environment: the variables that the children get.
+    """
+    before = []
+    try:
+        for variable, put, get in _loaded():
+            number, wanted = get(), _number(environment.get(variable))
+            if wanted and number > wanted:
+                before.append((put, number))
+                put(wanted)
+        yield
+    finally:
+        for put, number in before:
+            put(number)
+
+
+def _number(text):
+    return int(text) if text and text.isdecimal() else None
+
+
+_known = (0, [])  # when so many modules were loaded, the libraries with them
+
+
+def _loaded():
+    """Return of each library that is loaded its variable and the functions that set and get its number of threads."""
+    global _known
     if "numpy" not in sys.modules:
-        return
+        return []
+    count, found = _known
+    if count != len(sys.modules):
+        found = list(_find())
+        _known = (len(sys.modules), found)
+    return found
+
+
+def _find():
     try:
         with open("/proc/self/maps") as file:
             paths = {line.split(maxsplit=5)[-1].strip() for line in file if ".so" in line}
-        for path in paths:
-            for piece, variable, functions in _LIBRARIES:
-                if piece in os.path.basename(path):
-                    _limit(path, int(os.environ.get(variable, "")), functions)
-    except (OSError, ValueError):
-        pass
+    except OSError:
+        return
+    for path in paths:
+        for piece, variable, functions in _LIBRARIES:
+            if piece in os.path.basename(path):
+                for put, get in _functions(path, functions):
+                    yield variable, put, get
 
 
-def _limit(path, threads, functions):
+def _functions(path, names):
     import ctypes
 
-    library = ctypes.CDLL(path)
-    for name in functions:
+    try:
+        library = ctypes.CDLL(path)
+    except OSError:
+        return []
+    for name in names:
         put, get = (getattr(library, name.replace("*", verb), None) for verb in ("set", "get"))
         if put is not None and get is not None:
-            if get() > threads:
-                put(threads)
-            return
+            return [(put, get)]
+    return []

@@ -1,5 +1,7 @@
 """What each worker of a pool is given of its own: environment, priority, CPUs, its share of them."""
 
+import contextlib
+
 from procession import cpus, math_threads, settings
 
 __all__ = ["WorkerSettings"]
@@ -29,3 +31,10 @@ class WorkerSettings:
         wanted = settings.check(**wanted)
         wanted["env"] = {**math_threads.variables(self.cpus, wanted.get("env", {})), **wanted.get("env", {})}
         return wanted
+
+    def limited(self):
+        """Have this process use as few threads for numbers as a worker shall, while workers are forked."""
+        env = self._wishes["env"] or {}
+        if callable(env):
+            return contextlib.nullcontext()
+        return math_threads.limited({**math_threads.variables(self.cpus, env), **env})
