@@ -78,6 +78,12 @@ class Library(Amount):
         self.name = name
         self.context = libraries.load(name, start_method, each_start_method)
 
+    def own(self, name):
+        """A constructor that the library does not borrow from another, for a row that is about `name`."""
+        if name in getattr(self.context, "borrowed", ()):
+            raise libraries.NotOffered(f"no {name} of its own")
+        return getattr(self.context, name)
+
     def warm_pool(self, workers=WORKERS):
         """A pool whose workers have all started."""
         pool = self.context.Pool(workers)

@@ -51,7 +51,9 @@ def test_the_machine_without_a_library_gives_a_number(row, start_method):
         ("lock", "futures", "fork", "no Lock"),
         ("queue", "futures", "fork", "no Queue"),
         ("apply", "SimpleQueue", "fork", "no Pool"),
-        ("process_start", "SimpleQueue", "fork", "no module"),
+        ("process_start", "futures", "fork", "no Process"),
+        ("process_start", "SimpleQueue", "fork", "no Process of its own"),
+        ("process_start_numpy", "SimpleQueue", "fork", "no Process of its own"),
         ("pool_start", LIMIT, "spawn", "no number for spawn"),
     ],
 )

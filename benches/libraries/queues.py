@@ -9,7 +9,13 @@ QUEUE_BYTES = 16 << 20
 
 
 class Context(Part):
-    """Processes and one kind of queue."""
+    """Processes and one kind of queue.
+
+    Attributes:
+        borrowed: what is the standard library's own.
+    """
+
+    borrowed = ("Process",)
 
     def __init__(self, name, start_method):
         context = multiprocessing.get_context(start_method)

@@ -16,7 +16,7 @@ def count_up(value, count):
 def measure(library):
     """Thousands of additions a second."""
     count = library.count(200_000)
-    value = library.context.Value("q", 0)
+    value = library.context.Value("l", 0)
     count_up(value, count // 10)
     return count / seconds(count_up, value, count) / 1e3
 

@@ -15,7 +15,7 @@ def copy_over(value, count):
 def measure(library):
     """Nanoseconds that reading and writing take together."""
     count = library.count(200_000)
-    value = library.context.Value("q", 7)
+    value = library.context.Value("l", 7)
     copy_over(value, count // 10)
     return seconds(copy_over, value, count) / count * 1e9
 

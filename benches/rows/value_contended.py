@@ -10,7 +10,7 @@ ROW = Workload("`Value` += 1 under its lock, two processes", "k/s", aim=Times(1)
 def measure(library):
     """Thousands of additions a second, of both processes."""
     count = library.count(100_000)
-    value = library.context.Value("q", 0)
+    value = library.context.Value("l", 0)
     took = seconds_together(library, count_up, value, count)
     assert value.value == 2 * count
     return 2 * count / took / 1e3
