@@ -14,7 +14,17 @@ import struct
 import sys
 
 # All that a child needs is imported here, once.
-from procession import child, context, portable, process, reduction, spawn, terms, util, worker  # noqa: F401
+from procession import (
+    child,
+    forwarded_logs,  # noqa: F401
+    portable,  # noqa: F401
+    process,
+    reduction,  # noqa: F401
+    settings,  # noqa: F401
+    spawn,
+    terms,  # noqa: F401
+    worker,  # noqa: F401
+)
 from procession.forkserver import REQUEST, _forkserver
 
 __all__ = []
