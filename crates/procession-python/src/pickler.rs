@@ -238,7 +238,9 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
     *sink.announced.lock().expect("no panic while writing") = None;
     {
         let mut bytes = sink.bytes.lock().expect("no panic while writing");
-        if answer.is_ok() {
+        if answer.is_ok() && out.is_empty() && bytes.len() >= LARGE {
+            std::mem::swap(out, &mut bytes); // rather than copy
+        } else if answer.is_ok() {
             out.extend_from_slice(&bytes);
         }
         bytes.clear();
