@@ -123,7 +123,8 @@ class Crew:
             self._capture = Capture(on_line)
         self._groups = None if terms.max_memory is None else limits.groups()
         # Of `__main__`, what the oldest worker knows.
-        self._main = ForkedMain() if ctx.get_start_method() == "fork" else ImportedMain
+        self._forks = ctx.get_start_method() == "fork"
+        self._main = ForkedMain() if self._forks else ImportedMain
         self._aged = []
         self._broken = False
         self._barren = _Barren(count)
@@ -147,8 +148,9 @@ class Crew:
                 self._start(place)
 
     def _forking(self):
-        forks = self._ctx.get_start_method() == "fork" and self._free_place() is not None
-        return self._settings.limited() if forks else contextlib.nullcontext()
+        """Hold numerical libraries down where workers are to be forked."""
+        needed = self._forks and self._free_place() is not None
+        return self._settings.limited() if needed else contextlib.nullcontext()
 
     def _free_place(self):
         taken = {member.place for member in self.members.values() if not member.leaving}
@@ -161,7 +163,7 @@ class Crew:
             seat.report = report = stacks.report_file()
             if self._capture is not None:
                 streams, writers = self._capture.pipes()
-                seat.output = writers, self._capture.key, self._ctx.get_start_method() == "fork"
+                seat.output = writers, self._capture.key, self._forks
             if self._ear is not None:
                 seat.notes = self._ear.writer, forwarded_logs.levels()
             # Two of one place never work at once: who has a pool of one worker may count on that.
