@@ -446,11 +446,11 @@ impl Driver {
         };
         match ticket {
             Some(ticket) => {
+                let only = |block: &&Block| self.users.get(&block.offset).is_some_and(|(_, users)| *users == 1);
+                let bytes = blocks.iter().filter(only).map(|block| block.size).sum::<usize>();
+                self.scheduler.weigh(&grant, bytes);
                 if !blocks.is_empty() {
-                    let only = |block: &&Block| self.users.get(&block.offset).is_some_and(|(_, users)| *users == 1);
-                    let bytes = blocks.iter().filter(only).map(|block| block.size).sum::<usize>();
                     self.block_bytes += bytes;
-                    self.scheduler.weigh(&grant, bytes);
                     self.blocks.insert(key(ticket), (blocks, bytes));
                 }
                 self.scheduler.published(grant, key(ticket));

@@ -73,7 +73,7 @@ struct Job {
     function: u64,
     /// Measured nanoseconds an item; 0 while unknown.
     mean: f64,
-    /// Bytes an item in the last record; 0 while they are few.
+    /// Bytes of its own that an item of the last record needed.
     weight: f64,
     /// Chunks in the last record.
     last: u64,
@@ -396,20 +396,25 @@ mod tests {
         s
     }
 
-    #[test]
-    fn records_start_small_grow_with_quick_items_and_shrink_towards_the_end() {
-        let mut s = submit(10_000, Chunk::Adaptive);
+    /// The sizes of all records, of items that take 100 ns and so many bytes each as `weight` says of a record's first.
+    fn record_sizes(mut s: Scheduler, weight: impl Fn(u64) -> usize) -> Vec<u32> {
         let mut sizes = Vec::new();
-        let mut ticket = 0;
         while let Some(grant) = s.grant() {
+            let ticket = sizes.len() as Ticket;
+            s.weigh(&grant, grant.count as usize * weight(grant.first));
             s.published(grant, ticket);
             for item in 0..grant.count {
                 s.finished(ticket, item, 1);
             }
             s.done(ticket, grant.count, u64::from(grant.count) * 100);
             sizes.push(grant.count);
-            ticket += 1;
         }
+        sizes
+    }
+
+    #[test]
+    fn records_start_small_grow_with_quick_items_and_shrink_towards_the_end() {
+        let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |_| 0);
         assert_eq!(sizes[0], 1);
         assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
         assert_eq!(*sizes.last().unwrap(), 1);
@@ -418,21 +423,15 @@ mod tests {
 
     #[test]
     fn heavy_items_make_small_records() {
-        let mut s = submit(10_000, Chunk::Adaptive);
-        let mut sizes = Vec::new();
-        let mut ticket = 0;
-        while let Some(grant) = s.grant() {
-            s.weigh(&grant, grant.count as usize * 10_000);
-            s.published(grant, ticket);
-            for item in 0..grant.count {
-                s.finished(ticket, item, 1);
-            }
-            s.done(ticket, grant.count, u64::from(grant.count) * 100);
-            sizes.push(grant.count);
-            ticket += 1;
-        }
+        let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |_| 10_000);
         assert_eq!(*sizes.iter().max().unwrap(), (1 << 20) / 10_000);
         assert_eq!(sizes.iter().sum::<u32>(), 10_000);
+    }
+
+    #[test]
+    fn a_heavy_item_does_not_make_the_records_of_light_ones_small() {
+        let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |first| if first == 0 { 1 << 30 } else { 0 });
+        assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
     }
 
     #[test]
