@@ -13,7 +13,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::error::Raised;
 use crate::place::{Bare, Spot, in_place};
@@ -65,6 +65,17 @@ impl Buffer {
 pub(crate) enum Kind {
     Bytes,
     ByteArray,
+}
+
+impl Kind {
+    /// The kind of an object that is exactly one of these.
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> Option<Kind> {
+        if object.is_exact_instance_of::<PyBytes>() {
+            Some(Kind::Bytes)
+        } else {
+            object.is_exact_instance_of::<PyByteArray>().then_some(Kind::ByteArray)
+        }
+    }
 }
 
 /// A new object with the `size` bytes at `offset` of a segment, which are copied once; none if they are out of bounds. With

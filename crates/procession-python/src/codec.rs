@@ -179,6 +179,13 @@ fn is_plain(value: &Bound<'_, PyAny>, depth: usize) -> bool {
         || value.is_exact_instance_of::<PyBool>()
 }
 
+fn tag_of(kind: Kind) -> u8 {
+    match kind {
+        Kind::Bytes => LARGE_BYTES,
+        Kind::ByteArray => LARGE_BYTEARRAY,
+    }
+}
+
 fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
     if encode_simple(value, out) {
         return Ok(());
@@ -188,9 +195,9 @@ fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room
         out.push(tuple.len() as u8);
         return tuple.iter_borrowed().try_for_each(|item| encode_plain(&item, out, room));
     }
-    let bytes = value.is_exact_instance_of::<PyBytes>();
+    let kind = Kind::of(value).ok_or_else(|| PyValueError::new_err("a value is not as plain as it looked"))?;
     let spot = put(value, value, room)?;
-    out.push(if bytes { LARGE_BYTES } else { LARGE_BYTEARRAY });
+    out.push(tag_of(kind));
     spot.encode(out);
     Ok(())
 }
@@ -227,7 +234,7 @@ pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &
             }
             Apart::Plain(plain, kind) => {
                 let plain = plain.bind(py);
-                (if kind == Kind::Bytes { LARGE_BYTES } else { LARGE_BYTEARRAY }, put(plain, plain, room)?)
+                (tag_of(kind), put(plain, plain, room)?)
             }
         };
         out.push(form);

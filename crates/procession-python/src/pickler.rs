@@ -1,18 +1,21 @@
 //! Pickles, made by the C pickler, which is used again and again: making one costs more than pickling a small object.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use procession::shared_memory::{Place, View};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::buffer::{Kind, parts_of};
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
 const LARGE: usize = 32 << 10;
+
+/// The most memory that a pickler keeps to write into.
+const MOST_KEPT: usize = 1 << 20;
 
 /// What the pickle is made without.
 pub(crate) enum Apart {
@@ -26,14 +29,25 @@ pub(crate) enum Apart {
 
 /// Takes what a pickler writes.
 #[pyclass(frozen, module = "procession._procession")]
-struct Sink {
-    bytes: Mutex<Vec<u8>>,
+#[derive(Default)]
+struct Sink(Mutex<Written>);
+
+/// What a pickler has written.
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
     /// What is not pickled.
-    apart: Mutex<Vec<Apart>>,
+    apart: Vec<Apart>,
     /// Whether large ones are among them.
-    large: Mutex<bool>,
-    /// What the pickler has announced to write next.
-    announced: Mutex<Option<Announced>>,
+    large: bool,
+    /// What the pickler has announced to write next; none unless `large`.
+    announced: Option<Announced>,
+}
+
+impl Sink {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.0.lock().expect("no panic while locked")
+    }
 }
 
 /// The opcodes of a pickle that stand before large bytes, before a frame, at the start; and for a buffer kept apart.
@@ -91,54 +105,49 @@ impl Sink {
         let size = bytes.len_bytes();
         let apart = match View::around(bytes.buf_ptr() as usize, size) {
             Some((_, place)) if size > 0 => Apart::Shared(place),
-            _ if size >= LARGE && *self.large.lock().expect("no panic while keeping") => Apart::Large(raw.unbind()),
+            _ if size >= LARGE && self.written().large => Apart::Large(raw.unbind()),
             _ => return true,
         };
-        self.apart.lock().expect("no panic while keeping").push(apart);
+        self.written().apart.push(apart);
         false
     }
 
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let mut bytes = self.bytes.lock().expect("no panic while writing");
-        let mut announced_before = self.announced.lock().expect("no panic while writing");
-        let expected = announced_before.take();
-        let (py, size) = (data.py(), data.len().unwrap_or(0));
-        if let Some(expected) = expected.filter(|expected| expected.is(data, size)) {
-            if *self.large.lock().expect("no panic while keeping") {
-                let start = bytes.len() - expected.header;
-                bytes.truncate(start);
-                bytes.push(NEXT_BUFFER);
-                let part = Apart::Plain(data.clone().unbind(), expected.kind);
-                self.apart.lock().expect("no panic while keeping").push(part);
-                return Ok(size);
-            }
-        } else if let Ok(data) = data.cast_exact::<PyBytes>() {
-            *announced_before = announced(data.as_bytes());
+        let mut written = self.written();
+        let expected = written.announced.take();
+        if let Some(expected) = expected.filter(|expected| expected.is(data)) {
+            let start = written.bytes.len() - expected.header;
+            written.bytes.truncate(start);
+            written.bytes.push(NEXT_BUFFER);
+            written.apart.push(Apart::Plain(data.clone().unbind(), expected.kind));
+            return data.len();
         }
         if let Ok(data) = data.cast::<PyBytes>() {
-            bytes.extend_from_slice(data.as_bytes());
-            return Ok(size);
+            let data = data.as_bytes();
+            written.announced = if written.large { announced(data) } else { None };
+            written.bytes.extend_from_slice(data);
+            return Ok(data.len());
         }
+        drop(written);
+        let py = data.py();
         let data = match PyBuffer::<u8>::get(data) {
             Ok(data) => data,
             // A large array of numbers, as a PickleBuffer: its bytes, in whatever order it has.
             Err(_) => PyBuffer::<u8>::get(&data.call_method0("raw")?)?,
         };
-        let (start, size) = (bytes.len(), data.len_bytes());
-        bytes.resize(start + size, 0);
-        data.copy_to_slice(py, &mut bytes[start..])?;
+        let mut written = self.written();
+        let (start, size) = (written.bytes.len(), data.len_bytes());
+        written.bytes.resize(start + size, 0);
+        data.copy_to_slice(py, &mut written.bytes[start..])?;
         Ok(size)
     }
 }
 
 impl Announced {
-    /// Whether `data`, of `size` bytes, is what was announced, and of exactly that kind.
-    fn is(&self, data: &Bound<'_, PyAny>, size: usize) -> bool {
-        let same_kind = match self.kind {
-            Kind::Bytes => data.is_exact_instance_of::<PyBytes>(),
-            Kind::ByteArray => data.is_exact_instance_of::<PyByteArray>(),
-        };
-        same_kind && size as u64 == self.size && size >= LARGE
+    /// Whether `data` is what was announced, and of exactly that kind.
+    fn is(&self, data: &Bound<'_, PyAny>) -> bool {
+        let size = data.len().unwrap_or(0);
+        Kind::of(data) == Some(self.kind) && size as u64 == self.size && size >= LARGE
     }
 }
 
@@ -181,15 +190,7 @@ struct Pickler {
 
 impl Pickler {
     fn new(py: Python<'_>) -> PyResult<Pickler> {
-        let sink = Py::new(
-            py,
-            Sink {
-                bytes: Mutex::default(),
-                apart: Mutex::default(),
-                large: Mutex::default(),
-                announced: Mutex::default(),
-            },
-        )?;
+        let sink = Py::new(py, Sink::default())?;
         let pickler = py.import("procession.reduction")?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
         let dump = pickler.getattr("dump")?.unbind();
         let clear = pickler.getattr("clear_memo")?.unbind();
@@ -232,21 +233,17 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
         None => Pickler::new(py)?,
     };
     let sink = pickler.sink.get();
-    *sink.large.lock().expect("no panic while keeping") = large;
+    sink.written().large = large;
     let answer = pickler.dump.call1(py, (object,));
-    let apart = std::mem::take(&mut *sink.apart.lock().expect("no panic while keeping"));
-    *sink.announced.lock().expect("no panic while writing") = None;
-    {
-        let mut bytes = sink.bytes.lock().expect("no panic while writing");
-        if answer.is_ok() && out.is_empty() && bytes.len() >= LARGE {
-            std::mem::swap(out, &mut bytes); // rather than copy
-        } else if answer.is_ok() {
-            out.extend_from_slice(&bytes);
-        }
-        bytes.clear();
-        if bytes.capacity() > 1 << 20 {
-            *bytes = Vec::new();
-        }
+    let Written { mut bytes, apart, .. } = std::mem::take(&mut *sink.written());
+    if answer.is_ok() && out.is_empty() && bytes.len() >= LARGE {
+        std::mem::swap(out, &mut bytes); // rather than copy
+    } else if answer.is_ok() {
+        out.extend_from_slice(&bytes);
+    }
+    bytes.clear();
+    if bytes.capacity() <= MOST_KEPT {
+        sink.written().bytes = bytes;
     }
     // One that failed half way is not used again.
     answer?;
