@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from benches import libraries
 from benches.aims import AtLeast, AtMost, Times, TimesBest
@@ -134,6 +136,12 @@ def in_bare_processes(function, items, processes=WORKERS):
         children.append(child)
     for child in children:
         os.waitpid(child, 0)
+
+
+def printed_by(program, *arguments):
+    """The number that a program of this folder prints, run in an interpreter that imports nothing else."""
+    command = [sys.executable, Path(__file__).parent / program, *map(str, arguments)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def only(amount, *start_methods):

@@ -61,8 +61,6 @@ def test_what_a_library_does_not_offer_is_told(row, name, start_method, reason):
 
 
 def test_a_library_with_a_way_of_its_own_to_start_processes_does_not_answer_for_another():
-    if not libraries.installed("loky"):
-        pytest.skip("loky is not installed")
     with pytest.raises(NotOffered, match="no fork"):
         libraries.load("loky", "fork", each_start_method=True)
     assert libraries.load("loky", "fork").Pool and libraries.load("loky", "spawn", each_start_method=True).Pool

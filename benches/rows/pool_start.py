@@ -1,12 +1,9 @@
 """A pool used for one task only: start, first result, stop; from a program that imports nothing."""
 
-import subprocess
-import sys
-from pathlib import Path
 from statistics import median
 
 from benches.aims import Times, TimesBest
-from benches.workload import WORKERS, Workload, in_bare_processes, main, only, seconds
+from benches.workload import WORKERS, Workload, in_bare_processes, main, only, printed_by, seconds
 
 ROW = Workload(
     "pool of 2: start, first result, stop",
@@ -15,14 +12,12 @@ ROW = Workload(
     each_start_method=True,
     aim={"fork": TimesBest(1.25), "spawn": Times(2), "forkserver": Times(2)},
 )
-PROGRAM = Path(__file__).parent.parent / "bare_pool.py"
 
 
 def measure(library):
     """Milliseconds, of a pool that is not the program's first."""
     library.context.Pool  # noqa: B018  a library without it says so here
-    command = [sys.executable, PROGRAM, library.name, library.start_method, str(library.count(20))]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    return printed_by("bare_pool.py", library.name, library.start_method, library.count(20))
 
 
 def limit(amount):

@@ -29,7 +29,7 @@ class WorkerSettings:
         """Return the settings of worker number `place`, for `Process`."""
         wanted = {name: wish(place) if callable(wish) else wish for name, wish in self._wishes.items()}
         wanted = settings.check(**wanted)
-        wanted["env"] = {**math_threads.variables(self.cpus, wanted.get("env", {})), **wanted.get("env", {})}
+        wanted["env"] = self._variables(wanted.get("env", {}))
         return wanted
 
     def limited(self):
@@ -37,4 +37,7 @@ class WorkerSettings:
         env = self._wishes["env"] or {}
         if callable(env):
             return contextlib.nullcontext()
-        return math_threads.limited({**math_threads.variables(self.cpus, env), **env})
+        return math_threads.limited(self._variables(env))
+
+    def _variables(self, env):
+        return {**math_threads.variables(self.cpus, env), **env}

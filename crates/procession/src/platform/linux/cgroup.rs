@@ -11,10 +11,6 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where the kernel shows the hierarchy.
-pub const GROUP_ROOT: &str = "/sys/fs/cgroup";
-/// Where it names the groups of the process that reads.
-pub const OWN_GROUPS: &str = "/proc/self/cgroup";
 /// What the names of groups made here begin with; the id of their maker and a number follow.
 const PREFIX: &str = "procession-";
 

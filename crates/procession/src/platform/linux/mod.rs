@@ -19,7 +19,7 @@ mod process;
 mod rights;
 mod stream;
 
-pub use cgroup::{GROUP_ROOT, MemoryGroup, MemoryGroups, OWN_GROUPS, enter_group};
+pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
 pub use child::{Child, Ending, Memory, memory_of, own_pidfd};
 pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
