@@ -51,6 +51,18 @@ def test_statistics_tell_who_runs_what(context, tmp_path):
         pool.stats()
 
 
+def test_who_works_has_a_task_and_who_is_idle_has_none(context):
+    with context.Pool(2) as pool:
+        jobs = [pool.map_async(abs, range(2000), chunksize=1) for _ in range(4)]
+        seen = []
+        while not all(job.ready() for job in jobs):
+            seen += pool.stats().workers
+        seen += pool.stats().workers
+        assert {worker.state for worker in seen} <= {"starting", "idle", "working"}
+        assert [worker for worker in seen if (worker.task is not None) != (worker.state == "working")] == []
+    pool.join()
+
+
 def test_stacks_of_workers_that_are_stuck_in_c_code(context, tmp_path):
     with context.Pool(2) as pool:
         path = tmp_path / "begun"

@@ -743,7 +743,7 @@ impl Driver {
 }
 
 /// What names a record while it is out: frames have room for the low half of its ticket.
-fn key(ticket: Ticket) -> Ticket {
+pub(super) fn key(ticket: Ticket) -> Ticket {
     Ticket::from(ticket as u32)
 }
 

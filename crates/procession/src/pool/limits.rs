@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::channel::Phase;
 use crate::platform::{self, Memory};
 
-use super::driver::Driver;
+use super::driver::{Driver, key};
 use super::scheduler::JobId;
 
 /// A worker that has more memory than it may.
@@ -110,13 +110,20 @@ impl Driver {
         let mut all = Vec::new();
         for (index, seat) in self.seats.iter().enumerate() {
             let Some(seat) = seat.as_ref().filter(|seat| seat.pid != 0) else { continue };
-            let running = self.running(index);
-            let doing = match seat.ring.ledger().map(|ledger| ledger.phase) {
+            // One look at the ledger for both: whoever works has a task, and whoever has none is idle.
+            let ledger = seat.ring.ledger();
+            let holds = |phase| matches!(phase, Phase::Claimed | Phase::Decoding | Phase::Running | Phase::Sending);
+            let held = ledger.filter(|ledger| holds(ledger.phase));
+            let running = held.and_then(|held| self.scheduler.running(key(held.ticket), held.item));
+            // A record is claimed before it is said when.
+            let new = held.is_some_and(|held| held.phase == Phase::Claimed);
+            let since = now.1.saturating_sub(seat.ring.taken_at());
+            let doing = match ledger.map(|ledger| ledger.phase) {
                 _ if seat.leaving => Doing::Leaving,
                 _ if !seat.ready => Doing::Starting,
                 Some(Phase::Leaving) => Doing::Leaving,
-                Some(Phase::Starting | Phase::Idle) => Doing::Idle,
-                _ => Doing::Working,
+                _ if running.is_some() => Doing::Working,
+                _ => Doing::Idle,
             };
             all.push(WorkerState {
                 index,
@@ -125,7 +132,7 @@ impl Driver {
                 age: now.0.saturating_duration_since(seat.since),
                 served: seat.served,
                 memory: platform::memory_of(seat.pid),
-                running: running.map(|(_, job, item)| (job, item, now.1.saturating_sub(seat.ring.taken_at()))),
+                running: running.map(|(job, item)| (job, item, if new { Duration::ZERO } else { since })),
             });
         }
         all
