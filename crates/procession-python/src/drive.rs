@@ -9,7 +9,6 @@ mod feed;
 mod idle;
 mod watch;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
@@ -19,6 +18,7 @@ use procession::channel::Spin;
 use procession::platform::{Doorbell, Poller, SignalGuard};
 use procession::pool::{Batch, Driver, Heavy, JobId, Waiter};
 use pyo3::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::feed::FunctionRoom;
 use crate::error::Raised;
@@ -52,15 +52,15 @@ pub(crate) struct Inner {
 /// The part of a pool that changes.
 pub(crate) struct Shared {
     pub driver: Driver,
-    pub jobs: HashMap<JobId, Arc<Job>>,
+    pub jobs: FxHashMap<JobId, Arc<Job>>,
     /// Jobs whose items come from an iterator that is not exhausted.
     pub lazy: Vec<Arc<Job>>,
     /// Jobs whose items may run for so long only.
-    pub limits: HashMap<JobId, Duration>,
+    pub limits: FxHashMap<JobId, Duration>,
     /// Jobs that nobody wants any more, while workers may run them.
-    pub called_off: HashSet<JobId>,
+    pub called_off: FxHashSet<JobId>,
     /// Items that were interrupted for running too long.
-    pub expired: HashMap<(JobId, u64), Duration>,
+    pub expired: FxHashMap<(JobId, u64), Duration>,
     /// Jobs that end when their callback has run.
     pub callbacks: Vec<Arc<Job>>,
     /// How many unfinished jobs have callbacks: nobody may be waiting for these.
@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     pub next_function: u64,
     looked: Instant,
     /// Workers that were killed for their memory.
-    heavy: HashMap<usize, Heavy>,
+    heavy: FxHashMap<usize, Heavy>,
     /// When Python wants to start the workers that are missing.
     alarm: Option<Instant>,
     /// How many notes of workers Python was told of.
@@ -143,11 +143,11 @@ impl Inner {
             support,
             state: Mutex::new(Shared {
                 driver,
-                jobs: HashMap::new(),
+                jobs: FxHashMap::default(),
                 lazy: Vec::new(),
-                limits: HashMap::new(),
-                called_off: HashSet::new(),
-                expired: HashMap::new(),
+                limits: FxHashMap::default(),
+                called_off: FxHashSet::default(),
+                expired: FxHashMap::default(),
                 callbacks: Vec::new(),
                 expecting: 0,
                 broken: None,
@@ -156,7 +156,7 @@ impl Inner {
                 next_job: 1,
                 next_function: 1,
                 looked: Instant::now(),
-                heavy: HashMap::new(),
+                heavy: FxHashMap::default(),
                 alarm: None,
                 notes: 0,
                 tally: Tally::default(),

@@ -7,6 +7,7 @@ use std::os::fd::IntoRawFd;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use procession::platform::{identity, pid_of};
 use procession::pool::{Chunk, Doing, Driver};
 use procession::shared_memory::Block;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
@@ -28,20 +29,20 @@ const FUNCTIONS: usize = 16;
 /// A link to a pool's engine from the process that made it. A forked child leaks its copy instead of dropping it, as
 /// threads that it does not have may have locked it.
 struct Link<T> {
-    pid: u32,
+    owner: u64,
     engine: Mutex<Option<T>>,
 }
 
 impl<T: Clone> Link<T> {
     fn new(engine: T) -> Link<T> {
-        Link { pid: std::process::id(), engine: Mutex::new(Some(engine)) }
+        Link { owner: identity(), engine: Mutex::new(Some(engine)) }
     }
 
     fn get(&self) -> PyResult<T> {
-        if self.pid != std::process::id() {
+        if !self.is_ours() {
             return Err(PyRuntimeError::new_err(format!(
                 "this pool belongs to process {}: make a Pool in the process that uses it",
-                self.pid
+                pid_of(self.owner)
             )));
         }
         let engine = self.engine.lock().expect("no panic while locked").clone();
@@ -49,13 +50,19 @@ impl<T: Clone> Link<T> {
     }
 
     fn take(&self) -> Option<T> {
-        if self.pid == std::process::id() { self.engine.lock().expect("no panic while locked").take() } else { None }
+        if self.is_ours() { self.engine.lock().expect("no panic while locked").take() } else { None }
+    }
+}
+
+impl<T> Link<T> {
+    fn is_ours(&self) -> bool {
+        self.owner == identity()
     }
 }
 
 impl<T> Drop for Link<T> {
     fn drop(&mut self) {
-        if self.pid != std::process::id() {
+        if !self.is_ours() {
             std::mem::forget(std::mem::replace(&mut self.engine, Mutex::new(None)));
         }
     }
@@ -678,7 +685,7 @@ impl JobCore {
 impl Drop for JobCore {
     fn drop(&mut self) {
         // Nobody can read the outcomes of a lazy job any more: they need no memory, and no reader to go on.
-        if self.job.unit > 0 && self.owned.pid == std::process::id() {
+        if self.job.unit > 0 && self.owned.is_ours() {
             self.job.abandon_reader();
         }
     }

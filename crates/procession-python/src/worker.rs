@@ -1,6 +1,5 @@
 //! The loop of a worker process: claim, rebuild, call, encode, publish; no bytecode of ours per task.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use procession::shared_memory::{Segment, View, fill};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyRange};
+use rustc_hash::FxHashMap;
 
 use crate::buffer::{Kind, copied};
 use crate::codec::{self, Mode, Preamble};
@@ -25,7 +25,7 @@ const FUNCTIONS: usize = 64;
 #[pyclass(unsendable, module = "procession._procession")]
 pub(crate) struct WorkerCore {
     worker: Worker,
-    functions: HashMap<u64, Py<PyAny>>,
+    functions: FxHashMap<u64, Py<PyAny>>,
     /// The function that has large parts in the pool's blocks: it is forgotten when another comes, or nothing.
     large_function: Option<(u64, Py<PyAny>)>,
     out: Vec<u8>,
@@ -49,7 +49,7 @@ impl WorkerCore {
         let worker = Worker::open(index, open(pool)?, open(own)?, open(parent)?).map_err(Raised::from)?;
         Ok(WorkerCore {
             worker,
-            functions: HashMap::new(),
+            functions: FxHashMap::default(),
             large_function: None,
             out: Vec::new(),
             support,

@@ -7,10 +7,11 @@ mod deaths;
 mod deliver;
 mod feed;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +49,7 @@ pub(super) struct Inner {
 pub(super) struct Shared {
     pub driver: Driver,
     pub crew: Crew,
-    pub jobs: HashMap<JobId, Job>,
+    pub jobs: FxHashMap<JobId, Job>,
     pub broken: Option<TaskError>,
     pub closed: bool,
     /// Jobs that nobody waits for.
@@ -90,7 +91,7 @@ impl Inner {
         let shared = Shared {
             driver,
             crew,
-            jobs: HashMap::new(),
+            jobs: FxHashMap::default(),
             broken: None,
             closed: false,
             detached: 0,

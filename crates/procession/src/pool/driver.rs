@@ -4,10 +4,11 @@
 //!
 //! A long file: seats, records and blocks end together when a worker dies, and are kept together for that.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::channel::{Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
 use crate::error::{Error, ErrorKind, Result};
@@ -211,11 +212,11 @@ pub struct Driver {
     vacant: Vec<usize>,
     glance: Arc<Glance>,
     /// The blocks of each record that is out, and how many bytes of them no other record has.
-    blocks: HashMap<Ticket, (Vec<Block>, usize)>,
+    blocks: FxHashMap<Ticket, (Vec<Block>, usize)>,
     /// The bytes of all of them.
     block_bytes: usize,
     /// Blocks in use, by their offsets, and by how many.
-    users: HashMap<usize, (Block, u32)>,
+    users: FxHashMap<usize, (Block, u32)>,
     /// Decides; told here what happens.
     pub scheduler: Scheduler,
     record: Vec<u8>,
@@ -243,9 +244,9 @@ impl Driver {
             seats: Vec::new(),
             vacant: Vec::new(),
             glance: Arc::default(),
-            blocks: HashMap::new(),
+            blocks: FxHashMap::default(),
             block_bytes: 0,
-            users: HashMap::new(),
+            users: FxHashMap::default(),
             scheduler: Scheduler::new(workers),
             record: Vec::new(),
         })

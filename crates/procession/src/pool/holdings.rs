@@ -3,8 +3,9 @@
 //! The parent keeps a record's blocks until the record ends. What a task holds longer, the worker reports as kept before
 //! that, and as dropped at the end of a later record, or when it has nothing to do. A worker that dies keeps nothing.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The blocks that a worker sees in place, by their offsets.
 #[derive(Debug, Default)]
@@ -15,11 +16,11 @@ pub struct Holdings {
 #[derive(Debug, Default)]
 struct Held {
     /// How often each is held now.
-    counts: HashMap<u64, u32>,
+    counts: FxHashMap<u64, u32>,
     /// Those that came with the record that runs now.
     fresh: Vec<u64>,
     /// Those that the parent knows of.
-    told: HashSet<u64>,
+    told: FxHashSet<u64>,
 }
 
 /// What the parent has to be told.

@@ -6,7 +6,9 @@
 //!
 //! A long file: half of it is the simulation that drives the decisions through deaths.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use crate::channel::Ticket;
 
@@ -102,12 +104,12 @@ struct Out {
 #[derive(Debug, Default)]
 pub struct Scheduler {
     workers: usize,
-    jobs: HashMap<JobId, Job>,
+    jobs: FxHashMap<JobId, Job>,
     order: VecDeque<JobId>,
-    out: HashMap<Ticket, Out>,
+    out: FxHashMap<Ticket, Out>,
     granted: usize,
     /// Measured nanoseconds an item, of functions that were called before.
-    learned: HashMap<u64, f64>,
+    learned: FxHashMap<u64, f64>,
 }
 
 impl Scheduler {

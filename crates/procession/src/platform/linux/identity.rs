@@ -72,9 +72,14 @@ pub fn thread_id() -> u64 {
     unsafe { libc::pthread_self() as u64 }
 }
 
+/// The number of the process with this [`identity`].
+pub fn pid_of(identity: u64) -> u32 {
+    (identity & PID_MASK) as u32
+}
+
 /// Whether the process with this [`identity`] still runs. A zombie does not.
 pub fn is_alive(identity: u64) -> bool {
-    let pid = identity & PID_MASK;
+    let pid = u64::from(pid_of(identity));
     let start = (identity >> 32) as u32;
     match stat_of(pid) {
         Some(stat) => !stat.ended && (start == 0 || stat.start == start),
