@@ -65,7 +65,7 @@ impl Steps {
             // A wait for the next stop has no limit of its own.
             let watch = scope.spawn(|| {
                 let mut seen = u64::MAX;
-                while !over.load(Relaxed) && seen != done.load(Relaxed) {
+                while !over.load(Relaxed) && (seen != done.load(Relaxed) || !sleeps(worker)) {
                     seen = done.load(Relaxed);
                     std::thread::park_timeout(ASLEEP);
                 }
@@ -132,6 +132,12 @@ impl Drop for Steps {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Whether the worker waits for something: where it stands at an instruction, it is this process that was held up.
+fn sleeps(worker: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('S'))
 }
 
 /// Waits until the worker stands at its next instruction; false when it has ended.

