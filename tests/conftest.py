@@ -45,7 +45,7 @@ def pytest_sessionfinish():
 
 def _left_since(before):
     now = _belongings()
-    left = [p for p in now[0] if p not in before[0]] + [t for t in now[2] if t not in before[2]]
+    left = [_description(p) for p in now[0] - before[0]] + [t for t in now[2] if t not in before[2]]
     descriptors = set(now[1].items()) - set(before[1].items())
     if len(now[1]) > len(before[1]):
         left += sorted(descriptors)
@@ -55,7 +55,8 @@ def _left_since(before):
 def _belongings():
     """Children, descriptors and threads of this process, without the helpers that live as long as it does."""
     helpers = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
-    children = {(p.pid, _command(p)) for p in psutil.Process().children() if p.pid not in helpers}
+    # Equal is what has the same id and began at the same moment: state and command line change.
+    children = {p for p in psutil.Process().children() if p.pid not in helpers}
     control = forkserver._forkserver._control
     kept = {
         control.fileno() if control else None,
@@ -74,8 +75,8 @@ def _belongings():
     return children, descriptors, {t.name for t in threading.enumerate()}
 
 
-def _command(p):
+def _description(p):
     try:
-        return p.status(), " ".join(p.cmdline())[:100]
+        return p.pid, p.status(), " ".join(p.cmdline())[:100]
     except psutil.Error:
-        return "gone", ""
+        return p.pid, "gone", ""

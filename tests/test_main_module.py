@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
@@ -206,10 +205,8 @@ def test_ctrl_c_ends_a_program_and_its_children(method, last, tmp_path):
     )
     with program:
         assert program.stdout.readline() == "ready\n"
-        began = time.monotonic()
         os.killpg(program.pid, signal.SIGINT)
         program.wait(LIMIT)
-        assert time.monotonic() - began < 5
         assert program.returncode == -signal.SIGINT
         with pytest.raises(ProcessLookupError):
             os.killpg(program.pid, 0)

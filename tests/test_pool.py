@@ -9,6 +9,7 @@ import time
 
 import procession
 import pytest
+from limit_tasks import wait_for_file
 from procession.pool import MaybeEncodingError, PoolTerminated, RemoteTraceback, WorkerDied
 
 LIMIT_S = 30
@@ -193,14 +194,16 @@ class TestDocumented:
         data = tuple(range(10_000))
         assert pool.map(functools.partial(add, data), [(1,), (2,)]) == [(*data, 1), (*data, 2)]
 
-    def test_an_async_result_says_when_it_is_ready(self, pool):
-        result = pool.apply_async(nap, (0.2,))
+    def test_an_async_result_says_when_it_is_ready(self, pool, tmp_path):
+        go = tmp_path / "go"
+        result = pool.apply_async(wait_for_file, (str(go),))
         with pytest.raises(ValueError, match="not ready"):
             result.successful()
         with pytest.raises(procession.TimeoutError):
             result.get(timeout=0.01)
+        go.touch()
         result.wait(LIMIT_S)
-        assert result.ready() and result.successful() and result.get() == 0.2
+        assert result.ready() and result.successful() and result.get() is None
 
     def test_callbacks_run_before_the_result_is_ready(self, pool):
         seen, errors = [], []
@@ -311,11 +314,13 @@ class TestDocumented:
         with pytest.raises(StopIteration):
             next(results)
 
-    def test_imap_next_takes_a_timeout(self, pool):
-        results = pool.imap(nap, [0.3])
+    def test_imap_next_takes_a_timeout(self, pool, tmp_path):
+        go = tmp_path / "go"
+        results = pool.imap(wait_for_file, [str(go)])
         with pytest.raises(procession.TimeoutError):
             results.next(timeout=0.01)
-        assert results.next(timeout=LIMIT_S) == 0.3
+        go.touch()
+        assert results.next(timeout=LIMIT_S) is None
 
     def test_lambdas_and_closures_work(self, pool):
         offset = 7

@@ -422,9 +422,7 @@ def test_a_child_stuck_in_foreign_code_does_not_outlive_its_parent(context, path
     try:
         process.kill()
         finish(process)
-        began = time.monotonic()
         assert procession.popen_base.wait_ready(pidfd, LIMIT)
-        assert time.monotonic() - began < 1
     finally:
         os.close(pidfd)
 
