@@ -49,4 +49,4 @@ if __name__ == "__main__":
         once = fork_and_wait
     once()
     times = sorted(once() for _ in range(int(count)))
-    print(times[len(times) // 2])
+    print((times[(len(times) - 1) // 2] + times[len(times) // 2]) / 2)

@@ -30,4 +30,4 @@ if __name__ == "__main__":
     context = libraries.load(library, method, each_start_method=True)
     use_once(context)
     times = sorted(use_once(context) for _ in range(int(count)))
-    print(times[len(times) // 2])
+    print((times[(len(times) - 1) // 2] + times[len(times) // 2]) / 2)
