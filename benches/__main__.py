@@ -1,7 +1,7 @@
 """Measures procession beside the standard library's multiprocessing and other libraries, in one run.
 
-Rounds of all libraries alternate, and medians are compared. With --before, an earlier build and this one are measured
-in pairs besides, and the ratios within the pairs are compared.
+Rounds of all libraries alternate, and medians are compared; of a peer that is far off, one number is enough. With
+--before, an earlier build and this one are measured in pairs besides, and the ratios within the pairs are compared.
 """
 
 import argparse
@@ -12,9 +12,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from benches.libraries import PEERS
-from benches.measure import Runner
-from benches.table import EVERY_LIBRARY, Comparison, every_library
+from benches.libraries import OURS, PEERS
+from benches.runner import FAR, LONG_S, Runner
+from benches.table import EVERY_LIBRARY, IN_PART, Comparison, every_library
 from benches.workload import START_METHODS
 
 ORDER = [
@@ -115,10 +115,19 @@ def how(options, rounds):
         if options.before
         else ""
     )
+    part = ", each of a tenth of the work where that gives the number" if options.quick else ""
     return (
         f"`{command}`: two workers, {options.start_method} unless a row says otherwise, "
-        f"medians of {rounds} rounds each, taken by turns{pairs}."
+        f"medians of {rounds} rounds each, taken by turns{part}{pairs}.{_of_peers(options) if options.peers else ''}"
     )
+
+
+def _of_peers(options):
+    """Which peers were asked for less than the others."""
+    far = f" One number each of peers whose first was more than {FAR} times worse than {OURS}'s"
+    if options.quick:
+        return f"{far}."
+    return f"{far}. Peers that would have worked for more than {LONG_S} s did a tenth of it, {IN_PART}."
 
 
 def main():
@@ -137,7 +146,7 @@ def main():
     for row in rows:
         module = importlib.import_module(f"benches.rows.{row}")
         for method in START_METHODS if module.ROW.each_start_method else [options.start_method]:
-            found.append((module.ROW, method, runner.row(row, method, hasattr(module, "limit"))))
+            found.append((module.ROW, method, runner.row(row, module.ROW, method, hasattr(module, "limit"))))
             lines.append(table.line(*found[-1]))
             print(lines[-1], flush=True)
             every = ["", EVERY_LIBRARY, "", *every_library(found, runner.names)] if options.peers else []

@@ -42,5 +42,5 @@ def records(table):
 
 
 def number(text):
-    """The number that a cell shows; None for a dash."""
-    return None if text.strip() == "-" else float(text.replace(",", ""))
+    """The number that a cell shows, whatever stands behind it; None for a dash."""
+    return None if text.strip() == "-" else float(text.split()[0].replace(",", ""))

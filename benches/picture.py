@@ -40,8 +40,8 @@ def draw_speed(pyplot, results, file):
 
 def _best_peer(row):
     """The name of a row's best peer, and how many times better it is than the standard library; None without one."""
-    name, _, text = row.get("best peer", "-").rpartition(" ")
-    if not name or name == STANDARD or "-" in (row[TIMES], row["times better than the best peer"]):
+    name, _, text = row.get("best peer", "-").partition(" ")
+    if not text or name == STANDARD or "-" in (row[TIMES], row["times better than the best peer"]):
         return None
     return name, number(row[TIMES]) / number(row["times better than the best peer"])
 

@@ -1,10 +1,12 @@
 """The tables of a run as Markdown: procession beside the others, and every library's number."""
 
 from benches.libraries import LIBRARIES, OURS, STANDARD
-from benches.measure import spread
+from benches.runner import spread
 from benches.workload import LIMIT
 
 EVERY_LIBRARY = "## Every library"
+# Stands behind a number that is from a tenth of the work.
+IN_PART = "(1/10)"
 
 
 def shown(number):
@@ -12,6 +14,12 @@ def shown(number):
     if number is None:
         return "-"
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _of(found, name):
+    """The cell of a library."""
+    text = shown(found.numbers.get(name))
+    return f"{text} {IN_PART}" if name in found.in_part else text
 
 
 def _line(cells):
@@ -52,7 +60,7 @@ class Comparison:
             others = found.others()
             best = (max if workload.higher_is_better else min)(others, key=others.get, default=None)
             beside_best = workload.times_better(ours, others.get(best))
-            cells.append(f"{best} {shown(others[best])}" if best else "-")
+            cells.append(f"{best} {_of(found, best)}" if best else "-")
         cells += [shown(ours), shown(beside_standard)]
         cells += [shown(beside_best)] if self._peers else []
         cells += [change(workload, found.pairs)] if self._before else []
@@ -94,7 +102,7 @@ def every_library(rows, names):
     names = [name for name in LIBRARIES if name in names]
     lines = _head(["workload", "unit", "better", *names])
     for workload, start_method, found in rows:
-        numbers = (shown(found.numbers.get(name)) for name in names)
+        numbers = (_of(found, name) for name in names)
         better = "more" if workload.higher_is_better else "less"
         lines.append(_line([title(workload, start_method), workload.unit, better, *numbers]))
     return lines

@@ -17,6 +17,10 @@ WORKERS = 2
 LIMIT = "limit"
 # The status of a measurement that says nothing, as the library does not offer what it needs.
 NOT_OFFERED = 3
+# By how much less there is to do when a rough number is enough.
+QUICK_PART = 10
+# How long the work that is measured has taken so far, without the start of libraries and workers.
+worked_s = 0.0
 
 Aim = Times | TimesBest | AtMost | AtLeast
 
@@ -30,6 +34,8 @@ class Workload:
         unit: of the number.
         higher_is_better: True for rates, False for times.
         each_start_method: whether the row is measured for every start method.
+        whole: whether the number is that of all the work, as the time of a job is, or a rate where libraries make their
+            chunks by the number of items; else less work gives it too.
         aim: what procession aims at, for all start methods or for each by its name; None when there is no such aim.
     """
 
@@ -37,6 +43,7 @@ class Workload:
     unit: str
     higher_is_better: bool = True
     each_start_method: bool = False
+    whole: bool = False
     aim: Aim | dict[str, Aim] | None = None
 
     def aim_of(self, start_method):
@@ -64,7 +71,7 @@ class Amount:
 
     def count(self, usual):
         """How often to do something: a tenth of the usual when a rough number is enough."""
-        return usual // 10 if self.quick else usual
+        return usual // QUICK_PART if self.quick else usual
 
 
 class Library(Amount):
@@ -100,9 +107,12 @@ def pause(seconds):
 
 def seconds(function, *arguments):
     """How long a call takes."""
+    global worked_s
     started = time.perf_counter()
     function(*arguments)
-    return time.perf_counter() - started
+    took = time.perf_counter() - started
+    worked_s += took
+    return took
 
 
 def seconds_together(library, function, *arguments):
@@ -138,10 +148,13 @@ def in_bare_processes(function, items, processes=WORKERS):
         os.waitpid(child, 0)
 
 
-def printed_by(program, *arguments):
-    """The number that a program of this folder prints, run in an interpreter that imports nothing else."""
-    command = [sys.executable, Path(__file__).parent / program, *map(str, arguments)]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+def printed_by(program, library, start_method, count):
+    """The milliseconds that a program of this folder prints, which does its thing `count` times and imports little."""
+    global worked_s
+    command = [sys.executable, Path(__file__).parent / program, library, start_method, str(count)]
+    printed_ms = float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    worked_s += printed_ms / 1e3 * count
+    return printed_ms
 
 
 def only(amount, *start_methods):
@@ -156,7 +169,7 @@ def cores():
 
 
 def main(row, measure, limit=None):
-    """Measures a row once, as the command line says, and prints the number.
+    """Measures a row once, as the command line says, and prints the number, and the seconds that the work took.
 
     Args:
         row: its `Workload`.
@@ -167,7 +180,7 @@ def main(row, measure, limit=None):
     command = argparse.ArgumentParser(description=measure.__doc__)
     command.add_argument("library", choices=[*libraries.LIBRARIES, *([LIMIT] if limit else [])])
     command.add_argument("start_method", choices=START_METHODS)
-    command.add_argument("--quick", action="store_true", help="measure a tenth as much")
+    command.add_argument("--quick", action="store_true", help="measure a tenth as much, where that gives the number")
     options = command.parse_args()
     try:
         if options.library == LIMIT:
@@ -177,4 +190,4 @@ def main(row, measure, limit=None):
     except libraries.NotOffered as error:
         print(error, file=sys.stderr)
         sys.exit(NOT_OFFERED)
-    print(number, flush=True)
+    print(number, worked_s, flush=True)

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from benches import libraries, picture, readme
-from benches.__main__ import ORDER
+from benches import libraries, page, picture, readme
+from benches.__main__ import ORDER, how, parser
 from benches.aims import AtLeast, AtMost, Times, TimesBest
 from benches.libraries import LIBRARIES, OURS, PEERS, STANDARD, NotOffered
-from benches.measure import Failed, Found, Runner, TooSlow, measure, spread
+from benches.measure import Failed, Taken, TooSlow, measure
+from benches.runner import FAR, LONG_S, Found, Runner, spread
 from benches.table import Comparison, change, every_library
-from benches.workload import LIMIT, Workload
+from benches.workload import LIMIT, QUICK_PART, Workload
 
 ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "benches/rows"
 LESS = Workload("a time", "ms", higher_is_better=False, aim=TimesBest(2))
+WHOLE = Workload("a job", "s", higher_is_better=False, whole=True)
 MORE = Workload("a rate", "k/s", each_start_method=True, aim={"fork": Times(3), "spawn": AtLeast(50)})
 # Of the libraries without a pool.
 OTHER_ROWS = {"SimpleQueue": "queue", "faster-fifo": "queue"}
@@ -26,13 +28,13 @@ OTHER_ROWS = {"SimpleQueue": "queue", "faster-fifo": "queue"}
 
 @pytest.mark.parametrize("name", list(filter(libraries.installed, LIBRARIES)))
 def test_a_library_that_is_installed_gives_a_number(name):
-    assert measure(OTHER_ROWS.get(name, "payloads"), name, "fork", quick=True) > 0
+    assert measure(OTHER_ROWS.get(name, "payloads"), name, "fork", quick=True).number > 0
 
 
 @pytest.mark.parametrize("row", ["apply", "imap_unordered", "broadcast_arguments", "pool_again", "job_words"])
 @pytest.mark.parametrize("name", [STANDARD, OURS, "futures"])
 def test_a_row_of_a_pool_gives_a_number(row, name):
-    assert measure(row, name, "fork", quick=True) > 0
+    assert all(taken > 0 for taken in measure(row, name, "fork", quick=True))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_a_row_of_a_pool_gives_a_number(row, name):
     [("scaling", "fork"), ("process_start", "fork"), ("process_start", "spawn"), ("pool_start", "fork")],
 )
 def test_the_machine_without_a_library_gives_a_number(row, start_method):
-    assert measure(row, LIMIT, start_method, quick=True) > 0
+    assert measure(row, LIMIT, start_method, quick=True).number > 0
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_a_measurement_ends_at_its_limit():
 def test_a_peer_that_is_not_installed_is_left_out_and_told(monkeypatch, capfd):
     monkeypatch.setitem(LIBRARIES, "missing", libraries.Entry("no_such.module", "standard"))
     runner = Runner(1, True, ["missing", "futures"])
-    found = runner.row("lock", "fork")
+    found = runner.row("lock", LESS, "fork")
     assert runner.names == [STANDARD, OURS, "futures"]
     assert set(found.numbers) == {STANDARD, OURS}
     told = capfd.readouterr().err
@@ -88,48 +90,136 @@ def test_a_peer_that_is_not_installed_is_left_out_and_told(monkeypatch, capfd):
 
 
 def fake(calls, numbers):
-    """A `measure` that takes its numbers from lists by the name of the library, or of the interpreter."""
+    """A `measure` that takes its numbers from lists by the name of the library, quick or not, or of the interpreter."""
 
     def measure(row, name, start_method, quick=False, python=sys.executable, limit_s=None):
-        calls.append(name if python == sys.executable else python)
-        number = numbers[calls[-1]].pop(0)
-        if isinstance(number, Exception):
-            raise number
-        return number
+        calls.append((name, "quick") if quick else name if python == sys.executable else python)
+        taken = numbers[calls[-1]].pop(0)
+        if isinstance(taken, Exception):
+            raise taken
+        return taken if isinstance(taken, Taken) else Taken(taken, 0)
 
     return measure
 
 
 def test_rounds_alternate_and_medians_are_taken(monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        "benches.measure.measure", fake(calls, {STANDARD: [9, 3, 5], OURS: [1, 2, 6], LIMIT: [0, 0, 0]})
-    )
-    found = Runner(3, False).row("apply", "fork", has_limit=True)
+    monkeypatch.setattr("benches.runner.measure", fake(calls, {STANDARD: [9, 3, 5], OURS: [1, 2, 6], LIMIT: [0, 0, 0]}))
+    found = Runner(3, False).row("apply", LESS, "fork", has_limit=True)
     assert found.numbers == {STANDARD: 5, OURS: 2, LIMIT: 0}
     assert calls == [STANDARD, OURS, LIMIT, LIMIT, OURS, STANDARD, STANDARD, OURS, LIMIT]
 
 
-def test_a_slow_peer_is_asked_once_for_less(monkeypatch, capsys):
-    numbers = {STANDARD: [1, 1], OURS: [1, 1], "futures": [TooSlow(), 7]}
-    monkeypatch.setattr("benches.measure.measure", fake([], numbers))
-    assert Runner(2, False, ["futures"]).row("apply", "fork").numbers["futures"] == 7
-    assert numbers["futures"] == []
-    assert "slow, measured once" in capsys.readouterr().err
+LONG = LONG_S / QUICK_PART * 1.1
+
+
+def asked(monkeypatch, workload, of_futures, ours=(1, 1), quick=False):
+    """What is found in two rounds, and how the peer was asked that gives `of_futures`: quick or not, in which order."""
+    calls, numbers = [], {STANDARD: [1, 1], OURS: list(ours), (STANDARD, "quick"): [1, 1], (OURS, "quick"): list(ours)}
+    for call, taken in of_futures:
+        numbers.setdefault(call, []).append(taken)
+    monkeypatch.setattr("benches.runner.measure", fake(calls, numbers))
+    found = Runner(2, quick, ["futures"]).row("apply", workload, "fork")
+    return found, [call for call in calls if call == "futures" or call[0] == "futures"]
+
+
+QUICK = "futures", "quick"
+
+
+def test_a_peer_whose_work_would_take_long_is_asked_for_a_tenth(monkeypatch):
+    found, calls = asked(monkeypatch, LESS, [(QUICK, Taken(2, LONG)), (QUICK, Taken(4, LONG))])
+    assert calls == [QUICK, QUICK]
+    assert found.numbers["futures"] == 3 and found.in_part == {"futures"}
+
+
+def test_a_peer_whose_work_would_take_long_and_that_is_far_off_is_asked_once(monkeypatch):
+    found, calls = asked(monkeypatch, LESS, [(QUICK, Taken(FAR + 1, LONG))])
+    assert calls == [QUICK]
+    assert found.numbers["futures"] == FAR + 1 and found.in_part == {"futures"}
+
+
+def test_a_tenth_of_a_peer_that_does_not_take_long_is_no_number(monkeypatch):
+    found, calls = asked(monkeypatch, LESS, [(QUICK, Taken(9, LONG / 2)), ("futures", 2), ("futures", 4)])
+    assert calls == [QUICK, "futures", "futures"]
+    assert found.numbers["futures"] == 3 and not found.in_part
+
+
+@pytest.mark.parametrize("workload, far", [(LESS, FAR + 0.1), (MORE, 1 / (FAR + 0.1))])
+def test_a_peer_that_is_far_off_is_asked_once_for_all_the_work(monkeypatch, workload, far):
+    found, calls = asked(monkeypatch, workload, [(QUICK, 1), ("futures", far)])
+    assert calls == [QUICK, "futures"]
+    assert found.numbers["futures"] == far and not found.in_part
+
+
+def test_a_peer_that_is_near_at_first_is_asked_as_often_as_all(monkeypatch):
+    found, calls = asked(monkeypatch, WHOLE, [("futures", FAR), ("futures", FAR + 2)])
+    assert calls == ["futures", "futures"]
+    assert found.numbers["futures"] == FAR + 1
+
+
+def test_a_peer_is_asked_for_the_whole_of_a_job_however_long_it_takes(monkeypatch):
+    found, calls = asked(monkeypatch, WHOLE, [("futures", Taken(40, 40))])
+    assert calls == ["futures"]
+    assert found.numbers["futures"] == 40 and not found.in_part
+
+
+def test_a_peer_is_asked_as_often_as_all_where_we_have_no_number(monkeypatch):
+    found, calls = asked(monkeypatch, WHOLE, [("futures", 40), ("futures", 50)], ours=[Failed("no")])
+    assert calls == ["futures", "futures"]
+    assert OURS not in found.numbers
+
+
+def test_a_peer_that_is_too_slow_for_a_number_is_not_asked_again(monkeypatch, capsys):
+    found, calls = asked(monkeypatch, LESS, [(QUICK, TooSlow("no number after 1 s"))])
+    assert calls == [QUICK] and "futures" not in found.numbers
+    assert "apply fork, futures: no number after 1 s" in capsys.readouterr().err
+
+
+def test_quick_rounds_ask_everyone_for_a_tenth_and_mark_nobody(monkeypatch):
+    found, calls = asked(monkeypatch, LESS, [(QUICK, Taken(2, LONG)), (QUICK, 2)], quick=True)
+    assert calls == [QUICK, QUICK] and not found.in_part
+
+
+def test_the_standard_library_and_ours_are_measured_in_full_however_long_it_takes(monkeypatch):
+    found, _ = asked(monkeypatch, LESS, [(QUICK, Taken(9, LONG))], ours=[Taken(1, 400), Taken(1, 400)])
+    assert found.numbers[OURS] == 1
+
+
+def test_a_number_of_a_tenth_of_the_work_is_marked_and_drawn():
+    found = Found({STANDARD: 9, OURS: 2, "loky": 3.5}, in_part={"loky"})
+    assert "| loky 3.5 (1/10) | 2 |" in Comparison(True, False).line(LESS, "fork", found)
+    assert every_library([(LESS, "fork", found)], [STANDARD, OURS, "loky"])[-1].endswith("| 9 | 2 | 3.5 (1/10) |")
+    assert page.number("3,500 (1/10)") == 3500 and page.number("-") is None
+    row = {picture.TIMES: "6", "times better than the best peer": "2", "best peer": "loky 3.5 (1/10)"}
+    assert picture._best_peer(row) == ("loky", 3)
+
+
+@pytest.mark.parametrize(
+    "arguments, said, unsaid",
+    [
+        ([], "medians of 3 rounds each, taken by turns.", "One number each"),
+        (["--peers", "loky"], f"One number each of peers whose first was more than {FAR} times worse", "where that"),
+        (["--peers", "loky"], f"worked for more than {LONG_S} s did a tenth of it, (1/10).", "where that"),
+        (["--quick"], "taken by turns, each of a tenth of the work where that gives the number.", "(1/10)"),
+    ],
+)
+def test_the_head_says_how_the_numbers_were_taken(arguments, said, unsaid):
+    told = how(parser().parse_args(arguments), 3)
+    assert said in told and unsaid not in told
 
 
 def test_a_build_before_is_measured_in_pairs_of_changing_order(monkeypatch):
     calls = []
     numbers = {"/old/python": [10, 20, 30], OURS: [20, 20, 10]}
-    monkeypatch.setattr("benches.measure.measure", fake(calls, numbers))
-    found = Runner(0, False, before="/old/python", pairs=3).row("queue", "fork")
+    monkeypatch.setattr("benches.runner.measure", fake(calls, numbers))
+    found = Runner(0, False, before="/old/python", pairs=3).row("queue", MORE, "fork")
     assert found.pairs == [(10, 20), (20, 20), (30, 10)]
     assert calls == ["/old/python", OURS, OURS, "/old/python", "/old/python", OURS]
 
 
 def test_a_row_that_the_build_before_cannot_run_shows_a_dash(monkeypatch):
-    monkeypatch.setattr("benches.measure.measure", fake([], {"/old/python": [Failed("no such thing")]}))
-    found = Runner(0, False, before="/old/python", pairs=3).row("queue", "fork")
+    monkeypatch.setattr("benches.runner.measure", fake([], {"/old/python": [Failed("no such thing")]}))
+    found = Runner(0, False, before="/old/python", pairs=3).row("queue", MORE, "fork")
     assert Comparison(False, True).line(MORE, "fork", found) == "| a rate, fork | k/s | - | - | - | - | - | 3x | - |"
 
 

@@ -7,7 +7,7 @@ import numpy  # noqa: F401  the point of the row
 from benches.aims import AtMost
 from benches.bare_pool import use_once
 from benches.rows.pool_start import limit
-from benches.workload import Workload, main
+from benches.workload import Workload, main, seconds
 
 ROW = Workload(
     "pool of 2: start, first result, stop; main imports numpy",
@@ -21,7 +21,7 @@ ROW = Workload(
 def measure(library):
     """Milliseconds, of a pool that is not the program's first."""
     use_once(library.context)
-    return median(use_once(library.context) for _ in range(library.count(20)))
+    return median(seconds(use_once, library.context) for _ in range(library.count(20))) * 1e3
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ ROW = Workload(
     "MiB",
     higher_is_better=False,
     each_start_method=True,
+    whole=True,
     aim={"fork": Times(1.05), "forkserver": Times(4)},
 )
 
