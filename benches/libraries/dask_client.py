@@ -1,11 +1,11 @@
 """dask's distributed scheduler, with worker processes of this machine only."""
 
+from benches.libraries.part import CHUNKS_OF_MANY, PartPool, PoolContext
 from benches.libraries.part import FRESH as START_METHODS  # noqa: F401
-from benches.libraries.part import PartPool, PoolContext
 
 
 class Pool(PartPool):
-    """A client with its local cluster: bags where the size of chunks is left to it, a future an item otherwise."""
+    """A client with its local cluster: a future an item where that is asked for, bags otherwise."""
 
     def __init__(self, workers):
         from distributed import Client
@@ -18,10 +18,10 @@ class Pool(PartPool):
 
     def map(self, function, items, chunksize=None):
         """Waits for a call an item."""
-        if chunksize is None:
+        if chunksize != 1:
             from dask import bag
 
-            return bag.from_sequence(items).map(function).compute()
+            return bag.from_sequence(items, partition_size=chunksize).map(function).compute()
         return self._client.gather(self._client.map(function, list(items), pure=False))
 
     def starmap(self, function, items, chunksize=None):
@@ -47,4 +47,4 @@ class Pool(PartPool):
 
 def context(*_):
     """A client."""
-    return PoolContext(Pool)
+    return PoolContext(Pool, chunks_of_many=CHUNKS_OF_MANY)
