@@ -155,7 +155,9 @@ mod tests {
         let mut receiving = Receiving::default();
         assert!(receiving.step(stream).unwrap().is_none());
         drop(ours);
-        assert_eq!(receiving.step(stream).unwrap_err().kind(), ErrorKind::Protocol);
+        // What another test starts at this moment has a copy of that end until it runs its program.
+        let failure = std::iter::repeat_with(|| receiving.step(stream)).find_map(Result::err).unwrap();
+        assert_eq!(failure.kind(), ErrorKind::Protocol);
         assert_eq!(Receiving::default().step(stream).unwrap_err().kind(), ErrorKind::Closed);
     }
 }
