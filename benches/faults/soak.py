@@ -44,15 +44,20 @@ class Soak:
         self.pause = PAUSE_S[method]
         self.kills = self.maps = self.tasks = self.lost = self.outcomes = 0
 
-    def run(self, seconds):
-        """Keep the pool busy and its workers dying for so long; AssertionError or TimeoutError when it fails."""
+    def run(self, seconds, kills=0):
+        """Keep the pool busy and its workers dying; AssertionError or TimeoutError when it fails.
+
+        Args:
+            seconds: for how long, at least.
+            kills: and until so many were killed.
+        """
         stop = threading.Event()
         with self.context.Pool(3) as pool:
             killer = threading.Thread(target=self.kill_until, args=(stop, pool))
             killer.start()
             try:
                 end = time.monotonic() + seconds
-                while time.monotonic() < end:
+                while time.monotonic() < end or self.kills < kills:
                     self.one_map(pool)
             finally:
                 stop.set()

@@ -13,6 +13,8 @@ from tests.cpython.suite import environment
 _MARK = "PROCESSION_CPYTHON_TESTS"
 _LOOK_EVERY_S = 0.05
 _END_GRACE_S = 1.0
+# What the interpreter has at least to start and to end, when no test runs.
+_AROUND_S = 60.0
 
 
 class Outcomes:
@@ -66,18 +68,19 @@ def _run_some(folder, python, key, ids, limit_s, outcomes):
                 outcomes.faults.append(f"{name}/{cls}: {event[1]}: {event[2]}: {event[3]}")
             else:
                 done = True
-        if ended or (hung := time.monotonic() - since > limit_s):
+        most = limit_s if running else max(limit_s, _AROUND_S)
+        if ended or (hung := time.monotonic() - since > most):
             break
         time.sleep(_LOOK_EVERY_S)
     if hung:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             process.send_signal(signal.SIGABRT)  # it writes where it is
             process.wait(_END_GRACE_S)
     left_behind = _sweep(mark, process, 0.0 if hung else _END_GRACE_S)
     process.wait()
     with open(output, errors="replace") as file:
         text = file.read()[-3000:]
-    how = f"was still there after {limit_s:g} s" if hung else f"ended with status {process.returncode}"
+    how = f"was still there after {most:g} s" if hung else f"ended with status {process.returncode}"
     if running:
         outcomes.by_test[running] = "hung" if hung else "failed", f"the process {how}\n{text}"
     elif not done or hung or process.returncode:
