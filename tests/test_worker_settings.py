@@ -55,7 +55,7 @@ def test_a_library_that_is_loaded_already_is_told(monkeypatch):
     numbers = {"threads": 8}
     library = ("OPENBLAS_NUM_THREADS", lambda n: numbers.update(threads=n), lambda: numbers["threads"])
     monkeypatch.setattr(math_threads, "_loaded", lambda: [library])
-    with math_threads.limited({"OPENBLAS_NUM_THREADS": "2"}):
+    with math_threads.limited({b"OPENBLAS_NUM_THREADS": b"2"}):
         assert numbers["threads"] == 2
     assert numbers["threads"] == 8
     for few in ({}, {"OPENBLAS_NUM_THREADS": "9"}, {"OPENBLAS_NUM_THREADS": "many"}, {"OPENBLAS_NUM_THREADS": None}):
@@ -121,12 +121,26 @@ def test_the_quota_of_control_groups(tmp_path, files, limit):
     assert cpus.quota(tmp_path / "cgroup", tmp_path / "fs") == limit
 
 
-def test_a_quota_bounds_the_number_of_workers(monkeypatch):
+def test_a_quota_bounds_the_number_of_workers_and_is_looked_up_again(monkeypatch):
+    monkeypatch.setattr(cpus, "_looked", (0, 0.0, None))
+    monkeypatch.setattr(cpus, "RECENT_S", 1e9)
     monkeypatch.setattr(cpus, "quota", lambda: 0.5)
     assert cpus.usable() == 1 == cpus.budget()
     with procession.Pool() as pool:
         assert pool._processes == 1
     pool.join()
+    monkeypatch.setattr(cpus, "quota", lambda: None)
+    assert cpus.usable() == 1
+    monkeypatch.setattr(cpus, "RECENT_S", -1.0)
+    assert cpus.usable() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("wrong", [{"": "1"}, {"A=B": "1"}, {"A\0": "1"}, {"A": "1\0"}])
+def test_variables_that_cannot_be_are_refused_where_they_are_given(wrong):
+    with pytest.raises(ValueError, match="env: "):
+        procession.Pool(1, env=wrong)
+    with pytest.raises(ValueError, match="env: "):
+        procession.Process(target=print, env=wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"nice": "3"}, {"env": {"A": 1}}, {"cpu_affinity": ["a"]}])

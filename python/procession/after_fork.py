@@ -18,9 +18,11 @@ def register_after_fork(obj, func):
 
 
 def _run_after_forkers():
-    for (_, _, func), obj in sorted(_afterfork_registry.items(), key=lambda item: item[0][0]):
+    # In the order of their registration, which a dictionary keeps. Its own `items` would cost a child more memory.
+    for (_, _, func), reference in list(_afterfork_registry.data.items()):
         try:
-            func(obj)
+            if (obj := reference()) is not None:
+                func(obj)
         except Exception as error:
             logs.info("after fork, %s raised %s", func, error)
 

@@ -2,10 +2,14 @@
 
 import math
 import os
+import time
 
 from procession import process
 
 __all__ = ["budget", "quota", "usable"]
+
+# For how long the control groups are believed to be as they were.
+RECENT_S = 1.0
 
 
 def usable():
@@ -14,7 +18,7 @@ def usable():
     `-X cpu_count` and PYTHON_CPU_COUNT override it where the interpreter knows them (3.13 and newer).
     """
     count = getattr(os, "process_cpu_count", lambda: len(os.sched_getaffinity(0)))() or 1
-    limit = quota()
+    limit = _recent_quota()
     return count if limit is None else max(1, min(count, math.ceil(limit)))
 
 
@@ -22,6 +26,20 @@ def budget():
     """Return how many workers a pool of this process has by default: in a worker of a pool, its share of the CPUs."""
     share = process.current_process()._config.get("cpus")
     return usable() if share is None else max(1, min(share, usable()))
+
+
+_looked = (0, 0.0, None)  # by which process, when, and what was found
+
+
+def _recent_quota():
+    """Return what `quota` told a moment ago, or now: a program may make one pool after the other."""
+    global _looked
+    process_id, at, limit = _looked
+    now = time.monotonic()
+    if process_id != os.getpid() or now - at > RECENT_S:
+        limit = quota()
+        _looked = (os.getpid(), now, limit)
+    return limit
 
 
 def quota(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
@@ -69,7 +87,12 @@ def _ratio(used, period):
 
 def _read(path):
     try:
-        with open(path) as file:
-            return file.read()
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(file, 1 << 16).decode(errors="replace")  # such files come in one piece
+    except OSError:
+        return ""
+    finally:
+        os.close(file)

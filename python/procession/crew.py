@@ -140,23 +140,44 @@ class Crew:
             OSError: one could not be started.
         """
         with self._lock, self._forking():
-            while not (self.ending or self._broken) and (place := self._free_place()) is not None:
-                left = self._pause_until - time.monotonic()
-                if left > 0:
-                    self.core.refill_later(left)
-                    return
-                self._start(place)
+            while not self.unusable and (places := self._free_places()):
+                # What is done between two forks costs both processes the pages that it touches: the rest is done
+                # before and after.
+                coming = [(place, self._make_process(place)) for place in places]
+                begun = []
+                try:
+                    for place, process in coming:
+                        if self.unusable:
+                            break
+                        left = self._pause_until - time.monotonic()
+                        if left > 0:
+                            self.core.refill_later(left)
+                            return
+                        begun.append(self._start(place, process))
+                finally:
+                    failures = [error for index, member in begun if (error := self._seat(index, member)) is not None]
+                    if failures:
+                        raise failures[0]
 
     def _forking(self):
         """Hold numerical libraries down where workers are to be forked."""
-        needed = self._forks and self._free_place() is not None
-        return self._settings.limited() if needed else contextlib.nullcontext()
+        return self._settings.limited() if self._forks and self._free_places() else contextlib.nullcontext()
 
-    def _free_place(self):
+    def _free_places(self):
         taken = {member.place for member in self.members.values() if not member.leaving}
-        return next((place for place in range(self._count) if place not in taken), None)
+        return [place for place in range(self._count) if place not in taken]
 
-    def _start(self, place):
+    def _make_process(self, place):
+        process = self._ctx.Process(target=work, **self._settings.of(place))
+        process._config["cpus"] = self._settings.cpus
+        process.name = process.name.replace("Process", "PoolWorker")
+        process.daemon = True
+        process._warns_of_threads = not self._warned
+        self._warned = True
+        return process
+
+    def _start(self, place, process):
+        """Start the worker of a place; return the index of its seat, and its member."""
         seat = Seat(*self.core.invite())
         report, streams, writers = None, [], []
         try:
@@ -170,15 +191,10 @@ class Crew:
             waits = any(member.place == place and not member.gone for member in self.members.values())
             if waits:
                 self.core.keep_waiting(seat.index)
-            process = self._ctx.Process(target=work, args=(seat, self._terms), **self._settings.of(place))
             group = None if self._groups is None else self._groups.make(self._terms.max_memory)
             if group is not None:
                 process._settings = {**process._settings, "group": os.fspath(group.path)}
-            process._config["cpus"] = self._settings.cpus
-            process.name = process.name.replace("Process", "PoolWorker")
-            process.daemon = True
-            process._warns_of_threads = not self._warned
-            self._warned = True
+            process._args = seat, self._terms
             process.start()
         except BaseException:
             self.core.uninvite(seat.index)
@@ -191,12 +207,27 @@ class Crew:
             seat.close()
             for writer in writers:
                 os.close(writer)
-        self.core.seated(seat.index, process.sentinel, process.pid)
+        return seat.index, Member(place, process, waits, report, streams, group)
+
+    def _seat(self, index, member):
+        """Watch a worker that was started; where the system refuses that, end it and return the error."""
+        process = member.process
+        try:
+            self.core.seated(index, process.sentinel, process.pid)
+        except OSError as error:
+            self.core.uninvite(index)
+            process.kill()
+            process.join(TERMINATE_GRACE_S)
+            member.last_words()
+            for stream in member.streams:
+                os.close(stream.descriptor)
+            return error
         if self._capture is not None:
-            self._capture.listen(streams, process)
-        self.members[seat.index] = Member(place, process, waits, report, streams, group)
+            self._capture.listen(member.streams, process)
+        self.members[index] = member
         self.processes.append(process)
         util.debug("added worker")
+        return None
 
     @property
     def memory_limit(self):

@@ -32,17 +32,16 @@ _LIBRARIES = (
 )
 
 
-def variables(threads, wanted):
-    """Return the environment variables that give a worker so many threads, but for those that the user has set.
+def variables(threads):
+    """Return the variables, as bytes, that give a worker so many threads, but for those that this process has."""
+    return {os.fsencode(name): b"%d" % threads for name in _VARIABLES if name not in os.environ}
 
-    Args:
-        threads: how many.
-        wanted: the user's variables for the worker.
-    """
-    chosen = {name: str(threads) for name in _VARIABLES if name not in os.environ and name not in wanted}
+
+def settable(chosen):
+    """Return those of the variables that a process like this one can be given now."""
     if "numba" in sys.modules:
         # It refuses another number once its threads run, which a fork would find so.
-        chosen.pop("NUMBA_NUM_THREADS", None)
+        return {name: value for name, value in chosen.items() if name != b"NUMBA_NUM_THREADS"}
     return chosen
 
 
@@ -61,12 +60,12 @@ def limited(environment):
     A library that is told of its number only in the child starts as many threads as it had before, to do without them.
 
     Args:
-        environment: the variables that the children get.
+        environment: the variables that the children get, as bytes.
     """
     before = []
     try:
         for variable, put, get in _loaded():
-            number, wanted = get(), _number(environment.get(variable))
+            number, wanted = get(), _number(environment.get(variable.encode()))
             if wanted and number > wanted:
                 before.append((put, number))
                 put(wanted)
@@ -77,16 +76,21 @@ def limited(environment):
 
 
 def _number(text):
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and text.isascii() and text.isdigit() else None
 
 
 _known = (0, [])  # when so many modules were loaded, the libraries with them
 
 
+def any_loaded():
+    """Return whether there may be such libraries in this process."""
+    return "numpy" in sys.modules
+
+
 def _loaded():
     """Return of each library that is loaded its variable and the functions that set and get its number of threads."""
     global _known
-    if "numpy" not in sys.modules:
+    if not any_loaded():
         return []
     count, found = _known
     if count != len(sys.modules):

@@ -2,9 +2,8 @@
 
 import types
 import warnings
-from typing import TYPE_CHECKING
 
-from procession import context, cpus, limits, sharing, stacks, stats, util
+from procession import context, cpus, limits, sharing, stacks, util
 from procession._limits import few, positive, seconds, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
@@ -18,6 +17,7 @@ from procession.portable import WorkerDied as WorkerDied
 from procession.terms import Terms
 from procession.worker_settings import WorkerSettings
 
+TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from procession.threadpool import ThreadPool as ThreadPool
 
@@ -266,6 +266,8 @@ class Pool:
         Raises:
             ValueError: the pool has ended.
         """
+        from procession import stats  # not before: what it is made with loads more than a whole pool
+
         self._core.look()
         return stats.of(self._crew)
 

@@ -1,7 +1,5 @@
 """The parent's hold of one child: its id, its sentinel, its exit status, signals for it."""
 
-import _signal
-import contextlib
 import os
 import select
 import signal
@@ -40,18 +38,6 @@ def wait_ready(descriptor, timeout):
         left = end - time.monotonic()
         if left <= 0:
             return False
-
-
-@contextlib.contextmanager
-def signals_held():
-    """Keep signals from this thread, so that no handler raises between the start of a child and its registration."""
-    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
-    try:
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-        yield
-    finally:
-        # A handler that was held back runs, and may raise, here.
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
 
 class PopenBase:

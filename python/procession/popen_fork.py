@@ -6,7 +6,8 @@ import sys
 import threading
 
 from procession import child, process, settings, util
-from procession.popen_base import PopenBase, signals_held
+from procession._procession import SignalsHeld
+from procession.popen_base import PopenBase
 
 __all__ = ["Popen"]
 
@@ -18,12 +19,13 @@ class Popen(PopenBase):
 
     def _launch(self, process_obj):
         parent_sentinel = process.own_pidfd()
+        util._prepare_stdin()
         if process_obj._warns_of_threads:
             _warn_of_threads()
         # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
         gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else None
         try:
-            with signals_held():
+            with SignalsHeld():
                 pid = _fork()
                 if pid == 0:
                     child.run_forked(lambda: _pass(gate, process_obj), parent_sentinel)

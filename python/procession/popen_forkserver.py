@@ -4,7 +4,8 @@ import errno
 import os
 import struct
 
-from procession.popen_base import UNKNOWN_STATUS, signals_held, wait_ready
+from procession._procession import SignalsHeld
+from procession.popen_base import UNKNOWN_STATUS, wait_ready
 from procession.popen_spawn import PicklingPopen
 
 __all__ = ["Popen"]
@@ -42,7 +43,7 @@ class Popen(PicklingPopen):
             self._status = server.start(memory, descriptors)
             try:
                 wait_ready(self._status.fileno(), None)
-                with signals_held():
+                with SignalsHeld():
                     self._adopt(process_obj, *answer(self._status))
             except BaseException:
                 if self.pid is None:  # Ctrl-C, and the child is on its way

@@ -5,8 +5,8 @@ import signal
 import sys
 
 from procession import context, process, spawn
-from procession._procession import spawn_process
-from procession.popen_base import PopenBase, signals_held
+from procession._procession import SignalsHeld, spawn_process
+from procession.popen_base import PopenBase
 
 __all__ = ["Popen"]
 
@@ -105,7 +105,7 @@ class Popen(PicklingPopen):
         try:
             descriptors[0] = self._pickle(process_obj, descriptors, FIRST_NUMBER)
             arguments = spawn.command_line("spawn", len(descriptors))
-            with signals_held():
+            with SignalsHeld():
                 pid = start_interpreter(arguments, descriptors)
                 self._adopt(process_obj, pid, self._watch(pid))
         finally:

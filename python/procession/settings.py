@@ -2,6 +2,8 @@
 
 import os
 
+from procession._procession import set_variables
+
 __all__ = ["apply", "check"]
 
 
@@ -16,14 +18,14 @@ def check(env=None, cwd=None, nice=None, cpu_affinity=None, max_memory=None):
         max_memory: bytes of private memory; more is a MemoryError in the child.
 
     Returns:
-        A dictionary of those that are not None.
+        A dictionary of those that are not None; names and values of variables are bytes.
 
     Raises:
         TypeError, ValueError: one of them is not of its kind.
     """
     settings: dict = {}
     if env is not None:
-        settings["env"] = {os.fspath(name): value if value is None else os.fspath(value) for name, value in env.items()}
+        settings["env"] = dict(map(_variable, env.items()))
     if cwd is not None:
         settings["cwd"] = os.fspath(cwd)
     if nice is not None:
@@ -37,6 +39,19 @@ def check(env=None, cwd=None, nice=None, cpu_affinity=None, max_memory=None):
         if settings["max_memory"] <= 0:
             raise ValueError(f"max_memory must be positive, not {max_memory}")
     return settings
+
+
+def _variable(pair):
+    name, value = pair
+    encoded = os.fsencode(name)
+    if not encoded or b"=" in encoded or b"\0" in encoded:
+        raise ValueError(f"env: {name!r} cannot be the name of a variable")
+    if value is None:
+        return encoded, None
+    content = os.fsencode(value)
+    if b"\0" in content:
+        raise ValueError(f"env: the value of {name!r} has a null byte")
+    return encoded, content
 
 
 def _whole(name, number):
@@ -56,11 +71,8 @@ def apply(settings):
 
         # Where the system refuses after all, the pool weighs its worker all the same.
         enter_group(settings["group"])
-    for name, value in settings.get("env", {}).items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    if "env" in settings:
+        _set_variables(settings["env"])
     if "cwd" in settings:
         os.chdir(settings["cwd"])
     if "nice" in settings:
@@ -72,3 +84,21 @@ def apply(settings):
 
         # DATA counts what is private and writable; AS would also count shared and merely reserved memory.
         resource.setrlimit(resource.RLIMIT_DATA, (settings["max_memory"], settings["max_memory"]))
+
+
+def _set_variables(changes):
+    """Set and remove variables of a process that has just begun: all in one piece, see `set_variables`."""
+    known = getattr(os.environ, "_data", None)
+    if not isinstance(os.environ, os._Environ) or not isinstance(known, dict):
+        for name, value in changes.items():
+            if value is None:
+                os.environ.pop(os.fsdecode(name), None)
+            else:
+                os.environ[os.fsdecode(name)] = os.fsdecode(value)
+        return
+    set_variables(changes)
+    for name, value in changes.items():
+        if value is None:
+            known.pop(name, None)
+        else:
+            known[name] = value

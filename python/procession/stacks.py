@@ -37,23 +37,24 @@ def last_words(descriptor):
 
 def dump(crew, limit):
     """Return the stacks of all workers as text, as far as they answer within `limit` seconds."""
-    described = {seat: task for seat, _, _, _, _, _, task, _ in crew.core.survey()[0]}
+    # Whoever has started has its signal handlers, also where its pool has not heard of that yet.
+    found = {seat: (state != "starting", task) for seat, _, state, _, _, _, task, _ in crew.core.survey()[0]}
     members = {seat: member for seat, member in dict(crew.members).items() if member.report is not None}
-    for member in members.values():
+    for seat, member in members.items():
         # One offset for both sides: the next stacks begin at the start again.
         os.ftruncate(member.report, 0)
         os.lseek(member.report, 0, os.SEEK_SET)
-        if member.ready and member.process._popen is not None:
+        if found.get(seat, (False, None))[0] and member.process._popen is not None:
             member.process._popen._send_signal(STACKS)
     until = time.monotonic() + limit
     pieces = []
     for seat, member in members.items():
-        task = described.get(seat)
+        started, task = found.get(seat, (False, None))
         doing = "has no task" if task is None else f"runs {call_text(*task)}"
-        if not member.ready:
+        if not started:
             doing = "is starting"
         pieces.append(f"worker {member.process.name} (pid {member.process.pid}) {doing}\n")
-        if member.ready:
+        if started:
             pieces.append(_answer(member, until) or f"  no answer within {limit:g} s\n")
         pieces.append("\n")
     return "".join(pieces)

@@ -172,8 +172,26 @@ def _flush_std_streams():
             pass
 
 
+_empty = None  # the stream that children get as their stdin, without a descriptor
+
+
+def _prepare_stdin():
+    """Make the stream that a child gets as its stdin before it is forked: in the child that would take much longer."""
+    global _empty
+    if _empty is None and sys.stdin is not None:
+        try:
+            descriptor = os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            return
+        try:
+            _empty = open(descriptor, encoding="utf-8", closefd=False)
+        finally:
+            os.close(descriptor)
+
+
 def _close_stdin():
     """Give the child an empty stdin: two processes must not read one."""
+    global _empty
     if sys.stdin is None:
         return
     try:
@@ -183,7 +201,12 @@ def _close_stdin():
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY)
         try:
-            sys.stdin = open(descriptor, encoding="utf-8", closefd=False)
+            if _empty is None:
+                sys.stdin = open(descriptor, encoding="utf-8", closefd=False)
+            else:
+                # A raw file that is made anew lets go of its old descriptor, and the layers above do not notice.
+                _empty.buffer.raw.__init__(descriptor, "r", closefd=False)
+                sys.stdin, _empty = _empty, None
         except BaseException:
             os.close(descriptor)
             raise

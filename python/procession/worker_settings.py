@@ -24,20 +24,19 @@ class WorkerSettings:
         self._wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
         settings.check(**{name: wish for name, wish in self._wishes.items() if not callable(wish)})
         self.cpus = max(1, cpus.budget() // count)
+        self._threads = math_threads.variables(self.cpus)
 
     def of(self, place):
         """Return the settings of worker number `place`, for `Process`."""
         wanted = {name: wish(place) if callable(wish) else wish for name, wish in self._wishes.items()}
         wanted = settings.check(**wanted)
-        wanted["env"] = self._variables(wanted.get("env", {}))
+        wanted["env"] = {**math_threads.settable(self._threads), **wanted.get("env", {})}
         return wanted
 
     def limited(self):
         """Have this process use as few threads for numbers as a worker shall, while workers are forked."""
-        env = self._wishes["env"] or {}
-        if callable(env):
+        env = self._wishes["env"]
+        if callable(env) or not math_threads.any_loaded():
             return contextlib.nullcontext()
-        return math_threads.limited(self._variables(env))
-
-    def _variables(self, env):
-        return {**math_threads.variables(self.cpus, env), **env}
+        wanted = settings.check(env=env).get("env", {})
+        return math_threads.limited({**math_threads.settable(self._threads), **wanted})

@@ -1,11 +1,13 @@
-//! Starting programs, and the lifeline.
+//! Starting programs, signals that wait meanwhile, and the lifeline.
 
 use std::ffi::CString;
 use std::time::Duration;
 
+use procession::platform::{self, SignalGuard};
 use procession::process;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 fn raised(error: procession::Error) -> PyErr {
     match error.errno() {
@@ -37,6 +39,48 @@ fn spawn_process(
     py.detach(|| process::spawn(&program, &arguments, &environment, &descriptors, &blocked)).map_err(raised)
 }
 
+/// A context that keeps signals from this thread, so that no handler raises between the start of a child and its
+/// registration. Handlers of those that came run, and may raise, at its end.
+///
+/// In native code: a fork has just made all pages of both processes cost something to be written to again.
+#[pyclass(unsendable, module = "procession._procession")]
+#[derive(Default)]
+struct SignalsHeld {
+    guard: Option<SignalGuard>,
+}
+
+#[pymethods]
+impl SignalsHeld {
+    #[new]
+    fn new() -> SignalsHeld {
+        SignalsHeld::default()
+    }
+
+    fn __enter__(&mut self) {
+        if self.guard.is_none() {
+            self.guard = Some(SignalGuard::block_all());
+        }
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&mut self, py: Python<'_>, _error: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.guard = None;
+        py.check_signals()
+    }
+}
+
+/// Sets variables, or removes those without a value, in a process that has just begun; names and values were encoded.
+#[pyfunction]
+fn set_variables(changes: &Bound<'_, PyDict>) -> PyResult<()> {
+    let mut pairs = Vec::with_capacity(changes.len());
+    for (name, value) in changes {
+        pairs.push((name.cast_into::<PyBytes>()?, value.extract::<Option<Bound<'_, PyBytes>>>()?));
+    }
+    let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_ref().map(|value| value.as_bytes())));
+    platform::change_environment(&pairs.collect::<Vec<_>>());
+    Ok(())
+}
+
 /// Ends this process `grace_ms` after `parent`, a pidfd of its parent, becomes readable.
 #[pyfunction]
 fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
@@ -45,6 +89,8 @@ fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
 
 /// Adds this room's names to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<SignalsHeld>()?;
     module.add_function(wrap_pyfunction!(spawn_process, module)?)?;
+    module.add_function(wrap_pyfunction!(set_variables, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)
 }

@@ -120,9 +120,9 @@ impl Driver {
             let since = now.1.saturating_sub(seat.ring.taken_at());
             let doing = match ledger.map(|ledger| ledger.phase) {
                 _ if seat.leaving => Doing::Leaving,
-                _ if !seat.ready => Doing::Starting,
                 Some(Phase::Leaving) => Doing::Leaving,
                 _ if running.is_some() => Doing::Working,
+                Some(Phase::Starting) => Doing::Starting,
                 _ => Doing::Idle,
             };
             all.push(WorkerState {

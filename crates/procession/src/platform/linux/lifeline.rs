@@ -1,20 +1,23 @@
-//! The thread that ends a process after its parent: made without Rust's or C's runtime having anything to do in it.
+//! The thread that ends a process after its parent: the kernel's alone, no runtime knows of it.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::SignalGuard;
 use crate::error::{Error, Result};
 
-const STACK_BYTES: usize = 64 * 1024;
-const MOST_STACK_BYTES: usize = 8 * 1024 * 1024;
+/// Of which the thread touches a page.
+const STACK_BYTES: usize = 16 * 1024;
 
 /// Starts a thread that waits until `parent` is readable, then `grace_ms`, then kills the process.
 ///
-/// It blocks every signal, allocates nothing and takes no lock: it costs a few page faults, and nothing of it matters
-/// to a fork that comes later.
+/// It blocks every signal, allocates nothing, takes no lock and has no thread-local memory: it costs a page, and nothing
+/// of it matters to a fork that comes later. A thread of the C library would cost a new process a dozen page faults.
 ///
 /// # Errors
 /// The system's, such as no memory for the stack; `parent` is closed then.
@@ -23,82 +26,92 @@ pub fn end_after(parent: OwnedFd, grace_ms: u32) -> Result<()> {
     // Both halves of one pointer-sized argument, so that nothing need be allocated for the thread.
     let argument = ((number as usize) << 32) | grace_ms as usize;
     let _blocked = SignalGuard::block_all(); // the new thread inherits the mask
-    let mut stack = STACK_BYTES;
-    loop {
-        match start(stack, argument) {
-            0 => break,
-            // Libraries with much thread-local memory need more: it is cut out of the stack.
-            libc::EINVAL if stack < MOST_STACK_BYTES => stack *= 2,
-            failure => return Err(Error::os("pthread_create", failure)),
-        }
-    }
+    let _here = Here::stay();
+    start(argument)?;
     let _ = parent.into_raw_fd(); // the thread's now
     Ok(())
 }
 
-fn start(stack: usize, argument: usize) -> c_int {
+fn start(argument: usize) -> Result<()> {
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
     // SAFETY:
-    //   * the attributes are initialised by the first call, used by the others, and destroyed by the last;
-    //   * `wait_and_kill` has the signature asked for, and its argument is a number, so nothing must outlive anything.
+    //   * the mapping is new, and the thread's alone: nothing unmaps it but a start that fails;
+    //   * its end is aligned as a stack must be, and the stack grows down from there;
+    //   * `wait_and_kill` has the signature asked for, and its argument is a number, so nothing must outlive anything;
+    //   * the thread has the thread pointer of this one: `wait_and_kill` uses none of what lies there, neither `errno`
+    //     nor thread-locals, only system calls that rustix makes by itself.
     unsafe {
-        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        let mut thread: libc::pthread_t = std::mem::zeroed();
-        libc::pthread_attr_init(&mut attributes);
-        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
-        let mut failure = libc::pthread_attr_setstacksize(&mut attributes, stack);
-        if failure == 0 {
-            failure = stay_here(&mut attributes);
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        let stack = libc::mmap(ptr::null_mut(), STACK_BYTES, protection, kind, -1, 0);
+        if stack == libc::MAP_FAILED {
+            return Err(last("mmap"));
         }
-        if failure == 0 {
-            failure =
-                libc::pthread_create(&mut thread, &attributes, wait_and_kill, ptr::without_provenance_mut(argument));
+        let top = stack.byte_add(STACK_BYTES);
+        if libc::clone(wait_and_kill, top, flags, ptr::without_provenance_mut(argument)) == -1 {
+            let failure = last("clone");
+            libc::munmap(stack, STACK_BYTES);
+            return Err(failure);
         }
-        libc::pthread_attr_destroy(&mut attributes);
-        failure
+    }
+    Ok(())
+}
+
+fn last(what: &str) -> Error {
+    Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// Has threads that are started meanwhile sleep on the processor that runs now: on another one, each page that a new
+/// process copies would interrupt that one too.
+struct Here {
+    before: libc::cpu_set_t,
+}
+
+impl Here {
+    fn stay() -> Option<Here> {
+        let size = size_of::<libc::cpu_set_t>();
+        // SAFETY: asks for a number only.
+        let here = usize::try_from(unsafe { libc::sched_getcpu() }).ok().filter(|here| *here < 8 * size)?;
+        // SAFETY:
+        //   * a set of processors is plain bits, has the size that is said, and `here` lies in it, as was just looked at;
+        //   * 0 is the calling thread.
+        unsafe {
+            let mut before: libc::cpu_set_t = std::mem::zeroed();
+            let mut only: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(here, &mut only);
+            let moved = libc::sched_getaffinity(0, size, &mut before) == 0
+                && libc::CPU_ISSET(here, &before)
+                && libc::sched_setaffinity(0, size, &only) == 0;
+            moved.then_some(Here { before })
+        }
     }
 }
 
-/// Has the thread sleep on the processor that runs now: on another one, each page that the new process copies would
-/// interrupt that one too.
-#[cfg(target_env = "gnu")]
-fn stay_here(attributes: &mut libc::pthread_attr_t) -> c_int {
-    // SAFETY: asks for a number only.
-    let Ok(here) = usize::try_from(unsafe { libc::sched_getcpu() }) else { return 0 };
-    if here >= 8 * size_of::<libc::cpu_set_t>() {
+impl Drop for Here {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that the kernel gave, of this size; 0 is the calling thread.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.before) };
+    }
+}
+
+extern "C" fn wait_and_kill(argument: *mut c_void) -> c_int {
+    let argument = argument.addr();
+    // SAFETY: `end_after` gave this thread the descriptor; if somebody closes it all the same, that is seen below.
+    let parent = unsafe { BorrowedFd::borrow_raw((argument >> 32) as c_int) };
+    let grace_ms = argument as u32;
+    let grace = Timespec { tv_sec: (grace_ms / 1000).into(), tv_nsec: (grace_ms % 1000 * 1_000_000).into() };
+    let mut watched = [PollFd::from_borrowed_fd(parent, PollFlags::IN)];
+    while !matches!(poll(&mut watched, None), Ok(1..)) {}
+    if watched[0].revents().contains(PollFlags::NVAL) {
+        // Somebody closed the descriptor under us: then nothing is known, so nothing is killed.
         return 0;
     }
-    // SAFETY:
-    //   * a set of processors is plain bits, and `here` lies in it, as was just looked at;
-    //   * the attributes are initialised, and the set has the size that is said.
-    unsafe {
-        let mut only: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(here, &mut only);
-        libc::pthread_attr_setaffinity_np(attributes, size_of::<libc::cpu_set_t>(), &only)
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn stay_here(_attributes: &mut libc::pthread_attr_t) -> c_int {
+    let _ = poll(&mut [], Some(&grace));
+    let _ = kill_process(getpid(), Signal::KILL);
     0
-}
-
-extern "C" fn wait_and_kill(argument: *mut c_void) -> *mut c_void {
-    let argument = argument.addr();
-    // SAFETY: `end_after` gave this thread the descriptor.
-    let parent = unsafe { OwnedFd::from_raw_fd((argument >> 32) as c_int) };
-    let grace_ms = (argument & 0xffff_ffff) as c_int;
-    let mut watched = libc::pollfd { fd: parent.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one initialised entry, as the count says.
-    while unsafe { libc::poll(&mut watched, 1, -1) } <= 0 {}
-    if watched.revents & libc::POLLNVAL != 0 {
-        // Somebody closed the descriptor under us: then nothing is known, so nothing is killed.
-        let _ = parent.into_raw_fd();
-        return ptr::null_mut();
-    }
-    // SAFETY: no entries are read; a signal of our own process needs no more.
-    unsafe {
-        libc::poll(ptr::null_mut(), 0, grace_ms);
-        libc::kill(libc::getpid(), libc::SIGKILL);
-    }
-    ptr::null_mut()
 }

@@ -6,6 +6,7 @@ mod clock;
 mod descriptors;
 mod doorbell;
 #[cfg(not(loom))]
+mod environment;
 mod executable;
 #[cfg(not(loom))]
 mod fork;
@@ -24,6 +25,7 @@ pub use child::{Child, Ending, Memory, memory_of, own_pidfd};
 pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;
+pub use environment::change_environment;
 #[cfg(all(feature = "pre-main", not(loom)))]
 pub(crate) use executable::before_main;
 #[cfg(not(loom))]
