@@ -2,6 +2,7 @@
 
 import multiprocessing.connection
 import os
+import pickle
 import socket
 import struct
 import threading
@@ -261,3 +262,41 @@ def test_a_wrapped_connection_uses_the_given_serializer():
     assert wrapped.fileno() == ours.fileno()
     wrapped.close()
     theirs.close()
+
+
+class ReceivesMore:
+    """When it is unpickled, it receives what comes next on the same connection."""
+
+    inner = None
+
+    def __init__(self, filling):
+        self.filling = filling
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.then = type(self).inner.recv()
+
+
+def test_memory_that_is_kept_for_messages_shows_none_of_them_to_another():
+    ours, theirs = procession.Pipe()
+    with ours, theirs:
+        sent = [bytes([number]) * size for number, size in enumerate((70_000, 4 << 20, 100_000, 5 << 20, 70_001), 1)]
+        sender = threading.Thread(target=lambda: [theirs.send(message) for message in sent])
+        sender.start()
+        assert [ours.recv() for _ in sent] == sent
+        sender.join()
+
+        pickle_without_end = pickle.dumps(b"x" * 100_000)[:-2]
+        theirs.send_bytes(pickle_without_end)
+        with pytest.raises((pickle.UnpicklingError, EOFError)):
+            ours.recv()
+
+        ReceivesMore.inner = ours
+        sender = threading.Thread(target=lambda: [theirs.send(ReceivesMore(b"a" * 80_000)), theirs.send(b"b" * 80_000)])
+        sender.start()
+        both = ours.recv()
+        sender.join()
+        assert (both.filling, both.then) == (b"a" * 80_000, b"b" * 80_000)
+        ours.close()
+        with pytest.raises(OSError, match="closed"):
+            ours.recv()

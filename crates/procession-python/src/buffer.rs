@@ -119,6 +119,16 @@ pub(crate) fn copied<'py>(
     Some(made)
 }
 
+/// Calls `fill` with the bytes of a new bytearray, or of one that nobody else has seen; it may release the interpreter.
+pub(crate) fn with_bytes_of<T>(own: &Bound<'_, PyByteArray>, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+    // Whoever has a reference could resize or read it meanwhile.
+    if !is_only_reference(own.py(), own.as_any().as_unbound()) {
+        return None;
+    }
+    // SAFETY: there is one reference, which the caller holds until this returns, so no other code knows of the object.
+    Some(fill(unsafe { own.as_bytes_mut() }))
+}
+
 /// Whether nothing else refers to an object.
 pub(crate) fn is_only_reference(_py: Python<'_>, object: &Py<PyAny>) -> bool {
     // SAFETY: the object is alive, as `object` refers to it, and this thread is attached to the interpreter.

@@ -9,8 +9,9 @@ use procession::platform::{Readiness, SignalGuard, Stream, wait_descriptors};
 use procession::{Error, ErrorKind, Result};
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
 
+use crate::buffer::with_bytes_of;
 use crate::queue::{pickled, unpickled};
 use crate::wait::{deadline, raised};
 
@@ -21,6 +22,10 @@ const SLICE: Duration = Duration::from_secs(1);
 /// alone, which any garbage can be, costs little.
 const TAKEN_ON_TRUST: usize = 64 << 20;
 const TRUST: usize = 8;
+/// Messages of more than the first and at most the second number of bytes are received in memory that is kept: fresh
+/// memory costs more, page by page, than what comes is worth, and the C library gives so much back at once.
+const KEPT_FROM: usize = 64 << 10;
+const KEPT_MOST: usize = 4 << 20;
 
 /// One end of a pipe, for messages of bytes.
 #[pyclass(frozen, subclass, module = "procession._procession")]
@@ -31,6 +36,8 @@ pub(crate) struct Connection {
     writable: AtomicBool,
     stream: Mutex<Option<Stream>>,
     eager: Mutex<Eagerness>,
+    /// What pickles are received in, when nobody does so just now.
+    kept: Mutex<Option<Py<PyByteArray>>>,
 }
 
 /// Sleeps until `files` are ready; none when `until` comes first. Signal handlers run meanwhile.
@@ -121,6 +128,39 @@ impl Connection {
         Ok(start)
     }
 
+    fn receive_size(&self, py: Python<'_>, stream: Stream) -> PyResult<u64> {
+        let mut receiving = Receiving::default();
+        self.until_ready(py, stream, Readiness::Read, || receiving.step(stream))?.map_err(broken)
+    }
+
+    fn receive_rest<'py>(&self, py: Python<'py>, stream: Stream, size: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let size = usize::try_from(size).map_err(|_| PyOSError::new_err("the message is larger than memory"))?;
+        let start = self.receive_start(py, stream, size)?;
+        PyBytes::new_with(py, size, |into| {
+            into[..start.len()].copy_from_slice(&start);
+            self.receive_into(py, stream, into, start.len())
+        })
+    }
+
+    fn recv_kept<'py>(&self, py: Python<'py>, stream: Stream, size: usize) -> PyResult<Bound<'py, PyAny>> {
+        // Taken out: what is unpickled may receive from the same connection, as may other threads.
+        let kept = self.kept.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let room = match kept.map(|kept| kept.into_bound(py)).filter(|kept| kept.len() >= size) {
+            Some(room) => room,
+            None => PyByteArray::new_with(py, size.next_power_of_two(), |_| Ok(()))?,
+        };
+        with_bytes_of(&room, |into| self.receive_into(py, stream, &mut into[..size], 0))
+            .expect("it was made here, and given to nobody")?;
+        let view = PyMemoryView::from(&room)?;
+        let part = view.get_item(PySlice::new(py, 0, size as isize, 1))?;
+        let object = unpickled(&part);
+        // Who still looked at it, if that can be, would see the next message.
+        if part.call_method0("release").and_then(|_| view.call_method0("release")).is_ok() {
+            *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = Some(room.unbind());
+        }
+        object
+    }
+
     fn receive_into(&self, py: Python<'_>, stream: Stream, into: &mut [u8], mut got: usize) -> PyResult<()> {
         self.until_ready(py, stream, Readiness::Read, || Ok(receive_body(stream, into, &mut got)?.then_some(())))?
             .map_err(broken)
@@ -183,6 +223,7 @@ impl Connection {
             writable: writable.into(),
             stream: Mutex::new(Some(Stream::new(handle))),
             eager: Mutex::default(),
+            kept: Mutex::default(),
         })
     }
 
@@ -225,6 +266,7 @@ impl Connection {
     /// Close the connection; closing twice does nothing.
     fn close(&self) -> PyResult<()> {
         let handle = self.handle.swap(-1, Ordering::Relaxed);
+        *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = None;
         if handle >= 0 {
             drop(procession::platform::adopt(handle).map_err(raised)?);
         }
@@ -257,25 +299,23 @@ impl Connection {
 
     /// Receive an object, waiting for it.
     fn recv<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        unpickled(&self._receive(py, None)?.expect("a message of any length is taken"))
+        let stream = self.check_readable()?;
+        let size = self.receive_size(py, stream)?;
+        match usize::try_from(size) {
+            Ok(size @ KEPT_FROM..=KEPT_MOST) => self.recv_kept(py, stream, size),
+            _ => unpickled(self.receive_rest(py, stream, size)?.as_any()),
+        }
     }
 
     /// Receive a message as bytes; None when it is longer than `most`, which is left unread.
     #[pyo3(signature = (most=None))]
     fn _receive<'py>(&self, py: Python<'py>, most: Option<u64>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let stream = self.check_readable()?;
-        let mut receiving = Receiving::default();
-        let size = self.until_ready(py, stream, Readiness::Read, || receiving.step(stream))?.map_err(broken)?;
+        let size = self.receive_size(py, stream)?;
         if most.is_some_and(|most| size > most) {
             return Ok(None);
         }
-        let size = usize::try_from(size).map_err(|_| PyOSError::new_err("the message is larger than memory"))?;
-        let start = self.receive_start(py, stream, size)?;
-        PyBytes::new_with(py, size, |into| {
-            into[..start.len()].copy_from_slice(&start);
-            self.receive_into(py, stream, into, start.len())
-        })
-        .map(Some)
+        self.receive_rest(py, stream, size).map(Some)
     }
 
     /// Whether there is something to receive, waiting `timeout` seconds for it; None is no limit.

@@ -56,7 +56,7 @@ pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 }
 
 /// The object behind a pickle.
-pub(crate) fn unpickled<'py>(pickle: &Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn unpickled<'py>(pickle: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     imported(&LOADS, pickle.py(), "pickle", "loads")?.call1((pickle,))
 }
 
@@ -171,7 +171,7 @@ impl<'py> Taken<'py> {
     fn object(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Taken::Value(value) => Ok(value),
-            Taken::Pickle(pickle) => unpickled(&pickle),
+            Taken::Pickle(pickle) => unpickled(pickle.as_any()),
         }
     }
 }
