@@ -26,13 +26,12 @@ pub fn end_after(parent: OwnedFd, grace_ms: u32) -> Result<()> {
     // Both halves of one pointer-sized argument, so that nothing need be allocated for the thread.
     let argument = ((number as usize) << 32) | grace_ms as usize;
     let _blocked = SignalGuard::block_all(); // the new thread inherits the mask
-    let _here = Here::stay();
-    start(argument)?;
+    keep_here(start(argument)?);
     let _ = parent.into_raw_fd(); // the thread's now
     Ok(())
 }
 
-fn start(argument: usize) -> Result<()> {
+fn start(argument: usize) -> Result<c_int> {
     let flags = libc::CLONE_VM
         | libc::CLONE_FS
         | libc::CLONE_FILES
@@ -53,49 +52,36 @@ fn start(argument: usize) -> Result<()> {
             return Err(last("mmap"));
         }
         let top = stack.byte_add(STACK_BYTES);
-        if libc::clone(wait_and_kill, top, flags, ptr::without_provenance_mut(argument)) == -1 {
+        let thread = libc::clone(wait_and_kill, top, flags, ptr::without_provenance_mut(argument));
+        if thread == -1 {
             let failure = last("clone");
             libc::munmap(stack, STACK_BYTES);
             return Err(failure);
         }
+        Ok(thread)
     }
-    Ok(())
 }
 
 fn last(what: &str) -> Error {
     Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
 
-/// Has threads that are started meanwhile sleep on the processor that runs now: on another one, each page that a new
-/// process copies would interrupt that one too.
-struct Here {
-    before: libc::cpu_set_t,
-}
-
-impl Here {
-    fn stay() -> Option<Here> {
-        let size = size_of::<libc::cpu_set_t>();
-        // SAFETY: asks for a number only.
-        let here = usize::try_from(unsafe { libc::sched_getcpu() }).ok().filter(|here| *here < 8 * size)?;
-        // SAFETY:
-        //   * a set of processors is plain bits, has the size that is said, and `here` lies in it, as was just looked at;
-        //   * 0 is the calling thread.
-        unsafe {
-            let mut before: libc::cpu_set_t = std::mem::zeroed();
-            let mut only: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(here, &mut only);
-            let moved = libc::sched_getaffinity(0, size, &mut before) == 0
-                && libc::CPU_ISSET(here, &before)
-                && libc::sched_setaffinity(0, size, &only) == 0;
-            moved.then_some(Here { before })
-        }
+/// Has a new thread sleep on the processor that runs now: on another one, each page that a new process copies would
+/// interrupt that one too.
+fn keep_here(thread: c_int) {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: asks for a number only.
+    let Ok(here) = usize::try_from(unsafe { libc::sched_getcpu() }) else { return };
+    if here >= 8 * size {
+        return;
     }
-}
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        // SAFETY: the set is the one that the kernel gave, of this size; 0 is the calling thread.
-        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.before) };
+    // SAFETY:
+    //   * a set of processors is plain bits, has the size that is said, and `here` lies in it, as was just looked at;
+    //   * that the system may refuse changes nothing else.
+    unsafe {
+        let mut only: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(here, &mut only);
+        libc::sched_setaffinity(thread, size, &only);
     }
 }
 
