@@ -58,9 +58,20 @@ def measure(row, name, start_method, quick=False, python=sys.executable, limit_s
         out.seek(0)
         errors.seek(0)
         if status == 0:
-            return Taken(*map(float, out.read().split()[-2:]))
+            return numbers_in(out.read())
         said = errors.read().strip()
     raise NotOffered(said) if status == NOT_OFFERED else Failed(f"status {status}: {said[-500:]}")
+
+
+def numbers_in(text):
+    """The numbers in what a measurement printed; what it started may have printed more, before and after."""
+    for line in reversed(text.splitlines()):
+        try:
+            number, took = map(float, line.split())
+        except ValueError:
+            continue
+        return Taken(number, took)
+    raise Failed(f"no number in what it printed: {text[-500:]}")
 
 
 def _end(process):

@@ -12,7 +12,7 @@ from benches import libraries, page, picture, readme
 from benches.__main__ import ORDER, how, parser
 from benches.aims import AtLeast, AtMost, Times, TimesBest
 from benches.libraries import LIBRARIES, OURS, PEERS, STANDARD, NotOffered
-from benches.measure import Failed, Taken, TooSlow, measure
+from benches.measure import Failed, Taken, TooSlow, measure, numbers_in
 from benches.runner import FAR, LONG_S, Found, Runner, spread
 from benches.table import Comparison, change, every_library
 from benches.workload import LIMIT, QUICK_PART, Workload
@@ -337,3 +337,9 @@ def test_pictures_are_drawn_of_a_run_with_peers(tmp_path):
     assert done.returncode == 0, done.stderr
     for picture_of in ("speed", "peers"):
         assert "loky" in (tmp_path / f"{picture_of}.svg").read_text()
+
+
+def test_numbers_are_found_among_what_others_print():
+    assert numbers_in("a hint\n1.5 0.25\nray: 3 more\n") == Taken(1.5, 0.25)
+    with pytest.raises(Failed, match="no number"):
+        numbers_in("and 3 more\n")
