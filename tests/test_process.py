@@ -330,6 +330,30 @@ def test_a_child_has_the_parents_surroundings_at_its_start(context, path, tmp_pa
     assert wait_for(path) == f"{tmp_path} argument /somewhere yes "
 
 
+def look_at_stdin(path, depth):
+    device = os.fstat(sys.stdin.fileno()).st_rdev == os.stat(os.devnull).st_rdev
+    found = [sys.stdin.read(), list(sys.stdin), device, sys.stdin.encoding]
+    if depth == 1:
+        sys.stdin.close()  # its own child has one all the same
+    if depth < 3:
+        child = procession.get_context("fork").Process(target=look_at_stdin, args=(f"{path}{depth}", depth + 1))
+        child.start()
+        child.join()
+        found.append(child.exitcode)
+    touch(path, repr(found))
+
+
+def test_a_child_and_its_children_have_an_empty_stdin(context, path):
+    for first in (path, f"{path}-again-"):
+        process = context.Process(target=look_at_stdin, args=(first, 0))
+        process.start()
+        # Between two children the number that the last stdin had may be another file's.
+        with open(os.devnull, "w"):
+            assert finish(process) == 0
+        assert wait_for(first) == wait_for(f"{first}0") == "['', [], True, 'utf-8', 0]"
+        assert wait_for(f"{first}012") == "['', [], True, 'utf-8']"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_dead_forkserver_is_replaced(number):
     from procession.forkserver import _forkserver
