@@ -5,8 +5,8 @@ mod child;
 mod clock;
 mod descriptors;
 mod doorbell;
-#[cfg(not(loom))]
 mod environment;
+#[cfg(not(loom))]
 mod executable;
 #[cfg(not(loom))]
 mod fork;
