@@ -81,6 +81,11 @@ impl Error {
         Error { kind, message: format!("{what}: {reason}"), errno: Some(errno) }
     }
 
+    /// The failure of the system call `what`, the last one of this thread.
+    pub(crate) fn last_os(what: &str) -> Error {
+        Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+
     /// What the error is about.
     ///
     /// ```

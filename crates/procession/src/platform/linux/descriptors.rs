@@ -45,7 +45,7 @@ pub fn wait_descriptors(
     // SAFETY: `set` has the length that is given; `left` and `mask` are null or point to values that outlive the call.
     let count = unsafe { libc::ppoll(set.as_mut_ptr(), set.len() as libc::nfds_t, left, mask) };
     if count < 0 {
-        return Err(Error::os("poll", std::io::Error::last_os_error().raw_os_error().unwrap_or(0)));
+        return Err(Error::last_os("poll"));
     }
     if set.iter().any(|one| one.revents & libc::POLLNVAL != 0) {
         return Err(Error::os("poll", libc::EBADF));

@@ -34,10 +34,6 @@ pub(crate) enum Sibling {
     Other(i32, OwnedFd),
 }
 
-fn last_error(what: &str) -> Error {
-    Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
-}
-
 /// How many threads this process has.
 ///
 /// # Errors
@@ -103,7 +99,7 @@ pub(crate) fn fork_sibling() -> Result<Sibling> {
         }
         // SAFETY: the kernel has just made this descriptor and nobody else knows its number.
         1.. => Ok(Sibling::Other(id as i32, unsafe { OwnedFd::from_raw_fd(pidfd) })),
-        _ => Err(last_error("clone3")),
+        _ => Err(Error::last_os("clone3")),
     }
 }
 
@@ -133,7 +129,9 @@ pub(crate) fn take_standard_streams(streams: [Option<OwnedFd>; 3]) -> Result<()>
     for (number, stream) in (0..).zip(streams) {
         match stream {
             // SAFETY: both numbers are of this process, and who reads or writes the number does so by its meaning.
-            Some(stream) if unsafe { libc::dup2(stream.as_raw_fd(), number) } < 0 => return Err(last_error("dup2")),
+            Some(stream) if unsafe { libc::dup2(stream.as_raw_fd(), number) } < 0 => {
+                return Err(Error::last_os("dup2"));
+            }
             Some(_) => {}
             // SAFETY: as above.
             None => drop(unsafe { libc::close(number) }),

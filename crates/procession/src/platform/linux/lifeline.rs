@@ -49,21 +49,17 @@ fn start(argument: usize) -> Result<c_int> {
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
         let stack = libc::mmap(ptr::null_mut(), STACK_BYTES, protection, kind, -1, 0);
         if stack == libc::MAP_FAILED {
-            return Err(last("mmap"));
+            return Err(Error::last_os("mmap"));
         }
         let top = stack.byte_add(STACK_BYTES);
         let thread = libc::clone(wait_and_kill, top, flags, ptr::without_provenance_mut(argument));
         if thread == -1 {
-            let failure = last("clone");
+            let failure = Error::last_os("clone");
             libc::munmap(stack, STACK_BYTES);
             return Err(failure);
         }
         Ok(thread)
     }
-}
-
-fn last(what: &str) -> Error {
-    Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
 
 /// Has a new thread sleep on the processor that runs now: on another one, each page that a new process copies would

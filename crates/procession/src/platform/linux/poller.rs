@@ -95,8 +95,7 @@ impl Poller {
         // SAFETY: `events` has room for the 64 that are asked for; `mask` is null or points to a set that outlives the call.
         let count = unsafe { libc::epoll_pwait(self.set.as_raw_fd(), events.as_mut_ptr(), 64, left, mask) };
         if count < 0 {
-            let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-            return Err(Error::os("epoll_pwait", errno));
+            return Err(Error::last_os("epoll_pwait"));
         }
         ready.extend(events[..count as usize].iter().map(|e| e.u64));
         Ok(())

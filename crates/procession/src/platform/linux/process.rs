@@ -20,7 +20,7 @@ pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC reads no memory; a number that is not open is an error of the call.
     let copy = unsafe { libc::fcntl(file, libc::F_DUPFD_CLOEXEC, at_least) };
     if copy < 0 {
-        return Err(Error::os("fcntl(F_DUPFD_CLOEXEC)", std::io::Error::last_os_error().raw_os_error().unwrap_or(0)));
+        return Err(Error::last_os("fcntl(F_DUPFD_CLOEXEC)"));
     }
     // SAFETY: the kernel has just made this descriptor and nobody else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })

@@ -16,10 +16,6 @@ pub struct Stream {
     is_socket: bool,
 }
 
-fn failed(what: &str) -> Error {
-    Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
-}
-
 /// Whether the last call failed because the kernel knows no call that never waits for this kind of file: pipes before
 /// Linux 6.4. A ready pipe has room for `PIPE_BUF` bytes at least.
 fn is_refused() -> bool {
@@ -67,7 +63,7 @@ impl Stream {
         // SAFETY: no bytes are read from the address, as there are none to send.
         match unsafe { libc::send(self.file, std::ptr::null(), 0, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) } {
             0.. => Ok(()),
-            _ => not_yet(failed("send")).map(drop),
+            _ => not_yet(Error::last_os("send")).map(drop),
         }
     }
 
@@ -80,7 +76,7 @@ impl Stream {
         // SAFETY: the call writes one number, which outlives it.
         match unsafe { libc::ioctl(self.file, libc::TIOCOUTQ, &raw mut bytes) } {
             0 => Ok(bytes as usize),
-            _ => Err(failed("ioctl")),
+            _ => Err(Error::last_os("ioctl")),
         }
     }
 
@@ -111,7 +107,7 @@ impl Stream {
         }
         match count {
             0.. => Ok(Some(count as usize)),
-            _ => not_yet(failed("read")),
+            _ => not_yet(Error::last_os("read")),
         }
     }
 
@@ -145,7 +141,7 @@ impl Stream {
         }
         match count {
             0.. => Ok(Some(count as usize)),
-            _ => not_yet(failed("write")),
+            _ => not_yet(Error::last_os("write")),
         }
     }
 }
