@@ -58,7 +58,12 @@ def test_a_library_that_is_loaded_already_is_told(monkeypatch):
     with math_threads.limited({b"OPENBLAS_NUM_THREADS": b"2"}):
         assert numbers["threads"] == 2
     assert numbers["threads"] == 8
-    for few in ({}, {"OPENBLAS_NUM_THREADS": "9"}, {"OPENBLAS_NUM_THREADS": "many"}, {"OPENBLAS_NUM_THREADS": None}):
+    for few in (
+        {},
+        {b"OPENBLAS_NUM_THREADS": b"9"},
+        {b"OPENBLAS_NUM_THREADS": b"many"},
+        {b"OPENBLAS_NUM_THREADS": None},
+    ):
         with math_threads.limited(few):
             assert numbers["threads"] == 8
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
