@@ -57,7 +57,7 @@ class Soak:
             killer.start()
             try:
                 end = time.monotonic() + seconds
-                while time.monotonic() < end or self.kills < kills:
+                while time.monotonic() < end or (self.kills < kills and killer.is_alive()):
                     self.one_map(pool)
             finally:
                 stop.set()
