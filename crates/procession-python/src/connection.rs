@@ -1,7 +1,7 @@
 //! The room `channel` for Python: one end of a pipe, and the wait for several descriptors.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use procession::channel::{Eagerness, Receiving, Sending, receive_body};
@@ -22,8 +22,8 @@ const SLICE: Duration = Duration::from_secs(1);
 /// alone, which any garbage can be, costs little.
 const TAKEN_ON_TRUST: usize = 64 << 20;
 const TRUST: usize = 8;
-/// Messages of more than the first and at most the second number of bytes are received in memory that is kept: fresh
-/// memory costs more, page by page, than what comes is worth, and the C library gives so much back at once.
+/// Pickles of so many bytes are received in memory that is kept: fresh memory costs more, page by page, than what comes is
+/// worth, and the C library gives so much back at once.
 const KEPT_FROM: usize = 64 << 10;
 const KEPT_MOST: usize = 4 << 20;
 
@@ -142,9 +142,13 @@ impl Connection {
         })
     }
 
+    fn kept(&self) -> MutexGuard<'_, Option<Py<PyByteArray>>> {
+        self.kept.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     fn recv_kept<'py>(&self, py: Python<'py>, stream: Stream, size: usize) -> PyResult<Bound<'py, PyAny>> {
         // Taken out: what is unpickled may receive from the same connection, as may other threads.
-        let kept = self.kept.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let kept = self.kept().take();
         let room = match kept.map(|kept| kept.into_bound(py)).filter(|kept| kept.len() >= size) {
             Some(room) => room,
             None => PyByteArray::new_with(py, size.next_power_of_two(), |_| Ok(()))?,
@@ -156,7 +160,7 @@ impl Connection {
         let object = unpickled(&part);
         // Who still looked at it, if that can be, would see the next message.
         if part.call_method0("release").and_then(|_| view.call_method0("release")).is_ok() {
-            *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = Some(room.unbind());
+            *self.kept() = Some(room.unbind());
         }
         object
     }
@@ -266,7 +270,7 @@ impl Connection {
     /// Close the connection; closing twice does nothing.
     fn close(&self) -> PyResult<()> {
         let handle = self.handle.swap(-1, Ordering::Relaxed);
-        *self.kept.lock().unwrap_or_else(|e| e.into_inner()) = None;
+        *self.kept() = None;
         if handle >= 0 {
             drop(procession::platform::adopt(handle).map_err(raised)?);
         }

@@ -74,7 +74,7 @@ pub enum Phase {
 /// What a worker has written about itself: which record, which item of it, doing what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ledger {
-    /// The record, if the phase is `Claimed`, `Decoding` or `Running`.
+    /// The record, if the phase is `Claimed`, `Decoding`, `Running` or `Sending`.
     pub ticket: Ticket,
     /// The item within the record.
     pub item: u32,

@@ -1,7 +1,8 @@
 //! Environment variables of a process that has just begun.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 unsafe extern "C" {
@@ -17,6 +18,7 @@ pub fn change_environment(changes: &[(&[u8], Option<&[u8]>)]) {
     let allowed = |name: &[u8]| !name.is_empty() && !name.iter().any(|byte| matches!(byte, 0 | b'='));
     let good =
         |(name, value): &&(&[u8], Option<&[u8]>)| allowed(name) && !value.is_some_and(|value| value.contains(&0));
+    let changes: Vec<_> = changes.iter().filter(good).collect();
     let mut entries: Vec<*mut c_char> = Vec::with_capacity(256);
     // SAFETY: as the caller is alone, `environ` is null or an array of strings that ends with a null pointer.
     unsafe {
@@ -24,7 +26,7 @@ pub fn change_environment(changes: &[(&[u8], Option<&[u8]>)]) {
         while !entry.is_null() && !(*entry).is_null() {
             let text = CStr::from_ptr(*entry).to_bytes();
             let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
-            if !changes.iter().filter(good).any(|(changed, _)| *changed == name) {
+            if !changes.iter().any(|(changed, _)| *changed == name) {
                 entries.push(*entry);
             }
             entry = entry.add(1);
@@ -33,7 +35,7 @@ pub fn change_environment(changes: &[(&[u8], Option<&[u8]>)]) {
     // The environment lasts as long as the process, and `getenv` gives out pointers into it.
     let size = changes.iter().filter_map(|(name, value)| Some(name.len() + value.as_ref()?.len() + 2)).sum();
     let mut strings = Vec::with_capacity(size);
-    for (name, value) in changes.iter().filter(good) {
+    for (name, value) in changes {
         if let Some(value) = value {
             for piece in [name, &b"="[..], value, b"\0"] {
                 strings.extend_from_slice(piece);
@@ -45,6 +47,23 @@ pub fn change_environment(changes: &[(&[u8], Option<&[u8]>)]) {
     let entries = entries.leak();
     // SAFETY: the array ends with a null pointer, it and its strings are never freed; nobody reads it meanwhile.
     unsafe { environ = entries.as_mut_ptr() };
+}
+
+/// Makes `entries`, each `NAME=value`, the environment. For a process with one thread.
+pub(crate) fn set_environment(entries: &[CString]) {
+    let pairs = entries.iter().filter_map(|entry| {
+        let bytes = entry.as_bytes();
+        let middle = bytes.iter().skip(1).position(|byte| *byte == b'=')? + 1;
+        Some((OsStr::from_bytes(&bytes[..middle]), OsStr::from_bytes(&bytes[middle + 1..])))
+    });
+    for (name, _) in std::env::vars_os() {
+        // SAFETY: the one caller is a process that was just copied and has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    for (name, value) in pairs {
+        // SAFETY: as above.
+        unsafe { std::env::set_var(name, value) };
+    }
 }
 
 #[cfg(test)]

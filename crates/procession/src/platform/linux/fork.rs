@@ -1,9 +1,8 @@
 //! A copy of this process that is a child of this one's parent, and what such a copy takes over from there.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, OsStr, c_int};
+use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
 use rustix::fs::{Mode, OFlags};
@@ -151,23 +150,6 @@ pub(crate) fn working_directory() -> Option<OwnedFd> {
 /// The system's.
 pub(crate) fn enter_directory(directory: impl AsFd) -> Result<()> {
     rustix::process::fchdir(directory).during("fchdir")
-}
-
-/// Makes `entries`, each `NAME=value`, the environment. For a process with one thread.
-pub(crate) fn set_environment(entries: &[CString]) {
-    let pairs = entries.iter().filter_map(|entry| {
-        let bytes = entry.as_bytes();
-        let middle = bytes.iter().skip(1).position(|byte| *byte == b'=')? + 1;
-        Some((OsStr::from_bytes(&bytes[..middle]), OsStr::from_bytes(&bytes[middle + 1..])))
-    });
-    for (name, _) in std::env::vars_os() {
-        // SAFETY: the one caller is a process that was just copied and has one thread.
-        unsafe { std::env::remove_var(name) };
-    }
-    for (name, value) in pairs {
-        // SAFETY: as above.
-        unsafe { std::env::set_var(name, value) };
-    }
 }
 
 /// Lets Ctrl-C, which goes to all processes of a terminal, be for others; [`heed_interrupts`] undoes it.

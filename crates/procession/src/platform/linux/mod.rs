@@ -26,13 +26,15 @@ pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
 pub use doorbell::Doorbell;
 pub use environment::change_environment;
+#[cfg(not(loom))]
+pub(crate) use environment::set_environment;
 #[cfg(all(feature = "pre-main", not(loom)))]
 pub(crate) use executable::before_main;
 #[cfg(not(loom))]
 pub(crate) use executable::{Mark, conjure, distance_of, ignore_broken_pipes, mark_at, take_variable};
 #[cfg(not(loom))]
 pub(crate) use fork::{
-    Sibling, enter_directory, fill_standard_streams, fork_sibling, heed_interrupts, ignore_interrupts, set_environment,
+    Sibling, enter_directory, fill_standard_streams, fork_sibling, heed_interrupts, ignore_interrupts,
     standard_streams, take_standard_streams, working_directory,
 };
 pub use futex::{wait, wake};
