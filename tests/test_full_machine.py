@@ -7,9 +7,12 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 import procession
 import pytest
+from procession import crew
+from procession._procession import PoolCore
 
 LIMIT = 30
 MIB = 1 << 20
@@ -95,3 +98,49 @@ def test_a_full_shared_memory_file_system_is_an_error_and_leaves_nothing():
     ran = subprocess.run([*mount, *program], capture_output=True, text=True, timeout=LIMIT)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [f"{errno.ENOSPC} []", f"{8 * MIB} []"]
+
+
+class RefusesToWatch:
+    """The engine of a pool, on a machine where the first worker that is started cannot be watched."""
+
+    def __init__(self, core):
+        self.core = core
+        self.refused = []
+
+    def __getattr__(self, name):
+        return getattr(self.core, name)
+
+    def seated(self, index, sentinel, pid):
+        if not self.refused:
+            self.refused.append(pid)
+            raise OSError(errno.EMFILE, "no descriptor left")
+        return self.core.seated(index, sentinel, pid)
+
+
+def test_a_worker_that_cannot_be_watched_is_ended_and_tried_again(context):
+    with context.Pool(2) as pool:
+        pool._crew.core = RefusesToWatch(pool._core)
+        os.kill(pool._pool[0].pid, signal.SIGKILL)
+        assert pool.map(abs, range(-50, 0)) == list(range(50, 0, -1))
+        until = time.monotonic() + LIMIT
+        while len(pool._pool) < 2 or not pool._crew.core.refused:
+            assert time.monotonic() < until
+            pool._repopulate_pool()
+            time.sleep(0.005)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pool._crew.core.refused[0], 0)
+    pool.join()
+
+
+def test_a_pool_whose_workers_cannot_be_watched_is_not_made(context, monkeypatch):
+    made = []
+
+    def refusing(*args):
+        made.append(RefusesToWatch(PoolCore(*args)))
+        return made[0]
+
+    monkeypatch.setattr(crew, "PoolCore", refusing)
+    with pytest.raises(OSError, match="no descriptor left"):
+        context.Pool(2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(made[0].refused[0], 0)

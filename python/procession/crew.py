@@ -9,6 +9,7 @@ import weakref
 
 from procession import forwarded_logs, limits, stacks, util
 from procession._procession import PoolCore
+from procession.deaths import Barren
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
 from procession.portable import (
@@ -30,15 +31,6 @@ __all__ = ["Crew"]
 IDLE_GRACE_S = 0.05
 # A worker that does not end by SIGTERM gets SIGKILL after this.
 TERMINATE_GRACE_S = 1.0
-# After so many workers in a row that died before they were ready, or could not be started, no more are started; if a
-# signal ended the last, only when none has become ready for so long: who kills at random may hit many that start.
-STARTING_DEATHS = 8
-STARTING_DEATHS_S = 5.0
-# The same for workers that were ready and died without a task.
-IDLE_DEATHS = 40
-# Such deaths in a row, beyond one for each worker, are followed by pauses that double, from the first to the last.
-FIRST_PAUSE_S = 0.01
-LAST_PAUSE_S = 1.0
 
 
 class Member:
@@ -127,7 +119,7 @@ class Crew:
         self._main = ForkedMain() if self._forks else ImportedMain
         self._aged = []
         self._broken = False
-        self._barren = _Barren(count)
+        self._barren = Barren(count)
         self._pause_until = 0.0
         self._warned = False  # of other threads, which is once enough
         self._lock = threading.RLock()
@@ -168,7 +160,8 @@ class Crew:
         return [place for place in range(self._count) if place not in taken]
 
     def _make_process(self, place):
-        process = self._ctx.Process(target=work, **self._settings.of(place))
+        process = self._ctx.Process(target=work)
+        process._settings = self._settings.of(place)  # which are checked
         process._config["cpus"] = self._settings.cpus
         process.name = process.name.replace("Process", "PoolWorker")
         process.daemon = True
@@ -197,11 +190,7 @@ class Crew:
             process._args = seat, self._terms
             process.start()
         except BaseException:
-            self.core.uninvite(seat.index)
-            if report is not None:
-                os.close(report)
-            for stream in streams:
-                os.close(stream.descriptor)
+            self._give_up(seat.index, report, streams)
             raise
         finally:
             seat.close()
@@ -215,12 +204,9 @@ class Crew:
         try:
             self.core.seated(index, process.sentinel, process.pid)
         except OSError as error:
-            self.core.uninvite(index)
             process.kill()
             process.join(TERMINATE_GRACE_S)
-            member.last_words()
-            for stream in member.streams:
-                os.close(stream.descriptor)
+            self._give_up(index, member.report, member.streams)
             return error
         if self._capture is not None:
             self._capture.listen(member.streams, process)
@@ -228,6 +214,14 @@ class Crew:
         self.processes.append(process)
         util.debug("added worker")
         return None
+
+    def _give_up(self, index, report, streams):
+        """Take back what was made for a worker that does not come."""
+        self.core.uninvite(index)
+        if report is not None:
+            os.close(report)
+        for stream in streams:
+            os.close(stream.descriptor)
 
     @property
     def memory_limit(self):
@@ -480,54 +474,6 @@ class Crew:
         if self._capture is not None:
             self._capture.close()
         self.core.release()
-
-
-class _Barren:
-    """Counts workers that die, or cannot be started, without any use in between; says how long to pause then.
-
-    A worker that dies with a task is no such death: its task has an outcome, so it can go on like that.
-    """
-
-    def __init__(self, count):
-        self.starting = 0
-        self._idle = 0
-        self._since = 0.0
-        self._tasks = 0
-        self._free = count
-
-    @property
-    def count(self):
-        """How many there were in a row."""
-        return self.starting + self._idle
-
-    def died(self, starting, idle, exitcode, tasks):
-        """Count a death; `tasks` is how many tasks have an outcome. Return the pause, and whether to give up."""
-        if not (starting or idle) or tasks != self._tasks:
-            self._tasks = tasks
-            self._idle = 0
-            if not starting:
-                self.starting = 0
-        if not (starting or idle):
-            return 0.0, False
-        if self.count == 0:
-            self._since = time.monotonic()
-        self.starting += starting
-        self._idle += not starting
-        from_outside = exitcode is None or exitcode < 0
-        long = time.monotonic() - self._since >= STARTING_DEATHS_S
-        hopeless = (self.starting >= STARTING_DEATHS and (long or not from_outside)) or (
-            self._idle >= IDLE_DEATHS and long
-        )
-        return self._pause(), hopeless
-
-    def failed(self):
-        """Count a worker that could not be started; return the pause, and whether to give up."""
-        self.starting += 1
-        return max(FIRST_PAUSE_S, self._pause()), self.starting >= STARTING_DEATHS
-
-    def _pause(self):
-        beyond = self.count - self._free
-        return 0.0 if beyond <= 0 else min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(beyond - 1, 20))
 
 
 def _drive(core):

@@ -21,22 +21,23 @@ class WorkerSettings:
     """
 
     def __init__(self, count, env=None, nice=None, cpu_affinity=None):
-        self._wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
-        settings.check(**{name: wish for name, wish in self._wishes.items() if not callable(wish)})
+        wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
+        self._by_place = {name: wish for name, wish in wishes.items() if callable(wish)}
+        self._common = settings.check(**{name: wish for name, wish in wishes.items() if not callable(wish)})
         self.cpus = max(1, cpus.budget() // count)
         self._threads = math_threads.variables(self.cpus)
 
     def of(self, place):
         """Return the settings of worker number `place`, for `Process`."""
-        wanted = {name: wish(place) if callable(wish) else wish for name, wish in self._wishes.items()}
-        wanted = settings.check(**wanted)
-        wanted["env"] = {**math_threads.settable(self._threads), **wanted.get("env", {})}
-        return wanted
+        own = settings.check(**{name: wish(place) for name, wish in self._by_place.items()})
+        wanted = {**self._common, **own}
+        return {**wanted, "env": self._variables(wanted)}
 
     def limited(self):
         """Have this process use as few threads for numbers as a worker shall, while workers are forked."""
-        env = self._wishes["env"]
-        if callable(env) or not math_threads.any_loaded():
+        if "env" in self._by_place or not math_threads.any_loaded():
             return contextlib.nullcontext()
-        wanted = settings.check(env=env).get("env", {})
-        return math_threads.limited({**math_threads.settable(self._threads), **wanted})
+        return math_threads.limited(self._variables(self._common))
+
+    def _variables(self, wanted):
+        return {**math_threads.settable(self._threads), **wanted.get("env", {})}
