@@ -128,3 +128,53 @@ def test_submodules_are_imported_only_when_asked_for():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "procession.managers" not in done.stdout
     assert "procession.pool" not in done.stdout
+
+
+# What takes longer to load than a pool, and what a plain pool or process can do without.
+DISPENSABLE = {"ast", "contextlib", "multiprocessing", "pickle", "re", "socket", "tokenize", "traceback", "typing"}
+PLAIN = """
+import sys
+before = set(sys.modules)
+import procession
+
+if __name__ == "__main__":
+    context = procession.get_context({method!r})
+    with context.Pool(2) as pool:
+        assert pool.map(abs, [-1, 2]) == [1, 2]
+    process = context.Process(target=print)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    print(*set(sys.modules) - before)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_plain_pool_and_process_load_little(tmp_path, method):
+    program = tmp_path / "plain.py"
+    program.write_text(PLAIN.format(method=method))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert DISPENSABLE & set(done.stdout.split()) == set()
+
+
+LATE = """
+import time
+import procession
+
+if __name__ == "__main__":
+    with procession.get_context("fork").Pool(1) as pool:
+        result = pool.apply_async(time.sleep, (60,), timeout=0.1)
+        import multiprocessing
+        for wait in (0, None):
+            try:
+                result.get(wait)
+            except multiprocessing.TimeoutError as error:
+                print(type(error).__module__, type(error).__name__)
+"""
+
+
+def test_the_standard_classes_catch_ours_when_they_are_imported_later(tmp_path):
+    program = tmp_path / "late.py"
+    program.write_text(LATE)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert done.stdout == "procession.context TimeoutError\nprocession.portable TaskTimeout\n"

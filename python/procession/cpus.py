@@ -1,6 +1,5 @@
 """How many CPUs this process may use: by its affinity, by its control group, by its share of a pool's."""
 
-import math
 import os
 import time
 
@@ -19,7 +18,7 @@ def usable():
     """
     count = getattr(os, "process_cpu_count", lambda: len(os.sched_getaffinity(0)))() or 1
     limit = _recent_quota()
-    return count if limit is None else max(1, min(count, math.ceil(limit)))
+    return count if limit is None else max(1, min(count, int(-(-limit // 1))))
 
 
 def budget():

@@ -1,27 +1,17 @@
 """The worker processes of a pool: started, replaced, ended."""
 
-import contextlib
 import os
-import signal
 import threading
 import time
-import weakref
+from _weakref import proxy
 
-from procession import forwarded_logs, limits, stacks, util
+from procession import forwarded_logs, limits, portable, stacks, util
 from procession._procession import PoolCore
 from procession.deaths import Barren
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
-from procession.portable import (
-    OverMemory,
-    PoolTerminated,
-    RemoteTraceback,
-    TaskTimeout,
-    WorkerDied,
-    by_value,
-    needs_value,
-    rebuild,
-)  # fmt: skip
+from procession.math_threads import UNCHANGED
+from procession.portable import by_value, needs_value, rebuild
 from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work
 
@@ -98,7 +88,7 @@ class Crew:
 
     def __init__(self, ctx, count, terms, settings, forward_logs=True, on_line=None):
         # The engine must not keep its own crew alive: nobody could collect the two.
-        self.core = PoolCore(count, weakref.proxy(self), terms.max_memory, terms.max_age)
+        self.core = PoolCore(count, proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
         self.ending = False
         self.ended = False
@@ -153,7 +143,7 @@ class Crew:
 
     def _forking(self):
         """Hold numerical libraries down where workers are to be forked."""
-        return self._settings.limited() if self._forks and self._free_places() else contextlib.nullcontext()
+        return self._settings.limited() if self._forks and self._free_places() else UNCHANGED
 
     def _free_places(self):
         taken = {member.place for member in self.members.values() if not member.leaving}
@@ -346,7 +336,9 @@ class Crew:
                 self._pause_until = time.monotonic() + pause
                 if hopeless and not any(other.ready for other in self.members.values()):
                     when = "while it was starting" if starting else "before it had a task"
-                    self._break_down(WorkerDied(f"{text} {when}, as {self._barren.count} before it: giving up"))
+                    self._break_down(
+                        portable.WorkerDied(f"{text} {when}, as {self._barren.count} before it: giving up")
+                    )
             if not (expected and starting):
                 self.refill()
             return text
@@ -367,7 +359,7 @@ class Crew:
                 if not hopeless or self.members:
                     self.core.refill_later(pause)
                     return
-                failure = WorkerDied(
+                failure = portable.WorkerDied(
                     f"no worker of the pool could be started, in {self._barren.starting} tries: "
                     f"{type(error).__name__}: {error}"
                 )
@@ -385,12 +377,12 @@ class Crew:
         if peak is None:
             peak = getattr(text, "peak", None)
         if peak is None:
-            died = WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
+            died = portable.WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
             if getattr(text, "stacks", ""):
-                died.__cause__ = RemoteTraceback(f'\n"""\n{text.stacks}"""')
+                died.__cause__ = portable.RemoteTraceback(f'\n"""\n{text.stacks}"""')
             return died
         limit = self._terms.max_memory
-        error = OverMemory(
+        error = portable.OverMemory(
             f"a worker had {in_units(peak)} of memory, more than max_memory={in_units(limit)}, and was killed "
             f"while it ran this task: {call_text(*task)} ({text})"
         )
@@ -400,7 +392,7 @@ class Crew:
 
     def expired(self, seconds, failure):
         """Return the exception for a task that ran too long, after it ended with `failure`."""
-        error = TaskTimeout(f"the task ran longer than its timeout of {seconds:g} s")
+        error = portable.TaskTimeout(f"the task ran longer than its timeout of {seconds:g} s")
         error.__cause__ = failure.__cause__ or failure
         return error
 
@@ -432,7 +424,7 @@ class Crew:
         if self.ended:
             return
         self.core.close()
-        self.core.break_down(PoolTerminated("the pool was terminated before this task had an outcome"))
+        self.core.break_down(_terminated)
         self.core.close()
         # Idle workers now end by themselves, and so write out what their tasks have printed.
         until = time.monotonic() + IDLE_GRACE_S
@@ -480,11 +472,17 @@ def _drive(core):
     core.drive()
 
 
+def _terminated():
+    return portable.PoolTerminated("the pool was terminated before this task had an outcome")
+
+
 def _obituary(process, group):
     code = process.exitcode
     who = f"worker {process.name} (pid {process.pid})"
     if code is None or code >= 0:
         return Obituary(f"{who} ended with exit code {code}")
+    import signal
+
     try:
         name = signal.Signals(-code).name
     except ValueError:

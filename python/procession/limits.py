@@ -1,9 +1,7 @@
 """What a pool wants of its workers, checked where it is given: how long they live, how much they may use."""
 
-import math
 import operator
 import os
-import re
 
 from procession._procession import MemoryGroups
 
@@ -13,7 +11,7 @@ __all__ = ["age", "groups", "in_units", "max_tasks", "memory"]
 HIERARCHY = "/sys/fs/cgroup"
 OWN_GROUPS = "/proc/self/cgroup"
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", re.ASCII | re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*"
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 _MOST_BYTES = 2**63
 
@@ -30,7 +28,9 @@ def memory(limit):
     if limit is None:
         return None
     if isinstance(limit, str):
-        match = _SIZE.fullmatch(limit)
+        import re  # which loads more than a whole pool
+
+        match = re.fullmatch(_SIZE, limit, re.ASCII | re.IGNORECASE)
         if match is None:
             raise ValueError(f"max_memory must be a number of bytes or a text such as '2GB', not {limit!r}")
         number, unit, binary = match.groups()
@@ -75,7 +75,7 @@ def age(limit):
         seconds = float(limit)
     except (TypeError, ValueError):
         raise TypeError(f"max_age must be a number of seconds or None, not {limit!r}") from None
-    if not 0 < seconds < 3e9 or math.isnan(seconds):
+    if not 0 < seconds < 3e9:  # or not a number
         raise ValueError(f"max_age must be more than 0 seconds and finite, not {limit!r}")
     return seconds
 

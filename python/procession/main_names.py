@@ -2,7 +2,7 @@
 
 import sys
 import types
-import weakref
+from _weakref import ref
 
 __all__: list[str] = []
 
@@ -30,7 +30,7 @@ class ForkedMain:
     def __init__(self):
         names = vars(sys.modules["__main__"]).items()
         # Weak, so that nothing lives longer; and a later function at the same address is not taken for the earlier one.
-        self._there = {name: weakref.ref(obj) for name, obj in list(names) if isinstance(obj, BY_NAME)}
+        self._there = {name: ref(obj) for name, obj in list(names) if isinstance(obj, BY_NAME)}
 
     def knows(self, obj):
         """Return whether children find `obj`, a function or class of `__main__`, under its name."""
@@ -70,14 +70,14 @@ def _guarded(path):
 
 
 def _look(path):
-    import ast
-
     try:
         with open(path, "rb") as file:
             source = file.read()
         # Most programs define nothing there, and need not be parsed to know it.
         if not _may_define_under_guard(source):
             return frozenset()
+        import ast
+
         tree = ast.parse(source)
     except (OSError, SyntaxError, ValueError):
         return frozenset()

@@ -1,10 +1,9 @@
 """How many threads the numerical libraries of a worker start: its share of the CPUs, not all of them."""
 
-import contextlib
 import os
 import sys
 
-__all__ = ["limit_loaded", "limited", "variables"]
+__all__ = ["UNCHANGED", "limit_loaded", "limited", "variables"]
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -53,7 +52,6 @@ def limit_loaded():
             put(wanted)
 
 
-@contextlib.contextmanager
 def limited(environment):
     """Have loaded libraries use few threads for a while: processes that are forked meanwhile have that from the start.
 
@@ -61,18 +59,37 @@ def limited(environment):
 
     Args:
         environment: the variables that the children get, as bytes.
+
+    Returns:
+        A context manager.
     """
-    before = []
-    try:
-        for variable, put, get in _loaded():
-            number, wanted = get(), _number(environment.get(variable.encode()))
-            if wanted and number > wanted:
-                before.append((put, number))
-                put(wanted)
-        yield
-    finally:
-        for put, number in before:
+    return _Limited(_loaded(), environment)
+
+
+class _Limited:
+    # A class, as `contextlib` loads more than all of a pool.
+    def __init__(self, libraries, environment):
+        self._libraries = libraries
+        self._environment = environment
+        self._before = []
+
+    def __enter__(self):
+        try:
+            for variable, put, get in self._libraries:
+                number, wanted = get(), _number(self._environment.get(variable.encode()))
+                if wanted and number > wanted:
+                    self._before.append((put, number))
+                    put(wanted)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *exception):
+        for put, number in self._before:
             put(number)
+
+
+UNCHANGED = _Limited((), {})  # where there is nothing to limit
 
 
 def _number(text):

@@ -3,17 +3,13 @@
 import types
 import warnings
 
-from procession import context, cpus, limits, sharing, stacks, util
+from procession import context, cpus, limits, portable, sharing, stacks, util
 from procession._limits import few, positive, seconds, wishes
 from procession.crew import Crew
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
 from procession.portable import MaybeEncodingError as MaybeEncodingError
-from procession.portable import OverMemory as OverMemory
-from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
-from procession.portable import TaskTimeout as TaskTimeout
-from procession.portable import WorkerDied as WorkerDied
 from procession.terms import Terms
 from procession.worker_settings import WorkerSettings
 
@@ -347,4 +343,7 @@ def __getattr__(name):
 
         globals()[name] = ThreadPool
         return ThreadPool
+    if name in portable.LATE:
+        value = globals()[name] = getattr(portable, name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Start method spawn: the child is a fresh interpreter."""
 
+import _signal  # without the enums of `signal`
 import os
-import signal
 import sys
 
 from procession import context, process, spawn
@@ -92,7 +92,7 @@ def start_interpreter(arguments, descriptors):
     """
     environment = [b"%s=%s" % item for item in os.environb.items()]
     arguments = [os.fsencode(a) for a in arguments]
-    return spawn_process(arguments[0], arguments, environment, descriptors, [signal.SIGINT])
+    return spawn_process(arguments[0], arguments, environment, descriptors, [_signal.SIGINT])
 
 
 class Popen(PicklingPopen):

@@ -1,13 +1,23 @@
 """What a pool's engine asks of Python: picklers, and failures that can travel between processes."""
 
-import pickle
-import traceback
+import _pickle as pickle  # without what `pickle` loads
 
-from procession import context
+# Subclasses of the standard exceptions, which are loaded when they are asked for.
+LATE = ("OverMemory", "PoolTerminated", "TaskTimeout", "WorkerDied")
 
-__all__ = ["MaybeEncodingError", "OverMemory", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
+__all__ = ["MaybeEncodingError", "RemoteTraceback", *LATE]
 
 _REPR_LIMIT = 10_000
+_PROTOCOL = 5  # the highest
+
+
+def __getattr__(name):
+    if name in LATE:
+        from procession import _pool_exceptions
+
+        value = globals()[name] = getattr(_pool_exceptions, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class RemoteTraceback(Exception):
@@ -44,32 +54,6 @@ class MaybeEncodingError(Exception):
         return f"<{type(self).__name__}: {self}>"
 
 
-class WorkerDied(context.ProcessError):
-    """The worker that ran this task ended before the task did: killed, crashed, or ended by `os._exit`."""
-
-
-class OverMemory(WorkerDied):
-    """A task took more memory than `max_memory`, and its worker was killed for it.
-
-    Attributes:
-        peak: the most memory of the worker that was seen, in bytes.
-        limit: how much it may have, in bytes.
-        function: the name of the task's function.
-        index: the place of the task in its job, from 0.
-    """
-
-    peak = limit = index = 0
-    function = ""
-
-
-class TaskTimeout(context.TimeoutError):
-    """A task ran longer than its `timeout`; raised inside the task first, and to whoever waits for it."""
-
-
-class PoolTerminated(context.ProcessError):
-    """The pool was terminated before this task had an outcome."""
-
-
 def _text(value):
     if isinstance(value, str):
         return value
@@ -86,6 +70,8 @@ def _text(value):
 def failure(error):
     """Return bytes that `rebuild` makes an exception of, in another process."""
     try:
+        import traceback
+
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         # The frames of the pool itself say nothing: there are none above the task's.
         remote = f'\n"""\n{"".join(lines)}"""'
@@ -98,10 +84,10 @@ def failure(error):
         message = f"<str() of the exception raises {type(raised).__name__}>"
     problem = None
     try:
-        pickled = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
+        pickled = pickle.dumps(error, _PROTOCOL)
     except BaseException as raised:
         pickled, problem = None, f"{type(raised).__name__}: {raised}"
-    return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), _PROTOCOL)
 
 
 def unsendable(error, value):

@@ -1,10 +1,9 @@
 """Pickling for other processes: descriptors, sockets, bound methods, and by value what children cannot import."""
 
+import _pickle as pickle  # without what `pickle` loads
 import copyreg
-import functools
 import io
 import os
-import pickle
 import sys
 
 from procession import context, main_names, sharing, spawn, standard
@@ -79,14 +78,14 @@ def make_pickler(sink):
     It is the C pickler itself where that will do: its `dump` runs no Python code for plain objects.
     """
     if not main_is_importable():
-        return _by_value_pickler()(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=sink.keep)
-    pickler = pickle.Pickler(sink, pickle.HIGHEST_PROTOCOL, buffer_callback=sink.keep)
+        return _by_value_pickler()(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
+    pickler = pickle.Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
     pickler.dispatch_table = Reducers(ForkingPickler._extra_reducers, copyreg.dispatch_table, _other_reducers)
     return pickler
 
 
 def _reduce_array(array):
-    return sharing.reduce_array(array) or array.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    return sharing.reduce_array(array) or array.__reduce_ex__(sharing.PROTOCOL)
 
 
 def _other_reducers(cls):
@@ -168,8 +167,17 @@ def dumps_by_value(obj, protocol, first_error, main=main_names.ImportedMain):
     return buffer.getbuffer()
 
 
-@functools.cache
+_by_value = None  # the class of the pickler below, once it is made
+
+
 def _by_value_pickler():
+    global _by_value
+    if _by_value is None:
+        _by_value = _make_by_value_pickler()
+    return _by_value
+
+
+def _make_by_value_pickler():
     import cloudpickle
 
     class ByValuePickler(cloudpickle.Pickler):

@@ -1,12 +1,13 @@
 """Objects whose arrays lie in memory that processes share, and which therefore travel by reference."""
 
+import _pickle as pickle  # without what `pickle` loads
 import io
-import pickle
 
 from procession import _procession as engine
 
 __all__ = ["share"]
 
+PROTOCOL = 5  # the highest
 # Arrays begin at multiples of this, as numpy's own large ones do.
 _ALIGNMENT = 64
 
@@ -37,7 +38,7 @@ def share(obj, *, writable=False):
         return _share_bytes(memoryview(obj), writable)
     found = []
     file = io.BytesIO()
-    _ArrayPickler(file, pickle.HIGHEST_PROTOCOL, buffer_callback=found.append).dump(obj)
+    _ArrayPickler(file, PROTOCOL, buffer_callback=found.append).dump(obj)
     if not found:
         raise TypeError(
             f"nothing in this {type(obj).__name__} can lie in shared memory: give share() an array, bytes, "
@@ -99,7 +100,7 @@ def reduce_array(array):
         return _with_type, (array.view("i8"), dtype)
     if array.flags.forc or dtype.hasobject:
         return None
-    return array.copy().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    return array.copy().__reduce_ex__(PROTOCOL)
 
 
 def _with_type(array, dtype):
@@ -165,7 +166,7 @@ def dump(pickler_class, obj, file, protocol):
             parts.append(place)
         return place is None
 
-    pickler_class(inner, pickle.HIGHEST_PROTOCOL, buffer_callback=keep).dump(obj)
+    pickler_class(inner, PROTOCOL, buffer_callback=keep).dump(obj)
     if parts:
         pickler_class(file, protocol).dump(Envelope(inner.getvalue(), parts))
     else:

@@ -1,7 +1,5 @@
 """What each worker of a pool is given of its own: environment, priority, CPUs, its share of them."""
 
-import contextlib
-
 from procession import cpus, math_threads, settings
 
 __all__ = ["WorkerSettings"]
@@ -36,7 +34,7 @@ class WorkerSettings:
     def limited(self):
         """Have this process use as few threads for numbers as a worker shall, while workers are forked."""
         if "env" in self._by_place or not math_threads.any_loaded():
-            return contextlib.nullcontext()
+            return math_threads.UNCHANGED
         return math_threads.limited(self._variables(self._common))
 
     def _variables(self, wanted):

@@ -20,6 +20,7 @@ use procession::pool::{Batch, Driver, Heavy, JobId, Waiter};
 use pyo3::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use self::ending::exception;
 pub(crate) use self::feed::FunctionRoom;
 use crate::error::Raised;
 use crate::job::Job;

@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyIterator, PyList, 
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
-use crate::drive::{Bounds, FunctionRoom, Inner};
+use crate::drive::{Bounds, FunctionRoom, Inner, exception};
 use crate::error::Raised;
 use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
 use crate::row::Row;
@@ -303,7 +303,8 @@ impl PoolCore {
         Ok(())
     }
 
-    /// All unfinished jobs fail with the exception `why`, and no task is taken any more.
+    /// All unfinished jobs fail with the exception `why`, and no task is taken any more. A function in its place is called
+    /// to make the exception if there is need for it.
     fn break_down(&self, py: Python<'_>, why: Py<PyAny>) -> PyResult<()> {
         self.owned.get()?.break_down(py, why);
         Ok(())
@@ -450,7 +451,7 @@ impl PoolCore {
             shared.broken.as_ref().map(|why| why.clone_ref(py))
         };
         let pickled = match broken {
-            Some(why) => Err(why),
+            Some(why) => Err(exception(py, why)),
             None => self.function(py, function).map_err(|error| error.value(py).clone().into_any().unbind()),
         };
         let (pickled, failure) = match pickled {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 
 use super::Inner;
@@ -80,7 +81,7 @@ impl Inner {
         true
     }
 
-    /// No task can run any more: everything that waits fails with `why`.
+    /// No task can run any more: everything that waits fails with `why`, an exception or a function that makes it.
     pub(crate) fn break_down(&self, py: Python<'_>, why: Py<PyAny>) {
         let (jobs, before) = {
             let mut shared = self.shared();
@@ -88,6 +89,10 @@ impl Inner {
             (jobs, if shared.broken.is_none() { shared.broken.replace(why.clone_ref(py)) } else { None })
         };
         drop(before);
+        if jobs.is_empty() {
+            return;
+        }
+        let why = exception(py, why);
         for job in jobs {
             self.fail(py, &job, &why);
         }
@@ -130,4 +135,12 @@ impl Inner {
             self.finish(py, job);
         }
     }
+}
+
+/// The exception itself, or what its maker makes or raises: some load more than a whole pool.
+pub(crate) fn exception(py: Python<'_>, why: Py<PyAny>) -> Py<PyAny> {
+    if why.bind(py).is_instance_of::<PyBaseException>() {
+        return why;
+    }
+    why.call0(py).unwrap_or_else(|error| error.value(py).clone().into_any().unbind())
 }
