@@ -178,3 +178,15 @@ def test_the_standard_classes_catch_ours_when_they_are_imported_later(tmp_path):
     program.write_text(LATE)
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout == "procession.context TimeoutError\nprocession.portable TaskTimeout\n"
+
+
+def test_a_process_is_started_by_fork_without_what_each_child_would_pay_for():
+    program = """
+import sys, procession
+child = procession.get_context("fork").Process()
+child.start()
+child.join()
+print([name for name in ("threading", "logging", "signal", "multiprocessing") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

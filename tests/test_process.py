@@ -354,6 +354,29 @@ def test_a_child_and_its_children_have_an_empty_stdin(context, path):
         assert wait_for(f"{first}012") == "['', [], True, 'utf-8']"
 
 
+def read_stdin():
+    sys.exit(0 if sys.stdin.read() == "" else 5)
+
+
+def fork_some(codes):
+    for _ in range(20):
+        child = procession.get_context("fork").Process(target=read_stdin)
+        child.start()
+        child.join()
+        codes.append(child.exitcode)
+
+
+@pytest.mark.filterwarnings("ignore:a process is forked while other threads run")
+def test_children_that_threads_fork_at_the_same_time_have_an_empty_stdin_each():
+    codes = []
+    threads = [threading.Thread(target=fork_some, args=(codes,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [0] * 60
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_dead_forkserver_is_replaced(number):
     from procession.forkserver import _forkserver
@@ -508,7 +531,8 @@ def log_late(writer):
     for name in ("logging", "multiprocessing"):  # as in a fresh interpreter that has not loaded them
         for module in [m for m in sys.modules if m.partition(".")[0] == name]:
             del sys.modules[module]
-    procession.log_names.name_log_records()
+    for do, arguments in procession.log_names._chores():
+        do(*arguments)
     import logging
 
     record = logging.getLogRecordFactory()("a", logging.INFO, "a.py", 1, "text", (), None)

@@ -1,91 +1,129 @@
-"""What a new process does first and last: clean signals, fresh random state, the lifeline, the exit status."""
+"""What a new process does first and last: clean signals, fresh random state, the lifeline, the exit status.
+
+A page of memory that a forked child writes to first is copied, and to look at an object is to write its reference
+count. So what a child has to do is found out before the fork, as a list of chores: calls of compiled functions, as far
+as possible, with all that they need.
+"""
 
 import _signal  # without the enums of `signal`, which cost more than all the rest
 import atexit
 import os
 import sys
 
-from procession import log_names, process, standard, util
-from procession._procession import hold_lifeline
+from procession import context, finalize, log_names, process, standard, util
+from procession._procession import hold_lifeline, release_signals
 
 __all__ = []
 
 LIFELINE_GRACE_MS = 300
 
 
-def run_forked(load, parent_sentinel):
-    """Be the child in a freshly forked process, and end it.
+def chores_of_forked(process_obj, parent_sentinel, own):
+    """Return what a child has to do before it runs `process_obj`, for `run_forked`; called before the fork.
 
     Args:
-        load: makes the process object.
+        process_obj: the process object.
         parent_sentinel: a pidfd of the parent.
+        own: more chores, of the one who forks.
     """
+    return [*first_chores(parent_sentinel), *own, *identity_chores(process_obj, parent_sentinel)]
+
+
+def run_forked(process_obj, chores):
+    """Be the child in a freshly forked process, and end it."""
+    code = 1
+    try:
+        code = bootstrap(process_obj, chores)
+        atexit._run_exitfuncs()
+    except BaseException:
+        _print_error(f"Process {process_obj.name}")
+    finally:
+        os._exit(code)
+
+
+def run_loaded(load, parent_sentinel):
+    """Be the child in a freshly forked process whose process object is made by `load`, and end the process."""
     code = 1
     try:
         try:
-            reset_inherited()
-            code = run(load, parent_sentinel)
+            for do, arguments in first_chores(parent_sentinel):
+                do(*arguments)
+            process_obj = load()
+            util._empty_stdin()
+            code = bootstrap(process_obj, identity_chores(process_obj, parent_sentinel))
         finally:
-            _run_exit_functions()
+            atexit._run_exitfuncs()
     except BaseException:
         _print_error(f"Process {process.current_process().name}")
     finally:
         os._exit(code)
 
 
-def reset_inherited():
-    """Undo what a fork copies and a new process must not have: signal handlers, masks, exit functions, random state."""
-    _signal.set_wakeup_fd(-1)
+def run(load, parent_sentinel):
+    """Take hold of the parent, become the process that `load` gives, run it, and return the exit status."""
+    hold_lifeline(parent_sentinel, LIFELINE_GRACE_MS)
+    process_obj = load()
+    util._empty_stdin()
+    return bootstrap(process_obj, identity_chores(process_obj, parent_sentinel))
+
+
+def first_chores(parent_sentinel):
+    """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent."""
+    chores = [(_signal.signal, reset) for reset in _signals_to_reset()]
+    chores += [(_signal.set_wakeup_fd, (-1,)), (release_signals, ()), (atexit._clear, ())]
+    chores.append((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS)))
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None and hasattr(numpy_random, "seed"):
+        chores.append((numpy_random.seed, ()))  # `random` sees to itself
+    return chores
+
+
+def _signals_to_reset():
+    """Return which signals need another handler in a child, and which."""
+    resets = []
     for number in range(1, _signal.NSIG):
         handler = _signal.getsignal(number)
         if callable(handler):
             default = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
             if handler is not default:
-                _signal.signal(number, default)
-    if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    atexit._clear()
-    reseed()
+                resets.append((number, default))
+        elif number == _signal.SIGCHLD and handler == _signal.SIG_IGN:
+            resets.append((number, _signal.SIG_DFL))
+    return resets
 
 
-def reseed():
-    """Give numpy's global generator a fresh state; `random` sees to its own."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None and hasattr(numpy_random, "seed"):
-        numpy_random.seed()
+def identity_chores(process_obj, parent_sentinel):
+    """Return the calls that make `process_obj` the running process's own."""
+    chores = context._start_method_chores(process_obj._start_method)
+    threading = sys.modules.get("threading")
+    if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # a fork does not, before Python 3.13
+        chores.append((_renumber_thread, (threading,)))
+    chores += process._identity_chores(process_obj, parent_sentinel)
+    chores += log_names._chores()
+    chores.append((finalize._finalizer_registry.clear, ()))
+    if util._afterfork_registry:
+        chores.append((util._run_after_forkers, ()))
+    return chores
 
 
-def run(load, parent_sentinel):
-    """Take hold of the parent, become the process that `load` gives, run it, and return the exit status."""
-    hold_lifeline(parent_sentinel, LIFELINE_GRACE_MS)
-    return bootstrap(load(), parent_sentinel)
+def _renumber_thread(threading):
+    threading.main_thread()._set_native_id()
 
 
-def bootstrap(process_obj, parent_sentinel):
-    """Run a process object as the main activity of this process and return the exit status."""
-    from procession import context
-
+def bootstrap(process_obj, chores):
+    """Do the chores, run a process object as the main activity of this process, and return the exit status."""
     code = 1
     try:
-        if process_obj._start_method is not None:
-            context._force_start_method(process_obj._start_method)
-        util._close_stdin()
-        threading = sys.modules.get("threading")
-        if threading is not None:
-            own_thread = threading.main_thread()
-            if hasattr(own_thread, "_set_native_id"):  # a fork does not, before Python 3.13
-                own_thread._set_native_id()
-        process._become(process_obj, parent_sentinel)
-        log_names.name_log_records()
-        util._finalizer_registry.clear()
-        util._run_after_forkers()
+        for do, arguments in chores:
+            do(*arguments)
         util.info("the child %s begins", process_obj.name)
         try:
             process_obj.run()
             code = 0
         finally:
-            util._exit_function()
+            if process._children or finalize._finalizer_registry or "procession.forkserver" in sys.modules:
+                util._exit_function()
+            util._exiting = True
             standard.end()
     except SystemExit as exit_request:
         code = exit_status(exit_request)
@@ -123,7 +161,3 @@ def _print_error(who):
         sys.stderr.flush()
     except (AttributeError, ValueError, OSError):
         pass
-
-
-def _run_exit_functions():
-    atexit._run_exitfuncs()

@@ -244,6 +244,11 @@ def _force_start_method(method):
     _default_context._actual_context = _concrete_contexts[method]
 
 
+def _start_method_chores(method):
+    """Return the calls that fix the start method of a child, unless `method` is None."""
+    return [] if method is None else [(setattr, (_default_context, "_actual_context", _concrete_contexts[method]))]
+
+
 # -- what is being started ------------------------------------------------------------------------------------------
 
 _tls = _local()

@@ -7,16 +7,19 @@ __all__ = ["once_loaded"]
 
 def once_loaded(action):
     """Call `action(logging)`: now, where `logging` is loaded, or else as soon as it is; each action once."""
+    for do, arguments in chores_once_loaded(action):
+        do(*arguments)
+
+
+def chores_once_loaded(action):
+    """Return the calls, as function and arguments, that do what `once_loaded` does; for another process, too."""
     logging = sys.modules.get("logging")
     if logging is not None and not _is_loading(logging):
-        action(logging)
-        return
+        return [(action, (logging,))]
     for finder in sys.meta_path:
         if isinstance(finder, _Watch):
-            if action not in finder.actions:
-                finder.actions.append(action)
-            return
-    sys.meta_path.insert(0, _Watch([action]))
+            return [] if action in finder.actions else [(finder.actions.append, (action,))]
+    return [(sys.meta_path.insert, (0, _Watch([action])))]
 
 
 def _is_loading(module):

@@ -1,13 +1,13 @@
 """Log records that name the running process: `logging` asks the standard library, which may not be loaded."""
 
-from procession.late_logging import once_loaded
+from procession.late_logging import chores_once_loaded
 
-__all__ = ["name_log_records"]
+__all__ = []
 
 
-def name_log_records():
-    """Have log records name the running process from now on; where `logging` is not loaded, once it is."""
-    once_loaded(_name_records)
+def _chores():
+    """Return the calls that have log records name the running process; where `logging` is not loaded, once it is."""
+    return chores_once_loaded(_name_records)
 
 
 def _name_records(logging):

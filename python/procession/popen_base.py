@@ -1,10 +1,10 @@
 """The parent's hold of one child: its id, its sentinel, its exit status, signals for it."""
 
+import _signal  # without the enums of `signal`
 import os
 import select
-import signal
-import threading
 import time
+from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
 from procession import process, util
 
@@ -52,7 +52,7 @@ class PopenBase:
         self.pid = None
         self.sentinel = None
         self._owner = os.getpid()
-        self._collecting = threading.Lock()
+        self._collecting = allocate_lock()
         self._launch(process_obj)
 
     def duplicate_for_child(self, fd):
@@ -102,21 +102,21 @@ class PopenBase:
     def _send_signal(self, number):
         if self.returncode is None:
             try:
-                signal.pidfd_send_signal(self.sentinel, number)
+                _signal.pidfd_send_signal(self.sentinel, number)
             except ProcessLookupError:
                 pass
 
     def interrupt(self):
         """Send SIGINT."""
-        self._send_signal(signal.SIGINT)
+        self._send_signal(_signal.SIGINT)
 
     def terminate(self):
         """Send SIGTERM."""
-        self._send_signal(signal.SIGTERM)
+        self._send_signal(_signal.SIGTERM)
 
     def kill(self):
         """Send SIGKILL."""
-        self._send_signal(signal.SIGKILL)
+        self._send_signal(_signal.SIGKILL)
 
     def close(self):
         """Release the descriptors."""

@@ -3,7 +3,6 @@
 import _signal
 import os
 import sys
-import threading
 
 from procession import child, process, settings, util
 from procession._procession import SignalsHeld
@@ -18,33 +17,34 @@ class Popen(PopenBase):
     method = "fork"
 
     def _launch(self, process_obj):
-        parent_sentinel = process.own_pidfd()
-        util._prepare_stdin()
         if process_obj._warns_of_threads:
             _warn_of_threads()
-        # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
-        gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else None
+        ours = []  # descriptors that are closed here once the child has them
         try:
+            chores = []
+            # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
+            if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+                ours += os.pipe()
+                chores.append((_pass_gate, tuple(ours)))
+            if process_obj._settings:
+                chores += settings._chores(process_obj._settings)
+            chores += util._stdin_chores(ours)
+            chores = child.chores_of_forked(process_obj, process.own_pidfd(), chores)
+            fork = os.fork if sys.version_info < (3, 12) else _fork_quietly
             with SignalsHeld():
-                pid = _fork()
+                pid = fork()
                 if pid == 0:
-                    child.run_forked(lambda: _pass(gate, process_obj), parent_sentinel)
+                    child.run_forked(process_obj, chores)
                 self._adopt(process_obj, pid, self._watch(pid))
         finally:
-            if gate is not None:
-                util.close_fds(*gate)
+            util.close_fds(*ours)
 
 
-def _pass(gate, process_obj):
-    """Wait in the child until the parent has opened its pidfd, or has ended; return the process object, set up."""
-    if gate is not None:
-        reader, writer = gate
-        os.close(writer)
-        os.read(reader, 1)
-        os.close(reader)
-    if process_obj._settings:
-        settings.apply(process_obj._settings)
-    return process_obj
+def _pass_gate(reader, writer):
+    """Wait in the child until the parent has opened its pidfd, or has ended."""
+    os.close(writer)
+    os.read(reader, 1)
+    os.close(reader)
 
 
 # Threads of the package itself, which hold no lock that a child could miss.
@@ -53,6 +53,9 @@ QUIET_THREADS = {"PoolDriver", "PoolOutput"}
 
 def _warn_of_threads():
     """Warn with names where other threads may hold locks that the child needs; a main thread is no news."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
     expected = (threading.current_thread(), threading.main_thread())
     others = [t.name for t in threading.enumerate() if t not in expected and t.name not in QUIET_THREADS]
     if others:
@@ -66,9 +69,7 @@ def _warn_of_threads():
         )
 
 
-def _fork():
-    if sys.version_info < (3, 12):
-        return os.fork()
+def _fork_quietly():
     import warnings
 
     with warnings.catch_warnings():

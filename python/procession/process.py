@@ -331,18 +331,23 @@ def own_pidfd():
     return descriptor
 
 
-def _become(process, parent_sentinel):
-    """Make `process` the running process's own object, in a child that has just begun."""
-    global _current_process, _parent_process, _process_counter, _children
-    _process_counter = itertools.count(1)
-    _children = set()
-    _current_process = process
-    _parent_process = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
-    standard.begin(process, _parent_process)
+def _identity_chores(process, parent_sentinel):
+    """Return the calls that make `process` the running process's own object, in a child that has just begun."""
+    parent = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
+    names = {
+        "_process_counter": itertools.count(1),
+        "_children": set(),
+        "_current_process": process,
+        "_parent_process": parent,
+        "_inherited": (_process_counter, _children, _current_process, _parent_process),
+    }
+    return [(globals().update, (names,)), *standard._chores(process, parent)]
 
 
 _current_process = _MainProcess()
 _parent_process = None
 _process_counter = itertools.count(1)
 _children = set()
+# What these were in the parent, in a forked child: to take them apart would write to all that they refer to.
+_inherited: tuple = ()
 _dangling = WeakSet()

@@ -66,39 +66,49 @@ def apply(settings):
     Raises:
         OSError: the system refuses one of them, such as a directory that is not there.
     """
+    for do, arguments in _chores(settings):
+        do(*arguments)
+
+
+def _chores(settings):
+    """Return the calls, as function and arguments, that give a process that is forked next its settings."""
+    chores: list = []
     if "group" in settings:
         from procession._procession import enter_group
 
         # Where the system refuses after all, the pool weighs its worker all the same.
-        enter_group(settings["group"])
+        chores.append((enter_group, (settings["group"],)))
     if "env" in settings:
-        _set_variables(settings["env"])
+        chores += _variable_chores(settings["env"])
     if "cwd" in settings:
-        os.chdir(settings["cwd"])
+        chores.append((os.chdir, (settings["cwd"],)))
     if "nice" in settings:
-        os.nice(settings["nice"])
+        chores.append((os.nice, (settings["nice"],)))
     if "cpu_affinity" in settings:
-        os.sched_setaffinity(0, settings["cpu_affinity"])
+        chores.append((os.sched_setaffinity, (0, settings["cpu_affinity"])))
     if "max_memory" in settings:
         import resource
 
         # DATA counts what is private and writable; AS would also count shared and merely reserved memory.
-        resource.setrlimit(resource.RLIMIT_DATA, (settings["max_memory"], settings["max_memory"]))
+        limits = (settings["max_memory"], settings["max_memory"])
+        chores.append((resource.setrlimit, (resource.RLIMIT_DATA, limits)))
+    return chores
 
 
-def _set_variables(changes):
-    """Set and remove variables of a process that has just begun: all in one piece, see `set_variables`."""
+def _variable_chores(changes):
+    """Return the calls that set and remove variables of a process that has just begun: see `set_variables`."""
     known = getattr(os.environ, "_data", None)
     if not isinstance(os.environ, os._Environ) or not isinstance(known, dict):
-        for name, value in changes.items():
-            if value is None:
-                os.environ.pop(os.fsdecode(name), None)
-            else:
-                os.environ[os.fsdecode(name)] = os.fsdecode(value)
-        return
-    set_variables(changes)
+        return [(_set_one_by_one, (changes,))]
+    chores: list = [(set_variables, (changes,))]
+    chores += [(known.pop, (name, None)) for name, value in changes.items() if value is None]
+    chores.append((known.update, ({name: value for name, value in changes.items() if value is not None},)))
+    return chores
+
+
+def _set_one_by_one(changes):
     for name, value in changes.items():
         if value is None:
-            known.pop(name, None)
+            os.environ.pop(os.fsdecode(name), None)
         else:
-            known[name] = value
+            os.environ[os.fsdecode(name)] = os.fsdecode(value)

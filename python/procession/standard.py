@@ -20,18 +20,20 @@ def loaded(name):
     return (kept or sys.modules).get(f"multiprocessing.{name}")
 
 
-def begin(process_obj, parent):
-    """Tell the standard modules, in a child that has just begun, who runs and that what they knew is the parent's."""
+def _chores(process_obj, parent):
+    """Return the calls that tell the standard modules, in a child, who runs and that what they knew is the parent's."""
+    chores: list = []
     process = loaded("process")
     if process is not None:
         # Logs and queues ask for the current process.
-        process._current_process = process_obj
-        process._parent_process = parent
-        process._children = set()
+        known = vars(process)
+        names = {"_current_process": process_obj, "_parent_process": parent, "_children": set()}
+        names["_inherited"] = [known[name] for name in names]  # see `process._inherited`
+        chores.append((known.update, (names,)))
     util = loaded("util")
     if util is not None:
-        util._finalizer_registry.clear()
-        util._run_after_forkers()
+        chores += [(util._finalizer_registry.clear, ()), (util._run_after_forkers, ())]
+    return chores
 
 
 def end():

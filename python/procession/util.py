@@ -4,6 +4,7 @@ standard streams, descriptors, the temporary directory, and what logs.py, finali
 import atexit
 import os
 import sys
+from _thread import _local
 
 from procession import logs
 from procession.after_fork import (
@@ -172,46 +173,40 @@ def _flush_std_streams():
             pass
 
 
-_empty = None  # the stream that children get as their stdin, without a descriptor
+# Each thread that forks has a stream for the children, whose descriptor is open only during a fork, and knows whose.
+_empty = _local()
 
 
-def _prepare_stdin():
-    """Make the stream that a child gets as its stdin before it is forked: in the child that would take much longer."""
-    global _empty
-    if _empty is None and sys.stdin is not None:
-        try:
-            descriptor = os.open(os.devnull, os.O_RDONLY)
-        except OSError:
-            return
-        try:
-            _empty = open(descriptor, encoding="utf-8", closefd=False)
-        finally:
-            os.close(descriptor)
+def _stdin_chores(descriptors):
+    """Return what gives a child that is forked next its empty stdin: two processes must not read one.
 
-
-def _close_stdin():
-    """Give the child an empty stdin: two processes must not read one."""
-    global _empty
+    Args:
+        descriptors: a list that gets the number of one that the child needs, and this process only until the fork.
+    """
     if sys.stdin is None:
-        return
-    try:
-        sys.stdin.close()
-    except (OSError, ValueError):
-        pass
+        return []
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY)
-        try:
-            if _empty is None:
-                sys.stdin = open(descriptor, encoding="utf-8", closefd=False)
-            else:
-                # A raw file that is made anew lets go of its old descriptor, and the layers above do not notice.
-                _empty.buffer.raw.__init__(descriptor, "r", closefd=False)
-                sys.stdin, _empty = _empty, None
-        except BaseException:
-            os.close(descriptor)
-            raise
+        descriptors.append(descriptor)
+        stream = getattr(_empty, "stream", None)
+        if stream is None or _empty.owner != os.getpid():  # a child has the one that it was given as its own stdin
+            stream = _empty.stream = open(descriptor, encoding="utf-8", closefd=False)
+            _empty.owner = os.getpid()
+        else:
+            # A raw file that is made anew lets go of its old descriptor, and the layers above do not notice.
+            stream.buffer.raw.__init__(descriptor, "r", closefd=False)
     except (OSError, ValueError):
-        pass
+        return []
+    return [(setattr, (sys, "stdin", stream))]
+
+
+def _empty_stdin():
+    """Give this process an empty stdin."""
+    if sys.stdin is not None:
+        try:
+            sys.stdin = open(os.open(os.devnull, os.O_RDONLY), encoding="utf-8", closefd=False)
+        except (OSError, ValueError):
+            pass
 
 
 def close_fds(*fds):

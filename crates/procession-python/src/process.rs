@@ -69,6 +69,12 @@ impl SignalsHeld {
     }
 }
 
+/// Lets all signals reach this thread, in a child that was forked while they were held.
+#[pyfunction]
+fn release_signals() {
+    platform::release_signals();
+}
+
 /// Sets variables, or removes those without a value, in a process that has just begun; names and values were encoded.
 #[pyfunction]
 fn set_variables(changes: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -91,6 +97,7 @@ fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SignalsHeld>()?;
     module.add_function(wrap_pyfunction!(spawn_process, module)?)?;
+    module.add_function(wrap_pyfunction!(release_signals, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)
 }

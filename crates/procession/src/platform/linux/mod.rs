@@ -44,7 +44,7 @@ pub use lifeline::end_after;
 pub use memory::{
     Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, prefer_huge_pages, release, reserve,
 };
-pub use poller::{Poller, Ready, SignalGuard};
+pub use poller::{Poller, Ready, SignalGuard, release_signals};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use rights::{
     MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_beside, send_note,
