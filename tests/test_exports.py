@@ -131,7 +131,9 @@ def test_submodules_are_imported_only_when_asked_for():
 
 
 # What takes longer to load than a pool, and what a plain pool or process can do without.
-DISPENSABLE = {"ast", "contextlib", "multiprocessing", "pickle", "re", "socket", "tokenize", "traceback", "typing"}
+DISPENSABLE = {
+    "ast", "contextlib", "multiprocessing", "pickle", "re", "socket", "threading", "tokenize", "traceback", "typing",
+}  # fmt: skip
 PLAIN = """
 import sys
 before = set(sys.modules)

@@ -1,19 +1,18 @@
-"""The libraries that are measured: each has an adapter that offers its part of multiprocessing's interface."""
+"""The libraries that are measured: each has an adapter that offers its part of multiprocessing's interface.
+
+This and `standard.py` load next to nothing, as programs are measured that do not either.
+"""
 
 import importlib
-from importlib.util import find_spec
-from typing import NamedTuple
+from collections import namedtuple
 
 
 class NotOffered(AttributeError):
     """The library has no such thing, so a measurement says nothing about it."""
 
 
-class Entry(NamedTuple):
-    """How a library is reached: the module it is imported as, and the adapter that makes its context."""
-
-    module: str
-    adapter: str
+# How a library is reached: the module it is imported as, and the adapter that makes its context.
+Entry = namedtuple("Entry", "module adapter")
 
 
 LIBRARIES = {
@@ -38,6 +37,8 @@ PEERS = tuple(name for name in LIBRARIES if name not in (STANDARD, OURS))
 
 def installed(name):
     """Says whether the library called `name` here can be imported."""
+    from importlib.util import find_spec
+
     try:
         return find_spec(LIBRARIES[name].module) is not None
     except ModuleNotFoundError:  # the package that the module is in

@@ -1,7 +1,5 @@
 """What adapters share: a part of multiprocessing's interface, and a pool made of an executor."""
 
-from concurrent.futures import as_completed
-
 from benches.libraries import NotOffered
 
 START_METHODS = ("fork", "spawn", "forkserver")
@@ -72,6 +70,8 @@ class ExecutorPool(PartPool):
         """Yields results as they come; chunks come in order."""
         if chunksize > 1:
             return self.executor.map(function, items, chunksize=chunksize)
+        from concurrent.futures import as_completed  # not of all programs: it loads threading and logging
+
         futures = [self.executor.submit(function, item) for item in items]
         return (future.result() for future in as_completed(futures))
 

@@ -1,8 +1,8 @@
 """The worker processes of a pool: started, replaced, ended."""
 
 import os
-import threading
 import time
+from _thread import RLock, get_ident
 from _weakref import proxy
 
 from procession import forwarded_logs, limits, portable, stacks, util
@@ -112,7 +112,7 @@ class Crew:
         self._barren = Barren(count)
         self._pause_until = 0.0
         self._warned = False  # of other threads, which is once enough
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._driver = None
 
     def fill(self):
@@ -412,6 +412,8 @@ class Crew:
         """Have a thread drive the engine when no caller waits."""
         with self._lock:
             if self._driver is None and not self.ending:
+                import threading  # not before: each worker that is forked later has work for it, too
+
                 self._driver = threading.Thread(target=_drive, args=(self.core,), name="PoolDriver", daemon=True)
                 self._driver.start()
 
@@ -459,7 +461,7 @@ class Crew:
         self.hear()
         driver, self._driver = self._driver, None
         self.core.quit()
-        if driver is not None and driver is not threading.current_thread():
+        if driver is not None and driver.ident != get_ident():
             driver.join(TERMINATE_GRACE_S)
         if self._ear is not None:
             self._ear.close()
