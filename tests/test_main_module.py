@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+from procession import main_code
 
 LIMIT = 60
 
@@ -53,6 +54,50 @@ def with_path(tmp_path, flags):
     where = procession.__path__[0].rpartition("/")[0]
     script.write_text(f"import sys; sys.path.append({where!r})\n" + script.read_text())
     return flags
+
+
+CHANGING = """
+import procession
+
+NUMBER = 1
+
+def tell():
+    print(NUMBER, tell.__code__.co_filename == __file__, flush=True)
+
+if __name__ == "__main__":
+    for start in range(4):
+        if start == 3:
+            with open(__file__) as file:
+                text = file.read()
+            with open(__file__, "w") as file:
+                file.write(text.replace("NUMBER = 1", "NUMBER = 22"))
+        process = procession.get_context("spawn").Process(target=tell)
+        process.start()
+        process.join()
+"""
+
+
+def test_spawned_children_have_the_main_module_as_its_file_is_now(tmp_path):
+    (tmp_path / "script.py").write_text(CHANGING)
+    result = run("script.py", cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("1 True\n" * 3 + "22 True\n", "")
+
+
+def test_all_spawned_children_but_the_first_get_the_main_module_compiled(tmp_path):
+    path = str(tmp_path / "script.py")
+    assert main_code.for_child(path) is None
+    (tmp_path / "script.py").write_text("value = 3")
+    assert main_code.for_child(path) is None
+    kind, code = main_code.for_child(path)
+    found = {}
+    exec(main_code.of_parent((kind, code)), found)
+    assert found["value"] == 3
+    # Another interpreter compiles it itself.
+    assert main_code.of_parent(((b"other", 0), code)) is None
+    assert main_code.of_parent(None) is None
+    (tmp_path / "script.py").write_text("this is no program")
+    assert main_code.for_child(path) is None
+    assert main_code.for_child(path) is None
 
 
 def test_a_module(program, tmp_path):

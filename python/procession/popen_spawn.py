@@ -4,7 +4,7 @@ import _signal  # without the enums of `signal`
 import os
 import sys
 
-from procession import context, process, spawn
+from procession import context, main_code, process, spawn
 from procession._procession import SignalsHeld, spawn_process
 from procession.popen_base import PopenBase
 
@@ -99,6 +99,13 @@ class Popen(PicklingPopen):
     """A spawned child."""
 
     method = "spawn"
+
+    def _preparation_data(self, process_obj):
+        data = super()._preparation_data(process_obj)
+        path = data.get("init_main_from_path", "")
+        if path.endswith(".py") and (code := main_code.for_child(path)) is not None:
+            data["main_code"] = code
+        return data
 
     def _launch(self, process_obj):
         descriptors = [-1, process.own_pidfd()]

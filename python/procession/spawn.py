@@ -243,7 +243,7 @@ def prepare(data):
     if "init_main_from_name" in data:
         _import_main_by_name(data["init_main_from_name"])
     elif "init_main_from_path" in data:
-        import_main_path(data["init_main_from_path"])
+        import_main_path(data["init_main_from_path"], data.get("main_code"))
 
 
 def _set_environment(environment):
@@ -269,23 +269,33 @@ def _import_main_by_name(name):
     _install(module, lambda: runpy.run_module(name, run_name="__mp_main__", alter_sys=True))
 
 
-def import_main_path(path):
-    """Run the parent's main module from its file, as `__mp_main__`, unless that was done."""
+def import_main_path(path, sent=None):
+    """Run the parent's main module from its file, as `__mp_main__`, unless that was done.
+
+    Args:
+        sent: its code, as `main_code.for_child` returned it in the parent, or None.
+    """
     current = sys.modules["__main__"]
     if _stem(path) == "ipython" or getattr(current, "__file__", None) == path:
         return
     module = types.ModuleType("__mp_main__")
     if path.endswith(".py"):
-        return _install(module, lambda: _run_source(path, module))
+        return _install(module, lambda: _run_source(path, module, sent))
     import runpy
 
     _install(module, lambda: runpy.run_path(path, run_name="__mp_main__"))
 
 
-def _run_source(path, module):
+def _run_source(path, module, sent):
     """Run a file of source code in a module, as `runpy` would, which takes longer to load than most programs."""
-    with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec", dont_inherit=True)
+    code = None
+    if sent is not None:
+        from procession import main_code
+
+        code = main_code.of_parent(sent)
+    if code is None:
+        with open(path, "rb") as file:
+            code = compile(file.read(), path, "exec", dont_inherit=True)
     module.__dict__.update(__file__=path, __cached__=None, __package__="")
     before = sys.modules.get(module.__name__)
     first = sys.argv[0] if sys.argv else None
