@@ -151,12 +151,44 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_plain_pool_and_process_load_little(tmp_path, method):
     program = tmp_path / "plain.py"
     program.write_text(PLAIN.format(method=method))
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert DISPENSABLE & set(done.stdout.split()) == set()
+
+
+CHILD = """
+import sys
+import procession
+
+def tell(*_):
+    print(*sys.modules, flush=True)
+
+if __name__ == "__main__":
+    context = procession.get_context({method!r})
+    process = context.Process(target=tell)
+    process.start()
+    process.join()
+    with context.Pool(1) as pool:
+        pool.map(tell, [0])
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_child_that_does_nothing_loads_little(tmp_path, method):
+    program = tmp_path / "child.py"
+    program.write_text(CHILD.format(method=method))
+    there = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()
+    assert len(loaded) == 2
+    dispensable = DISPENSABLE | {"functools", "logging", "signal", "threading"}
+    for line in loaded:
+        assert dispensable & set(line.split()) <= set(there.stdout.split())
 
 
 LATE = """

@@ -5,7 +5,14 @@ import time
 from _thread import RLock, get_ident
 from _weakref import proxy
 
-from procession import forwarded_logs, limits, portable, stacks, util
+from procession import (
+    forwarded_logs,
+    limits,
+    portable,
+    reduction,  # noqa: F401  # before the fork: each worker needs it
+    stacks,
+    util,
+)
 from procession._procession import PoolCore
 from procession.deaths import Barren
 from procession.limits import in_units

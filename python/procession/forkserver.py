@@ -1,11 +1,12 @@
 """The parent's side of the forkserver: boots it, asks it for children, boots another when it died."""
 
+import _signal  # without the enums of `signal`
 import errno
 import os
 import struct
-import threading
+from _thread import RLock  # without `threading`
 
-from procession import process, util
+from procession import process, rights, util
 from procession.popen_base import wait_ready
 
 __all__ = [
@@ -26,7 +27,7 @@ class ForkServer:
     """The forkserver of this process: its own, or the one that this process was forked from."""
 
     def __init__(self):
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._preload_modules = ["__main__"]
         self._on_error = "ignore"
         self._forget()
@@ -42,7 +43,7 @@ class ForkServer:
 
     def _after_fork(self):
         # Whoever held it is not here. The server itself serves this process too.
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def inherit(self, pid, sentinel, control, first_number, environment):
         """Use the server that this process was forked from."""
@@ -83,8 +84,7 @@ class ForkServer:
             self._boot()
 
     def _boot(self):
-        import pickle
-        import socket
+        from _pickle import dumps  # without what `pickle` loads
 
         from procession import popen_spawn, spawn
 
@@ -92,16 +92,17 @@ class ForkServer:
         # Keys reach children with their process objects, never the server.
         del data["authkey"]
         data["preload"], data["on_error"] = self._preload_modules, self._on_error
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            ours.setblocking(True)  # whatever the default timeout is
-            memory = popen_spawn.memory_file(pickle.dumps(data))
+        ours, theirs = rights.pair()
+        try:
+            memory = popen_spawn.memory_file(dumps(data))
             try:
                 descriptors = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
                 self.environment = dict(os.environ)
                 pid = popen_spawn.start_interpreter(spawn.command_line("forkserver_main"), descriptors)
             finally:
                 os.close(memory)
+        finally:
+            theirs.close()
         self._forkserver_pid, self._owner, self._control = pid, os.getpid(), ours
         self._sentinel = os.pidfd_open(pid)
         try:
@@ -140,21 +141,15 @@ class ForkServer:
         Raises:
             ServerDied: the request could not be sent.
         """
-        import socket
-
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = rights.pair()
         try:
-            with theirs:
-                ours.setblocking(True)
-                # The server's own standard streams are those of the time when it booted.
-                streams = [number for number in (0, 1, 2) if _is_open(number)]
-                everything = [memory, process.own_pidfd(), *streams, *descriptors]
-                for at in range(0, len(everything), MOST_DESCRIPTORS):
-                    batch = everything[at : at + MOST_DESCRIPTORS]
-                    socket.send_fds(
-                        ours, [REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)))], batch
-                    )
-                socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            # The server's own standard streams are those of the time when it booted.
+            streams = [number for number in (0, 1, 2) if _is_open(number)]
+            everything = [memory, process.own_pidfd(), *streams, *descriptors]
+            for at in range(0, len(everything), MOST_DESCRIPTORS):
+                batch = everything[at : at + MOST_DESCRIPTORS]
+                rights.send(ours, REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2))), batch)
+            rights.send(self._control, b"fork", [theirs.fileno()])
             return ours
         except (BrokenPipeError, ConnectionResetError) as error:
             ours.close()
@@ -162,6 +157,8 @@ class ForkServer:
         except BaseException:
             ours.close()
             raise
+        finally:
+            theirs.close()
 
     def _discard(self):
         """Let go of a server that has ended, or belongs to another process."""
@@ -180,12 +177,10 @@ class ForkServer:
         """End the server of this process, if there is one; its children live on."""
         with self._lock:
             if self._control is not None and self._owner == os.getpid():
-                import signal
-
                 try:
-                    signal.pidfd_send_signal(self._sentinel, signal.SIGTERM)
+                    _signal.pidfd_send_signal(self._sentinel, _signal.SIGTERM)
                     if not wait_ready(self._sentinel, _STOP_SECONDS):
-                        signal.pidfd_send_signal(self._sentinel, signal.SIGKILL)
+                        _signal.pidfd_send_signal(self._sentinel, _signal.SIGKILL)
                         wait_ready(self._sentinel, _STOP_SECONDS)
                 except ProcessLookupError:
                     pass
@@ -202,10 +197,8 @@ def answer(requester):
         ServerDied: the server ended before it answered.
         OSError: it could not fork.
     """
-    import socket
-
     try:
-        message, fds, _, _ = socket.recv_fds(requester, 64, 1)
+        message, fds = rights.receive(requester, 64, 1)
     except ConnectionResetError as error:
         raise ServerDied from error
     if not message:
@@ -232,14 +225,12 @@ def _kill_unwatched(pid):
 
 def kill_unknown(requester):
     """Kill a child that was asked for when an exception came before its adoption."""
-    import signal
-
     requester.settimeout(_STOP_SECONDS)
     try:
         _, pidfd = answer(requester)
     except (OSError, ServerDied, ValueError):  # what came may be the exit status already
         return
-    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
     os.close(pidfd)
 
 

@@ -5,26 +5,14 @@ and for each child its pidfd and the socket on which the requester awaits the ch
 for a child lie in the queue of that socket, where the child itself reads them: the server never does.
 """
 
+import _signal  # without the enums of `signal`
 import os
 import resource
 import select
-import signal
-import socket
 import struct
 import sys
 
-# All that a child needs is imported here, once.
-from procession import (
-    child,
-    forwarded_logs,  # noqa: F401
-    portable,  # noqa: F401
-    process,
-    reduction,  # noqa: F401
-    settings,  # noqa: F401
-    spawn,
-    terms,  # noqa: F401
-    worker,  # noqa: F401
-)
+from procession import child, process, rights, spawn
 from procession.forkserver import REQUEST, _forkserver
 
 __all__ = []
@@ -37,16 +25,23 @@ inherited: list[int] = []
 
 def main(preload=True):
     """Import what children need, tell the parent, then serve until it ends."""
-    import pickle
-
     for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
         os.set_inheritable(descriptor, False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was blocked until now
-    data = pickle.loads(_contents(MEMORY))
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # it was blocked until now
+    _import_for_children()
+    from _pickle import loads
+
+    data = loads(_contents(MEMORY))
     if preload:
         _preload(data)
     Server().serve()
+
+
+def _import_for_children():
+    """Import all that a child needs, once."""
+    spawn.load_pickle()
+    from procession import forwarded_logs, portable, reduction, settings, terms, worker  # noqa: F401
 
 
 def _contents(descriptor):
@@ -123,20 +118,18 @@ def _refuse_threads():
 class Server:
     def __init__(self):
         # What the imports set is what children find; the server itself must not be interrupted.
-        self.handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)}
-        if self.handlers[signal.SIGINT] is signal.SIG_IGN:
-            self.handlers[signal.SIGINT] = signal.default_int_handler
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.handlers = {n: _signal.getsignal(n) for n in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD)}
+        if self.handlers[_signal.SIGINT] == _signal.SIG_IGN:
+            self.handlers[_signal.SIGINT] = _signal.default_int_handler
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.close(MEMORY)
         # Two descriptors a child: as many as may be had. Children get the usual limit.
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
-        self.control = socket.socket(fileno=CONTROL)
-        self.control.setblocking(True)
-        self.clients = socket.socket(fileno=CLIENTS)
-        self.clients.setblocking(True)
+        self.control = rights.adopt(CONTROL)
+        self.clients = rights.adopt(CLIENTS)
         self.environment = dict(os.environ)
         self.epoll = select.epoll()
         self.epoll.register(PARENT, select.EPOLLIN)
@@ -158,7 +151,7 @@ class Server:
                     self.report(descriptor)
 
     def fork(self):
-        message, fds, _, _ = socket.recv_fds(self.control, 16, 1)
+        message, fds = rights.receive(self.control, 16, 1)
         if not message:
             os._exit(0)
         requester = requester_behind(fds) if message == b"fork" else None
@@ -217,17 +210,15 @@ class Server:
         os.close(PARENT)
         _forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
-            signal.signal(number, handler)
+            _signal.signal(number, handler)
 
 
 def requester_behind(fds):
     """Return the socket of a request, None when none came with it: a process gone wrong may write anything."""
     try:
-        requester = socket.socket(fileno=fds[0])
-        requester.setblocking(True)
+        return rights.adopt(fds[0])
     except (IndexError, OSError):
         return None
-    return requester
 
 
 def watch(pid):
@@ -235,7 +226,7 @@ def watch(pid):
     try:
         return os.pidfd_open(pid)
     except OSError:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, _signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
 
@@ -252,7 +243,7 @@ def drain(requester):
 
 def answer(requester, number, fds):
     try:
-        socket.send_fds(requester, [b"%d" % number], fds)
+        rights.send(requester, b"%d" % number, fds)
     except OSError:  # nobody asks any more: the child finds its lifeline cut
         pass
 
@@ -268,7 +259,7 @@ def receive(requester, first_number):
     """
     descriptors, missing = [], 1
     while missing > 0:
-        message, fds, _, _ = socket.recv_fds(requester, REQUEST.size, 253)
+        message, fds = rights.receive(requester, REQUEST.size, 253)
         if not message:
             raise EOFError("the parent gave up")
         descriptors += fds

@@ -5,8 +5,8 @@ writer is gone it removes what is left, and says so.
 """
 
 import os
-import threading
 import warnings
+from _thread import RLock  # without `threading`
 
 __all__ = ["ensure_running", "register", "unregister"]
 
@@ -36,7 +36,7 @@ class ResourceTracker:
     """This process's end of the pipe."""
 
     def __init__(self):
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._fd = None
         self._pid = None
         self._owner = None
@@ -45,7 +45,7 @@ class ResourceTracker:
 
     def _after_fork(self):
         # The pipe serves the child too; whoever held the lock is not here.
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def getfd(self):
         """Return the writing end of the pipe."""

@@ -1,6 +1,8 @@
 """Fresh interpreters: their command line, what they are told about the parent, and how they find its main module."""
 
 import _signal  # without the enums of `signal`
+import _thread
+import gc
 import os
 import sys
 import types
@@ -328,9 +330,30 @@ def main(count):
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # SIGINT was blocked until now
     for descriptor in range(3, 3 + count):
         os.set_inheritable(descriptor, False)
+    load_pickle()
+    # What is there by now stays: no collection has to look at it, and at the end there are several.
+    gc.freeze()
     code = child.run(lambda: load(3), 4)
     # The interpreter ends in its own way, so that exit functions run; its status is that of the process object.
     sys.exit(code)
+
+
+def load_pickle():
+    """Load `_pickle`, which wants nothing of `functools` but `partial`, without the rest of that: as long as nothing of
+    the program runs in this process, nobody else asks for it."""
+    if _thread._count() or "functools" in sys.modules:
+        return
+    import _compat_pickle  # noqa: F401
+    import _functools
+    import copyreg  # noqa: F401
+
+    sys.modules["functools"] = _functools
+    try:
+        import _pickle  # noqa: F401
+    except (AttributeError, ImportError):  # it wants more: whoever needs it loads it as usual
+        pass
+    finally:
+        del sys.modules["functools"]
 
 
 def _main(fd, parent_sentinel):

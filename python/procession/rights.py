@@ -1,0 +1,40 @@
+"""Pairs of sockets for messages with descriptors, without what `socket` loads."""
+
+import _socket
+from struct import calcsize, pack, unpack
+
+__all__ = ["adopt", "pair", "receive", "send"]
+
+_NUMBER = calcsize("i")
+
+
+def pair():
+    """Return two connected sockets that keep messages apart and wait without a limit."""
+    ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setblocking(True)  # whatever the default timeout is
+    return ends
+
+
+def adopt(descriptor):
+    """Return the socket behind a descriptor, which it owns from now on."""
+    end = _socket.socket(fileno=descriptor)
+    end.setblocking(True)
+    return end
+
+
+def send(end, message, descriptors):
+    """Send a message with copies of descriptors."""
+    rights = _socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack(f"{len(descriptors)}i", *descriptors)
+    end.sendmsg([message], [rights] if descriptors else [])
+
+
+def receive(end, size, most):
+    """Receive a message of at most `size` bytes with at most `most` descriptors; return it and them."""
+    message, rights, _, _ = end.recvmsg(size, _socket.CMSG_SPACE(most * _NUMBER))
+    descriptors = []
+    for level, kind, numbers in rights:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            count = len(numbers) // _NUMBER
+            descriptors += unpack(f"{count}i", numbers[: count * _NUMBER])
+    return message, descriptors
