@@ -151,10 +151,15 @@ def in_bare_processes(function, items, processes=WORKERS):
 def printed_by(program, library, start_method, count):
     """The milliseconds that a program of this folder prints, which does its thing `count` times and imports little."""
     global worked_s
-    command = [sys.executable, Path(__file__).parent / program, library, start_method, str(count)]
-    printed_ms = float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    printed_ms = number_of(program, library, start_method, count)
     worked_s += printed_ms / 1e3 * count
     return printed_ms
+
+
+def number_of(program, *arguments):
+    """The number that a program of this folder prints."""
+    command = [sys.executable, Path(__file__).parent / program, *map(str, arguments)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def only(amount, *start_methods):

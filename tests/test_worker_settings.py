@@ -88,6 +88,18 @@ def test_a_worker_starts_no_threads_for_numbers_that_it_may_not_use(context):
     assert [get() for _, _, get in math_threads._loaded()] == before
 
 
+def test_workers_with_variables_of_their_own_limit_their_libraries_themselves(context):
+    numpy.ones((200, 200)) @ numpy.ones((200, 200))
+    with context.Pool(1, env=own_threads) as pool:
+        threads, _ = pool.apply(blas_and_own_threads, (0,))
+    pool.join()
+    assert threads and set(threads) == {1}
+
+
+def own_threads(place):
+    return {"OPENBLAS_NUM_THREADS": "1"}
+
+
 def test_the_system_ends_a_worker_rather_than_its_parent(context):
     with context.Pool(1) as pool:
         assert pool.apply(oom_score, (0,)) == min(1000, oom_score(0) + 200)

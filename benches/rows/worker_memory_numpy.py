@@ -3,7 +3,8 @@
 import numpy  # noqa: F401  the point of the row
 
 from benches.aims import Times
-from benches.rows.worker_memory import measure
+from benches.bare_memory import added_by_worker
+from benches.rows.worker_memory import WORKERS
 from benches.workload import Workload, main
 
 ROW = Workload(
@@ -14,6 +15,11 @@ ROW = Workload(
     whole=True,
     aim={"fork": Times(1.05), "forkserver": Times(4)},
 )
+
+
+def measure(library):
+    """MiB: what parent and workers have now, less what the parent had before, by the number of workers."""
+    return added_by_worker(library.context, WORKERS)
 
 
 if __name__ == "__main__":

@@ -169,6 +169,7 @@ class Crew:
     def _start(self, place, process):
         """Start the worker of a place; return the index of its seat, and its member."""
         seat = Seat(*self.core.invite())
+        seat.limited = self._forks and not self._settings.differ  # by `fill`
         report, streams, writers = None, [], []
         try:
             seat.report = report = stacks.report_file()

@@ -19,6 +19,7 @@ class Seat:
 
     notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
     report = None  # the descriptor of the file for its stacks, which the parent keeps, too
+    limited = False  # whether numerical libraries were told of their number of threads before the worker was forked
     output = None  # the descriptors of its pipes for output and what `captured_output.speak` wants to know
 
     def __init__(self, index, *descriptors):
@@ -80,7 +81,8 @@ def work(seat, terms):
     core = seat.take()
     stacks.listen(seat.report)
     _offer_to_oom_killer()
-    math_threads.limit_loaded()
+    if not seat.limited:
+        math_threads.limit_loaded()
     interrupts = core.interrupts()
     _watch_interrupts(interrupts)
     if seat.notes is not None:
