@@ -1,7 +1,7 @@
 //! Blocks cut from a sparse segment by one process.
 //!
 //! First touch of a page costs more than copying into it, so freed blocks are used again, the last one first; what is
-//! free beyond a limit goes back to the system.
+//! free beyond a limit goes back to the system. The largest does not count: small messages beside large ones keep theirs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform;
 use crate::shared_memory::Segment;
 
-/// How many free bytes keep their memory.
+/// How many free bytes keep their memory, beside the largest block.
 const KEEP_BYTES: usize = 128 << 20;
-/// How many if it is a single block, which is likely to serve the next message of its kind.
+/// How many the largest may have, which is likely to serve the next message of its kind.
 const KEEP_ALONE_BYTES: usize = 2 << 30;
 /// How many bytes of a block that keeps no memory are copied out of it before theirs goes.
 const STRIDE_BYTES: usize = 64 << 20;
@@ -122,8 +122,10 @@ impl Arena {
 
     /// Takes a block back.
     pub fn free(&mut self, block: Block) {
-        let too_many = self.warm_bytes + block.backed > KEEP_BYTES;
-        if too_many && (self.warm_bytes > 0 || block.backed > KEEP_ALONE_BYTES) {
+        let largest = self.warm.last_key_value().and_then(|(_, blocks)| blocks.last());
+        let largest = largest.map_or(0, |block| block.backed).max(block.backed);
+        let beside = self.warm_bytes + block.backed - largest;
+        if beside > KEEP_BYTES || block.backed > KEEP_ALONE_BYTES {
             platform::release(&*self.segment, block.offset, block.backed);
             self.cold.entry(block.size).or_default().push(block.offset);
         } else {
@@ -183,10 +185,22 @@ mod tests {
         let mut a = arena();
         let blocks: Vec<Block> = (0..9).map(|_| a.allocate(20 << 20).unwrap()).collect();
         blocks.iter().for_each(|b| a.free(*b));
-        assert!(a.warm_bytes <= KEEP_BYTES);
+        assert!(a.warm_bytes - (20 << 20) <= KEEP_BYTES);
         let again: Vec<Block> = (0..9).map(|_| a.allocate(20 << 20).unwrap()).collect();
         assert_eq!(a.top, blocks.iter().map(|b| b.offset + b.size).max().unwrap());
         assert_eq!(again.len(), 9);
+    }
+
+    #[test]
+    fn a_large_free_block_leaves_small_ones_their_memory() {
+        let mut a = arena();
+        let (large, small, second) =
+            (a.allocate(200 << 20).unwrap(), a.allocate(PAGE).unwrap(), a.allocate(150 << 20).unwrap());
+        a.free(large);
+        a.free(small);
+        assert_eq!(a.warm_bytes(), (200 << 20) + PAGE);
+        a.free(second);
+        assert_eq!(a.warm_bytes(), (200 << 20) + PAGE);
     }
 
     #[test]
