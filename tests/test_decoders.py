@@ -205,7 +205,8 @@ simple = st.recursive(
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
-    | st.binary(max_size=300),
+    | st.binary(max_size=300)
+    | st.binary(max_size=300).map(bytearray),
     lambda inner: st.tuples(inner) | st.tuples(inner, inner, inner),
     max_leaves=6,
 )

@@ -12,6 +12,10 @@ def identity(x):
     return x
 
 
+def are_one(first, second):
+    return first is second
+
+
 def double_in_place(array):
     array *= 2
     return array
@@ -73,6 +77,28 @@ def test_one_bytearray_that_is_twice_in_an_object_stays_one(pool):
     assert back[0] is back[1] and type(back[0]) is bytearray
     back[0][0] = 1
     assert twice[0][0] == 0
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 100_000])
+def test_one_bytearray_that_is_several_arguments_stays_one(pool, size):
+    one = bytearray(size)
+    back = pool.apply(identity, ((one, 1, one),))
+    assert back[0] is back[2] and back == (one, 1, one)
+    assert pool.apply(are_one, (one, one)) and pool.apply(are_one, (one,), {"second": one})
+    assert all(a is b for a, b in pool.map(identity, [(one, one)] * 4, 2))
+    first, second = pool.map(identity, [one, bytearray(size)])
+    assert first is not second
+
+
+@pytest.mark.parametrize("size", [0, 1, 2047, 8 * 1024 - 1, 8 * 1024, FRAME, 5 << 20])
+def test_texts_and_bytearrays_of_every_size_come_back_equal(pool, size):
+    wide = "\u00e9\u4e2d\U0001f600"
+    for value in ("x" * size, wide * (size // 9), "\ud800" + "y" * size, bytearray(os.urandom(size))):
+        several = [(value, b"", 1), value, (value, (value,))]
+        back = pool.apply(identity, (value,))
+        assert back == value and type(back) is type(value)
+        assert pool.map(identity, several) == several
+        assert pool.map(identity, [value] * 5, 2) == [value] * 5
 
 
 @pytest.mark.parametrize("header", HEADERS)

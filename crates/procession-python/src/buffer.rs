@@ -5,15 +5,15 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use procession::platform::prefer_huge_pages;
-use procession::shared_memory::{Place, Segment, View, detach_all, read_last};
+use procession::shared_memory::{Place, Segment, View, append, copy, copy_all, copy_out, detach_all, read_last};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::error::Raised;
 use crate::place::{Bare, Spot, in_place};
@@ -65,6 +65,8 @@ impl Buffer {
 pub(crate) enum Kind {
     Bytes,
     ByteArray,
+    /// Text, as UTF-8.
+    Str,
 }
 
 impl Kind {
@@ -72,11 +74,17 @@ impl Kind {
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> Option<Kind> {
         if object.is_exact_instance_of::<PyBytes>() {
             Some(Kind::Bytes)
+        } else if object.is_exact_instance_of::<PyByteArray>() {
+            Some(Kind::ByteArray)
         } else {
-            object.is_exact_instance_of::<PyByteArray>().then_some(Kind::ByteArray)
+            object.is_exact_instance_of::<PyString>().then_some(Kind::Str)
         }
     }
 }
+
+/// The memory that texts are copied to before they are checked, used again and again; and the most of it that is kept.
+static TEXT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+const TEXT_BYTES: usize = 4 << 20;
 
 /// A new object with the `size` bytes at `offset` of a segment, which are copied once; none if they are out of bounds. With
 /// `last` nobody reads them after this.
@@ -91,6 +99,19 @@ pub(crate) fn copied<'py>(
     let end = offset.checked_add(size)?;
     let mapping = segment.mapping();
     mapping.address(end)?;
+    if kind == Kind::Str {
+        // They are looked at more than once, so nobody may change them meanwhile.
+        let mut text = std::mem::take(&mut *TEXT.lock().expect("no panic while locked"));
+        text.reserve(size);
+        prefer_huge_pages(text.as_ptr() as usize, size);
+        copy_out(mapping, offset, size, &mut text);
+        let made = PyString::from_bytes(py, &text).map(Bound::into_any);
+        text.clear();
+        if text.capacity() <= TEXT_BYTES {
+            *TEXT.lock().expect("no panic while locked") = text;
+        }
+        return Some(made);
+    }
     let (place, count) = (mapping.address(offset)? as *const c_char, ffi::Py_ssize_t::try_from(size).ok()?);
     // SAFETY:
     //   * the bytes lie in the mapping, which lives until the end of this call; any bytes are values of what is made, and
@@ -99,24 +120,55 @@ pub(crate) fn copied<'py>(
     //   * this thread is attached to the interpreter; each function that makes an object gives a new reference to one of
     //     `size` bytes, or an exception; nobody else has it while its bytes, which are not set, are written.
     let made = unsafe {
-        let made = match kind {
-            Kind::Bytes => ffi::PyBytes_FromStringAndSize(std::ptr::null(), count),
-            Kind::ByteArray => ffi::PyByteArray_FromStringAndSize(std::ptr::null(), count),
+        let made = if kind == Kind::Bytes {
+            ffi::PyBytes_FromStringAndSize(std::ptr::null(), count)
+        } else {
+            ffi::PyByteArray_FromStringAndSize(std::ptr::null(), count)
         };
         if !made.is_null() {
-            let bytes = match kind {
-                Kind::Bytes => ffi::PyBytes_AsString(made),
-                Kind::ByteArray => ffi::PyByteArray_AsString(made),
-            };
+            let bytes = if kind == Kind::Bytes { ffi::PyBytes_AsString(made) } else { ffi::PyByteArray_AsString(made) };
             prefer_huge_pages(bytes as usize, size);
-            let copy = |from: usize, count: usize| {
-                std::ptr::copy_nonoverlapping(place.add(from - offset), bytes.add(from - offset), count);
+            let part = |from: usize, count: usize| {
+                copy(place.add(from - offset).cast(), bytes.add(from - offset).cast(), count);
             };
-            if last { read_last(segment, offset, size, copy) } else { copy(offset, size) }
+            if last { read_last(segment, offset, size, part) } else { part(offset, size) }
         }
         Bound::from_owned_ptr_or_err(py, made)
     };
     Some(made)
+}
+
+/// Copies all bytes of a buffer to `place`, which has as many.
+pub(crate) fn copy_of(py: Python<'_>, bytes: &PyBuffer<u8>, place: &mut [u8]) -> PyResult<()> {
+    if !bytes.is_c_contiguous() || bytes.len_bytes() != place.len() {
+        return bytes.copy_to_slice(py, place);
+    }
+    // SAFETY: the buffer's bytes stay where they are while it is held, one after the other, and they are as many as those
+    // of `place`, which nobody else has. Should another process or thread write at the same time, they are values still.
+    unsafe { copy(bytes.buf_ptr().cast(), place.as_mut_ptr(), place.len()) };
+    Ok(())
+}
+
+/// New `bytes` with these.
+pub(crate) fn bytes_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |place| {
+        copy_all(bytes, place);
+        Ok(())
+    })
+}
+
+/// A new bytearray with these.
+pub(crate) fn array_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
+    PyByteArray::new_with(py, bytes.len(), |place| {
+        copy_all(bytes, place);
+        Ok(())
+    })
+}
+
+/// Adds the bytes of a bytearray to `out`.
+pub(crate) fn append_array(array: &Bound<'_, PyByteArray>, out: &mut Vec<u8>) {
+    // SAFETY: no code of Python runs before the reference ends, so nobody resizes it or writes.
+    append(unsafe { array.as_bytes() }, out);
 }
 
 /// Calls `fill` with the bytes of a new bytearray, or of one that nobody else has seen; it may release the interpreter.

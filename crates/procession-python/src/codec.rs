@@ -4,12 +4,13 @@
 //!
 //! A long file: what is written here is read here, and the two must not drift apart.
 
+use procession::shared_memory::{append, copy_all};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::buffer::Kind;
+use crate::buffer::{Kind, append_array, array_of, bytes_of, copy_of};
 use crate::pickler::{Apart, loads, pickle_apart, unpickle};
 use crate::place::{Bare, Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
@@ -20,21 +21,23 @@ const INT: u8 = 3;
 const FLOAT: u8 = 4;
 const STR: u8 = 5;
 const BYTES: u8 = 6;
-const TUPLE: u8 = 7;
-const PICKLE: u8 = 8;
+const BYTEARRAY: u8 = 7;
+const TUPLE: u8 = 8;
+const PICKLE: u8 = 9;
 /// Stands before the pickle of a chunk's items as one list.
-pub(crate) const TOGETHER: u8 = 9;
-const WITH_BUFFERS: u8 = 10;
-const LARGE_BYTES: u8 = 11;
-const LARGE_BYTEARRAY: u8 = 12;
-/// As `TUPLE`, with large bytes in it.
-const LARGE_TUPLE: u8 = 13;
+pub(crate) const TOGETHER: u8 = 10;
+const WITH_BUFFERS: u8 = 11;
+const LARGE_BYTES: u8 = 12;
+const LARGE_BYTEARRAY: u8 = 13;
+const LARGE_STR: u8 = 14;
+/// As `TUPLE`, with large bytes or texts in it.
+const LARGE_TUPLE: u8 = 15;
 /// Stands before the first number and the step of a record that is a part of a `range`.
-const RANGE: u8 = 14;
+const RANGE: u8 = 16;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 const IN_PLACE: u8 = 0;
 const PART_BYTES: usize = 1 + SPOT_BYTES;
-/// From this size on plain bytes are not copied along with the record but lie in a block: two copies instead of five.
+/// From this size on plain bytes and texts are not copied along with the record but lie in a block: two copies instead of five.
 const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
 const TUPLE_ITEMS: usize = 16;
@@ -42,7 +45,7 @@ const DEPTH: usize = 3;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
 pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
-    encode_at(value, out, 0)
+    encode_at(value, out, 0, &mut 1)
 }
 
 /// Whether an object stays as it is: a number, a text, bytes, none, or a tuple of such.
@@ -96,7 +99,9 @@ pub(crate) fn decode_range(bytes: &mut &[u8]) -> PyResult<Option<(i64, i64)>> {
     Ok(Some((i64::from_le_bytes(take_word(bytes)?), i64::from_le_bytes(take_word(bytes)?))))
 }
 
-fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool {
+/// `arrays` says how many bytearrays may come still: of two that are one object only pickle makes one again, and who
+/// changes it would see the difference.
+fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, arrays: &mut u8) -> bool {
     if let Some(number) = as_int(value) {
         encode_int(number, out);
     } else if value.is_none() {
@@ -110,7 +115,7 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool 
         let Ok(text) = value.cast::<PyString>().map_err(PyErr::from).and_then(|text| text.to_str()) else {
             return false;
         };
-        return sized(STR, text.as_bytes(), out);
+        return text.len() < LARGE_PLAIN && sized(STR, text.as_bytes(), out);
     } else if value.is_exact_instance_of::<PyBool>() {
         out.push(if value.is_truthy().unwrap_or(false) { TRUE } else { FALSE });
     } else if value.is_exact_instance_of::<PyBytes>() {
@@ -119,6 +124,14 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool 
             return false;
         }
         return sized(BYTES, bytes.as_bytes(), out);
+    } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
+        if *arrays == 0 || array.len() >= LARGE_PLAIN {
+            return false;
+        }
+        *arrays -= 1;
+        out.push(BYTEARRAY);
+        out.extend_from_slice(&(array.len() as u32).to_le_bytes());
+        append_array(array, out);
     } else if value.is_exact_instance_of::<PyTuple>() {
         let Ok(tuple) = value.cast::<PyTuple>() else { return false };
         if tuple.len() > TUPLE_ITEMS || depth == DEPTH {
@@ -127,7 +140,7 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> bool 
         let start = out.len();
         out.push(TUPLE);
         out.push(tuple.len() as u8);
-        if !tuple.iter_borrowed().all(|item| encode_at(&item, out, depth + 1)) {
+        if !tuple.iter_borrowed().all(|item| encode_at(&item, out, depth + 1, arrays)) {
             out.truncate(start);
             return false;
         }
@@ -141,7 +154,7 @@ fn sized(tag: u8, bytes: &[u8], out: &mut Vec<u8>) -> bool {
     let Ok(size) = u32::try_from(bytes.len()) else { return false };
     out.push(tag);
     out.extend_from_slice(&size.to_le_bytes());
-    out.extend_from_slice(bytes);
+    append(bytes, out);
     true
 }
 
@@ -151,24 +164,27 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn
         return Ok(());
     }
     let start = out.len();
-    let answer = if is_plain(value, 0) { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
+    let answer =
+        if is_plain(value, 0, &mut 1) { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
     if answer.is_err() {
         out.truncate(start);
     }
     answer
 }
 
-/// Whether a value is simple but for the size of the bytes in it.
-fn is_plain(value: &Bound<'_, PyAny>, depth: usize) -> bool {
+/// Whether a value is simple but for the size of the bytes and texts in it, `arrays` of them bytearrays.
+fn is_plain(value: &Bound<'_, PyAny>, depth: usize, arrays: &mut u8) -> bool {
     if value.is_exact_instance_of::<PyBytes>() {
         return true;
     }
     if value.is_exact_instance_of::<PyByteArray>() {
-        return depth == 0 && value.len().is_ok_and(|size| size >= LARGE_PLAIN);
+        let few = *arrays > 0;
+        *arrays = arrays.saturating_sub(1);
+        return few;
     }
     if let Ok(tuple) = value.cast_exact::<PyTuple>() {
         let few = tuple.len() <= TUPLE_ITEMS && depth < DEPTH;
-        return few && tuple.iter_borrowed().all(|item| is_plain(&item, depth + 1));
+        return few && tuple.iter_borrowed().all(|item| is_plain(&item, depth + 1, arrays));
     }
     if let Ok(text) = value.cast_exact::<PyString>() {
         return text.to_str().is_ok();
@@ -183,6 +199,7 @@ fn tag_of(kind: Kind) -> u8 {
     match kind {
         Kind::Bytes => LARGE_BYTES,
         Kind::ByteArray => LARGE_BYTEARRAY,
+        Kind::Str => LARGE_STR,
     }
 }
 
@@ -196,7 +213,10 @@ fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room
         return tuple.iter_borrowed().try_for_each(|item| encode_plain(&item, out, room));
     }
     let kind = Kind::of(value).ok_or_else(|| PyValueError::new_err("a value is not as plain as it looked"))?;
-    let spot = put(value, value, room)?;
+    let spot = match value.cast_exact::<PyString>() {
+        Ok(text) => put_text(text, room)?,
+        Err(_) => put(value, value, room)?,
+    };
     out.push(tag_of(kind));
     spot.encode(out);
     Ok(())
@@ -206,8 +226,17 @@ fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room
 fn put(owner: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>, room: &mut dyn Room) -> PyResult<Spot> {
     let py = owner.py();
     let bytes = PyBuffer::<u8>::get(buffer)?;
-    let copy = |place: &mut [u8]| bytes.copy_to_slice(py, place);
+    let copy = |place: &mut [u8]| copy_of(py, &bytes, place);
     room.put(&Part { owner, address: bytes.buf_ptr() as usize, size: bytes.len_bytes(), copy: &copy })
+}
+
+fn put_text(text: &Bound<'_, PyString>, room: &mut dyn Room) -> PyResult<Spot> {
+    let bytes = text.to_str()?.as_bytes();
+    let copy = |place: &mut [u8]| {
+        copy_all(bytes, place);
+        Ok(())
+    };
+    room.put(&Part { owner: text.as_any(), address: bytes.as_ptr() as usize, size: bytes.len(), copy: &copy })
 }
 
 /// Adds the pickle of a value to `out`, as a value; its large parts go to `room`.
@@ -262,7 +291,7 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
                 find_spots(&mut value, spots)?;
             }
         }
-        LARGE_BYTES | LARGE_BYTEARRAY => spots.push(take_spot(&mut value)?),
+        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => spots.push(take_spot(&mut value)?),
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(&mut value)?) as usize;
             take(&mut value, size)?;
@@ -281,14 +310,14 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
 
 /// Whether the value at the start of `bytes` has parts elsewhere.
 pub(crate) fn has_parts(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_TUPLE)))
+    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_TUPLE)))
 }
 
 /// Adds a pickle that was made elsewhere, as a value.
 pub(crate) fn encode_pickled(pickled: &[u8], out: &mut Vec<u8>) {
     out.push(PICKLE);
     out.extend_from_slice(&(pickled.len() as u64).to_le_bytes());
-    out.extend_from_slice(pickled);
+    append(pickled, out);
 }
 
 fn cut_off() -> PyErr {
@@ -323,6 +352,7 @@ fn fetch<'py>(py: Python<'py>, form: u8, spot: Spot, shelf: &dyn Shelf) -> PyRes
         IN_PLACE => in_place(py, spot, shelf).map(Bound::into_any),
         LARGE_BYTES => shelf.copy(py, spot, Kind::Bytes).ok_or_else(cut_off)?,
         LARGE_BYTEARRAY => shelf.copy(py, spot, Kind::ByteArray).ok_or_else(cut_off)?,
+        LARGE_STR => shelf.copy(py, spot, Kind::Str).ok_or_else(cut_off)?,
         _ => Err(PyValueError::new_err("a part of an unknown form arrived")),
     }
 }
@@ -343,7 +373,7 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
     let [tag] = take_word(bytes)?;
     let size = match tag {
         INT | FLOAT => 8,
-        STR | BYTES => u32::from_le_bytes(take_word(bytes)?) as usize,
+        STR | BYTES | BYTEARRAY => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
         TUPLE | LARGE_TUPLE => {
             let count = take_count(bytes, depth)?;
@@ -352,7 +382,7 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
             }
             0
         }
-        LARGE_BYTES | LARGE_BYTEARRAY => SPOT_BYTES,
+        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => SPOT_BYTES,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             take(bytes, size)?;
@@ -379,12 +409,15 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
         FLOAT => PyFloat::new(py, f64::from_le_bytes(take_word(bytes)?)).into_any(),
         STR => {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
-            let text = std::str::from_utf8(take(bytes, size)?).map_err(|_| cut_off())?;
-            PyString::new(py, text).into_any()
+            PyString::from_bytes(py, take(bytes, size)?)?.into_any()
         }
         BYTES => {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
-            PyBytes::new(py, take(bytes, size)?).into_any()
+            bytes_of(py, take(bytes, size)?)?.into_any()
+        }
+        BYTEARRAY => {
+            let size = u32::from_le_bytes(take_word(bytes)?) as usize;
+            array_of(py, take(bytes, size)?)?.into_any()
         }
         TUPLE | LARGE_TUPLE => {
             let count = take_count(bytes, depth)?;
@@ -395,7 +428,7 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             unpickle(py, take(bytes, size)?)?
         }
-        LARGE_BYTES | LARGE_BYTEARRAY => fetch(py, tag, take_spot(bytes)?, shelf)?,
+        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => fetch(py, tag, take_spot(bytes)?, shelf)?,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             let pickled = take(bytes, size)?;
@@ -406,7 +439,7 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             let buffers = buffers.into_iter().collect::<PyResult<Vec<_>>>()?;
             let keywords = PyDict::new(py);
             keywords.set_item("buffers", buffers)?;
-            loads(py)?.call((PyBytes::new(py, pickled),), Some(&keywords))?
+            loads(py)?.call((bytes_of(py, pickled)?,), Some(&keywords))?
         }
         _ => return Err(PyValueError::new_err("a value of an unknown kind arrived")),
     })
@@ -474,7 +507,7 @@ impl<'a> Preamble<'a> {
             Ok(bytes) => {
                 out.push(0);
                 out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-                out.extend_from_slice(bytes);
+                append(bytes, out);
             }
             Err((offset, size)) => {
                 out.push(1);
@@ -533,7 +566,8 @@ pub(crate) fn encode_chunk(
     room: &mut dyn Room,
 ) -> PyResult<()> {
     let start = out.len();
-    if values.iter().all(|value| encode_simple(value, out)) {
+    let mut arrays = 1;
+    if values.iter().all(|value| encode_at(value, out, 0, &mut arrays)) {
         return Ok(());
     }
     out.truncate(start);

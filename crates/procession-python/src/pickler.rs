@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use procession::shared_memory::{Place, View};
+use procession::shared_memory::{Place, View, append};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::buffer::{Kind, parts_of};
+use crate::buffer::{Kind, bytes_of, copy_of, parts_of};
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
 const LARGE: usize = 32 << 10;
@@ -125,7 +125,7 @@ impl Sink {
         if let Ok(data) = data.cast::<PyBytes>() {
             let data = data.as_bytes();
             written.announced = if written.large { announced(data) } else { None };
-            written.bytes.extend_from_slice(data);
+            append(data, &mut written.bytes);
             return Ok(data.len());
         }
         drop(written);
@@ -138,7 +138,7 @@ impl Sink {
         let mut written = self.written();
         let (start, size) = (written.bytes.len(), data.len_bytes());
         written.bytes.resize(start + size, 0);
-        data.copy_to_slice(py, &mut written.bytes[start..])?;
+        copy_of(py, &data, &mut written.bytes[start..])?;
         Ok(size)
     }
 }
@@ -239,7 +239,7 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
     if answer.is_ok() && out.is_empty() && bytes.len() >= LARGE {
         std::mem::swap(out, &mut bytes); // rather than copy
     } else if answer.is_ok() {
-        out.extend_from_slice(&bytes);
+        append(&bytes, out);
     }
     bytes.clear();
     if bytes.capacity() <= MOST_KEPT {
@@ -254,7 +254,7 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
 
 /// The object behind a pickle.
 pub(crate) fn unpickle<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    loads(py)?.call1((PyBytes::new(py, bytes),))
+    loads(py)?.call1((bytes_of(py, bytes)?,))
 }
 
 /// `pickle.loads`, without what `pickle` loads where the interpreter has a compiled one.

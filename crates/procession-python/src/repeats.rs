@@ -6,9 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use procession::shared_memory::Block;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes};
 
-use crate::buffer::is_only_reference;
+use crate::buffer::{Kind, is_only_reference};
 use crate::place::Part;
 
 /// How many parts are remembered.
@@ -96,7 +95,7 @@ impl Repeats {
 /// The object that owns the memory of a view: what an array or a memoryview was made of.
 fn owner_of<'py>(object: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
     let mut owner = object.clone();
-    if owner.is_exact_instance_of::<PyBytes>() || owner.is_exact_instance_of::<PyByteArray>() {
+    if Kind::of(&owner).is_some() {
         return owner;
     }
     for _ in 0..STEPS {

@@ -10,5 +10,5 @@ pub use arena::{Arena, Block, read_last};
 pub use numbers::{AnyNumber, Numbers};
 pub use segment::Segment;
 pub use view::{GiveBack, Place, View, detach_all, forsake};
-pub use words::{Number, copy_in, copy_out, copy_to, fill, word32, word64};
+pub use words::{Number, append, copy, copy_all, copy_in, copy_out, copy_to, fill, word32, word64};
 pub(crate) use words::{Piece, Row};
