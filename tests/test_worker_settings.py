@@ -88,6 +88,33 @@ def test_a_worker_starts_no_threads_for_numbers_that_it_may_not_use(context):
     assert [get() for _, _, get in math_threads._loaded()] == before
 
 
+def limit_and_look(writer):
+    def look():
+        return [get() for _, _, get in math_threads._loaded()], len(os.listdir("/proc/self/task"))
+
+    before = look()
+    with math_threads.limited({b"OPENBLAS_NUM_THREADS": b"1"}):
+        during = look()
+    writer.send((before, during, look()))
+
+
+def test_to_limit_a_library_that_has_no_threads_starts_none():
+    libraries = [(put, get()) for _, put, get in math_threads._loaded()]
+    for put, _ in libraries:
+        put(3)
+    reader, writer = procession.Pipe(False)
+    child = procession.get_context("fork").Process(target=limit_and_look, args=(writer,))
+    child.start()
+    before, during, after = reader.recv()
+    child.join()
+    reader.close()
+    writer.close()
+    for put, number in libraries:
+        put(number)
+    assert before == after == ([3] * len(libraries), before[1])
+    assert during == ([1] * len(libraries), before[1])
+
+
 def test_workers_with_variables_of_their_own_limit_their_libraries_themselves(context):
     numpy.ones((200, 200)) @ numpy.ones((200, 200))
     with context.Pool(1, env=own_threads) as pool:

@@ -139,5 +139,27 @@ def _functions(path, names):
     for name in names:
         put, get = (getattr(library, name.replace("*", verb), None) for verb in ("set", "get"))
         if put is not None and get is not None:
-            return [(put, get)]
+            return [(_quiet(library, put), get)]
     return []
+
+
+def _quiet(library, put):
+    """Return what sets OpenBLAS's number of threads without starting any, given what sets it.
+
+    After a fork it has no threads until it computes. Its own function starts them at once, and each new one looks for
+    work for tens of milliseconds, on a core that others want.
+    """
+    import ctypes
+
+    try:
+        running, number = (ctypes.c_int.in_dll(library, name) for name in ("blas_server_avail", "blas_cpu_number"))
+    except ValueError:  # another library, or one that tells no such names
+        return put
+
+    def put_quietly(threads):
+        if running.value:
+            put(threads)
+        else:
+            number.value = threads
+
+    return put_quietly
