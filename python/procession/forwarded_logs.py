@@ -6,7 +6,6 @@ results. A record that finds a handler in the worker, one that an initializer or
 
 import _pickle  # without what `pickle` loads
 import os
-import select
 import sys
 import time
 import warnings
@@ -195,6 +194,8 @@ class _Mouth:
         now = time.monotonic()
         if patience <= 0 or now < self._deaf_until:
             return False
+        import select
+
         self._line.note_sent()
         poller = select.poll()
         poller.register(self._descriptor, select.POLLOUT)

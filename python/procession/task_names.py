@@ -1,7 +1,5 @@
 """How messages name a task: its function, its place in the job, its arguments in short."""
 
-import reprlib
-
 __all__ = ["call_text", "function_name", "running_name", "short_name"]
 
 _MOST_TEXT = 200
@@ -66,6 +64,8 @@ def _arguments(kind, item):
 
 def _repr(value):
     try:
+        import reprlib
+
         return reprlib.repr(value)
     except Exception:
         return f"<{type(value).__name__}>"
