@@ -4,13 +4,13 @@ import _signal  # without the enums of `signal`
 import os
 
 from procession import context, math_threads, stacks
-from procession._procession import WorkerCore
+from procession._procession import WorkerCore, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
 
 # Tells a worker to look whether the task that it runs is to be given up.
 INTERRUPT = _signal.SIGRTMIN + 7
-# By how much a worker is more eligible to be ended when the system has no memory left; of 1000.
+# By how much a worker is more eligible to be ended when the system has no memory left, of 1000: it can be replaced.
 OOM_SCORE = 200
 
 
@@ -80,11 +80,11 @@ def work(seat, terms):
     _signal.signal(_signal.SIGINT, _go_on)
     core = seat.take()
     stacks.listen(seat.report)
-    _offer_to_oom_killer()
+    offer_to_oom_killer(OOM_SCORE)
     if not seat.limited:
         math_threads.limit_loaded()
     interrupts = core.interrupts()
-    _watch_interrupts(interrupts)
+    _signal.signal(INTERRUPT, interrupts.give_up)
     if seat.notes is not None:
         from procession import forwarded_logs
 
@@ -101,32 +101,6 @@ def work(seat, terms):
             core.init_failed(Portable.failure(error))
             return
     core.run(terms.max_tasks or 0, terms.max_memory)
-
-
-def _watch_interrupts(interrupts):
-    def give_up(signum, frame):
-        # The signal may come late: the task that it was meant for may have ended.
-        if interrupts.pending():
-            from procession.portable import TaskTimeout
-
-            raise TaskTimeout("the task was interrupted")
-
-    _signal.signal(INTERRUPT, give_up)
-
-
-def _offer_to_oom_killer():
-    """Have the system end a worker before its parent when there is no memory left: a worker can be replaced."""
-    try:
-        file = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        score = min(1000, int(os.read(file, 32)) + OOM_SCORE)
-        os.pwrite(file, b"%d" % score, 0)
-    except (OSError, ValueError):
-        pass
-    finally:
-        os.close(file)
 
 
 def _go_on(signum, frame):

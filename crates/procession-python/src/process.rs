@@ -75,6 +75,12 @@ fn release_signals() {
     platform::release_signals();
 }
 
+/// Makes this process more eligible, by `more` of 1000, to be ended when the system has no memory left.
+#[pyfunction]
+fn offer_to_oom_killer(more: i32) {
+    platform::offer_to_oom_killer(more);
+}
+
 /// Sets variables, or removes those without a value, in a process that has just begun; names and values were encoded.
 #[pyfunction]
 fn set_variables(changes: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -98,6 +104,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SignalsHeld>()?;
     module.add_function(wrap_pyfunction!(spawn_process, module)?)?;
     module.add_function(wrap_pyfunction!(release_signals, module)?)?;
+    module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)
 }

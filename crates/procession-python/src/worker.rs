@@ -445,9 +445,16 @@ pub(crate) struct Interrupts {
 
 #[pymethods]
 impl Interrupts {
-    /// Whether it does.
-    fn pending(&self) -> bool {
-        is_interrupted(&self.segment)
+    /// A signal handler that raises TaskTimeout if it does: the signal may come late, when the item that it was meant for
+    /// has ended.
+    #[pyo3(signature = (number, frame, /))]
+    fn give_up(&self, py: Python<'_>, number: i32, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = (number, frame);
+        if !is_interrupted(&self.segment) {
+            return Ok(());
+        }
+        let exception = py.import("procession.portable")?.getattr("TaskTimeout")?;
+        Err(PyErr::from_value(exception.call1(("the task was interrupted",))?))
     }
 
     /// The number of the job and the place in it of the item that runs now.

@@ -15,6 +15,7 @@ mod half;
 mod identity;
 mod lifeline;
 mod memory;
+mod oom;
 mod poller;
 mod process;
 mod rights;
@@ -44,6 +45,7 @@ pub use lifeline::end_after;
 pub use memory::{
     Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, prefer_huge_pages, release, reserve,
 };
+pub use oom::offer_to_oom_killer;
 pub use poller::{Poller, Ready, SignalGuard, release_signals};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use rights::{
