@@ -93,10 +93,16 @@ impl Bells {
         false
     }
 
-    /// Parent: wakes every sleeper.
+    /// Parent: wakes every sleeper, once: with many of them the first sleep again before the last is woken.
     pub fn wake_all(&self) {
         fence(SeqCst);
-        while self.wake_any() {}
+        for index in 0..WORDS {
+            let mut sleepers = self.segment.word64(SLEEPING_AT + index * 8).swap(0, SeqCst);
+            while sleepers != 0 {
+                self.ring(index * 64 + sleepers.trailing_zeros() as usize);
+                sleepers &= sleepers - 1;
+            }
+        }
     }
 
     /// Parent: wakes a worker, whether it sleeps or is about to.
@@ -162,5 +168,30 @@ impl Bells {
     /// Worker: whether to end when there is nothing to do.
     pub fn is_stopped(&self) -> bool {
         self.segment.word32(STOP_AT).load(SeqCst) != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::slots::Slots;
+
+    #[test]
+    fn all_sleepers_are_woken_once() {
+        let bells = Bells::new(Arc::new(Segment::create("test", Slots::END, true).unwrap()));
+        let sleepers = [0, 63, 64, 200];
+        std::thread::scope(|scope| {
+            for worker in sleepers {
+                let bells = bells.clone();
+                scope.spawn(move || bells.sleep(worker, None, || false).unwrap());
+            }
+            while bells.count(SLEEPING_AT) < sleepers.len() as u32 {
+                std::thread::yield_now();
+            }
+            bells.wake_all();
+        });
+        let rung = |worker: usize| bells.segment.word32(BELLS_AT + worker * 4).load(SeqCst);
+        assert!(sleepers.into_iter().all(|worker| rung(worker) == 1) && rung(1) == 0);
+        assert_eq!(bells.count(SLEEPING_AT), 0);
     }
 }
