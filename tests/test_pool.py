@@ -63,6 +63,18 @@ def pid(_):
     return os.getpid()
 
 
+def keep_barrier(barrier):
+    global _barrier
+    _barrier = barrier
+
+
+def meet_kept(x):
+    """Returns at once, or when all have come."""
+    if x:
+        _barrier.wait(60)
+    return x
+
+
 def nap(seconds):
     time.sleep(seconds)
     return seconds
@@ -565,6 +577,17 @@ class TestBadInput:
     def test_a_pool_cannot_be_pickled(self, pool):
         with pytest.raises(NotImplementedError, match="pool objects cannot be passed"):
             pool.apply(identity, (pool,))
+
+
+def test_tasks_that_wait_for_each_other_run_at_once_though_they_were_quick_before(context):
+    barrier = context.Barrier(12)
+    with context.Pool(12, initializer=keep_barrier, initargs=(barrier,)) as pool:
+        for _ in range(2):
+            assert pool.map(meet_kept, [0] * 5000) == [0] * 5000
+            assert pool.map(meet_kept, [1] * 12) == [1] * 12
+            waiting = [pool.apply_async(meet_kept, (1,)) for _ in range(12)]
+            assert [result.get(60) for result in waiting] == [1] * 12
+    pool.join()
 
 
 def test_an_ended_pool_can_be_joined_again(context):

@@ -248,7 +248,8 @@ impl Inner {
             }
         }
         let asleep = Instant::now();
-        let latest = asleep + self.look_around();
+        let longest = self.look_around();
+        let latest = asleep + self.shared().driver.patience(longest);
         let until = until.map_or(latest, |until| until.min(latest));
         let answer = py.detach(|| self.waiter.sleep(Some(until), Some(&guard)));
         drop(guard);

@@ -182,14 +182,15 @@ impl Inner {
             shared = self.shared();
             if !found && shared.driver.about_to_sleep() {
                 let asleep = Instant::now();
-                let latest = asleep + self.longest_sleep(&shared);
+                let longest = shared.driver.patience(self.longest_sleep(&shared));
+                let latest = asleep + longest;
                 drop(shared);
                 // A signal handler that ran changes nothing here: what waits goes on waiting.
                 let _ = self.waiter.sleep(Some(until.map_or(latest, |until| until.min(latest))), None);
                 shared = self.shared();
                 spin.slept(asleep.elapsed());
                 shared.looked = asleep - LOOK_FOR_DEATHS;
-                if asleep.elapsed() >= LOOK_AROUND {
+                if asleep.elapsed() >= longest.min(LOOK_AROUND) {
                     shared.driver.nudge();
                 }
             }

@@ -9,6 +9,7 @@
 //! * `Child`: another process by its pidfd; `send_note`, `receive_note`: descriptors on their way to it.
 //! * `MemoryGroups`: groups of processes with a limit of memory that the system holds, where it lets this user make them.
 //! * `fork_sibling`: a copy of this process that is a child of its parent; what such a copy takes over from there.
+//! * `processors`: how many there are.
 //! * `Mark`: a constant that another process of the same executable finds again; `before_main`: code that runs first.
 //!
 //! Everything above this room reaches the operating system through these names only.

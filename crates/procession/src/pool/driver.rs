@@ -23,6 +23,8 @@ use super::scheduler::{Grant, JobId, Lost, Scheduler};
 const BELL: u64 = u64::MAX;
 /// How many bytes of records wait for workers, but for one record more than there are workers.
 const AHEAD_BYTES: usize = 4 << 20;
+/// How long records whose items seem short may lie while workers sleep and nothing comes in.
+const HELD_BACK: Duration = Duration::from_millis(2);
 /// What rebuilding a function and its arguments may take beyond a deadline: the first time, modules are imported.
 const TIME_TO_DECODE: Duration = Duration::from_secs(5);
 /// The most address space of a segment that blocks are cut from.
@@ -220,6 +222,8 @@ pub struct Driver {
     /// Decides; told here what happens.
     pub scheduler: Scheduler,
     record: Vec<u8>,
+    /// Whether a record was published that nobody was woken for.
+    held_back: bool,
 }
 
 impl Driver {
@@ -249,6 +253,7 @@ impl Driver {
             users: FxHashMap::default(),
             scheduler: Scheduler::new(workers),
             record: Vec::new(),
+            held_back: false,
         })
     }
 
@@ -455,7 +460,11 @@ impl Driver {
                     self.blocks.insert(key(ticket), (blocks, bytes));
                 }
                 self.scheduler.published(grant, key(ticket));
-                self.bells.wake_one(self.slots.unclaimed());
+                if self.scheduler.workers() > 1 && self.scheduler.is_served(grant.job, platform::processors()) {
+                    self.held_back = true;
+                } else {
+                    self.bells.wake_one(self.slots.unclaimed());
+                }
                 Ok(true)
             }
             None => {
@@ -496,9 +505,22 @@ impl Driver {
         true
     }
 
-    /// Wakes a sleeping worker if records lie unclaimed: whoever should have taken them may be stopped.
-    pub fn nudge(&self) -> bool {
-        self.slots.is_ready() && self.bells.wake_any()
+    /// How long to sleep at most before [`Driver::nudge`], if `longest` is the longest sleep.
+    pub fn patience(&self, longest: Duration) -> Duration {
+        if self.held_back && self.slots.is_ready() { longest.min(HELD_BACK) } else { longest }
+    }
+
+    /// Wakes a sleeping worker if records lie unclaimed: whoever should have taken them may be stopped. All of them, if
+    /// some were let sleep, as those that are awake seem to wait for something after all.
+    pub fn nudge(&mut self) {
+        if !self.slots.is_ready() {
+            return;
+        }
+        if std::mem::take(&mut self.held_back) {
+            self.bells.wake_all();
+        } else {
+            self.bells.wake_any();
+        }
     }
 
     /// What the worker of seat `index` runs just now, by its own words, with the ticket of the record.

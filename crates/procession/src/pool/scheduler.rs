@@ -19,6 +19,8 @@ pub type JobId = u64;
 const RECORD_NS: f64 = 2_000_000.0;
 /// How many bytes of its own it may hold: what is piled up in fresh memory is slower than what goes through used memory.
 const RECORD_BYTES: f64 = (1 << 20) as f64;
+/// Items that take less do not wait for anything: more workers than there are processors gain nothing.
+const QUICK_NS: f64 = 20_000.0;
 /// Of how many functions it is remembered how long an item takes.
 const LEARNED: usize = 256;
 /// The most items of a record.
@@ -246,6 +248,13 @@ impl Scheduler {
         }
     }
 
+    /// Whether more workers than are awake for it would gain the job nothing: its items are short, and more of its records
+    /// than there are processors are out.
+    pub fn is_served(&self, job: JobId, processors: usize) -> bool {
+        let quick = |state: &Job| state.mean > 0.0 && state.mean < QUICK_NS;
+        self.jobs.get(&job).is_some_and(|state| state.out > processors && quick(state))
+    }
+
     /// Which item of which job has its outcome now, the first of `count`; none if the record is not known.
     #[inline]
     pub fn finished(&mut self, ticket: Ticket, item: u32, count: u32) -> Option<(JobId, u64)> {
@@ -434,6 +443,25 @@ mod tests {
     fn a_heavy_item_does_not_make_the_records_of_light_ones_small() {
         let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |first| if first == 0 { 1 << 30 } else { 0 });
         assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_job_is_served_when_its_items_are_quick_and_each_processor_has_a_record() {
+        for (nanos, served) in [(QUICK_NS as u64 - 1, true), (QUICK_NS as u64 + 1, false)] {
+            let mut s = Scheduler::new(64);
+            s.submit(1, 1, true, Chunk::Adaptive, 7);
+            let grant = s.grant().unwrap();
+            s.published(grant, 0);
+            s.finished(0, 0, 1);
+            s.done(0, 1, nanos);
+            s.submit(2, 100_000, true, Chunk::Adaptive, 7);
+            s.submit(3, 100_000, true, Chunk::Adaptive, 8);
+            for ticket in 1..=6 {
+                let grant = s.grant().unwrap();
+                s.published(grant, ticket);
+            }
+            assert_eq!((s.is_served(2, 2), s.is_served(2, 3), s.is_served(3, 2)), (served, false, false));
+        }
     }
 
     #[test]
