@@ -49,7 +49,8 @@ def by_size(library, size):
     payload = bytearray(size)
     count = max(2, min(1000, (1 << 28) // size))
     with library.context.Pool(2) as pool:
-        pool.apply(identity, (payload,))
+        # Until all workers have started.
+        _echo(pool, payload, max(1, count // 2))
         return 2 * size * count / seconds(_echo, pool, payload, count) / 1e9
 
 
