@@ -206,8 +206,15 @@ impl Inner {
     /// no more are taken until that is encoded. True when it ended so, and more can be taken then.
     pub(crate) fn pull(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<bool> {
         let room = job.room(self.workers as u64);
-        if room == 0 || (job.state().changing && self.shared().driver.scheduler.waiting(job.id) > 0) {
+        if room == 0 {
             return Ok(false);
+        }
+        if job.state().changing {
+            // The source gives the next item when the last is encoded, maybe by another thread.
+            let scheduler = &self.shared().driver.scheduler;
+            if scheduler.waiting(job.id) > 0 || scheduler.is_granting() {
+                return Ok(false);
+            }
         }
         let source = {
             let mut state = job.state();

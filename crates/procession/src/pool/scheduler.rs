@@ -171,6 +171,11 @@ impl Scheduler {
         self.jobs.get(&job).map_or(0, |state| state.available - state.next + again(state))
     }
 
+    /// Whether items were granted that are neither published nor withdrawn yet: they may be being encoded.
+    pub fn is_granting(&self) -> bool {
+        self.granted > 0
+    }
+
     fn queue(&mut self, job: JobId) {
         let Some(state) = self.jobs.get_mut(&job) else { return };
         if !state.queued && state.has_next() {
