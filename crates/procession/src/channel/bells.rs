@@ -117,6 +117,11 @@ impl Bells {
         platform::wake(bell, 1);
     }
 
+    /// Parent: how many workers sleep.
+    pub fn sleepers(&self) -> usize {
+        self.count(SLEEPING_AT) as usize
+    }
+
     fn count(&self, base: usize) -> u32 {
         (0..WORDS).map(|index| self.segment.word64(base + index * 8).load(Relaxed).count_ones()).sum()
     }

@@ -460,7 +460,13 @@ impl Driver {
                     self.blocks.insert(key(ticket), (blocks, bytes));
                 }
                 self.scheduler.published(grant, key(ticket));
-                if self.scheduler.workers() > 1 && self.scheduler.is_served(grant.job, platform::processors()) {
+                let processors = platform::processors();
+                let awake = self.glance.rings.len().saturating_sub(self.bells.sleepers());
+                // Fewer are awake where records went to those that polled.
+                if awake >= processors.max(2)
+                    && awake < self.glance.rings.len()
+                    && self.scheduler.is_served(grant.job, processors)
+                {
                     self.held_back = true;
                 } else {
                     self.bells.wake_one(self.slots.unclaimed());
