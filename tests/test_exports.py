@@ -196,10 +196,10 @@ import time
 import procession
 
 if __name__ == "__main__":
-    with procession.get_context("fork").Pool(1) as pool:
-        result = pool.apply_async(time.sleep, (60,), timeout=0.1)
+    with procession.get_context("fork").Pool(2) as pool:
+        endless, late = pool.apply_async(time.sleep, (60,)), pool.apply_async(time.sleep, (60,), timeout=0.1)
         import multiprocessing
-        for wait in (0, None):
+        for result, wait in (endless, 0), (late, None):
             try:
                 result.get(wait)
             except multiprocessing.TimeoutError as error:

@@ -58,3 +58,101 @@ def test_a_child_has_of_its_parent_what_it_has_in_the_standard_library(method, t
     assert second[2] == "/usr" and third[0] == 0o027
     # Only the directory is that of the parent at the moment, where a server stands in between.
     assert second == (parent if method != "forkserver" else [*first[:2], "/usr", *first[3:]])
+
+
+STDIN = """
+import sys
+import procession
+
+
+def read():
+    print(sys.stdin.read() == "", sys.__stdin__.closed, flush=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.readline()  # the rest lies in the buffer, which a fork copies
+    child = procession.get_context(sys.argv[1]).Process(target=read)
+    child.start()
+    child.join()
+    print(sys.stdin.readline().strip(), child.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", procession.get_all_start_methods())
+def test_a_child_does_not_read_its_parents_input(method, tmp_path):
+    assert printed(tmp_path, STDIN, method, stdin="first\nsecond\n") == "True True\nsecond 0\n"
+
+
+INTERRUPTED = """
+import atexit, os, signal
+import procession
+
+PARENT = os.getpid()
+armed = False
+
+
+def interrupt():
+    if armed:
+        os.kill(os.getpid(), signal.SIGINT)  # which waits until the child lets signals through
+
+
+if __name__ == "__main__":
+    os.register_at_fork(after_in_child=interrupt)
+    atexit.register(lambda: print("the exit function runs in the parent:", os.getpid() == PARENT, flush=True))
+    context = procession.get_context("fork")
+    sibling = context.Process(target=signal.pause, daemon=True)
+    sibling.start()
+    armed = True
+    child = context.Process(target=print, args=("the child runs",))
+    child.start()
+    child.join()
+    print(child.exitcode, sibling.is_alive(), flush=True)
+"""
+
+
+def test_a_child_that_is_interrupted_at_once_does_nothing_of_its_parents(tmp_path):
+    assert printed(tmp_path, INTERRUPTED) == "1 True\nthe exit function runs in the parent: True\n"
+
+
+EXIT_FUNCTION = """
+import atexit, threading
+import procession
+
+
+def wait(main_waits):
+    atexit.register(print, "the exit function ran", flush=True)
+    main_waits.acquire()
+    threading.Thread(target=hold, args=(threading.main_thread(),)).start()
+
+
+def hold(main):
+    import os, signal, sys
+    while "_shutdown" not in {frame.f_code.co_name for frame in frames(sys._current_frames()[main.ident])}:
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def frames(frame):
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+if __name__ == "__main__":
+    context = procession.get_context("fork")
+    child = context.Process(target=wait, args=(context.Semaphore(1),))
+    child.start()
+    child.join()
+    print(child.exitcode)
+"""
+
+
+def test_exit_functions_of_a_forked_child_run_after_an_interrupt_at_its_end(tmp_path):
+    assert printed(tmp_path, EXIT_FUNCTION) == "the exit function ran\n1\n"
+
+
+def printed(path, program, *arguments, stdin=None):
+    script = path / "program.py"
+    script.write_text(program)
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=LIMIT_S).stdout

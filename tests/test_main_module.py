@@ -100,6 +100,34 @@ def test_all_spawned_children_but_the_first_get_the_main_module_compiled(tmp_pat
     assert main_code.for_child(path) is None
 
 
+COMPILED = """
+import sys
+import procession
+
+
+def look():
+    print(__file__ in sys.compiled, flush=True)
+
+
+if __name__ == "__main__":
+    for _ in range(3):
+        child = procession.get_context("spawn").Process(target=look)
+        child.start()
+        child.join()
+"""
+
+
+def test_spawned_children_compile_no_main_module_that_came_compiled(tmp_path, monkeypatch):
+    (tmp_path / "script.py").write_text(COMPILED)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.compiled = []\n"
+        "sys.addaudithook(lambda event, args: event == 'compile' and sys.compiled.append(args[1]))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    done = run(str(tmp_path / "script.py"))
+    assert done.stdout.split() == ["True", "False", "False"], done.stderr
+
+
 def test_a_module(program, tmp_path):
     (tmp_path / "package").mkdir()
     (tmp_path / "package/__init__.py").touch()

@@ -1,5 +1,6 @@
 """What workers are given of their own, and how many of them there are."""
 
+import ctypes
 import os
 
 import numpy
@@ -100,17 +101,20 @@ def limit_and_look(writer):
 
 def test_to_limit_a_library_that_has_no_threads_starts_none():
     libraries = [(put, get()) for _, put, get in math_threads._loaded()]
+    assert libraries
     for put, _ in libraries:
         put(3)
     reader, writer = procession.Pipe(False)
-    child = procession.get_context("fork").Process(target=limit_and_look, args=(writer,))
-    child.start()
-    before, during, after = reader.recv()
-    child.join()
-    reader.close()
-    writer.close()
-    for put, number in libraries:
-        put(number)
+    try:
+        child = procession.get_context("fork").Process(target=limit_and_look, args=(writer,))
+        child.start()
+        before, during, after = reader.recv()
+        child.join()
+    finally:
+        reader.close()
+        writer.close()
+        for put, number in libraries:
+            put(number)
     assert before == after == ([3] * len(libraries), before[1])
     assert during == ([1] * len(libraries), before[1])
 
@@ -121,6 +125,28 @@ def test_workers_with_variables_of_their_own_limit_their_libraries_themselves(co
         threads, _ = pool.apply(blas_and_own_threads, (0,))
     pool.join()
     assert threads and set(threads) == {1}
+
+
+def test_a_variable_that_was_set_after_a_library_was_loaded_counts_for_workers(context, monkeypatch):
+    numpy.ones((200, 200)) @ numpy.ones((200, 200))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    with context.Pool(1) as pool:
+        threads, _ = pool.apply(blas_and_own_threads, (0,))
+    pool.join()
+    assert threads and set(threads) == {1}
+
+
+@pytest.mark.parametrize("kind, quiet", [(1, True), (2, False)])
+def test_only_threads_of_openblas_itself_are_set_without_its_function(kind, quiet, monkeypatch):
+    class Library:
+        blas_server_avail = ctypes.c_int(0)
+        blas_cpu_number = ctypes.c_int(4)
+        openblas_get_parallel = staticmethod(lambda: kind)
+
+    monkeypatch.setattr(ctypes.c_int, "in_dll", lambda library, name: getattr(library, name), raising=False)
+    asked = []
+    math_threads._quiet(Library, asked.append, "openblas_get_parallel")(1)
+    assert (asked, Library.blas_cpu_number.value) == (([], 1) if quiet else ([1], 4))
 
 
 def own_threads(place):

@@ -10,7 +10,7 @@ import atexit
 import os
 import sys
 
-from procession import context, finalize, log_names, process, standard, util
+from procession import context, finalize, log_names, logs, process, standard, util
 from procession._procession import hold_lifeline, release_signals
 
 __all__ = []
@@ -33,8 +33,10 @@ def run_forked(process_obj, chores):
     """Be the child in a freshly forked process, and end it."""
     code = 1
     try:
-        code = bootstrap(process_obj, chores)
-        atexit._run_exitfuncs()
+        try:
+            code = bootstrap(process_obj, chores)
+        finally:
+            atexit._run_exitfuncs()
     except BaseException:
         _print_error(f"Process {process_obj.name}")
     finally:
@@ -69,8 +71,9 @@ def run(load, parent_sentinel):
 
 def first_chores(parent_sentinel):
     """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent."""
-    chores = [(_signal.signal, reset) for reset in _signals_to_reset()]
-    chores += [(_signal.set_wakeup_fd, (-1,)), (release_signals, ()), (atexit._clear, ())]
+    # Signals come through once no handler and no exit function is the parent's any more.
+    chores = [(atexit._clear, ()), *((_signal.signal, reset) for reset in _signals_to_reset())]
+    chores += [(_signal.set_wakeup_fd, (-1,)), (release_signals, ())]
     chores.append((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS)))
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None and hasattr(numpy_random, "seed"):
@@ -96,7 +99,7 @@ def identity_chores(process_obj, parent_sentinel):
     """Return the calls that make `process_obj` the running process's own."""
     chores = context._start_method_chores(process_obj._start_method)
     threading = sys.modules.get("threading")
-    if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # a fork does not, before Python 3.13
+    if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # a fork does not, in some versions
         chores.append((_renumber_thread, (threading,)))
     chores += process._identity_chores(process_obj, parent_sentinel)
     chores += log_names._chores()
@@ -121,7 +124,9 @@ def bootstrap(process_obj, chores):
             process_obj.run()
             code = 0
         finally:
-            if process._children or finalize._finalizer_registry or "procession.forkserver" in sys.modules:
+            # Looked at here, as the function touches much more: what is to be ended, and whether a log tells of it.
+            forkserver = "procession.forkserver" in sys.modules
+            if forkserver or process._children or finalize._finalizer_registry or logs._logger:
                 util._exit_function()
             util._exiting = True
             standard.end()

@@ -17,7 +17,7 @@ from procession._procession import PoolCore
 from procession.deaths import Barren
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
-from procession.math_threads import UNCHANGED
+from procession.math_threads import UNCHANGED, are_limited
 from procession.portable import by_value, needs_value, rebuild
 from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work
@@ -169,7 +169,8 @@ class Crew:
     def _start(self, place, process):
         """Start the worker of a place; return the index of its seat, and its member."""
         seat = Seat(*self.core.invite())
-        seat.limited = self._forks and not self._settings.differ  # by `fill`
+        # By `fill`, unless another pool undid it just now.
+        seat.limited = self._forks and are_limited(process._settings["env"])
         report, streams, writers = None, [], []
         try:
             seat.report = report = stacks.report_file()

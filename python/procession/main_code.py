@@ -28,7 +28,7 @@ def for_child(path):
             if _known[2] is None:
                 code = compile(file.read(), path, "exec", dont_inherit=True)
                 _known = path, state, (_KIND, marshal.dumps(code))
-    except (OSError, SyntaxError, ValueError):  # which the child will tell
+    except Exception:  # which the child will tell
         return None
     return _known[2]
 

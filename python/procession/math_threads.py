@@ -46,16 +46,31 @@ def settable(chosen):
 
 def limit_loaded():
     """Have libraries that are loaded already, and so have read their variables, use no more threads than those say."""
-    for variable, put, get in _loaded():
-        wanted = _number(os.environ.get(variable))
-        if wanted and get() > wanted:
-            put(wanted)
+    for _, put, wanted in _too_many(_loaded(), {}):
+        put(wanted)
+
+
+def are_limited(environment):
+    """Return whether a process that is forked now, and gets these variables, as bytes, has nothing left to limit."""
+    return not _too_many(_loaded(), environment)
+
+
+def _too_many(libraries, environment):
+    """Return of each library that may start too many threads how many, what sets that, and how many it should be."""
+    found = []
+    for variable, put, get in libraries:
+        name = variable.encode()
+        text = environment[name] if name in environment else os.environb.get(name)
+        number, wanted = get(), _number(text)
+        if wanted and number > wanted:
+            found.append((number, put, wanted))
+    return found
 
 
 def limited(environment):
     """Have loaded libraries use few threads for a while: processes that are forked meanwhile have that from the start.
 
-    A library that is told of its number only in the child starts as many threads as it had before, to do without them.
+    A library that is told of its number only in the child may first start as many threads as it had before.
 
     Args:
         environment: the variables that the children get, as bytes.
@@ -75,11 +90,9 @@ class _Limited:
 
     def __enter__(self):
         try:
-            for variable, put, get in self._libraries:
-                number, wanted = get(), _number(self._environment.get(variable.encode()))
-                if wanted and number > wanted:
-                    self._before.append((put, number))
-                    put(wanted)
+            for number, put, wanted in _too_many(self._libraries, self._environment):
+                self._before.append((put, number))
+                put(wanted)
         except BaseException:
             self.__exit__()
             raise
@@ -139,12 +152,16 @@ def _functions(path, names):
     for name in names:
         put, get = (getattr(library, name.replace("*", verb), None) for verb in ("set", "get"))
         if put is not None and get is not None:
-            return [(_quiet(library, put), get)]
+            return [(_quiet(library, put, name.replace("*_num_threads", "get_parallel")), get)]
     return []
 
 
-def _quiet(library, put):
-    """Return what sets OpenBLAS's number of threads without starting any, given what sets it.
+# What OpenBLAS's `get_parallel` answers where its threads are its own, not those of OpenMP.
+_OWN_THREADS = 1
+
+
+def _quiet(library, put, kind):
+    """Return what sets OpenBLAS's number of threads without starting any, given what sets it, and who tells its kind.
 
     After a fork it has no threads until it computes. Its own function starts them at once, and each new one looks for
     work for tens of milliseconds, on a core that others want.
@@ -153,7 +170,9 @@ def _quiet(library, put):
 
     try:
         running, number = (ctypes.c_int.in_dll(library, name) for name in ("blas_server_avail", "blas_cpu_number"))
-    except ValueError:  # another library, or one that tells no such names
+        if getattr(library, kind)() != _OWN_THREADS:
+            return put
+    except (AttributeError, ValueError):  # another library, or one that tells no such names
         return put
 
     def put_quietly(threads):

@@ -19,25 +19,22 @@ class Popen(PopenBase):
     def _launch(self, process_obj):
         if process_obj._warns_of_threads:
             _warn_of_threads()
-        ours = []  # descriptors that are closed here once the child has them
+        # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
+        gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else ()
         try:
-            chores = []
-            # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
-            if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
-                ours += os.pipe()
-                chores.append((_pass_gate, tuple(ours)))
+            chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:
                 chores += settings._chores(process_obj._settings)
-            chores += util._stdin_chores(ours)
-            chores = child.chores_of_forked(process_obj, process.own_pidfd(), chores)
             fork = os.fork if sys.version_info < (3, 12) else _fork_quietly
-            with SignalsHeld():
-                pid = fork()
-                if pid == 0:
-                    child.run_forked(process_obj, chores)
-                self._adopt(process_obj, pid, self._watch(pid))
+            with util._EmptyStdin() as stdin:
+                chores = child.chores_of_forked(process_obj, process.own_pidfd(), chores + stdin.chores)
+                with SignalsHeld():
+                    pid = fork()
+                    if pid == 0:
+                        child.run_forked(process_obj, chores)
+                    self._adopt(process_obj, pid, self._watch(pid))
         finally:
-            util.close_fds(*ours)
+            util.close_fds(*gate)
 
 
 def _pass_gate(reader, writer):

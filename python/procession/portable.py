@@ -70,9 +70,7 @@ def _text(value):
 def failure(error):
     """Return bytes that `rebuild` makes an exception of, in another process."""
     try:
-        import traceback
-
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        lines = _traceback_lines(error)
         # The frames of the pool itself say nothing: there are none above the task's.
         remote = f'\n"""\n{"".join(lines)}"""'
     except BaseException as raised:
@@ -88,6 +86,19 @@ def failure(error):
     except BaseException as raised:
         pickled, problem = None, f"{type(raised).__name__}: {raised}"
     return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), _PROTOCOL)
+
+
+def _traceback_lines(error):
+    try:
+        from traceback import format_exception
+    except Exception:  # such as no descriptor left to load it with
+        lines, place = ["Traceback (most recent call last):\n"], error.__traceback__
+        while place is not None:
+            code = place.tb_frame.f_code
+            lines.append(f'  File "{code.co_filename}", line {place.tb_lineno}, in {code.co_name}\n')
+            place = place.tb_next
+        return [*lines, f"{type(error).__qualname__}: {error}\n"]
+    return format_exception(type(error), error, error.__traceback__)
 
 
 def unsendable(error, value):

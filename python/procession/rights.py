@@ -31,7 +31,7 @@ def send(end, message, descriptors):
 
 def receive(end, size, most):
     """Receive a message of at most `size` bytes with at most `most` descriptors; return it and them."""
-    message, rights, _, _ = end.recvmsg(size, _socket.CMSG_SPACE(most * _NUMBER))
+    message, rights, _, _ = end.recvmsg(size, _socket.CMSG_LEN(most * _NUMBER))
     descriptors = []
     for level, kind, numbers in rights:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:

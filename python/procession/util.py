@@ -1,6 +1,7 @@
 """Small services that the other modules share, under the names of the standard module: the end of a process, its
 standard streams, descriptors, the temporary directory, and what logs.py, finalize.py and after_fork.py have."""
 
+import _io
 import atexit
 import os
 import sys
@@ -173,40 +174,66 @@ def _flush_std_streams():
             pass
 
 
-# Each thread that forks has a stream for the children, whose descriptor is open only during a fork, and knows whose.
+# Each thread that forks keeps a stream for the children, whose descriptor is open only during a fork, with its process.
 _empty = _local()
 
 
-def _stdin_chores(descriptors):
-    """Return what gives a child that is forked next its empty stdin: two processes must not read one.
+class _EmptyStdin:
+    """While it is open, children that are forked can be given an empty stdin: two processes must not read one.
 
-    Args:
-        descriptors: a list that gets the number of one that the child needs, and this process only until the fork.
+    Attributes:
+        chores: the calls, as function and arguments, that give it to a child.
     """
-    if sys.stdin is None:
-        return []
+
+    def __enter__(self):
+        self.chores = []
+        self._descriptor = self._stream = None
+        if sys.stdin is None:
+            return self
+        # A plain file is closed by a compiled function.
+        self.chores.append((sys.stdin.close, ()) if type(sys.stdin) is _io.TextIOWrapper else (_close_stdin, ()))
+        try:
+            self._descriptor = os.open(os.devnull, os.O_RDONLY)
+            owner, stream = _empty.__dict__.pop("stream", (None, None))
+            if owner == os.getpid():  # a child has the one that it was given as its own stdin
+                # A raw file that is made anew lets go of its old descriptor, and the layers above do not notice.
+                stream.buffer.raw.__init__(self._descriptor, "r", closefd=False)
+            else:
+                stream = open(self._descriptor, encoding="utf-8", closefd=False)
+        except (OSError, ValueError):
+            return self
+        self._stream = stream
+        self.chores.append((setattr, (sys, "stdin", stream)))
+        return self
+
+    def __exit__(self, *exception):
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        if self._stream is not None:
+            _empty.stream = os.getpid(), self._stream
+
+
+def _close_stdin():
     try:
-        descriptor = os.open(os.devnull, os.O_RDONLY)
-        descriptors.append(descriptor)
-        stream = getattr(_empty, "stream", None)
-        if stream is None or _empty.owner != os.getpid():  # a child has the one that it was given as its own stdin
-            stream = _empty.stream = open(descriptor, encoding="utf-8", closefd=False)
-            _empty.owner = os.getpid()
-        else:
-            # A raw file that is made anew lets go of its old descriptor, and the layers above do not notice.
-            stream.buffer.raw.__init__(descriptor, "r", closefd=False)
+        sys.stdin.close()
     except (OSError, ValueError):
-        return []
-    return [(setattr, (sys, "stdin", stream))]
+        pass
 
 
 def _empty_stdin():
     """Give this process an empty stdin."""
-    if sys.stdin is not None:
+    if sys.stdin is None:
+        return
+    _close_stdin()
+    try:
+        descriptor = os.open(os.devnull, os.O_RDONLY)
         try:
-            sys.stdin = open(os.open(os.devnull, os.O_RDONLY), encoding="utf-8", closefd=False)
-        except (OSError, ValueError):
-            pass
+            sys.stdin = open(descriptor, encoding="utf-8", closefd=False)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except (OSError, ValueError):
+        pass
 
 
 def close_fds(*fds):

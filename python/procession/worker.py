@@ -19,7 +19,7 @@ class Seat:
 
     notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
     report = None  # the descriptor of the file for its stacks, which the parent keeps, too
-    limited = False  # whether numerical libraries were told of their number of threads before the worker was forked
+    limited = False  # whether numerical libraries had as few threads as they should when the worker was forked
     output = None  # the descriptors of its pipes for output and what `captured_output.speak` wants to know
 
     def __init__(self, index, *descriptors):

@@ -31,14 +31,9 @@ class WorkerSettings:
         wanted = {**self._common, **own}
         return {**wanted, "env": self._variables(wanted)}
 
-    @property
-    def differ(self):
-        """Whether workers have different variables, so that each limits its own libraries."""
-        return "env" in self._by_place
-
     def limited(self):
         """Have this process use as few threads for numbers as a worker shall, while workers are forked."""
-        if self.differ or not math_threads.any_loaded():
+        if "env" in self._by_place or not math_threads.any_loaded():
             return math_threads.UNCHANGED
         return math_threads.limited(self._variables(self._common))
 

@@ -11,6 +11,7 @@ use procession::platform::prefer_huge_pages;
 use procession::shared_memory::{Place, Segment, View, append, copy, copy_all, copy_out, detach_all, read_last};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
@@ -102,7 +103,9 @@ pub(crate) fn copied<'py>(
     if kind == Kind::Str {
         // They are looked at more than once, so nobody may change them meanwhile.
         let mut text = std::mem::take(&mut *TEXT.lock().expect("no panic while locked"));
-        text.reserve(size);
+        if text.try_reserve_exact(size).is_err() {
+            return Some(Err(PyMemoryError::new_err(())));
+        }
         prefer_huge_pages(text.as_ptr() as usize, size);
         copy_out(mapping, offset, size, &mut text);
         let made = PyString::from_bytes(py, &text).map(Bound::into_any);

@@ -445,16 +445,21 @@ pub(crate) struct Interrupts {
 
 #[pymethods]
 impl Interrupts {
-    /// A signal handler that raises TaskTimeout if it does: the signal may come late, when the item that it was meant for
-    /// has ended.
+    /// A signal handler that raises TaskTimeout if it does, or RuntimeError where that cannot be loaded: the signal may
+    /// come late, when the item that it was meant for has ended.
     #[pyo3(signature = (number, frame, /))]
     fn give_up(&self, py: Python<'_>, number: i32, frame: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = (number, frame);
         if !is_interrupted(&self.segment) {
             return Ok(());
         }
-        let exception = py.import("procession.portable")?.getattr("TaskTimeout")?;
-        Err(PyErr::from_value(exception.call1(("the task was interrupted",))?))
+        let message = "the task was interrupted";
+        let loaded = py.import("procession.portable").and_then(|portable| portable.getattr("TaskTimeout"));
+        Err(match loaded.and_then(|exception| exception.call1((message,))) {
+            Ok(timeout) => PyErr::from_value(timeout),
+            // Not what came: the task may take an OSError for one of its own.
+            Err(_) => PyRuntimeError::new_err(message),
+        })
     }
 
     /// The number of the job and the place in it of the item that runs now.
