@@ -4,11 +4,11 @@
 //! calls and fresh page tables for each block: a program that holds a thousand results would run out of descriptors.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::c_int;
 use std::sync::{Arc, Mutex};
 
 use procession::platform::prefer_huge_pages;
-use procession::shared_memory::{Place, Segment, View, append, copy, copy_all, copy_out, detach_all, read_last};
+use procession::shared_memory::{Place, Segment, View, append, copy, copy_out, detach_all, read_last};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::exceptions::PyMemoryError;
@@ -115,30 +115,47 @@ pub(crate) fn copied<'py>(
         }
         return Some(made);
     }
-    let (place, count) = (mapping.address(offset)? as *const c_char, ffi::Py_ssize_t::try_from(size).ok()?);
+    let place = mapping.address(offset)? as *const u8;
     // SAFETY:
-    //   * the bytes lie in the mapping, which lives until the end of this call; any bytes are values of what is made, and
-    //     the parts that are copied cover the same bytes of the segment and of the object;
-    //   * no reference to them is made, they are only copied: another process may write at the same time;
-    //   * this thread is attached to the interpreter; each function that makes an object gives a new reference to one of
-    //     `size` bytes, or an exception; nobody else has it while its bytes, which are not set, are written.
+    //   * the bytes lie in the mapping, which lives until the end of this call, and the parts that are copied cover the
+    //     same bytes of the segment and of the object, all of them;
+    //   * no reference to them is made, they are only copied: another process may write at the same time.
     let made = unsafe {
-        let made = if kind == Kind::Bytes {
-            ffi::PyBytes_FromStringAndSize(std::ptr::null(), count)
-        } else {
-            ffi::PyByteArray_FromStringAndSize(std::ptr::null(), count)
-        };
-        if !made.is_null() {
-            let bytes = if kind == Kind::Bytes { ffi::PyBytes_AsString(made) } else { ffi::PyByteArray_AsString(made) };
+        filled(py, kind, size, |bytes| {
             prefer_huge_pages(bytes as usize, size);
-            let part = |from: usize, count: usize| {
-                copy(place.add(from - offset).cast(), bytes.add(from - offset).cast(), count);
-            };
+            let part = |from: usize, count: usize| copy(place.add(from - offset), bytes.add(from - offset), count);
             if last { read_last(segment, offset, size, part) } else { part(offset, size) }
-        }
-        Bound::from_owned_ptr_or_err(py, made)
+        })
     };
     Some(made)
+}
+
+/// A new object of `size` bytes, which `fill` sets: they are not zeroed before.
+///
+/// # Safety
+/// `fill` writes to all of the `size` bytes at the address that it gets, to no others, and not later.
+unsafe fn filled(py: Python<'_>, kind: Kind, size: usize, fill: impl FnOnce(*mut u8)) -> PyResult<Bound<'_, PyAny>> {
+    let count = ffi::Py_ssize_t::try_from(size).map_err(|_| PyMemoryError::new_err(()))?;
+    // SAFETY:
+    //   * this thread is attached to the interpreter; each function that makes an object gives a new reference to one of
+    //     `size` bytes, or an exception, and any bytes are a value of it; a text is made elsewhere;
+    //   * nobody else has the object while its bytes are written.
+    unsafe {
+        let (made, bytes) = match kind {
+            Kind::ByteArray => {
+                let made = ffi::PyByteArray_FromStringAndSize(std::ptr::null(), count);
+                (made, if made.is_null() { std::ptr::null_mut() } else { ffi::PyByteArray_AsString(made) })
+            }
+            Kind::Bytes | Kind::Str => {
+                let made = ffi::PyBytes_FromStringAndSize(std::ptr::null(), count);
+                (made, if made.is_null() { std::ptr::null_mut() } else { ffi::PyBytes_AsString(made) })
+            }
+        };
+        if !made.is_null() {
+            fill(bytes.cast());
+        }
+        Bound::from_owned_ptr_or_err(py, made)
+    }
 }
 
 /// Copies all bytes of a buffer to `place`, which has as many.
@@ -153,19 +170,15 @@ pub(crate) fn copy_of(py: Python<'_>, bytes: &PyBuffer<u8>, place: &mut [u8]) ->
 }
 
 /// New `bytes` with these.
-pub(crate) fn bytes_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, bytes.len(), |place| {
-        copy_all(bytes, place);
-        Ok(())
-    })
+pub(crate) fn bytes_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: all of the new bytes are written.
+    unsafe { filled(py, Kind::Bytes, bytes.len(), |place| copy(bytes.as_ptr(), place, bytes.len())) }
 }
 
 /// A new bytearray with these.
-pub(crate) fn array_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
-    PyByteArray::new_with(py, bytes.len(), |place| {
-        copy_all(bytes, place);
-        Ok(())
-    })
+pub(crate) fn array_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: as above.
+    unsafe { filled(py, Kind::ByteArray, bytes.len(), |place| copy(bytes.as_ptr(), place, bytes.len())) }
 }
 
 /// Adds the bytes of a bytearray to `out`.
