@@ -19,7 +19,7 @@ LIFELINE_GRACE_MS = 300
 
 
 def chores_of_forked(process_obj, parent_sentinel, own):
-    """Return what a child has to do before it runs `process_obj`, for `run_forked`; called before the fork.
+    """Return what a child has to do before it runs `process_obj`, for `bootstrap`; called before the fork.
 
     Args:
         process_obj: the process object.
@@ -29,30 +29,12 @@ def chores_of_forked(process_obj, parent_sentinel, own):
     return [*first_chores(parent_sentinel), *own, *identity_chores(process_obj, parent_sentinel)]
 
 
-def run_forked(process_obj, chores):
-    """Be the child in a freshly forked process, and end it."""
+def live(run, *arguments):
+    """Be the child in a freshly forked process, and end it with the status that `run(*arguments)` returns."""
     code = 1
     try:
         try:
-            code = bootstrap(process_obj, chores)
-        finally:
-            atexit._run_exitfuncs()
-    except BaseException:
-        _print_error(f"Process {process_obj.name}")
-    finally:
-        os._exit(code)
-
-
-def run_loaded(load, parent_sentinel):
-    """Be the child in a freshly forked process whose process object is made by `load`, and end the process."""
-    code = 1
-    try:
-        try:
-            for do, arguments in first_chores(parent_sentinel):
-                do(*arguments)
-            process_obj = load()
-            util._empty_stdin()
-            code = bootstrap(process_obj, identity_chores(process_obj, parent_sentinel))
+            code = run(*arguments)
         finally:
             atexit._run_exitfuncs()
     except BaseException:
@@ -61,9 +43,20 @@ def run_loaded(load, parent_sentinel):
         os._exit(code)
 
 
+def run_copied(load, parent_sentinel):
+    """In a forked process: undo what it inherited, become the process that `load` gives, and return the exit status."""
+    for do, arguments in first_chores(parent_sentinel):
+        do(*arguments)
+    return _run_loaded(load, parent_sentinel)
+
+
 def run(load, parent_sentinel):
     """Take hold of the parent, become the process that `load` gives, run it, and return the exit status."""
     hold_lifeline(parent_sentinel, LIFELINE_GRACE_MS)
+    return _run_loaded(load, parent_sentinel)
+
+
+def _run_loaded(load, parent_sentinel):
     process_obj = load()
     util._empty_stdin()
     return bootstrap(process_obj, identity_chores(process_obj, parent_sentinel))

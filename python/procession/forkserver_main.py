@@ -194,7 +194,7 @@ class Server:
             self.release()
             # The child's parent is the requester; the process that booted the server may be another one.
             memory, parent = receive(requester, self.first_number)
-            child.run_loaded(lambda: spawn.load(memory), parent)
+            child.live(child.run_copied, lambda: spawn.load(memory), parent)
         finally:
             os._exit(code)
 

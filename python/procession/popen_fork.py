@@ -31,7 +31,7 @@ class Popen(PopenBase):
                 with SignalsHeld():
                     pid = fork()
                     if pid == 0:
-                        child.run_forked(process_obj, chores)
+                        child.live(child.bootstrap, process_obj, chores)
                     self._adopt(process_obj, pid, self._watch(pid))
         finally:
             util.close_fds(*gate)
