@@ -161,6 +161,55 @@ if __name__ == "__main__":
     assert (result.stdout, result.stderr) == ("9 Adder\n", "")
 
 
+COMING_BACK = """
+import procession
+
+class Point:
+    def __init__(self, x): self.x = x
+
+class Refusal(Exception): pass
+
+def make(x):
+    if x < 0:
+        raise Refusal(x)
+    return Point(x)
+
+def put(queue):
+    queue.put(Point(3))
+
+if __name__ == "__main__":
+    context = procession.get_context(METHOD)
+    with context.Pool(2) as pool:
+        point = pool.apply(make, (2,))
+        print(type(point) is Point, point.x)
+        try:
+            pool.map(make, [1, -1])
+        except Refusal as refusal:
+            print(refusal)
+    queue = context.SimpleQueue()
+    process = context.Process(target=put, args=(queue,))
+    process.start()
+    point = queue.get()
+    print(type(point) is Point, point.x)
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "module", "run by runpy", "run by procession"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_objects_of_classes_of_the_main_module_come_back_from_children(how, method, tmp_path):
+    (tmp_path / "script.py").write_text(COMING_BACK.replace("METHOD", repr(method)))
+    again = "import procession, runpy; runpy.run_path('script.py', run_name='__main__')"
+    command = {
+        "script": ["script.py"],
+        "module": ["-m", "script"],
+        "run by runpy": ["-c", again],
+        "run by procession": ["-m", "procession", "script.py"],
+    }[how]
+    result = run(*command, cwd=tmp_path)
+    assert (result.stdout, result.stderr) == ("True 2\n-1\nTrue 3\n", "")
+
+
 UNGUARDED = """
 import procession
 procession.set_start_method(METHOD)

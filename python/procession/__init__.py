@@ -36,6 +36,10 @@ _SUBMODULES = frozenset((
 SUBDEBUG = 5
 SUBWARNING = 25
 
+# What children return of classes of the main module, which they have imported under this name.
+if "__main__" in _sys.modules:
+    _sys.modules["__mp_main__"] = _sys.modules["__main__"]
+
 globals().update((name, getattr(_default, name)) for name in _METHODS)
 
 __all__ = ["reducer", *_METHODS, *_EXCEPTIONS]

@@ -81,7 +81,7 @@ def _become(argv, directory):
     module.__dict__.update(__builtins__=__builtins__, __annotations__={}, __spec__=None)
     # Our own module must not be collected: its functions are on the stack.
     sys.modules["procession.__main__"] = sys.modules["__main__"]
-    sys.modules["__main__"] = module
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     install()
     return module
 

@@ -152,6 +152,7 @@ def get_preparation_data(name):
         RuntimeError: this process itself is still importing its parent's main module.
     """
     _check_not_importing_main()
+    sys.modules["__mp_main__"] = sys.modules["__main__"]  # may be another one than when this package was imported
     sys_path = sys.path.copy()
     if "" in sys_path and process.ORIGINAL_DIR is not None:
         sys_path[sys_path.index("")] = process.ORIGINAL_DIR
