@@ -17,6 +17,8 @@ def is_of_main(obj):
 class ImportedMain:
     """The `__main__` of children that import its file: without what stands under `if __name__ == "__main__"`."""
 
+    imported = True
+
     @staticmethod
     def knows(obj):
         """Return whether children find `obj`, a function or class of `__main__`, under its name."""
@@ -26,6 +28,8 @@ class ImportedMain:
 
 class ForkedMain:
     """The `__main__` of children that are copies of this process as it is now: without what is defined later."""
+
+    imported = False
 
     def __init__(self):
         names = vars(sys.modules["__main__"]).items()
@@ -39,14 +43,15 @@ class ForkedMain:
         if _found(obj) is not obj:
             return False
         # What a decorator made is neither function nor class: how to find it tells nothing about when it was made.
-        return outermost is not None and outermost() is _found_at(path[:1])
+        return outermost is not None and outermost() is found_at(path[:1])
 
 
 def _found(obj):
-    return _found_at(obj.__qualname__.split("."))
+    return found_at(obj.__qualname__.split("."))
 
 
-def _found_at(path):
+def found_at(path):
+    """Return what stands in `__main__` under a path of names, or None."""
     found = sys.modules.get("__main__")
     for name in path:
         found = getattr(found, name, None)

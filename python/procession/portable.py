@@ -82,10 +82,20 @@ def failure(error):
         message = f"<str() of the exception raises {type(raised).__name__}>"
     problem = None
     try:
-        pickled = pickle.dumps(error, _PROTOCOL)
+        pickled = _pickled(error)
     except BaseException as raised:
         pickled, problem = None, f"{type(raised).__name__}: {raised}"
     return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), _PROTOCOL)
+
+
+def _pickled(error):
+    try:
+        return pickle.dumps(error, _PROTOCOL)
+    except Exception:
+        from procession import reduction
+
+        # Its class may be one of a notebook, or stand in a function. Otherwise this raises the same once more.
+        return bytes(reduction.ForkingPickler.dumps(error, _PROTOCOL))
 
 
 def _traceback_lines(error):
@@ -153,6 +163,6 @@ def needs_value(function, main):
         return False
     from procession import main_names, reduction
 
-    if not reduction.main_is_importable():
+    if main.imported and not reduction.main_is_importable():
         return True
     return main_names.is_of_main(function) and not main.knows(function)

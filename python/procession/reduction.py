@@ -160,7 +160,7 @@ def dumps_by_value(obj, protocol, first_error, main=main_names.ImportedMain):
 
     def pickler(*args, **options):
         made = pickler_class(*args, **options)
-        made.main = main if main_is_importable() else None
+        made.main = main if not main.imported or main_is_importable() else None
         return made
 
     sharing.dump(pickler, obj, buffer, protocol)
@@ -180,6 +180,8 @@ def _by_value_pickler():
 def _make_by_value_pickler():
     import cloudpickle
 
+    from procession import main_by_value
+
     class ByValuePickler(cloudpickle.Pickler):
         """cloudpickle's, with our reducers, and by name what children find in `__main__`."""
 
@@ -194,9 +196,11 @@ def _make_by_value_pickler():
             super().__init__(file, protocol, buffer_callback)
 
         def reducer_override(self, obj):
-            if self.main is not None and main_names.is_of_main(obj) and self.main.knows(obj):
-                return NotImplemented
-            return super().reducer_override(obj)
+            if not main_names.is_of_main(obj):
+                return super().reducer_override(obj)
+            if self.main is None:
+                return main_by_value.reduced(obj, super().reducer_override(obj))
+            return NotImplemented if self.main.knows(obj) else super().reducer_override(obj)
 
     return ByValuePickler
 

@@ -200,6 +200,7 @@ def _start_method():
 
 def prepare(data):
     """Make this process resemble its parent, as `get_preparation_data` told it."""
+    global lacks_main
     own = process.current_process()
     if "name" in data:
         own.name = data["name"]
@@ -247,6 +248,8 @@ def prepare(data):
         _import_main_by_name(data["init_main_from_name"])
     elif "init_main_from_path" in data:
         import_main_path(data["init_main_from_path"], data.get("main_code"))
+    else:
+        lacks_main = True
 
 
 def _set_environment(environment):
@@ -259,6 +262,7 @@ def _set_environment(environment):
 
 # -- the parent's main module ---------------------------------------------------------------------------------------
 
+lacks_main = False  # whether this process is a child that has no copy of its parent's main module
 _main_modules = []  # keeps the modules that `__main__` used to be: their globals must not be cleared
 
 
