@@ -131,6 +131,36 @@ def test_a_task_may_change_its_argument_and_the_caller_keeps_its_own(pool):
     assert back[0] == 5
 
 
+def make_read_only(n):
+    return read_only(np.ones(n))
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+def test_copies_of_read_only_arrays_can_be_written_to(pool):
+    """As with the standard library: pandas hands out such arrays, and `np.frombuffer(bytes)` is one."""
+    fortran = np.asfortranarray(np.ones((200, 300)))
+    records = np.ones(20_000, dtype=[("a", "i1"), ("b", ">f8")])
+    for array in (np.ones(3), np.ones(0), np.ones(100_000), np.ones(()), fortran, fortran[::2]):
+        sent = read_only(array)
+        for back in pool.map(double_in_place, [sent] * 3, 1) + pool.map(double_in_place, [sent, sent + 0], 2):
+            np.testing.assert_array_equal(back, 2 * array)
+        assert (sent == 1).all() and not sent.flags.writeable
+    for array in (
+        records,
+        np.zeros(20_000, dtype="M8[s]"),
+        np.frombuffer(bytes(100_001), dtype="f8", offset=1, count=9),
+    ):
+        back = pool.apply(identity, (read_only(array),))
+        assert back.flags.writeable and back.dtype == array.dtype
+        np.testing.assert_array_equal(back, array)
+    for size in (3, 100_000):
+        assert pool.apply(make_read_only, (size,)).flags.writeable
+
+
 @pytest.mark.parametrize("chunksize", [None, 1, 3])
 def test_chunks_of_arrays_arrive_whole(pool, chunksize):
     arrays = [np.full(50_000, n, dtype=np.int32) for n in range(10)]

@@ -6,8 +6,8 @@ import io
 import os
 import sys
 
+from procession import _procession as engine
 from procession import context, main_names, sharing, spawn, standard
-from procession._procession import Reducers
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
@@ -80,12 +80,38 @@ def make_pickler(sink):
     if not main_is_importable():
         return _by_value_pickler()(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
     pickler = pickle.Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
-    pickler.dispatch_table = Reducers(ForkingPickler._extra_reducers, copyreg.dispatch_table, _other_reducers)
+    pickler.dispatch_table = engine.Reducers(ForkingPickler._extra_reducers, copyreg.dispatch_table, _other_reducers)
     return pickler
 
 
 def _reduce_array(array):
-    return sharing.reduce_array(array) or array.__reduce_ex__(sharing.PROTOCOL)
+    reduced = sharing.reduce_array(array)
+    if reduced is not None:
+        return reduced
+    function, arguments, *state = array.__reduce_ex__(sharing.PROTOCOL)
+    buffer = arguments[0]
+    # Who gets a copy of a read-only array may write to it, as with the standard library: pandas hands out such arrays.
+    # What lies in memory that is shared on purpose is no copy.
+    if (
+        not array.flags.writeable
+        and isinstance(buffer, pickle.PickleBuffer)
+        and not (engine.has_shared() and engine.place_of(buffer) is not None)
+    ):
+        return function, (pickle.PickleBuffer(_Bytes.of(array)), *arguments[1:])
+    return (function, arguments, *state)
+
+
+class _Bytes:
+    """The bytes of a contiguous array, for numpy: as if they could be written to, which nobody does."""
+
+    def __init__(self, array):
+        self.base = array  # what several tasks have in common is told by its owner
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {"data": (address, False), "shape": (array.nbytes,), "typestr": "|u1", "version": 3}
+
+    @classmethod
+    def of(cls, array):
+        return sys.modules["numpy"].asarray(cls(array))
 
 
 def _other_reducers(cls):
