@@ -334,6 +334,39 @@ def test_ctrl_c_ends_a_program_and_its_children(method, last, tmp_path):
             os.killpg(program.pid, 0)
 
 
+IMPORTING = """
+import procession, time
+if __name__ != "__main__":
+    print("importing", flush=True)
+    time.sleep(3600)
+if __name__ == "__main__":
+    with procession.get_context("spawn").Pool(1) as pool:
+        pool.map(abs, range(3))
+"""
+
+
+def test_ctrl_c_while_workers_start_prints_one_traceback(tmp_path):
+    import os
+    import signal
+
+    (tmp_path / "script.py").write_text(IMPORTING)
+    program = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with program:
+        assert program.stdout.readline() == "importing\n"
+        os.killpg(program.pid, signal.SIGINT)
+        _, errors = program.communicate(timeout=LIMIT)
+    assert program.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")
+
+
 STUBBORN = """
 import procession, signal, time, sys
 def stay():

@@ -26,7 +26,11 @@ def chores_of_forked(process_obj, parent_sentinel, own):
         parent_sentinel: a pidfd of the parent.
         own: more chores, of the one who forks.
     """
-    return [*first_chores(parent_sentinel), *own, *identity_chores(process_obj, parent_sentinel)]
+    return [
+        *first_chores(parent_sentinel, process_obj._heeds_interrupts),
+        *own,
+        *identity_chores(process_obj, parent_sentinel),
+    ]
 
 
 def live(run, *arguments):
@@ -62,11 +66,28 @@ def _run_loaded(load, parent_sentinel):
     return bootstrap(process_obj, identity_chores(process_obj, parent_sentinel))
 
 
-def first_chores(parent_sentinel):
-    """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent."""
+def go_on(signum, frame):
+    """Handle Ctrl-C in a worker: it reaches every process of the terminal, and the parent decides what it means.
+
+    A handler, not SIG_IGN: programs that a task starts do not inherit it.
+    """
+
+
+def first_chores(parent_sentinel, heeds_interrupts=None):
+    """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent.
+
+    Args:
+        heeds_interrupts: as of the process object; None while it is not known: then Ctrl-C waits for `spawn.prepare`.
+    """
     # Signals come through once no handler and no exit function is the parent's any more.
     chores = [(atexit._clear, ()), *((_signal.signal, reset) for reset in _signals_to_reset())]
-    chores += [(_signal.set_wakeup_fd, (-1,)), (release_signals, ())]
+    if heeds_interrupts is False:
+        chores.append((_signal.signal, (_signal.SIGINT, go_on)))
+    chores.append((_signal.set_wakeup_fd, (-1,)))
+    if heeds_interrupts is None:
+        chores.append((_signal.pthread_sigmask, (_signal.SIG_SETMASK, [_signal.SIGINT])))
+    else:
+        chores.append((release_signals, ()))
     chores.append((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS)))
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None and hasattr(numpy_random, "seed"):

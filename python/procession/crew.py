@@ -163,6 +163,7 @@ class Crew:
         process.name = process.name.replace("Process", "PoolWorker")
         process.daemon = True
         process._warns_of_threads = not self._warned
+        process._heeds_interrupts = False
         self._warned = True
         return process
 

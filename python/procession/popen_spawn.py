@@ -50,6 +50,8 @@ class PicklingPopen(PopenBase):
 
     def _preparation_data(self, process_obj):
         data = spawn.get_preparation_data(process_obj._name)
+        if not process_obj._heeds_interrupts:
+            data["goes_on"] = True
         if process_obj._settings:
             data["settings"] = process_obj._settings
         return data

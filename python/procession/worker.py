@@ -3,7 +3,7 @@
 import _signal  # without the enums of `signal`
 import os
 
-from procession import context, math_threads, stacks
+from procession import child, context, math_threads, stacks
 from procession._procession import WorkerCore, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
@@ -72,12 +72,8 @@ class Portable:
 
 
 def work(seat, terms):
-    """Run tasks until the pool is closed or as many are done as `terms` allow.
-
-    Ctrl-C reaches every process of the terminal: the parent decides what it means, so a worker goes on. A handler, not
-    SIG_IGN: programs that a task starts do not inherit it.
-    """
-    _signal.signal(_signal.SIGINT, _go_on)
+    """Run tasks until the pool is closed or as many are done as `terms` allow."""
+    _signal.signal(_signal.SIGINT, child.go_on)
     core = seat.take()
     stacks.listen(seat.report)
     offer_to_oom_killer(OOM_SCORE)
@@ -101,7 +97,3 @@ def work(seat, terms):
             core.init_failed(Portable.failure(error))
             return
     core.run(terms.max_tasks or 0, terms.max_memory)
-
-
-def _go_on(signum, frame):
-    pass
