@@ -190,3 +190,52 @@ def test_bad_input_is_refused_at_the_call():
     with pytest.raises(ValueError):
         executor.map(square, [1], buffersize=0)
     executor.shutdown()
+
+
+INTERRUPTED = """
+import time
+
+import procession
+from procession.futures import ProcessPoolExecutor
+
+def stay(number):
+    if number == 0:
+        print("ready", flush=True)
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    executor = ProcessPoolExecutor(2, procession.get_context(METHOD))
+    WAIT
+"""
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "list(executor.map(stay, range(9)))",
+        "executor.submit(stay, 0).result()",
+        "executor.submit(stay, 0); executor.shutdown()",
+        "with executor: executor.submit(stay, 0).result()",
+    ],
+)
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_ctrl_c_ends_a_program_whose_calls_run(method, wait, tmp_path):
+    (tmp_path / "script.py").write_text(INTERRUPTED.replace("METHOD", repr(method)).replace("WAIT", wait))
+    program = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with program:
+        try:
+            assert program.stdout.readline() == "ready\n"
+            os.killpg(program.pid, signal.SIGINT)
+            _, errors = program.communicate(timeout=LIMIT_S)
+        finally:
+            program.kill()
+    assert program.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")

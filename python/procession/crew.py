@@ -13,7 +13,7 @@ from procession import (
     stacks,
     util,
 )
-from procession._procession import PoolCore
+from procession._procession import PoolCore, SignalsHeld
 from procession.deaths import Barren
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
@@ -420,7 +420,7 @@ class Crew:
 
     def start_driver(self):
         """Have a thread drive the engine when no caller waits."""
-        with self._lock:
+        with SignalsHeld(), self._lock:
             if self._driver is None and not self.ending:
                 import threading  # not before: each worker that is forked later has work for it, too
 

@@ -7,6 +7,7 @@ whatever the pool can pickle (lambdas, closures) can be submitted.
 import itertools
 import operator
 import os
+import sys
 import threading
 import time
 import weakref
@@ -113,6 +114,11 @@ class ProcessPoolExecutor(Executor):
         """
         self._engine.shutdown(wait, cancel_futures)
 
+    def __exit__(self, kind, error, traceback):
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._engine.give_up()
+        return super().__exit__(kind, error, traceback)
+
     def terminate_workers(self):
         """End the workers by SIGTERM; unfinished futures fail with BrokenProcessPool."""
         self._engine.stop_workers("terminate")
@@ -168,17 +174,23 @@ def _run_chunk(fn, chunk):
 
 
 def _results(executor, fn, futures, chunks, limit):
+    future = None
     try:
         futures.reverse()
         while futures:
             future = futures.pop()
             left = None if limit is None else limit - time.monotonic()
             values = future.result(left)
-            del future
+            future = None
             chunk = next(chunks, None)
             if chunk is not None and (submit_to := executor()) is not None:
                 futures.appendleft(submit_to.submit(_run_chunk, fn, chunk))
             yield from values
+    except KeyboardInterrupt:
+        # It reaches what runs in the standard executor's workers, too.
+        for call in filter(None, [future, *futures]):
+            call.cancel()
+        raise
     finally:
         for future in futures:
             # What runs goes on, as with the standard executor.
@@ -257,12 +269,31 @@ class _Engine:
                 future.set_running_or_notify_cancel()
         self._close_when_idle()
         if wait:
-            with self._idle:
-                self._idle.wait_for(lambda: not self._waiting and not self._given)
-                pool, self._pool = self._pool, None
+            try:
+                with self._idle:
+                    self._idle.wait_for(lambda: not self._waiting and not self._given)
+                    pool, self._pool = self._pool, None
+            except KeyboardInterrupt:
+                self.give_up()
+                raise
             if pool is not None:
                 pool.close()
                 pool.join()
+
+    def give_up(self):
+        """Take no more calls, cancel all, those that run, too, and end the workers: Ctrl-C is meant for them."""
+        with self._lock:
+            self._refusal = self._refusal or (lambda: RuntimeError("cannot schedule new futures after shutdown"))
+            futures = [*self._given, *(call[0] for call in self._waiting)]
+            pool, self._pool = self._pool, None
+        for future in futures:
+            future.cancel()
+        if pool is not None:
+            pool.terminate()
+        with self._idle:
+            self._waiting.clear()
+            self._given.clear()
+            self._idle.notify_all()
 
     def stop_workers(self, how):
         """End the worker processes by their method `how`, and fail what is not done."""
@@ -310,6 +341,8 @@ class _Engine:
                 )
             except BaseException as error:
                 self._done(future, None, error)
+                if isinstance(error, KeyboardInterrupt):  # not the call's
+                    raise
             else:
                 with future._condition:
                     future._result_of_pool = result
@@ -373,7 +406,11 @@ def _as_broken(error):
 
 def _finish_at_exit():
     """Wait for the futures of executors that nobody shut down, as the standard executor does."""
+    # What Ctrl-C ended does not wait for its calls; in a REPL it may have ended something else.
+    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
     for engine in list(_all_engines):
+        if interrupted:
+            engine.give_up()
         engine.shutdown(wait=True)
 
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 
-use super::Inner;
+use super::{Inner, idle::set_aside};
 use crate::job::Job;
 
 /// Less memory of free blocks is not worth a thread that gives it back.
@@ -59,7 +59,7 @@ impl Inner {
         let watchers = std::mem::take(&mut job.state().watchers);
         for watcher in watchers {
             if let Err(error) = watcher.call0(py) {
-                error.write_unraisable(py, Some(watcher.bind(py)));
+                set_aside(py, error, Some(watcher.bind(py)));
             }
         }
     }

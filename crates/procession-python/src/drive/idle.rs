@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use procession::platform::{Poller, SignalGuard};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use super::Inner;
@@ -14,12 +15,21 @@ const TRIM_AFTER: Duration = Duration::from_secs(1);
 /// How long the thread leaves the duty to a caller that may come.
 const GRACE: Duration = Duration::from_millis(1);
 
+/// Tells of an error that nobody can get, raised by `call`. Ctrl-C is raised again, where the program can catch it.
+pub(super) fn set_aside(py: Python<'_>, error: PyErr, call: Option<&Bound<'_, PyAny>>) {
+    let again = || py.import("_thread")?.call_method0("interrupt_main");
+    if !error.is_instance_of::<PyKeyboardInterrupt>(py) || again().is_err() {
+        error.write_unraisable(py, call);
+    }
+}
+
 impl Inner {
     /// Sees to it that a thread drives the pool when no caller does; `now`: it has something to do at once.
     pub(crate) fn arm_driver(&self, py: Python<'_>, now: bool) {
         if !self.driver_armed.swap(true, Ordering::SeqCst) {
             if let Err(error) = self.support.bind(py).call_method0("start_driver") {
-                error.write_unraisable(py, None);
+                self.driver_armed.store(false, Ordering::SeqCst);
+                set_aside(py, error, None);
             }
             self.driver_bell.ring();
         } else if now {
@@ -109,7 +119,7 @@ impl Inner {
                 if !call.is_none(py)
                     && let Err(error) = call.call1(py, (value,))
                 {
-                    error.write_unraisable(py, Some(call.bind(py)));
+                    set_aside(py, error, Some(call.bind(py)));
                 }
             }
             job.is_done.store(true, Ordering::Release);
