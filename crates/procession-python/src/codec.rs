@@ -494,6 +494,8 @@ pub(crate) struct Preamble<'a> {
     pub function: u64,
     /// How it is called.
     pub mode: Mode,
+    /// So many items get it as it was sent, and share what becomes of it: it is rebuilt for the next ones. All share it if 0.
+    pub share: u64,
     /// Its pickle, or where that lies in the pool's segment.
     pub pickled: Result<&'a [u8], (u64, u64)>,
 }
@@ -503,6 +505,7 @@ impl<'a> Preamble<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.function.to_le_bytes());
         out.push(self.mode as u8);
+        out.extend_from_slice(&self.share.to_le_bytes());
         match self.pickled {
             Ok(bytes) => {
                 out.push(0);
@@ -517,22 +520,34 @@ impl<'a> Preamble<'a> {
         }
     }
 
+    /// Which of those that share the function the item `at` belongs to; none if all do.
+    pub(crate) fn sharers(&self, at: u64) -> Option<u64> {
+        at.checked_div(self.share)
+    }
+
+    /// The number of the first item behind the item `at` that does not share the function with it.
+    pub(crate) fn end_of_share(&self, at: u64) -> u64 {
+        self.sharers(at).map_or(u64::MAX, |sharers| (sharers + 1).saturating_mul(self.share))
+    }
+
     /// Reads one from the start of `bytes`, and goes past it.
     pub(crate) fn decode(bytes: &mut &'a [u8]) -> PyResult<Preamble<'a>> {
         let function = u64::from_le_bytes(take_word(bytes)?);
-        let [mode, form] = take_word(bytes)?;
+        let [mode] = take_word(bytes)?;
         let mode = match mode {
             0 => Mode::Map,
             1 => Mode::Star,
             _ => Mode::Apply,
         };
+        let share = u64::from_le_bytes(take_word(bytes)?);
+        let [form] = take_word(bytes)?;
         let pickled = if form == 0 {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
             Ok(take(bytes, size)?)
         } else {
             Err((u64::from_le_bytes(take_word(bytes)?), u64::from_le_bytes(take_word(bytes)?)))
         };
-        Ok(Preamble { function, mode, pickled })
+        Ok(Preamble { function, mode, share, pickled })
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) type Described = (Option<Py<PyAny>>, &'static str, u64, Option<Py<PyA
 pub(crate) struct Function {
     /// Names it among those of its pool.
     pub id: u64,
+    /// So many items get it as it was sent, and share what becomes of it; all of them if 0.
+    pub share: u64,
     /// Its pickle, unless that lies in a block.
     pub pickled: Vec<u8>,
     /// Where a large pickle lies until the job ends.

@@ -19,6 +19,7 @@ mod process;
 mod queue;
 mod repeats;
 mod row;
+mod stateless;
 mod sync;
 mod trial;
 mod wait;

@@ -12,7 +12,7 @@ use procession::pool::{Chunk, Doing, Driver};
 use procession::shared_memory::Block;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyIterator, PyList, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
@@ -20,6 +20,7 @@ use crate::drive::{Bounds, FunctionRoom, Inner, exception};
 use crate::error::Raised;
 use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
 use crate::row::Row;
+use crate::stateless::{is_named, is_stateless};
 
 /// A larger pickle of a function lies in a block and is read by each worker once.
 const INLINE_FUNCTION: usize = 1024;
@@ -454,9 +455,10 @@ impl PoolCore {
             Some(why) => Err(exception(py, why)),
             None => self.function(py, function).map_err(|error| error.value(py).clone().into_any().unbind()),
         };
+        let share = if is_stateless(function) { 0 } else { self.shared_by(chunk, state.total) };
         let (pickled, failure) = match pickled {
-            Ok((id, pickled, parts)) => (Function { id, pickled, block: None, parts }, None),
-            Err(why) => (Function { id: 0, pickled: Vec::new(), block: None, parts: Vec::new() }, Some(why)),
+            Ok((id, pickled, parts)) => (Function { id, share, pickled, block: None, parts }, None),
+            Err(why) => (Function { id: 0, share, pickled: Vec::new(), block: None, parts: Vec::new() }, Some(why)),
         };
         let mut function = pickled;
         let function_id = function.id;
@@ -516,13 +518,24 @@ impl PoolCore {
         Ok(job)
     }
 
+    /// How many items share a function that can change, one after the other: those of a chunk, as large as the standard
+    /// library's would be where nobody said.
+    fn shared_by(&self, chunk: Chunk, total: u64) -> u64 {
+        match chunk {
+            Chunk::Fixed(items) => items.into(),
+            Chunk::Adaptive => {
+                let workers = self.owned.get().map_or(1, |inner| inner.workers as u64);
+                total.div_ceil(4 * workers.max(1))
+            }
+        }
+        .max(1)
+    }
+
     /// The number and the pickle of a function, and the blocks of its large parts; what is a plain function or class is
     /// remembered.
     fn function(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<(u64, Vec<u8>, Vec<Block>)> {
         let inner = self.owned.get()?;
-        let lasting = function.is_exact_instance_of::<PyFunction>()
-            || function.is_exact_instance_of::<PyCFunction>()
-            || function.is_exact_instance_of::<PyType>();
+        let lasting = is_named(function);
         if lasting {
             let known = self.known.lock().expect("no panic while locked");
             if let Some((_, id, pickled)) = known.iter().find(|(other, _, _)| other.is(function)) {

@@ -28,6 +28,8 @@ pub(crate) struct WorkerCore {
     functions: FxHashMap<u64, Py<PyAny>>,
     /// The function that has large parts in the pool's blocks: it is forgotten when another comes, or nothing.
     large_function: Option<(u64, Py<PyAny>)>,
+    /// The last function that not all items share, and which of them have it now.
+    shared_by: (u64, u64),
     out: Vec<u8>,
     support: Py<PyAny>,
     map: Py<PyAny>,
@@ -51,6 +53,7 @@ impl WorkerCore {
             worker,
             functions: FxHashMap::default(),
             large_function: None,
+            shared_by: (0, 0),
             out: Vec::new(),
             support,
             map: py.import("builtins")?.getattr("map")?.unbind(),
@@ -144,12 +147,19 @@ impl WorkerCore {
 
     fn items(&mut self, py: Python<'_>, head: RecordHead, mut body: &[u8], left: &mut u64) -> PyResult<()> {
         let preamble = Preamble::decode(&mut body)?;
-        let function = self.function(py, &preamble);
+        let mut function = self.function(py, &preamble, head.first);
+        let mut end = preamble.end_of_share(head.first);
         let mut done = 0;
-        if let (Ok(function), Mode::Map, 1) = (&function, preamble.mode, head.chunk) {
+        if let (Ok(_), Mode::Map, 1) = (&function, preamble.mode, head.chunk) {
             let range = codec::decode_range(&mut body)?;
             while done < head.count {
-                let most = u32::try_from(*left).unwrap_or(PLAIN_ROW).min(PLAIN_ROW).min(head.count - done);
+                let at = head.first + u64::from(done);
+                if at >= end {
+                    drop(std::mem::replace(&mut function, Ok(py.None())));
+                    function = self.function(py, &preamble, at);
+                    end = preamble.end_of_share(at);
+                }
+                let most = (end - at).min(*left).min(PLAIN_ROW.into()).min((head.count - done).into()) as u32;
                 let (row, count) = match range {
                     Some((first, step)) => (part_of(py, first, step, done, most)?, most),
                     None => plain_items(py, &mut body, most)?,
@@ -158,7 +168,15 @@ impl WorkerCore {
                     break;
                 }
                 let last = done + count == head.count;
-                let (ran, on) = self.plain_row(py, function.bind(py), &row, count, last)?;
+                let (ran, on) = match &function {
+                    Ok(function) => self.plain_row(py, function.bind(py), &row, count, last)?,
+                    Err(error) => {
+                        for _ in 0..count {
+                            self.failed(py, error.clone_ref(py))?;
+                        }
+                        (count, true)
+                    }
+                };
                 done += ran;
                 *left = left.saturating_sub(ran.into());
                 if done < head.count && (!on || *left == 0) {
@@ -168,6 +186,13 @@ impl WorkerCore {
         }
         while done < head.count {
             let size = head.chunk.min(head.count - done);
+            let at = head.first + u64::from(done);
+            if at >= end {
+                drop(std::mem::replace(&mut function, Ok(py.None())));
+                self.worker.decoding();
+                function = self.function(py, &preamble, at);
+                end = preamble.end_of_share(at);
+            }
             let ran = match &function {
                 Ok(function) => self.chunk(py, function.bind(py), preamble.mode, size, &mut body)?,
                 Err(error) => {
@@ -368,7 +393,14 @@ impl WorkerCore {
         Ok(self.worker.outcome(FrameKind::Raised, failure).map_err(Raised::from)?)
     }
 
-    fn function(&mut self, py: Python<'_>, preamble: &Preamble<'_>) -> PyResult<Py<PyAny>> {
+    /// The function for the item with the number `at`: as it was sent, for the first of those that share it.
+    fn function(&mut self, py: Python<'_>, preamble: &Preamble<'_>, at: u64) -> PyResult<Py<PyAny>> {
+        if let Some(sharers) = preamble.sharers(at) {
+            let shared_by = (preamble.function, sharers);
+            if std::mem::replace(&mut self.shared_by, shared_by) != shared_by {
+                self.forget(py, preamble.function)?;
+            }
+        }
         if let Some(function) = self.functions.get(&preamble.function) {
             if self.current_id != preamble.function {
                 self.current_id = preamble.function;
@@ -413,6 +445,17 @@ impl WorkerCore {
         self.current_id = preamble.function;
         self.current.bind(py).set_item(0, &function)?;
         Ok(function)
+    }
+
+    /// Lets go of a function.
+    fn forget(&mut self, py: Python<'_>, id: u64) -> PyResult<()> {
+        if self.current_id == id {
+            self.current_id = 0;
+            self.current.bind(py).set_item(0, py.None())?;
+        }
+        let large = self.large_function.take_if(|(large, _)| *large == id);
+        drop((self.functions.remove(&id), large));
+        Ok(())
     }
 
     fn shelf(&self) -> PoolShelf {

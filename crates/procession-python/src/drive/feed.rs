@@ -68,7 +68,7 @@ impl Inner {
             None => Ok(&job.function.pickled[..]),
             Some((block, size)) => Err((block.offset as u64, *size)),
         };
-        Preamble { function: job.function.id, mode: job.mode, pickled }.encode(body);
+        Preamble { function: job.function.id, mode: job.mode, share: job.function.share, pickled }.encode(body);
         let start = body.len();
         if grant.chunk == 1 && job.encode_simple(py, grant.first, grant.count, body) {
             return self.send(py, job, grant, body, start, Vec::new());
