@@ -294,6 +294,20 @@ class TestDocumented:
         assert next(results) >= 1
         assert len(taken) < 20_000
 
+    def test_large_results_of_small_items_are_not_made_long_before_they_are_read(self, pool):
+        sizes = []
+
+        def endless():
+            while True:
+                sizes.append(1_000_000)
+                yield 1_000_000
+
+        for method in (pool.imap, pool.imap_unordered):
+            sizes.clear()
+            results = method(bytes, endless())
+            assert len(next(results)) == 1_000_000
+            assert len(sizes) <= 200
+
     def test_an_iterable_that_raises_gives_its_exception_in_its_place(self, pool):
         def items():
             yield 1

@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub unbounded: bool,
     /// Measured bytes of an item with its result; 0 while unknown.
     pub bytes: f64,
+    /// Whether a result is among what was measured.
+    pub measured: bool,
     pub results: Results,
     /// How often items were tried again, and how many workers they killed.
     pub tries: HashMap<u64, (u32, u32)>,
@@ -285,7 +287,10 @@ impl Job {
         let most = match (self.most, state.bytes) {
             (Some(most), _) => most,
             (None, 0.0) => few,
-            (None, bytes) => ((64e6 / bytes) as u64).clamp(few.min(2 * workers + 2), 8192),
+            // Small items may have large results.
+            (None, bytes) => {
+                ((64e6 / bytes) as u64).clamp(few.min(2 * workers + 2), if state.measured { 8192 } else { few })
+            }
         };
         let ahead = state.total - state.consumed;
         let most = most.max(self.unit);

@@ -361,6 +361,7 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
         unread: false,
         unbounded: false,
         bytes: 0.0,
+        measured: false,
         results,
         tries: HashMap::new(),
         callbacks,

@@ -117,9 +117,10 @@ impl Inner {
                     None => codec::spots_of(&batch.bytes[outcome.payload.clone()]).iter().map(Spot::size).sum(),
                     Some(_) => 0,
                 };
-                let size = size + apart as usize;
+                let size = (size + apart as usize) as f64;
                 let mut state = job.state();
-                state.bytes = if state.bytes == 0.0 { size as f64 } else { (state.bytes * 7.0 + size as f64) / 8.0 };
+                state.bytes = if state.measured { (state.bytes * 7.0 + size) / 8.0 } else { state.bytes.max(size) };
+                state.measured = true;
             }
             let mut bytes = &batch.bytes[outcome.payload.clone()];
             done += if outcome.returned { u64::from(outcome.run.unwrap_or(1)) } else { 0 };
