@@ -1,5 +1,6 @@
 """The command `procession`."""
 
+import os
 import subprocess
 import sys
 
@@ -48,3 +49,12 @@ def test_bench_prints_a_row_for_each_workload():
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()[3:]
     assert len(lines) == len(ROWS) and all(line.rstrip().endswith(" x") for line in lines), done.stdout
+
+
+def test_a_bench_whose_output_nobody_reads_ends_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", "from procession.cli import main; main()", "bench", "--quick", "--rounds", "1"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")

@@ -1,5 +1,6 @@
 """The command `procession`: runs unchanged programs, measures this machine."""
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -32,7 +33,11 @@ def main(arguments=None):
     elif command == "bench":
         from procession.cli import bench
 
-        bench.main(rest)
+        try:
+            bench.main(rest)
+        except BrokenPipeError:  # such as `procession bench | head`: nobody reads any more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+            sys.exit(1)
     elif command in ("-h", "--help"):
         print(USAGE, end="")
     elif command in ("-V", "--version"):
