@@ -74,6 +74,24 @@ def pool(context):
     pool.join()
 
 
+def writeable(arrays, queue):
+    queue.put([array.flags.writeable for array in arrays])
+
+
+def test_only_what_is_shared_stays_read_only_in_the_arguments_of_a_process(context):
+    shared = procession.share(np.ones(5))
+    copied = np.ones(5)
+    copied.flags.writeable = False
+    queue = context.Queue()
+    for arrays, expected in (([copied], [True]), ([copied, shared], [True, False])):
+        # Forked children have the arrays themselves.
+        child = context.Process(target=writeable, args=(arrays, queue))
+        child.start()
+        assert queue.get(timeout=30) == ([False] * len(arrays) if context.get_start_method() == "fork" else expected)
+        child.join()
+    queue.close()
+
+
 def test_a_shared_array_is_equal_and_read_only_and_arrives_by_reference(pool):
     array = np.arange(MIB)
     shared = pool.share(array)

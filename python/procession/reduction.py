@@ -26,6 +26,8 @@ class ForkingPickler(pickle.Pickler):
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.dispatch_table = copyreg.dispatch_table | extra_reducers()
+        if options.get("buffer_callback") is not None:
+            self.dispatch_table |= _array_reducers()
 
     @classmethod
     def register(cls, type, reduce):
@@ -82,6 +84,11 @@ def make_pickler(sink):
     pickler = pickle.Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
     pickler.dispatch_table = engine.Reducers(ForkingPickler._extra_reducers, copyreg.dispatch_table, _other_reducers)
     return pickler
+
+
+def _array_reducers():
+    array_class = getattr(sys.modules.get("numpy"), "ndarray", None)
+    return {} if array_class is None else {array_class: _reduce_array}
 
 
 def _reduce_array(array):
@@ -215,8 +222,8 @@ def _make_by_value_pickler():
 
         def __init__(self, file, protocol=None, buffer_callback=None):
             reducers = extra_reducers()
-            if buffer_callback is not None and "numpy" in sys.modules:
-                reducers[sys.modules["numpy"].ndarray] = _reduce_array
+            if buffer_callback is not None:
+                reducers |= _array_reducers()
             # The C half takes the table over when it is initialized.
             self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(reducers)
             super().__init__(file, protocol, buffer_callback)
