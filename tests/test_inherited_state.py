@@ -83,6 +83,33 @@ def test_a_child_does_not_read_its_parents_input(method, tmp_path):
     assert printed(tmp_path, STDIN, method, stdin="first\nsecond\n") == "True True\nsecond 0\n"
 
 
+HANDLERS = """
+import signal
+import procession
+
+NUMBERS = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD
+for number in NUMBERS[:3]:
+    signal.signal(number, lambda *_: None)
+signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+def tell():
+    names = {signal.default_int_handler: "interrupt", signal.SIG_DFL: "default", signal.SIG_IGN: "ignored"}
+    print(*(names.get(signal.getsignal(number), "other") for number in NUMBERS), flush=True)
+
+
+if __name__ == "__main__":
+    child = procession.get_context(__import__("sys").argv[1]).Process(target=tell)
+    child.start()
+    child.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_copied_child_has_no_handlers_of_its_parent(method, tmp_path):
+    assert printed(tmp_path, HANDLERS, method) == "interrupt default default ignored default\n"
+
+
 INTERRUPTED = """
 import atexit, os, signal
 import procession

@@ -27,7 +27,7 @@ def chores_of_forked(process_obj, parent_sentinel, own):
         own: more chores, of the one who forks.
     """
     return [
-        *first_chores(parent_sentinel, process_obj._heeds_interrupts),
+        *first_chores(parent_sentinel, signals_to_reset(), process_obj._heeds_interrupts),
         *own,
         *identity_chores(process_obj, parent_sentinel),
     ]
@@ -48,8 +48,9 @@ def live(run, *arguments):
 
 
 def run_copied(load, parent_sentinel):
-    """In a forked process: undo what it inherited, become the process that `load` gives, and return the exit status."""
-    for do, arguments in first_chores(parent_sentinel):
+    """In a process that the forkserver forked, with handlers of its own already: undo what else it inherited, become the
+    process that `load` gives, and return the exit status."""
+    for do, arguments in first_chores(parent_sentinel, ()):
         do(*arguments)
     return _run_loaded(load, parent_sentinel)
 
@@ -73,14 +74,16 @@ def go_on(signum, frame):
     """
 
 
-def first_chores(parent_sentinel, heeds_interrupts=None):
+def first_chores(parent_sentinel, handlers, heeds_interrupts=None):
     """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent.
 
     Args:
+        parent_sentinel: a pidfd of the parent.
+        handlers: numbers of signals, each with its new handler.
         heeds_interrupts: as of the process object; None while it is not known: then Ctrl-C waits for `spawn.prepare`.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
-    chores = [(atexit._clear, ()), *((_signal.signal, reset) for reset in _signals_to_reset())]
+    chores = [(atexit._clear, ()), *((_signal.signal, reset) for reset in handlers)]
     if heeds_interrupts is False:
         chores.append((_signal.signal, (_signal.SIGINT, go_on)))
     chores.append((_signal.set_wakeup_fd, (-1,)))
@@ -95,7 +98,7 @@ def first_chores(parent_sentinel, heeds_interrupts=None):
     return chores
 
 
-def _signals_to_reset():
+def signals_to_reset():
     """Return which signals need another handler in a child, and which."""
     resets = []
     for number in range(1, _signal.NSIG):

@@ -12,7 +12,7 @@ import select
 import struct
 import sys
 
-from procession import child, process, rights, spawn
+from procession import child, math_threads, process, rights, spawn, util
 from procession.forkserver import REQUEST, _forkserver
 
 __all__ = []
@@ -83,6 +83,8 @@ def _preload(data):
         except (AttributeError, ValueError, OSError):
             pass
     _refuse_threads()
+    math_threads.look_around()
+    util._empty_stdin()
     gc.collect()
     gc.freeze()  # so that collections in children do not write to every page
 
@@ -117,10 +119,11 @@ def _refuse_threads():
 
 class Server:
     def __init__(self):
-        # What the imports set is what children find; the server itself must not be interrupted.
+        # Children find what the imports set, but for functions; the server itself must not be interrupted.
         self.handlers = {n: _signal.getsignal(n) for n in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD)}
         if self.handlers[_signal.SIGINT] == _signal.SIG_IGN:
             self.handlers[_signal.SIGINT] = _signal.default_int_handler
+        self.handlers.update(child.signals_to_reset())
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)

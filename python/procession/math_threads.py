@@ -117,6 +117,11 @@ def any_loaded():
     return "numpy" in sys.modules
 
 
+def look_around():
+    """Find the libraries that are loaded, so that processes that are forked later know them already."""
+    _loaded()
+
+
 def _loaded():
     """Return of each library that is loaded its variable and the functions that set and get its number of threads."""
     global _known

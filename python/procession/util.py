@@ -175,6 +175,7 @@ def _flush_std_streams():
 
 
 # Each thread that forks keeps a stream for the children, whose descriptor is open only during a fork, with its process.
+# `own` is the stream that this process gave itself.
 _empty = _local()
 
 
@@ -221,14 +222,14 @@ def _close_stdin():
 
 
 def _empty_stdin():
-    """Give this process an empty stdin."""
-    if sys.stdin is None:
+    """Give this process an empty stdin, unless it has it from the forkserver."""
+    if sys.stdin is None or sys.stdin is _empty.__dict__.get("own"):
         return
     _close_stdin()
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY)
         try:
-            sys.stdin = open(descriptor, encoding="utf-8", closefd=False)
+            sys.stdin = _empty.own = open(descriptor, encoding="utf-8", closefd=False)
         except BaseException:
             os.close(descriptor)
             raise

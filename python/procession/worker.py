@@ -3,7 +3,7 @@
 import _signal  # without the enums of `signal`
 import os
 
-from procession import child, context, math_threads, stacks
+from procession import child, context, forwarded_logs, math_threads, stacks
 from procession._procession import WorkerCore, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
@@ -82,8 +82,6 @@ def work(seat, terms):
     interrupts = core.interrupts()
     _signal.signal(INTERRUPT, interrupts.give_up)
     if seat.notes is not None:
-        from procession import forwarded_logs
-
         descriptor, levels = seat.notes
         forwarded_logs.forward(descriptor, core.line(), core.current, interrupts, levels)
     if seat.output is not None:
