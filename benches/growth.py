@@ -10,11 +10,13 @@ from statistics import median
 from benches.__main__ import machine
 from benches.libraries import OURS, STANDARD
 from benches.table import shown
-from benches.workload import START_METHODS, Library, seconds
+from benches.workload import LIMIT, START_METHODS, Library, seconds
 
 TASKS = [10**exponent for exponent in range(3, 7)]
 WORKERS = [1, 2, 4, 8, 16, 32, 64]
 SIZES = [1, 1 << 10, 1 << 15, 1 << 20, 1 << 25, 1 << 30]
+# Maps of few tasks are made several times, until they have so many.
+FEWEST_TASKS = 100_000
 # The standard library takes seconds for more, and several times the memory.
 MOST_OF_STANDARD = 1 << 28
 
@@ -30,9 +32,15 @@ def nothing(_):
 
 def by_tasks(library, count):
     """Microseconds a task of a map of `count` tasks, one by one in chunks of the library's choice."""
+    maps = max(1, FEWEST_TASKS // count)
     with library.context.Pool(2) as pool:
         pool.map(nothing, range(1000))
-        return seconds(pool.map, nothing, range(count)) / count * 1e6
+        return seconds(_map, pool, count, maps) / (count * maps) * 1e6
+
+
+def _map(pool, count, maps):
+    for _ in range(maps):
+        pool.map(nothing, range(count))
 
 
 def by_workers(library, count):
@@ -59,23 +67,44 @@ def _echo(pool, payload, count):
         pool.apply(identity, (payload,))
 
 
+def memory(size):
+    """Gigabytes a second of the copies that `by_size` needs, in one process, two of them to new memory."""
+    payload = bytearray(size)
+    shared = memoryview(bytearray(size)), memoryview(bytearray(size))
+    count = max(2, min(1000, (1 << 28) // size))
+    _copy(payload, shared, max(1, count // 2))
+    return 2 * size * count / seconds(_copy, payload, shared, count) / 1e9
+
+
+def _copy(payload, shared, count):
+    there, back = shared
+    for _ in range(count):
+        there[:] = payload
+        argument = bytearray(there)
+        back[:] = argument
+        result = bytearray(back)
+        del argument, result
+
+
+# Of each curve its unit, what measures a library, the values, and what measures what the machine gives without one.
 CURVES = {
-    "tasks of a map": ("us a task", by_tasks, TASKS),
-    "workers": ("us a task", by_workers, WORKERS),
-    "bytes there and back": ("GB/s", by_size, SIZES),
+    "tasks of a map": ("us a task", by_tasks, TASKS, None),
+    "workers": ("us a task", by_workers, WORKERS, None),
+    "bytes there and back": ("GB/s", by_size, SIZES, memory),
 }
 
 
-def curve(measure, values, start_method, rounds):
-    """Yields a value, and the medians of both libraries, measured by turns."""
+def curve(measure, values, limit, start_method, rounds):
+    """Yields a value, and the medians of both libraries and of the limit, if there is one, measured by turns."""
     libraries = [Library(name, start_method, False) for name in (STANDARD, OURS)]
     for value in values:
-        found = [[], []]
+        found = [[] for _ in range(3 if limit else 2)]
         for _ in range(rounds):
-            for numbers, library in zip(found, libraries, strict=True):
-                if (number := measure(library, value)) is not None:
-                    numbers.append(number)
-        yield value, [median(numbers) if numbers else None for numbers in found]
+            numbers = [measure(library, value) for library in libraries] + ([limit(value)] if limit else [])
+            for kept, number in zip(found, numbers, strict=True):
+                if number is not None:
+                    kept.append(number)
+        yield value, [median(kept) if kept else None for kept in found]
 
 
 def main():
@@ -87,9 +116,10 @@ def main():
     options = command.parse_args()
     head = f"{machine()}\n\n`python -m benches.growth --rounds {options.rounds}`: {options.start_method}, medians."
     lines = ["# How cost grows\n", head]
-    for title, (unit, measure, values) in CURVES.items():
-        lines += [f"\n| {title} | unit | multiprocessing | procession |", "|---|---|---|---|"]
-        for value, numbers in curve(measure, values, options.start_method, options.rounds):
+    for title, (unit, measure, values, limit) in CURVES.items():
+        names = [title, "unit", STANDARD, OURS, *([LIMIT] if limit else [])]
+        lines += [f"\n| {' | '.join(names)} |", "|---" * len(names) + "|"]
+        for value, numbers in curve(measure, values, limit, options.start_method, options.rounds):
             lines.append(f"| {value:,} | {unit} | {' | '.join(map(shown, numbers))} |")
             print(lines[-1], flush=True)
     if options.write:

@@ -88,10 +88,10 @@ def _plain(title):
 
 
 def draw_growth(pyplot, found, file):
-    """Curves of both libraries over the number of tasks, of workers, and the size of payloads."""
+    """Curves of both libraries, and of the limit, over the number of tasks, of workers, and the size of payloads."""
     figure, grid = pyplot.subplots(1, len(found), figsize=(4 * len(found), 3.4))
     for axes, (head, *rows) in zip(grid, found, strict=True):
-        for column, color in ((2, STANDARD_COLOR), (3, OUR_COLOR)):
+        for column, color in zip(range(2, len(head)), (STANDARD_COLOR, OUR_COLOR, PEER_COLOR), strict=False):
             points = [(number(row[0]), number(row[column])) for row in rows]
             points = [point for point in points if point[1] is not None]
             axes.plot(*zip(*points, strict=True), marker="o", color=color, label=head[column])
