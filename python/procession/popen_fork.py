@@ -1,6 +1,7 @@
 """Start method fork: the child is a copy of the parent."""
 
 import _signal
+import _thread
 import os
 import sys
 
@@ -51,7 +52,7 @@ QUIET_THREADS = {"PoolDriver", "PoolOutput"}
 def _warn_of_threads():
     """Warn with names where other threads may hold locks that the child needs; a main thread is no news."""
     threading = sys.modules.get("threading")
-    if threading is None:
+    if threading is None or not _thread._count():
         return
     expected = (threading.current_thread(), threading.main_thread())
     others = [t.name for t in threading.enumerate() if t not in expected and t.name not in QUIET_THREADS]
