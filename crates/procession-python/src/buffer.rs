@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use procession::platform::prefer_huge_pages;
 use procession::shared_memory::{Place, Segment, View, append, copy, copy_out, detach_all, read_last};
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -165,6 +165,32 @@ pub(crate) fn copy_of(py: Python<'_>, bytes: &PyBuffer<u8>, place: &mut [u8]) ->
     // SAFETY: the buffer's bytes stay where they are while it is held, one after the other, and they are as many as those
     // of `place`, which nobody else has. Should another process or thread write at the same time, they are values still.
     unsafe { copy(bytes.buf_ptr().cast(), place.as_mut_ptr(), place.len()) };
+    Ok(())
+}
+
+/// Adds all bytes of a buffer to `out`, one item after the other; one that is not contiguous has one dimension.
+pub(crate) fn append_items(items: &PyUntypedBuffer, out: &mut Vec<u8>) {
+    let (start, size) = (out.len(), items.len_bytes());
+    out.resize(start + size, 0);
+    let place = &mut out[start..];
+    if items.is_c_contiguous() {
+        // SAFETY: the buffer is held, so its bytes stay where they are, one after the other, as many as those of `place`.
+        // Should another thread write at the same time, they are values still.
+        return unsafe { copy(items.buf_ptr().cast(), place.as_mut_ptr(), size) };
+    }
+    for (index, place) in place.chunks_exact_mut(items.item_size().max(1)).enumerate() {
+        // SAFETY: as above, for one item, whose index is less than their number: checked in `get_ptr`.
+        unsafe { copy(items.get_ptr(&[index]).cast(), place.as_mut_ptr(), place.len()) };
+    }
+}
+
+/// Writes `bytes` to a buffer that nobody else has.
+pub(crate) fn fill_items(items: &PyUntypedBuffer, bytes: &[u8]) -> PyResult<()> {
+    if items.readonly() || !items.is_c_contiguous() || items.len_bytes() != bytes.len() {
+        return Err(PyBufferError::new_err("a new array is not as it should be"));
+    }
+    // SAFETY: the buffer is held and may be written to, and has as many bytes, one after the other.
+    unsafe { copy(bytes.as_ptr(), items.buf_ptr().cast(), bytes.len()) };
     Ok(())
 }
 

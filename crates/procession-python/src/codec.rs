@@ -9,8 +9,10 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use rustc_hash::FxHashSet;
 
 use crate::buffer::{Kind, append_array, array_of, bytes_of, copy_of};
+use crate::numeric::{self, Numeric};
 use crate::pickler::{Apart, loads, pickle_apart, unpickle};
 use crate::place::{Bare, Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
@@ -34,6 +36,11 @@ const LARGE_STR: u8 = 14;
 const LARGE_TUPLE: u8 = 15;
 /// Stands before the first number and the step of a record that is a part of a `range`.
 const RANGE: u8 = 16;
+/// A small array and a single number of numpy, behind the number of their bytes.
+const ARRAY: u8 = 17;
+const NUMBER: u8 = 18;
+/// Stands before the number and the pickle of items that are one list, but not a chunk: each may be the last that runs.
+const GROUP: u8 = 19;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 const IN_PLACE: u8 = 0;
 const PART_BYTES: usize = 1 + SPOT_BYTES;
@@ -45,7 +52,23 @@ const DEPTH: usize = 3;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
 pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
-    encode_at(value, out, 0, &mut 1)
+    encode_at(value, out, 0, &mut Seen::default())
+}
+
+/// What can change of a value so far: of two that are one object only pickle makes one again, and who changes it would see
+/// the difference.
+#[derive(Default)]
+struct Seen {
+    objects: FxHashSet<usize>,
+    /// How many of them need more than the interpreter to be rebuilt.
+    numeric: usize,
+}
+
+impl Seen {
+    /// Whether an object comes for the first time.
+    fn is_new(&mut self, object: &Bound<'_, PyAny>) -> bool {
+        self.objects.insert(object.as_ptr() as usize)
+    }
 }
 
 /// Whether an object stays as it is: a number, a text, bytes, none, or a tuple of such.
@@ -99,9 +122,7 @@ pub(crate) fn decode_range(bytes: &mut &[u8]) -> PyResult<Option<(i64, i64)>> {
     Ok(Some((i64::from_le_bytes(take_word(bytes)?), i64::from_le_bytes(take_word(bytes)?))))
 }
 
-/// `arrays` says how many bytearrays may come still: of two that are one object only pickle makes one again, and who
-/// changes it would see the difference.
-fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, arrays: &mut u8) -> bool {
+fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &mut Seen) -> bool {
     if let Some(number) = as_int(value) {
         encode_int(number, out);
     } else if value.is_none() {
@@ -125,10 +146,9 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, arrays: 
         }
         return sized(BYTES, bytes.as_bytes(), out);
     } else if let Ok(array) = value.cast_exact::<PyByteArray>() {
-        if *arrays == 0 || array.len() >= LARGE_PLAIN {
+        if array.len() >= LARGE_PLAIN || !seen.is_new(value) {
             return false;
         }
-        *arrays -= 1;
         out.push(BYTEARRAY);
         out.extend_from_slice(&(array.len() as u32).to_le_bytes());
         append_array(array, out);
@@ -137,16 +157,38 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, arrays: 
         if tuple.len() > TUPLE_ITEMS || depth == DEPTH {
             return false;
         }
-        let start = out.len();
+        let (start, numeric) = (out.len(), seen.numeric);
         out.push(TUPLE);
         out.push(tuple.len() as u8);
-        if !tuple.iter_borrowed().all(|item| encode_at(&item, out, depth + 1, arrays)) {
+        if !tuple.iter_borrowed().all(|item| encode_at(&item, out, depth + 1, seen)) {
             out.truncate(start);
             return false;
         }
+        if seen.numeric > numeric {
+            out[start] = LARGE_TUPLE;
+        }
     } else {
+        return encode_numeric(value, out, seen);
+    }
+    true
+}
+
+fn encode_numeric(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, seen: &mut Seen) -> bool {
+    let Some(kind) = numeric::kind_of(value) else { return false };
+    let start = out.len();
+    out.push(if matches!(kind, Numeric::Array) { ARRAY } else { NUMBER });
+    out.extend_from_slice(&[0; 4]);
+    let encoded = match kind {
+        Numeric::Array => seen.is_new(value) && numeric::encode_array(value, out),
+        Numeric::Number => numeric::encode_number(value, out),
+    };
+    if !encoded {
+        out.truncate(start);
         return false;
     }
+    seen.numeric += 1;
+    let size = (out.len() - start - 5) as u32;
+    out[start + 1..start + 5].copy_from_slice(&size.to_le_bytes());
     true
 }
 
@@ -164,27 +206,25 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn
         return Ok(());
     }
     let start = out.len();
-    let answer =
-        if is_plain(value, 0, &mut 1) { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
+    let plain = is_plain(value, 0, &mut Seen::default());
+    let answer = if plain { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
     if answer.is_err() {
         out.truncate(start);
     }
     answer
 }
 
-/// Whether a value is simple but for the size of the bytes and texts in it, `arrays` of them bytearrays.
-fn is_plain(value: &Bound<'_, PyAny>, depth: usize, arrays: &mut u8) -> bool {
+/// Whether a value is simple but for the size of the bytes and texts in it.
+fn is_plain(value: &Bound<'_, PyAny>, depth: usize, seen: &mut Seen) -> bool {
     if value.is_exact_instance_of::<PyBytes>() {
         return true;
     }
     if value.is_exact_instance_of::<PyByteArray>() {
-        let few = *arrays > 0;
-        *arrays = arrays.saturating_sub(1);
-        return few;
+        return seen.is_new(value);
     }
     if let Ok(tuple) = value.cast_exact::<PyTuple>() {
         let few = tuple.len() <= TUPLE_ITEMS && depth < DEPTH;
-        return few && tuple.iter_borrowed().all(|item| is_plain(&item, depth + 1, arrays));
+        return few && tuple.iter_borrowed().all(|item| is_plain(&item, depth + 1, seen));
     }
     if let Ok(text) = value.cast_exact::<PyString>() {
         return text.to_str().is_ok();
@@ -373,7 +413,7 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
     let [tag] = take_word(bytes)?;
     let size = match tag {
         INT | FLOAT => 8,
-        STR | BYTES | BYTEARRAY => u32::from_le_bytes(take_word(bytes)?) as usize,
+        STR | BYTES | BYTEARRAY | ARRAY | NUMBER => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
         TUPLE | LARGE_TUPLE => {
             let count = take_count(bytes, depth)?;
@@ -418,6 +458,11 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
         BYTEARRAY => {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
             array_of(py, take(bytes, size)?)?.into_any()
+        }
+        ARRAY | NUMBER => {
+            let size = u32::from_le_bytes(take_word(bytes)?) as usize;
+            let body = take(bytes, size)?;
+            if tag == ARRAY { numeric::decode_array(py, body)? } else { numeric::decode_number(py, body)? }
         }
         TUPLE | LARGE_TUPLE => {
             let count = take_count(bytes, depth)?;
@@ -581,15 +626,66 @@ pub(crate) fn encode_chunk(
     room: &mut dyn Room,
 ) -> PyResult<()> {
     let start = out.len();
-    let mut arrays = 1;
-    if values.iter().all(|value| encode_at(value, out, 0, &mut arrays)) {
+    if simple_one_by_one(values, out) {
         return Ok(());
     }
-    out.truncate(start);
     out.push(TOGETHER);
-    let answer = encode(PyList::new(py, values)?.as_any(), out, room);
+    let answer = encode_pickle(PyList::new(py, values)?.as_any(), out, room);
     if answer.is_err() {
         out.truncate(start);
     }
     answer
+}
+
+fn simple_one_by_one(values: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> bool {
+    let (start, mut seen) = (out.len(), Seen::default());
+    let simple = values.iter().all(|value| encode_at(value, out, 0, &mut seen));
+    if !simple {
+        out.truncate(start);
+    }
+    simple
+}
+
+/// Adds items that stand alone, but may be in one pickle: what they have in common is pickled once then.
+pub(crate) fn encode_group(
+    py: Python<'_>,
+    values: &[Bound<'_, PyAny>],
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+) -> PyResult<()> {
+    if simple_one_by_one(values, out) {
+        return Ok(());
+    }
+    let start = out.len();
+    out.push(GROUP);
+    out.extend_from_slice(&(values.len() as u32).to_le_bytes());
+    let answer = encode_pickle(PyList::new(py, values)?.as_any(), out, room);
+    if answer.is_err() {
+        out.truncate(start);
+    }
+    answer
+}
+
+/// Whether a group is at the start of `bytes`.
+pub(crate) fn is_group(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&GROUP)
+}
+
+/// The items of a group at the start of `bytes`, at most `most`; none, and nothing read, if there is no group.
+pub(crate) fn decode_group<'py>(
+    py: Python<'py>,
+    bytes: &mut &[u8],
+    most: u32,
+    shelf: &dyn Shelf,
+) -> PyResult<Option<Bound<'py, PyList>>> {
+    if !is_group(bytes) {
+        return Ok(None);
+    }
+    *bytes = &bytes[1..];
+    let count = u32::from_le_bytes(take_word(bytes)?);
+    let items = decode(py, bytes, shelf)?.cast_into::<PyList>()?;
+    if items.len() != count as usize || count > most {
+        return Err(PyValueError::new_err("a group arrived with another number of items"));
+    }
+    Ok(Some(items))
 }

@@ -59,6 +59,8 @@ pub(crate) enum Results {
 pub(crate) struct State {
     /// The items of a map; they stay until it ends.
     pub row: Option<Row>,
+    /// So many items of the row, from a multiple of that on, may be pickled as one.
+    pub together: u64,
     /// All other items without an outcome, from `base` on; none where an outcome came early.
     pub items: VecDeque<Option<Py<PyAny>>>,
     pub base: u64,
@@ -272,6 +274,12 @@ impl Job {
         let mut items = state.items.iter().skip(start as usize).take(count as usize);
         items.len() == count as usize
             && items.all(|item| item.as_ref().is_some_and(|item| codec::encode_simple(item.bind(py), out)))
+    }
+
+    /// How many items from `item` on may be pickled as one.
+    pub(crate) fn group_at(&self, item: u64) -> u32 {
+        let together = self.state().together;
+        u32::try_from(together - item % together).unwrap_or(u32::MAX)
     }
 
     /// How many more items may be taken from the source now.

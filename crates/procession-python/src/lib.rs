@@ -12,6 +12,7 @@ mod groups;
 mod guarded;
 mod job;
 mod numbers;
+mod numeric;
 mod pickler;
 mod place;
 mod pool;

@@ -352,6 +352,7 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
         total: items.len() as u64,
         items: items.into(),
         row: None,
+        together: 1,
         base: 0,
         source: None,
         finished: 0,
@@ -423,9 +424,11 @@ impl PoolCore {
     ) -> PyResult<Arc<Job>> {
         let row = Row::of(items)?;
         let total = row.len(py);
+        // What the standard library has in a chunk, and so pickles as one.
+        let together = if chunk.is_some() { 1 } else { total.div_ceil(4 * self.owned.get()?.workers).max(1) as u64 };
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
-        let state =
-            State { row: Some(row), total: total as u64, ..state(all_results(py, total)?, Vec::new(), callbacks) };
+        let state = state(all_results(py, total)?, Vec::new(), callbacks);
+        let state = State { row: Some(row), total: total as u64, together, ..state };
         let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
         self.owned.get()?.feed(py)?;
         Ok(job)

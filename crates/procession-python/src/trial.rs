@@ -24,6 +24,7 @@ fn encode_simple<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> 
 fn try_decoders<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<(Bound<'py, PyAny>, usize)> {
     let _ = (codec::spots_of(bytes), codec::is_simple_run(bytes), codec::take_framed(py, &mut &*bytes));
     let _ = (codec::decode_range(&mut &*bytes), Preamble::decode(&mut &*bytes));
+    let _ = codec::decode_group(py, &mut &*bytes, 3, &Bare);
     let size = codec::skip(&mut &*bytes).map(<[u8]>::len);
     let mut rest = bytes;
     let value = codec::decode(py, &mut rest, &Bare)?;

@@ -185,6 +185,17 @@ impl WorkerCore {
             }
         }
         while done < head.count {
+            if let (Ok(function), 1) = (&function, head.chunk) {
+                let Ok(group) = self.group(py, head.count - done, &mut body) else {
+                    return Ok(self.worker.undecodable().map_err(Raised::from)?);
+                };
+                if let Some(items) = group {
+                    if !self.run_group(py, function.bind(py), preamble.mode, head, &items, &mut done, left)? {
+                        return Ok(self.worker.hand_back().map_err(Raised::from)?);
+                    }
+                    continue;
+                }
+            }
             let size = head.chunk.min(head.count - done);
             let at = head.first + u64::from(done);
             if at >= end {
@@ -206,16 +217,54 @@ impl WorkerCore {
                 return Ok(self.worker.undecodable().map_err(Raised::from)?);
             }
             done += size;
-            *left = left.saturating_sub(1);
-            if done == head.count {
-                break;
-            }
-            let slow = self.worker.between();
-            if *left == 0 || (slow && head.splittable) || self.worker.is_heavy() {
+            if !self.goes_on(head, done, left) {
                 return Ok(self.worker.hand_back().map_err(Raised::from)?);
             }
         }
         Ok(self.worker.done().map_err(Raised::from)?)
+    }
+
+    /// Counts a chunk that has run, the `done`th item its last; false when the rest of the record is to go back.
+    fn goes_on(&mut self, head: RecordHead, done: u32, left: &mut u64) -> bool {
+        *left = left.saturating_sub(1);
+        if done == head.count {
+            return true;
+        }
+        let slow = self.worker.between();
+        !(*left == 0 || (slow && head.splittable) || self.worker.is_heavy())
+    }
+
+    /// The items that come next in a record, if they were pickled as one.
+    fn group<'py>(&mut self, py: Python<'py>, most: u32, body: &mut &[u8]) -> PyResult<Option<Bound<'py, PyList>>> {
+        if codec::is_group(body) {
+            self.worker.decoding();
+        }
+        codec::decode_group(py, body, most, &self.shelf())
+    }
+
+    /// Runs the items of a group; false when the rest of the record is to go back.
+    #[allow(clippy::too_many_arguments)]
+    fn run_group(
+        &mut self,
+        py: Python<'_>,
+        function: &Bound<'_, PyAny>,
+        mode: Mode,
+        head: RecordHead,
+        items: &Bound<'_, PyList>,
+        done: &mut u32,
+        left: &mut u64,
+    ) -> PyResult<bool> {
+        for index in 0..items.len() {
+            let value = items.get_item(index)?;
+            // The list lets go of what has run.
+            items.set_item(index, py.None())?;
+            self.item(py, function, mode, Ok(value), false)?;
+            *done += 1;
+            if !self.goes_on(head, *done, left) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Runs the items of a chunk; false, and nothing run, when several items cannot be rebuilt together.

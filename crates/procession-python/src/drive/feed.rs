@@ -82,18 +82,15 @@ impl Inner {
         }
         // The items of a lazy job may be one array that is filled again and again.
         let mut room = RecordRoom { inner: self, job: (job.unit == 0).then_some(job), blocks: Vec::new() };
-        for (index, chunk) in items.chunks(grant.chunk as usize).enumerate() {
-            let encoded = match chunk {
-                [item] => codec::encode(item.bind(py), body, &mut room),
-                chunk => codec::encode_chunk(py, &bound(py, chunk), body, &mut room),
-            };
-            let Err(error) = encoded else { continue };
-            let first = index as u32 * grant.chunk;
-            match self.by_value(py, chunk, &error, body) {
-                Ok(()) => continue,
-                Err(error) => {
+        let mut first = 0;
+        while first < grant.count {
+            let size = if grant.chunk > 1 { grant.chunk } else { job.group_at(grant.first + u64::from(first)) };
+            let chunk = &items[first as usize..grant.count.min(first.saturating_add(size)) as usize];
+            match self.encode(py, grant.chunk > 1, chunk, body, &mut room) {
+                Ok(()) => first += chunk.len() as u32,
+                Err((at, count, error)) => {
                     self.release(std::mem::take(&mut room.blocks));
-                    return self.unsendable(py, job, grant, first, chunk.len() as u32, error);
+                    return self.unsendable(py, job, grant, first + at, count, error);
                 }
             }
         }
@@ -108,6 +105,39 @@ impl Inner {
             self.release(job.repeats.clear());
         }
         sent
+    }
+
+    /// Adds items to `body`: a chunk, or items that each stand alone. Should that fail, which of them fail together.
+    fn encode(
+        &self,
+        py: Python<'_>,
+        is_chunk: bool,
+        items: &[Py<PyAny>],
+        body: &mut Vec<u8>,
+        room: &mut RecordRoom<'_>,
+    ) -> Result<(), (u32, u32, PyErr)> {
+        let all = |answer: PyResult<()>| answer.map_err(|error| (0, items.len() as u32, error));
+        match items {
+            [item] => {
+                let encoded = codec::encode(item.bind(py), body, room);
+                all(encoded.or_else(|error| self.by_value(py, items, &error, body)))
+            }
+            _ if is_chunk => {
+                let encoded = codec::encode_chunk(py, &bound(py, items), body, room);
+                all(encoded.or_else(|error| self.by_value(py, items, &error, body)))
+            }
+            _ => {
+                if codec::encode_group(py, &bound(py, items), body, room).is_ok() {
+                    return Ok(());
+                }
+                // One of them cannot be pickled, or not like that.
+                let alone = |(at, item)| {
+                    self.encode(py, false, std::slice::from_ref(item), body, room)
+                        .map_err(|(_, _, error)| (at as u32, 1, error))
+                };
+                items.iter().enumerate().try_for_each(alone)
+            }
+        }
     }
 
     /// Frees blocks that nobody else uses.

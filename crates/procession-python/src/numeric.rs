@@ -1,0 +1,165 @@
+//! Small arrays and single numbers of numpy by a short code: their pickle takes ten times as long as copying their bytes.
+
+use procession::shared_memory::View;
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyTuple};
+
+use crate::buffer::{append_items, bytes_of, fill_items};
+
+/// The characters of the types of numbers that have a code: their places here.
+const TYPES: &str = "?bBhHiIlLqQefdFD";
+/// The most dimensions.
+const DIMENSIONS: usize = 8;
+/// From this size on arrays are pickled: what is large is not copied along with the record.
+const LARGE: usize = 32 << 10;
+
+/// What is used of numpy.
+struct Numpy {
+    /// The class of arrays.
+    array: Py<PyAny>,
+    /// The classes of single numbers, and the types of numbers in arrays, in the order of `TYPES`.
+    classes: Vec<Py<PyAny>>,
+    types: Vec<Py<PyAny>>,
+    sizes: Vec<usize>,
+    /// Makes an array of a shape and a type.
+    empty: Py<PyAny>,
+    /// Makes a number of a type from bytes.
+    scalar: Py<PyAny>,
+}
+
+static NUMPY: PyOnceLock<Numpy> = PyOnceLock::new();
+
+impl Numpy {
+    fn of(module: &Bound<'_, PyAny>) -> PyResult<Numpy> {
+        let dtype = module.getattr("dtype")?;
+        let types = TYPES.chars().map(|char| dtype.call1((char,))).collect::<PyResult<Vec<_>>>()?;
+        let number = module.getattr("float64")?.call1((0.0,))?;
+        Ok(Numpy {
+            array: module.getattr("ndarray")?.unbind(),
+            classes: types.iter().map(|one| one.getattr("type").map(Bound::unbind)).collect::<PyResult<_>>()?,
+            sizes: types.iter().map(|one| one.getattr("itemsize")?.extract()).collect::<PyResult<_>>()?,
+            types: types.into_iter().map(Bound::unbind).collect(),
+            empty: module.getattr("empty")?.unbind(),
+            scalar: number.call_method0("__reduce__")?.get_item(0)?.unbind(),
+        })
+    }
+
+    /// numpy, if this process has loaded all of it.
+    fn loaded(py: Python<'_>) -> Option<&Numpy> {
+        if let Some(known) = NUMPY.get(py) {
+            return Some(known);
+        }
+        let modules = py.import("sys").ok()?.getattr("modules").ok()?.cast_into::<PyDict>().ok()?;
+        let module = modules.get_item("numpy").ok()??;
+        NUMPY.get_or_try_init(py, || Numpy::of(&module)).ok()
+    }
+
+    /// The code of a type of numbers.
+    fn code(&self, dtype: &Bound<'_, PyAny>) -> Option<usize> {
+        if let Some(code) = self.types.iter().position(|known| known.is(dtype)) {
+            return Some(code);
+        }
+        // One that came out of a pickle is an object of its own.
+        let char: char = dtype.getattr("char").ok()?.extract().ok()?;
+        let code = TYPES.find(char)?;
+        let same = dtype.eq(&self.types[code]).ok()? && dtype.getattr("metadata").ok()?.is_none();
+        same.then_some(code)
+    }
+}
+
+/// What a value is that has a short code here.
+pub(crate) enum Numeric {
+    Array,
+    Number,
+}
+
+/// Whether a value is a small array of numbers, or a number, of exactly numpy's own classes.
+pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
+    let py = value.py();
+    let numpy = Numpy::loaded(py)?;
+    let class = value.get_type();
+    if class.is(&numpy.array) {
+        let size: usize = value.getattr(pyo3::intern!(py, "nbytes")).ok()?.extract().ok()?;
+        return (size < LARGE).then_some(Numeric::Array);
+    }
+    numpy.classes.iter().any(|known| class.is(known)).then_some(Numeric::Number)
+}
+
+/// Adds an array to `out`; false if it has no code.
+pub(crate) fn encode_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+    let py = array.py();
+    let Some(numpy) = Numpy::loaded(py) else { return false };
+    let Ok(dtype) = array.getattr(pyo3::intern!(py, "dtype")) else { return false };
+    let Some(code) = numpy.code(&dtype) else { return false };
+    let Ok(items) = PyUntypedBuffer::get(array) else { return false };
+    let (size, shape) = (items.len_bytes(), items.shape());
+    // Of an array in memory that is shared on purpose only the place travels.
+    let is_shared = size > 0 && items.is_c_contiguous() && View::around(items.buf_ptr() as usize, size).is_some();
+    let is_row = items.is_c_contiguous() || shape.len() == 1;
+    if is_shared || !is_row || shape.len() > DIMENSIONS || size >= LARGE {
+        return false;
+    }
+    out.extend_from_slice(&[code as u8, shape.len() as u8]);
+    shape.iter().for_each(|length| out.extend_from_slice(&(*length as u64).to_le_bytes()));
+    append_items(&items, out);
+    true
+}
+
+/// Adds a single number to `out`; false if it has no code.
+pub(crate) fn encode_number(number: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+    let py = number.py();
+    let Some(numpy) = Numpy::loaded(py) else { return false };
+    let class = number.get_type();
+    let Some(code) = numpy.classes.iter().position(|known| class.is(known)) else { return false };
+    out.push(code as u8);
+    if let Ok(number) = number.cast::<PyFloat>() {
+        out.extend_from_slice(&number.value().to_le_bytes());
+        return true;
+    }
+    // A buffer of no dimensions, as theirs is, cannot be had here.
+    let Ok(bytes) = number.call_method0(pyo3::intern!(py, "tobytes")) else { return false };
+    let Ok(bytes) = bytes.cast::<PyBytes>() else { return false };
+    out.extend_from_slice(bytes.as_bytes());
+    bytes.as_bytes().len() == numpy.sizes[code]
+}
+
+fn malformed() -> PyErr {
+    PyValueError::new_err("an array or a number arrived malformed")
+}
+
+fn numpy_of(py: Python<'_>) -> PyResult<&Numpy> {
+    NUMPY.get_or_try_init(py, || Numpy::of(py.import("numpy")?.as_any()))
+}
+
+/// The array behind what [`encode_array`] added.
+pub(crate) fn decode_array<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let [code, dimensions, rest @ ..] = bytes else { return Err(malformed()) };
+    let numpy = numpy_of(py)?;
+    let dtype = numpy.types.get(usize::from(*code)).ok_or_else(malformed)?;
+    let (lengths, items) = rest.split_at_checked(8 * usize::from(*dimensions)).ok_or_else(malformed)?;
+    let lengths = lengths.as_chunks::<8>().0.iter().map(|length| u64::from_le_bytes(*length) as usize);
+    let shape: Vec<usize> = lengths.collect();
+    let size = shape.iter().try_fold(numpy.sizes[usize::from(*code)], |size, length| size.checked_mul(*length));
+    if shape.len() > DIMENSIONS || size != Some(items.len()) {
+        return Err(malformed());
+    }
+    let array = numpy.empty.bind(py).call1((PyTuple::new(py, shape)?, dtype))?;
+    if !items.is_empty() {
+        fill_items(&PyUntypedBuffer::get(&array)?, items)?;
+    }
+    Ok(array)
+}
+
+/// The number behind what [`encode_number`] added.
+pub(crate) fn decode_number<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let [code, bytes @ ..] = bytes else { return Err(malformed()) };
+    let numpy = numpy_of(py)?;
+    let dtype = numpy.types.get(usize::from(*code)).ok_or_else(malformed)?;
+    if bytes.len() != numpy.sizes[usize::from(*code)] {
+        return Err(malformed());
+    }
+    numpy.scalar.bind(py).call1((dtype, bytes_of(py, bytes)?))
+}

@@ -1,0 +1,153 @@
+"""Small arrays and numbers of numpy, which travel by a short code: they are what a pickle of them would be."""
+
+import contextlib
+import pickle
+
+import numpy
+import procession
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from procession import _procession
+
+TYPES = "?bBhHiIlLqQefdFD"
+SHAPES = [(), (0,), (1,), (5,), (3, 4), (0, 7), (2, 3, 4), (1,) * 8, (1,) * 9]
+DAMAGED = ValueError, TypeError, MemoryError, OverflowError, pickle.UnpicklingError, EOFError
+
+
+def give(value):
+    return value
+
+
+def describe(array):
+    flags = array.flags
+    return array.dtype.str, flags.writeable, flags.owndata, flags.c_contiguous, flags.f_contiguous, array.shape
+
+
+def pair(one, other):
+    return one is other, one, other
+
+
+def double(array):
+    array += array
+    return array
+
+
+def numbers_of(char, shape):
+    return (numpy.random.default_rng(1).random(shape) * 100).astype(char)
+
+
+def same(one, other):
+    return (
+        type(one) is type(other)
+        and one.dtype == other.dtype
+        and one.shape == other.shape
+        and bool((one == other).all())
+    )
+
+
+def odd_arrays():
+    grid = numpy.arange(12.0).reshape(3, 4)
+    return [
+        grid.T,
+        grid[:, 1],
+        grid[::-1],
+        grid[0],
+        grid[:, ::2],
+        numpy.asfortranarray(grid),
+        grid.astype(">f8"),
+        numpy.array(["a", "bc"]),
+        numpy.array([1, "x", None], object),
+        numpy.zeros(3, "M8[s]"),
+        numpy.zeros(2, [("a", "i4"), ("b", "f8")]),
+        numpy.zeros(3, numpy.dtype("f8", metadata={"unit": "m"})),
+        numpy.longdouble([1, 2]),
+        grid.view(numpy.recarray),
+    ]
+
+
+def test_arrays_and_numbers_of_all_types_come_back(context):
+    with context.Pool(2) as pool:
+        for char in TYPES:
+            for array in [numbers_of(char, shape) for shape in SHAPES]:
+                assert same(pool.apply(give, (array,)), array)
+            number = numpy.dtype(char).type(3)
+            assert same(pool.apply(give, (number,)), number)
+        for array in odd_arrays():
+            back = pool.apply(give, (array,))
+            assert same(back, array) and back.strides == pickle.loads(pickle.dumps(array)).strides
+    pool.join()
+
+
+def test_numbers_keep_every_bit():
+    for number in [numpy.float64("-0.0"), numpy.float64("nan"), numpy.float32("inf"), numpy.complex64(1 - 2j)]:
+        code = _procession.encode_simple(number)
+        back, taken = _procession.try_decoders(code)
+        assert (back.tobytes(), type(back), taken) == (number.tobytes(), type(number), len(code))
+
+
+def test_a_small_array_is_a_copy_of_its_own_that_can_be_written_to(context):
+    fixed = numpy.arange(5)
+    fixed.flags.writeable = False
+    with context.Pool(1) as pool:
+        for array in [numpy.arange(5), fixed, numpy.arange(10)[::2]]:
+            assert pool.apply(describe, (array,)) == ("<i8", True, True, True, True, (5,))
+            assert (pool.apply(double, (array,)) == 2 * array).all()
+        row = numpy.arange(6.0).reshape(2, 3)
+        assert [list(back) for back in pool.map(double, row)] == [[0, 2, 4], [6, 8, 10]]
+        assert list(row[1]) == [3, 4, 5]
+    pool.join()
+
+
+def test_one_array_in_two_places_stays_one(context):
+    one, other = numpy.arange(3), numpy.arange(3)
+    with context.Pool(1) as pool:
+        is_one, first, second = pool.apply(pair, (one, one))
+        assert is_one and first is second
+        is_one, first, second = pool.apply(pair, (one, other))
+        assert not is_one and first is not second
+        assert pool.apply(pair, (bytearray(b"x"), bytearray(b"y")))[0] is False
+        block = bytearray(b"z")
+        assert pool.apply(pair, (block, block))[0] is True
+    pool.join()
+
+
+def test_of_a_small_array_in_shared_memory_only_the_place_travels(context):
+    shared = procession.share(numpy.zeros(4))
+    with context.Pool(1) as pool:
+        _, is_writeable, owns_data, *_ = pool.apply(describe, (shared,))
+    pool.join()
+    assert (is_writeable, owns_data) == (False, False)
+
+
+def test_what_was_unpickled_has_a_code_too():
+    array = pickle.loads(pickle.dumps(numpy.arange(3.0), 4))
+    assert array.dtype is not numpy.dtype("d")
+    assert same(_procession.try_decoders(_procession.encode_simple(array))[0], array)
+
+
+arrays = st.builds(
+    lambda char, shape: numbers_of(char, tuple(shape)),
+    st.sampled_from(TYPES),
+    st.lists(st.integers(0, 4), min_size=1, max_size=3),
+)
+
+
+@settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+@given(array=arrays, at=st.integers(0, 60), put=st.binary(max_size=9), cut=st.integers(0, 12))
+def test_an_array_that_was_damaged_is_a_value_or_a_known_error(array, at, put, cut):
+    code = _procession.encode_simple(array)
+    back, taken = _procession.try_decoders(code + b"after")
+    assert same(back, array) and taken == len(code)
+    at %= len(code) + 1
+    damaged = code[:at] + put + code[at + cut :]
+    with contextlib.suppress(*DAMAGED):
+        assert _procession.try_decoders(damaged)[1] <= len(damaged)
+
+
+@pytest.mark.parametrize("lengths", [[2**63, 2], [2**64 - 1], [0, 2**63], [3]])
+def test_lengths_that_do_not_fit_are_refused(lengths):
+    body = bytes([TYPES.index("d"), len(lengths)]) + b"".join(n.to_bytes(8, "little") for n in lengths)
+    code = bytes([_procession.encode_simple(numpy.zeros(1))[0]]) + len(body).to_bytes(4, "little") + body
+    with pytest.raises((ValueError, OverflowError, MemoryError)):
+        _procession.try_decoders(code)
