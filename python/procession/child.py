@@ -48,8 +48,8 @@ def live(run, *arguments):
 
 
 def run_copied(load, parent_sentinel):
-    """In a process that the forkserver forked, with handlers of its own already: undo what else it inherited, become the
-    process that `load` gives, and return the exit status."""
+    """In a process that the forkserver forked, whose signal handlers are its own already: undo what else it inherited,
+    become the process that `load` gives, and return the exit status."""
     for do, arguments in first_chores(parent_sentinel, ()):
         do(*arguments)
     return _run_loaded(load, parent_sentinel)
