@@ -424,9 +424,8 @@ impl PoolCore {
     ) -> PyResult<Arc<Job>> {
         let row = Row::of(items)?;
         let total = row.len(py);
-        // What the standard library has in a chunk, and so pickles as one.
-        let together = if chunk.is_some() { 1 } else { total.div_ceil(4 * self.owned.get()?.workers).max(1) as u64 };
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
+        let together = self.shared_by(chunk, total as u64);
         let state = state(all_results(py, total)?, Vec::new(), callbacks);
         let state = State { row: Some(row), total: total as u64, together, ..state };
         let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
@@ -522,8 +521,8 @@ impl PoolCore {
         Ok(job)
     }
 
-    /// How many items share a function that can change, one after the other: those of a chunk, as large as the standard
-    /// library's would be where nobody said.
+    /// How many items share a function that can change, one after the other, and may be pickled as one: those of a chunk, as
+    /// large as the standard library's would be where nobody said.
     fn shared_by(&self, chunk: Chunk, total: u64) -> u64 {
         match chunk {
             Chunk::Fixed(items) => items.into(),

@@ -185,6 +185,14 @@ impl WorkerCore {
             }
         }
         while done < head.count {
+            let at = head.first + u64::from(done);
+            if at >= end {
+                drop(std::mem::replace(&mut function, Ok(py.None())));
+                self.worker.decoding();
+                function = self.function(py, &preamble, at);
+                end = preamble.end_of_share(at);
+            }
+            // Items that share the function are as many as may make a group.
             if let (Ok(function), 1) = (&function, head.chunk) {
                 let Ok(group) = self.group(py, head.count - done, &mut body) else {
                     return Ok(self.worker.undecodable().map_err(Raised::from)?);
@@ -197,13 +205,6 @@ impl WorkerCore {
                 }
             }
             let size = head.chunk.min(head.count - done);
-            let at = head.first + u64::from(done);
-            if at >= end {
-                drop(std::mem::replace(&mut function, Ok(py.None())));
-                self.worker.decoding();
-                function = self.function(py, &preamble, at);
-                end = preamble.end_of_share(at);
-            }
             let ran = match &function {
                 Ok(function) => self.chunk(py, function.bind(py), preamble.mode, size, &mut body)?,
                 Err(error) => {
