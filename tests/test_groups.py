@@ -5,15 +5,23 @@ import signal
 
 import procession
 import pytest
+from procession import resource_sharer
 
 WORKERS = 2
 
 
 class Counted:
-    """Counts in itself how often it was used."""
+    """Counts in itself how often it was used, and in its class how often it was pickled."""
 
-    def __init__(self):
+    pickled = 0
+
+    def __init__(self, size=0):
         self.uses = 0
+        self.names = [str(number) for number in range(size)]
+
+    def __getstate__(self):
+        Counted.pickled += 1
+        return self.__dict__
 
     def use(self):
         self.uses += 1
@@ -34,6 +42,23 @@ def use(counted):
     return counted.use()
 
 
+def use_with(index, counted, more=None):
+    return index, counted.use()
+
+
+def is_part(part, whole):
+    return whole.parts[0] is part
+
+
+def send(index, connection_and_names):
+    connection_and_names[0].send(index)
+
+
+def total(row, table):
+    table["rows"] += row.sum()
+    return table["numbers"].sum() + len(table["names"])
+
+
 def give(value):
     return value
 
@@ -45,21 +70,87 @@ def kill_at(item):
     return index
 
 
-def test_few_items_share_nothing(context):
+# From some size on, a pickle is made only once.
+sizes = pytest.mark.parametrize("size", [0, 2000])
+
+
+@sizes
+def test_few_items_share_nothing(context, size):
     with context.Pool(WORKERS) as pool:
-        assert pool.map(use, [Counted()] * 4 * WORKERS) == [1] * 4 * WORKERS
-        assert pool.map(use, [Counted()] * 100, chunksize=1) == [1] * 100
-        assert list(pool.imap(use, [Counted()] * 100)) == [1] * 100
+        assert pool.map(use, [Counted(size)] * 4 * WORKERS) == [1] * 4 * WORKERS
+        assert pool.map(use, [Counted(size)] * 100, chunksize=1) == [1] * 100
+        assert list(pool.imap(use, [Counted(size)] * 100)) == [1] * 100
     pool.join()
 
 
-def test_many_items_share_what_they_share_in_a_chunk_of_multiprocessing(context):
+@sizes
+def test_many_items_share_what_they_share_in_a_chunk_of_multiprocessing(context, size):
     count = 1000
     chunk = count // (4 * WORKERS)
+    counted = Counted(size)
     with context.Pool(WORKERS) as pool:
-        uses = pool.map(use, [Counted()] * count)
+        uses = pool.map(use, [counted] * count)
+        assert all(used <= 1 + index % chunk for index, used in enumerate(uses))
+        uses = pool.starmap(use_with, [(index, counted, "more" * 5000) for index in range(count)])
+        assert all(place == index and used <= 1 + index % chunk for index, (place, used) in enumerate(uses))
     pool.join()
-    assert all(used <= 1 + index % chunk for index, used in enumerate(uses))
+
+
+def test_what_many_items_have_in_common_is_pickled_once(context, monkeypatch):
+    monkeypatch.setattr(Counted, "pickled", 0)
+    counted = Counted(2000)
+    with context.Pool(WORKERS) as pool:
+        pool.starmap(use_with, [(index, counted) for index in range(500)])
+        assert Counted.pickled <= 2
+        pool.map(use, [counted] * 4 * WORKERS)
+        assert Counted.pickled <= 5
+        counted.uses = 7
+        assert pool.map(use, [counted] * 2) == [8, 8]
+    pool.join()
+
+
+def test_a_part_of_what_items_have_in_common_stays_a_part_of_it(context):
+    whole = Counted(2000)
+    whole.parts = [bytearray(b"part"), [1]]
+    with context.Pool(WORKERS) as pool:
+        assert all(pool.starmap(is_part, [(whole.parts[0], whole)] * 100))
+        whole.parts.reverse()
+        assert all(pool.starmap(is_part, [(whole.parts[0], whole)] * 100))
+    pool.join()
+
+
+def test_arrays_beside_and_in_what_items_have_in_common(context):
+    numpy = pytest.importorskip("numpy")
+    table = {"numbers": numpy.arange(50_000), "names": [str(n) for n in range(2000)], "rows": 0}
+    with context.Pool(WORKERS) as pool:
+        for width in (3, 10_000):
+            rows = numpy.ones((100, width))
+            assert pool.starmap(total, [(row, table) for row in rows]) == [sum(range(50_000)) + 2000] * 100
+    pool.join()
+    assert table["rows"] == 0
+
+
+def test_a_descriptor_in_what_items_have_in_common_comes_to_each_of_them(context):
+    reader, writer = context.Pipe(False)
+    both = (writer, [str(n) for n in range(2000)])
+    with context.Pool(WORKERS) as pool:
+        pool.starmap(send, [(index, both) for index in range(20)])
+    pool.join()
+    assert sorted(reader.recv() for _ in range(20)) == list(range(20))
+    reader.close()
+    writer.close()
+    resource_sharer.stop()
+
+
+def test_what_items_have_in_common_and_cannot_be_rebuilt_fails_each_of_them(context):
+    with context.Pool(WORKERS) as pool:
+        with pytest.raises(ValueError, match="no number"):
+            pool.starmap(use_with, [(index, [Unloadable(), "x" * 10_000]) for index in range(3)])
+        common = [Unloadable(), [str(n) for n in range(2000)]]
+        with pytest.raises(ValueError, match="no number"):
+            pool.starmap(use_with, [(index, common) for index in range(100)])
+        assert pool.starmap(use_with, [(1, Counted())]) == [(1, 1)]
+    pool.join()
 
 
 def test_values_of_many_kinds_come_back_in_order(context):

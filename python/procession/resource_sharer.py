@@ -9,6 +9,7 @@ import sys
 import threading
 
 from procession import process, util
+from procession._procession import for_one_receiver
 
 __all__ = ["DupFd", "stop"]
 
@@ -21,6 +22,7 @@ class DupFd:
     """A picklable stand-in for a copy of a descriptor of this process."""
 
     def __init__(self, fd):
+        for_one_receiver()
         self._id = _resource_sharer.register(os.dup(fd))
 
     def detach(self):

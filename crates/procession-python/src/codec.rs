@@ -41,13 +41,16 @@ const ARRAY: u8 = 17;
 const NUMBER: u8 = 18;
 /// Stands before the number and the pickle of items that are one list, but not a chunk: each may be the last that runs.
 const GROUP: u8 = 19;
+/// An object that several items have: the names of the job and of those of its items that share it, and where its pickle is.
+const COMMON: u8 = 20;
+const COMMON_BYTES: usize = 16 + SPOT_BYTES;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 const IN_PLACE: u8 = 0;
 const PART_BYTES: usize = 1 + SPOT_BYTES;
 /// From this size on plain bytes and texts are not copied along with the record but lie in a block: two copies instead of five.
 const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple that is not pickled, and how deep they nest.
-const TUPLE_ITEMS: usize = 16;
+pub(crate) const TUPLE_ITEMS: usize = 16;
 const DEPTH: usize = 3;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
@@ -206,8 +209,7 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn
         return Ok(());
     }
     let start = out.len();
-    let plain = is_plain(value, 0, &mut Seen::default());
-    let answer = if plain { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
+    let answer = if is_plain(value) { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
     if answer.is_err() {
         out.truncate(start);
     }
@@ -215,7 +217,11 @@ pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn
 }
 
 /// Whether a value is simple but for the size of the bytes and texts in it.
-fn is_plain(value: &Bound<'_, PyAny>, depth: usize, seen: &mut Seen) -> bool {
+pub(crate) fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    is_plain_at(value, 0, &mut Seen::default())
+}
+
+fn is_plain_at(value: &Bound<'_, PyAny>, depth: usize, seen: &mut Seen) -> bool {
     if value.is_exact_instance_of::<PyBytes>() {
         return true;
     }
@@ -224,7 +230,7 @@ fn is_plain(value: &Bound<'_, PyAny>, depth: usize, seen: &mut Seen) -> bool {
     }
     if let Ok(tuple) = value.cast_exact::<PyTuple>() {
         let few = tuple.len() <= TUPLE_ITEMS && depth < DEPTH;
-        return few && tuple.iter_borrowed().all(|item| is_plain(&item, depth + 1, seen));
+        return few && tuple.iter_borrowed().all(|item| is_plain_at(&item, depth + 1, seen));
     }
     if let Ok(text) = value.cast_exact::<PyString>() {
         return text.to_str().is_ok();
@@ -353,6 +359,19 @@ pub(crate) fn has_parts(bytes: &[u8]) -> bool {
     matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_TUPLE)))
 }
 
+/// Adds an object that several items have: see `common`.
+pub(crate) fn encode_common(name: (u64, u64), spot: Spot, out: &mut Vec<u8>) {
+    out.push(COMMON);
+    out.extend_from_slice(&name.0.to_le_bytes());
+    out.extend_from_slice(&name.1.to_le_bytes());
+    spot.encode(out);
+}
+
+/// Begins a tuple whose `count` items, few enough, come next, each as a value.
+pub(crate) fn begin_tuple(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[LARGE_TUPLE, count as u8]);
+}
+
 /// Adds a pickle that was made elsewhere, as a value.
 pub(crate) fn encode_pickled(pickled: &[u8], out: &mut Vec<u8>) {
     out.push(PICKLE);
@@ -423,6 +442,7 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
             0
         }
         LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => SPOT_BYTES,
+        COMMON => COMMON_BYTES,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             take(bytes, size)?;
@@ -474,6 +494,11 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             unpickle(py, take(bytes, size)?)?
         }
         LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => fetch(py, tag, take_spot(bytes)?, shelf)?,
+        COMMON => {
+            let name = (u64::from_le_bytes(take_word(bytes)?), u64::from_le_bytes(take_word(bytes)?));
+            let spot = take_spot(bytes)?;
+            shelf.common(py, name, &|| loads(py)?.call1((in_place(py, spot, shelf)?,)))?
+        }
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             let pickled = take(bytes, size)?;

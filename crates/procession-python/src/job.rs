@@ -12,6 +12,7 @@ use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
+use crate::common::Common;
 use crate::repeats::Repeats;
 use crate::row::Row;
 
@@ -123,6 +124,8 @@ pub(crate) struct Job {
     pub most: Option<u64>,
     pub options: Options,
     pub is_done: AtomicBool,
+    /// The object that several of its items have in common.
+    pub common: Common,
     /// Large parts that several of its items have in common.
     pub repeats: Repeats,
     state: Mutex<State>,
@@ -146,6 +149,7 @@ impl Job {
             most,
             options,
             is_done: AtomicBool::new(false),
+            common: Common::default(),
             repeats: Repeats::default(),
             state: Mutex::new(state),
         })
@@ -274,6 +278,16 @@ impl Job {
         let mut items = state.items.iter().skip(start as usize).take(count as usize);
         items.len() == count as usize
             && items.all(|item| item.as_ref().is_some_and(|item| codec::encode_simple(item.bind(py), out)))
+    }
+
+    /// Whether it is a map: its items were all there when it began.
+    pub(crate) fn has_row(&self) -> bool {
+        self.state().row.is_some()
+    }
+
+    /// Which of those that may be pickled as one the item belongs to.
+    pub(crate) fn sharers(&self, item: u64) -> u64 {
+        item / self.state().together
     }
 
     /// How many items from `item` on may be pickled as one.

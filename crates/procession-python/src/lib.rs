@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod buffer;
 mod codec;
+mod common;
 mod connection;
 mod drive;
 mod error;
@@ -33,6 +34,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_WORKERS", procession::channel::MAX_WORKERS)?;
     buffer::register(module)?;
     process::register(module)?;
+    common::register(module)?;
     connection::register(module)?;
     groups::register(module)?;
     guarded::register(module)?;

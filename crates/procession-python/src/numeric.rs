@@ -88,6 +88,18 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
     numpy.classes.iter().any(|known| class.is(known)).then_some(Numeric::Number)
 }
 
+/// Whether a class is numpy's own class of arrays.
+pub(crate) fn is_array_class(class: &Bound<'_, PyAny>) -> bool {
+    Numpy::loaded(class.py()).is_some_and(|numpy| class.is(&numpy.array))
+}
+
+/// Whether a value is an array of exactly numpy's own class that holds no objects.
+pub(crate) fn is_array_of_numbers(value: &Bound<'_, PyAny>) -> bool {
+    let Some(numpy) = Numpy::loaded(value.py()) else { return false };
+    let has_objects = || value.getattr("dtype")?.getattr("hasobject")?.is_truthy();
+    value.get_type().is(&numpy.array) && has_objects().is_ok_and(|has| !has)
+}
+
 /// Adds an array to `out`; false if it has no code.
 pub(crate) fn encode_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
     let py = array.py();

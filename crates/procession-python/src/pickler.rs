@@ -1,5 +1,6 @@
 //! Pickles, made by the C pickler, which is used again and again: making one costs more than pickling a small object.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
 
 use procession::shared_memory::{Place, View, append};
@@ -10,6 +11,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::buffer::{Kind, bytes_of, copy_of, parts_of};
+use crate::common::SPECIAL;
+use crate::numeric::is_array_class;
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
 const LARGE: usize = 32 << 10;
@@ -170,13 +173,17 @@ impl Reducers {
 
     fn __getitem__<'py>(&self, cls: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
-        for table in [&self.ours, &self.general] {
-            if let Some(reducer) = table.bind(py).get_item(cls)? {
-                return Ok(reducer);
-            }
+        if let Some(reducer) = self.ours.bind(py).get_item(cls)? {
+            SPECIAL.fetch_add(1, Ordering::Relaxed);
+            return Ok(reducer);
+        }
+        if let Some(reducer) = self.general.bind(py).get_item(cls)? {
+            return Ok(reducer);
         }
         let others = self.others.bind(py).call1((cls,))?;
         let found = if others.is_none() { None } else { others.cast::<PyDict>()?.get_item(cls)? };
+        // For arrays it only decides which of them may be written to.
+        SPECIAL.fetch_add(usize::from(found.is_some() && !is_array_class(cls)), Ordering::Relaxed);
         found.ok_or_else(|| PyKeyError::new_err(()))
     }
 }

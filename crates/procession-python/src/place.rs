@@ -85,6 +85,15 @@ pub(crate) trait Shelf {
     fn view(&self, spot: Spot) -> PyResult<Arc<View>>;
     /// A new object with the bytes of the part at such a spot, which is given back; none if it lies outside.
     fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>>;
+    /// The object that several values have in common and call by this name; `make` rebuilds it.
+    fn common<'py>(
+        &self,
+        _py: Python<'py>,
+        _name: (u64, u64),
+        make: &dyn Fn() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        make()
+    }
 }
 
 /// A shelf for values that have no large parts.

@@ -1,7 +1,9 @@
 //! The loop of a worker process: claim, rebuild, call, encode, publish; no bytecode of ours per task.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use procession::channel::{BLOCK_HEAD, FrameKind, current_item, is_interrupted};
 use procession::pool::{Holdings, RecordHead, Turn, Worker};
@@ -28,6 +30,7 @@ pub(crate) struct WorkerCore {
     functions: FxHashMap<u64, Py<PyAny>>,
     /// The function that has large parts in the pool's blocks: it is forgotten when another comes, or nothing.
     large_function: Option<(u64, Py<PyAny>)>,
+    common: Arc<LastCommon>,
     /// The last function that not all items share, and which of them have it now.
     shared_by: (u64, u64),
     out: Vec<u8>,
@@ -53,6 +56,7 @@ impl WorkerCore {
             worker,
             functions: FxHashMap::default(),
             large_function: None,
+            common: Arc::default(),
             shared_by: (0, 0),
             out: Vec::new(),
             support,
@@ -109,8 +113,15 @@ impl WorkerCore {
         let mut tidied = false;
         loop {
             let untidy = !tidied && (self.large_function.is_some() || !self.worker.holdings().is_empty());
+            // What items have in common may be wanted again soon, and is not in anybody's way.
+            let keeps = self.has_common();
             let worker = &mut self.worker;
-            match py.detach(|| if untidy { worker.turn_or_idle() } else { worker.turn() }) {
+            let turn = py.detach(|| match (untidy, keeps) {
+                (true, _) => worker.turn_or_idle(),
+                (false, true) => worker.turn_or_rest(),
+                (false, false) => worker.turn(),
+            });
+            match turn {
                 Ok(Turn::Record(head)) => {
                     tidied = false;
                     if left <= u64::from(head.count.div_ceil(head.chunk)) {
@@ -125,6 +136,9 @@ impl WorkerCore {
                 Ok(Turn::Leave) => return Ok(self.worker.leaving().map_err(Raised::from)?),
                 Ok(Turn::Stop) => return Ok(()),
                 Ok(Turn::Idle) => {
+                    if !untidy {
+                        self.common.replace(None);
+                    }
                     self.large_function = None;
                     self.worker.tidied().map_err(Raised::from)?;
                     tidied = true;
@@ -311,6 +325,7 @@ impl WorkerCore {
                 self.worker.decoding();
             }
             let value = codec::decode(py, &mut bytes, &self.shelf());
+            self.worker.excuse(Duration::from_nanos(self.common.spent.swap(0, Ordering::Relaxed)));
             self.item(py, function, mode, value, index + 1 < size)?;
         }
         Ok(())
@@ -508,8 +523,13 @@ impl WorkerCore {
         Ok(())
     }
 
+    fn has_common(&self) -> bool {
+        self.common.object.lock().expect("no panic while locked").is_some()
+    }
+
     fn shelf(&self) -> PoolShelf {
-        PoolShelf { segment: self.worker.pool_segment().clone(), holdings: self.worker.holdings().clone() }
+        let (segment, holdings) = (self.worker.pool_segment().clone(), self.worker.holdings().clone());
+        PoolShelf { segment, holdings, common: self.common.clone() }
     }
 }
 
@@ -577,6 +597,23 @@ impl Line {
 struct PoolShelf {
     segment: Arc<Segment>,
     holdings: Arc<Holdings>,
+    common: Arc<LastCommon>,
+}
+
+/// The object that items had in common last.
+#[derive(Default)]
+struct LastCommon {
+    /// Its name, and itself.
+    object: Mutex<Option<((u64, u64), Py<PyAny>)>>,
+    /// For how long objects were rebuilt, in nanoseconds, until somebody looks.
+    spent: AtomicU64,
+}
+
+impl LastCommon {
+    fn replace(&self, next: Option<((u64, u64), Py<PyAny>)>) {
+        let before = std::mem::replace(&mut *self.object.lock().expect("no panic while locked"), next);
+        drop(before);
+    }
 }
 
 impl Shelf for PoolShelf {
@@ -603,6 +640,26 @@ impl Shelf for PoolShelf {
             Spot::Common { offset, size } => copied(py, &self.segment, offset as usize, size as usize, kind, false),
             Spot::Shared(_) => None,
         }
+    }
+
+    fn common<'py>(
+        &self,
+        py: Python<'py>,
+        name: (u64, u64),
+        make: &dyn Fn() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match &*self.common.object.lock().expect("no panic while locked") {
+            Some((known, object)) if *known == name => return Ok(object.bind(py).clone()),
+            _ => {}
+        }
+        let begun = Instant::now();
+        // Not two of them at a time.
+        self.common.replace(None);
+        let made = make();
+        self.common.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let object = made?;
+        self.common.replace(Some((name, object.clone().unbind())));
+        Ok(object)
     }
 }
 

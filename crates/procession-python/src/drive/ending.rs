@@ -41,6 +41,7 @@ impl Inner {
             (forgotten, shared.jobs.is_empty() && !shared.closed)
         };
         drop(forgotten);
+        job.common.clear();
         self.release(job.repeats.clear());
         if callbacks {
             self.arm_driver(py, true);
@@ -118,6 +119,7 @@ impl Inner {
             forgotten
         };
         drop(forgotten);
+        job.common.clear();
         self.release(job.repeats.clear());
     }
 

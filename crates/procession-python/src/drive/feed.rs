@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 
 use super::{Inner, lock};
 use crate::codec::{self, Preamble};
+use crate::common;
 use crate::error::Raised;
 use crate::job::Job;
 use crate::place::{Part, Room, Spot};
@@ -86,7 +87,12 @@ impl Inner {
         while first < grant.count {
             let size = if grant.chunk > 1 { grant.chunk } else { job.group_at(grant.first + u64::from(first)) };
             let chunk = &items[first as usize..grant.count.min(first.saturating_add(size)) as usize];
-            match self.encode(py, grant.chunk > 1, chunk, body, &mut room) {
+            let at = grant.first + u64::from(first);
+            let in_common = grant.chunk == 1 && job.has_row() && {
+                common::encode(&job.common, job.id, job.sharers(at), chunk, body, &mut room, py)
+            };
+            let encoded = if in_common { Ok(()) } else { self.encode(py, grant.chunk > 1, chunk, body, &mut room) };
+            match encoded {
                 Ok(()) => first += chunk.len() as u32,
                 Err((at, count, error)) => {
                     self.release(std::mem::take(&mut room.blocks));

@@ -23,6 +23,14 @@ const RING_AFTER: Duration = Duration::from_millis(1);
 const MOST_TOLD: usize = 8192;
 /// A worker that has had nothing to do for so long gives the memory of free blocks back.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
+
+/// When a worker says that it has nothing to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    Never,
+    AtOnce,
+    AfterRest,
+}
 /// How often a worker that waits for its turn looks whether the pool was closed.
 const RESERVE_LOOK: Duration = Duration::from_millis(200);
 
@@ -194,7 +202,7 @@ impl Worker {
     /// # Errors
     /// `Interrupted` when a signal handler ran: look at what it wants and wait again.
     pub fn turn(&mut self) -> Result<Turn> {
-        self.next(false)
+        self.next(Idle::Never)
     }
 
     /// As [`Worker::turn`], but [`Turn::Idle`] before it sleeps.
@@ -202,10 +210,18 @@ impl Worker {
     /// # Errors
     /// Those of [`Worker::turn`].
     pub fn turn_or_idle(&mut self) -> Result<Turn> {
-        self.next(true)
+        self.next(Idle::AtOnce)
     }
 
-    fn next(&mut self, may_idle: bool) -> Result<Turn> {
+    /// As [`Worker::turn`], but [`Turn::Idle`] once it has slept for a second.
+    ///
+    /// # Errors
+    /// Those of [`Worker::turn`].
+    pub fn turn_or_rest(&mut self) -> Result<Turn> {
+        self.next(Idle::AfterRest)
+    }
+
+    fn next(&mut self, idle: Idle) -> Result<Turn> {
         loop {
             if self.ring.is_retired() {
                 return Ok(Turn::Leave);
@@ -224,12 +240,14 @@ impl Worker {
             if found {
                 continue;
             }
-            if may_idle {
+            if idle == Idle::AtOnce {
                 return Ok(Turn::Idle);
             }
             let asleep = Instant::now();
-            let until = self.ring.is_warm().then(|| asleep + TRIM_AFTER);
+            let rests = idle == Idle::AfterRest;
+            let until = (rests || self.ring.is_warm()).then(|| asleep + TRIM_AFTER);
             match bells.sleep(self.index, until, ready) {
+                Err(error) if error.kind() == ErrorKind::TimedOut && rests => return Ok(Turn::Idle),
                 Err(error) if error.kind() == ErrorKind::TimedOut => self.sleep_trimmed()?,
                 answer => answer?,
             }
@@ -437,6 +455,12 @@ impl Worker {
             self.wake_parent();
         }
         now.saturating_sub(self.coarse_begun) > HAND_BACK_AFTER
+    }
+
+    /// Time that the record has taken so far says nothing about its other items.
+    pub fn excuse(&mut self, spent: Duration) {
+        self.begun += spent;
+        self.coarse_begun += spent;
     }
 
     /// Lets the parent see at once what was published so far.

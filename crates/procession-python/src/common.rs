@@ -1,0 +1,205 @@
+//! An object that items of a map have in common, such as a configuration or a model: it is pickled once, and each worker
+//! rebuilds it as often as multiprocessing would, once for each of its chunks.
+
+use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyTuple};
+
+use crate::buffer::is_only_reference;
+use crate::codec;
+use crate::numeric::is_array_of_numbers;
+use crate::pickler::{Apart, pickle_apart};
+use crate::place::{Part, Room, Spot};
+
+/// A smaller pickle is made anew each time.
+const WORTH: usize = 4 << 10;
+/// Large parts of more bytes are not pickled: [`crate::repeats`] sends them once.
+const MOST_APART: usize = 64 << 20;
+
+/// How many objects had a reducer that somebody registered: it may give another pickle each time.
+pub(crate) static SPECIAL: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Whether this thread makes a pickle that several are to read.
+    static FOR_SEVERAL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The object that items of a job had in common last, and its pickle.
+#[derive(Default)]
+pub(crate) struct Common(Mutex<Option<(Py<PyAny>, Pickle)>>);
+
+enum Pickle {
+    /// The object came once.
+    NotYet,
+    /// It is pickled with each item.
+    Never,
+    Made(Py<PyBytes>),
+}
+
+impl Common {
+    /// The pickle of an object that items have in common, `several` of them here; none if it has none of its own.
+    fn pickle<'py>(&self, object: &Bound<'py, PyAny>, several: bool) -> Option<Bound<'py, PyBytes>> {
+        let py = object.py();
+        let mut other = None;
+        {
+            let mut known = self.0.lock().expect("no panic while locked");
+            match &*known {
+                Some((same, pickle)) if same.is(object) => match pickle {
+                    Pickle::Made(bytes) => return Some(bytes.bind(py).clone()),
+                    Pickle::Never => return None,
+                    Pickle::NotYet => {}
+                },
+                _ => {
+                    other = known.replace((object.clone().unbind(), Pickle::NotYet));
+                    if !several {
+                        drop(known);
+                        drop(other);
+                        return None;
+                    }
+                }
+            }
+        }
+        drop(other);
+        let made = made(object).map(|bytes| PyBytes::new(py, &bytes));
+        let pickle = made.as_ref().map_or(Pickle::Never, |bytes| Pickle::Made(bytes.clone().unbind()));
+        let before = self.0.lock().expect("no panic while locked").replace((object.clone().unbind(), pickle));
+        drop(before);
+        made
+    }
+
+    /// Lets go of it.
+    pub(crate) fn clear(&self) {
+        let known = self.0.lock().expect("no panic while locked").take();
+        drop(known);
+    }
+}
+
+/// A pickle that may be read several times; none if there is none, or it is not worth it.
+fn made(object: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+    let special = SPECIAL.load(Ordering::Relaxed);
+    let mut bytes = Vec::new();
+    FOR_SEVERAL.set(true);
+    let pickled = pickle_apart(object, &mut bytes, true);
+    FOR_SEVERAL.set(false);
+    let apart = pickled.ok()?;
+    if bytes.len() < WORTH || SPECIAL.load(Ordering::Relaxed) != special {
+        return None;
+    }
+    if apart.is_empty() {
+        return Some(bytes);
+    }
+    let mut size = 0;
+    for part in &apart {
+        size += match part {
+            Apart::Shared(_) => return None,
+            Apart::Large(raw) => raw.bind(object.py()).len().ok()?,
+            Apart::Plain(plain, _) => plain.bind(object.py()).len().ok()?,
+        };
+    }
+    drop(apart);
+    bytes.clear();
+    let apart = if size <= MOST_APART { pickle_apart(object, &mut bytes, false).ok()? } else { return None };
+    apart.is_empty().then_some(bytes)
+}
+
+/// The object of an item that is not plain: the item itself, or what is the only such in a tuple, so that nothing else in
+/// that can be a part of it.
+fn object_of<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let Ok(tuple) = item.cast_exact::<PyTuple>() else { return (!codec::is_plain(item)).then(|| item.clone()) };
+    if tuple.len() > codec::TUPLE_ITEMS {
+        return None;
+    }
+    let mut found = None;
+    for part in tuple.iter_borrowed() {
+        if !is_apart(&part) && found.replace(part.to_owned()).is_some() {
+            return None;
+        }
+    }
+    found
+}
+
+/// Whether nobody sees that a part of a tuple is in another part of it: it does not change, or nobody else has it.
+fn is_apart(part: &Bound<'_, PyAny>) -> bool {
+    if codec::is_lasting(part, 0) {
+        return codec::is_plain(part);
+    }
+    let is_simple = part.is_exact_instance_of::<PyByteArray>() || is_array_of_numbers(part);
+    is_simple && is_only_reference(part.py(), part.as_unbound())
+}
+
+/// Says that the pickle that is being made can have one reader only, as it is about to get a descriptor for it.
+#[pyfunction]
+fn for_one_receiver() -> PyResult<()> {
+    if FOR_SEVERAL.get() { Err(PyRuntimeError::new_err("this pickle is for several readers")) } else { Ok(()) }
+}
+
+/// Adds the function to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(for_one_receiver, module)?)
+}
+
+/// Adds items that have an object in common to `out`; false, and nothing added, if they have none with a pickle of its own.
+///
+/// # Arguments
+/// * `name` - of the job.
+/// * `sharers` - tells those items of it that may share one copy of the object from the others.
+pub(crate) fn encode(
+    common: &Common,
+    name: u64,
+    sharers: u64,
+    items: &[Py<PyAny>],
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+    py: Python<'_>,
+) -> bool {
+    let Some(object) = items.first().and_then(|item| object_of(item.bind(py))) else { return false };
+    if !items.iter().skip(1).all(|item| object_of(item.bind(py)).is_some_and(|other| other.is(&object))) {
+        return false;
+    }
+    let Some(pickle) = common.pickle(&object, items.len() > 1) else { return false };
+    let start = out.len();
+    let bytes = pickle.as_bytes();
+    let copy = |place: &mut [u8]| {
+        place.copy_from_slice(bytes);
+        Ok(())
+    };
+    let part = Part { owner: pickle.as_any(), address: bytes.as_ptr() as usize, size: bytes.len(), copy: &copy };
+    let mut encoded = || {
+        // The record has it once, however many of its items want it.
+        let spot = room.put(&part)?;
+        items.iter().try_for_each(|item| encode_item(item.bind(py), &object, (name, sharers), spot, out, room))
+    };
+    let answer = encoded();
+    if answer.is_err() {
+        out.truncate(start);
+    }
+    answer.is_ok()
+}
+
+fn encode_item(
+    item: &Bound<'_, PyAny>,
+    object: &Bound<'_, PyAny>,
+    name: (u64, u64),
+    spot: Spot,
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+) -> PyResult<()> {
+    if item.is(object) {
+        codec::encode_common(name, spot, out);
+        return Ok(());
+    }
+    let tuple = item.cast_exact::<PyTuple>()?;
+    codec::begin_tuple(tuple.len(), out);
+    for part in tuple.iter_borrowed() {
+        if part.is(object) {
+            codec::encode_common(name, spot, out);
+        } else {
+            codec::encode(&part, out, room)?;
+        }
+    }
+    Ok(())
+}
