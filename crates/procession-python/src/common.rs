@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -129,6 +130,62 @@ fn is_apart(part: &Bound<'_, PyAny>) -> bool {
     }
     let is_simple = part.is_exact_instance_of::<PyByteArray>() || is_array_of_numbers(part);
     is_simple && is_only_reference(part.py(), part.as_unbound())
+}
+
+/// In a worker: the object that items had in common last.
+#[derive(Default)]
+pub(crate) struct LastCommon {
+    named: Mutex<Option<Named>>,
+    /// For how long objects were rebuilt, in nanoseconds, until somebody asks.
+    spent: AtomicU64,
+}
+
+struct Named {
+    name: (u64, u64),
+    object: Py<PyAny>,
+}
+
+impl LastCommon {
+    /// The object of that name, which `make` rebuilds if another was the last.
+    pub(crate) fn get<'py>(
+        &self,
+        py: Python<'py>,
+        name: (u64, u64),
+        make: &dyn Fn() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match &*self.named.lock().expect("no panic while locked") {
+            Some(named) if named.name == name => return Ok(named.object.bind(py).clone()),
+            _ => {}
+        }
+        let begun = Instant::now();
+        // Not two of them at a time.
+        self.forget();
+        let made = make();
+        self.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let object = made?;
+        self.replace(Some(Named { name, object: object.clone().unbind() }));
+        Ok(object)
+    }
+
+    fn replace(&self, next: Option<Named>) {
+        let before = std::mem::replace(&mut *self.named.lock().expect("no panic while locked"), next);
+        drop(before);
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.named.lock().expect("no panic while locked").is_some()
+    }
+
+    /// Lets go of it.
+    pub(crate) fn forget(&self) {
+        self.replace(None);
+    }
+
+    /// For how long objects were rebuilt since this was asked last.
+    pub(crate) fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.swap(0, Ordering::Relaxed))
+    }
 }
 
 /// Says that the pickle that is being made can have one reader only, as it is about to get a descriptor for it.

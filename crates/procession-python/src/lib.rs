@@ -11,6 +11,7 @@ mod error;
 mod fast;
 mod groups;
 mod guarded;
+mod interrupts;
 mod job;
 mod numbers;
 mod numeric;
@@ -26,6 +27,7 @@ mod sync;
 mod trial;
 mod wait;
 mod worker;
+mod worker_memory;
 
 /// The compiled half of procession.
 #[pymodule]
@@ -45,7 +47,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     trial::register(module)?;
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;
-    module.add_class::<worker::Interrupts>()?;
-    module.add_class::<worker::Line>()?;
+    module.add_class::<interrupts::Interrupts>()?;
+    module.add_class::<interrupts::Line>()?;
     module.add_class::<worker::WorkerCore>()
 }

@@ -1,22 +1,23 @@
 //! The loop of a worker process: claim, rebuild, call, encode, publish; no bytecode of ours per task.
+//!
+//! A long file: the steps of one loop, which share the worker's state.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use procession::channel::{BLOCK_HEAD, FrameKind, current_item, is_interrupted};
-use procession::pool::{Holdings, RecordHead, Turn, Worker};
-use procession::shared_memory::{Segment, View, fill};
+use procession::channel::FrameKind;
+use procession::pool::{RecordHead, Turn, Worker};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyRange};
 use rustc_hash::FxHashMap;
 
-use crate::buffer::{Kind, copied};
 use crate::codec::{self, Mode, Preamble};
+use crate::common::LastCommon;
 use crate::error::Raised;
-use crate::place::{Bare, Part, Room, Shelf, Spot, raised};
+use crate::interrupts::{Interrupts, Line};
+use crate::place::Bare;
+use crate::worker_memory::{PoolShelf, ResultRoom};
 
 /// The most plain items that are rebuilt at once.
 const PLAIN_ROW: u32 = 256;
@@ -69,7 +70,7 @@ impl WorkerCore {
 
     /// What tells a signal handler whether the item that runs now is to be given up.
     fn interrupts(&self) -> Interrupts {
-        Interrupts { segment: self.worker.own_segment().clone() }
+        Interrupts::of(self.worker.own_segment().clone())
     }
 
     /// A list of one: the function that was called last.
@@ -85,7 +86,7 @@ impl WorkerCore {
 
     /// How any thread tells the parent that a note was sent beside the ring.
     fn line(&self) -> Line {
-        Line(self.worker.line())
+        Line::of(self.worker.line())
     }
 
     /// Reports that the initializer failed with `failure`, bytes of `support.failure`.
@@ -114,7 +115,7 @@ impl WorkerCore {
         loop {
             let untidy = !tidied && (self.large_function.is_some() || !self.worker.holdings().is_empty());
             // What items have in common may be wanted again soon, and is not in anybody's way.
-            let keeps = self.has_common();
+            let keeps = self.common.is_kept();
             let worker = &mut self.worker;
             let turn = py.detach(|| match (untidy, keeps) {
                 (true, _) => worker.turn_or_idle(),
@@ -137,7 +138,7 @@ impl WorkerCore {
                 Ok(Turn::Stop) => return Ok(()),
                 Ok(Turn::Idle) => {
                     if !untidy {
-                        self.common.replace(None);
+                        self.common.forget();
                     }
                     self.large_function = None;
                     self.worker.tidied().map_err(Raised::from)?;
@@ -325,7 +326,7 @@ impl WorkerCore {
                 self.worker.decoding();
             }
             let value = codec::decode(py, &mut bytes, &self.shelf());
-            self.worker.excuse(Duration::from_nanos(self.common.spent.swap(0, Ordering::Relaxed)));
+            self.worker.excuse(self.common.spent());
             self.item(py, function, mode, value, index + 1 < size)?;
         }
         Ok(())
@@ -523,10 +524,6 @@ impl WorkerCore {
         Ok(())
     }
 
-    fn has_common(&self) -> bool {
-        self.common.object.lock().expect("no panic while locked").is_some()
-    }
-
     fn shelf(&self) -> PoolShelf {
         let (segment, holdings) = (self.worker.pool_segment().clone(), self.worker.holdings().clone());
         PoolShelf { segment, holdings, common: self.common.clone() }
@@ -548,135 +545,6 @@ fn plain_items<'py>(py: Python<'py>, body: &mut &[u8], most: u32) -> PyResult<(B
     }
     let count = values.len() as u32;
     Ok((PyList::new(py, values)?.into_any(), count))
-}
-
-/// Tells whether the parent wants the item that runs now to be given up.
-#[pyclass(frozen, module = "procession._procession")]
-pub(crate) struct Interrupts {
-    segment: Arc<Segment>,
-}
-
-#[pymethods]
-impl Interrupts {
-    /// A signal handler that raises TaskTimeout if it does, or RuntimeError where that cannot be loaded: the signal may
-    /// come late, when the item that it was meant for has ended.
-    #[pyo3(signature = (number, frame, /))]
-    fn give_up(&self, py: Python<'_>, number: i32, frame: &Bound<'_, PyAny>) -> PyResult<()> {
-        let _ = (number, frame);
-        if !is_interrupted(&self.segment) {
-            return Ok(());
-        }
-        let message = "the task was interrupted";
-        let loaded = py.import("procession.portable").and_then(|portable| portable.getattr("TaskTimeout"));
-        Err(match loaded.and_then(|exception| exception.call1((message,))) {
-            Ok(timeout) => PyErr::from_value(timeout),
-            // Not what came: the task may take an OSError for one of its own.
-            Err(_) => PyRuntimeError::new_err(message),
-        })
-    }
-
-    /// The number of the job and the place in it of the item that runs now.
-    fn item(&self) -> Option<(u64, u64)> {
-        current_item(&self.segment)
-    }
-}
-
-/// How any thread of a worker tells the parent that a note was sent beside the ring.
-#[pyclass(frozen, module = "procession._procession")]
-pub(crate) struct Line(procession::pool::Line);
-
-#[pymethods]
-impl Line {
-    /// Wakes the parent, should it sleep.
-    fn note_sent(&self) {
-        self.0.note_sent();
-    }
-}
-
-/// The large parts of records; the parent frees them when the record ends and nobody here holds them.
-struct PoolShelf {
-    segment: Arc<Segment>,
-    holdings: Arc<Holdings>,
-    common: Arc<LastCommon>,
-}
-
-/// The object that items had in common last.
-#[derive(Default)]
-struct LastCommon {
-    /// Its name, and itself.
-    object: Mutex<Option<((u64, u64), Py<PyAny>)>>,
-    /// For how long objects were rebuilt, in nanoseconds, until somebody looks.
-    spent: AtomicU64,
-}
-
-impl LastCommon {
-    fn replace(&self, next: Option<((u64, u64), Py<PyAny>)>) {
-        let before = std::mem::replace(&mut *self.object.lock().expect("no panic while locked"), next);
-        drop(before);
-    }
-}
-
-impl Shelf for PoolShelf {
-    fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
-        let (offset, size) = match spot {
-            Spot::Block { offset, size } | Spot::Common { offset, size } => (offset, size),
-            Spot::Shared(_) => return Bare.view(spot),
-        };
-        self.holdings.take(offset);
-        let holdings = self.holdings.clone();
-        let give_back = Box::new(move || holdings.give_back(offset));
-        let view = if matches!(spot, Spot::Block { .. }) {
-            View::lent(self.segment.clone(), offset as usize, size as usize, give_back)
-        } else {
-            View::copied(&self.segment, offset as usize, size as usize, give_back)
-        };
-        view.map_err(raised)
-    }
-
-    fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
-        match spot {
-            // The parent keeps what it was made of: should it be wanted once more, it is put into a block anew.
-            Spot::Block { offset, size } => copied(py, &self.segment, offset as usize, size as usize, kind, true),
-            Spot::Common { offset, size } => copied(py, &self.segment, offset as usize, size as usize, kind, false),
-            Spot::Shared(_) => None,
-        }
-    }
-
-    fn common<'py>(
-        &self,
-        py: Python<'py>,
-        name: (u64, u64),
-        make: &dyn Fn() -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match &*self.common.object.lock().expect("no panic while locked") {
-            Some((known, object)) if *known == name => return Ok(object.bind(py).clone()),
-            _ => {}
-        }
-        let begun = Instant::now();
-        // Not two of them at a time.
-        self.common.replace(None);
-        let made = make();
-        self.common.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        let object = made?;
-        self.common.replace(Some((name, object.clone().unbind())));
-        Ok(object)
-    }
-}
-
-/// The large parts of results, in blocks that the parent gives back.
-struct ResultRoom<'a> {
-    worker: &'a mut Worker,
-    lent: Vec<usize>,
-}
-
-impl Room for ResultRoom<'_> {
-    fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
-        let (segment, offset) = self.worker.lend_block(part.size).map_err(Raised::from)?;
-        self.lent.push(offset);
-        let written = fill(segment.mapping(), offset + BLOCK_HEAD, part.size, part.copy);
-        written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
-        Ok(Spot::Block { offset: offset as u64, size: part.size as u64 })
-    }
 }
 
 fn body_of(record: &[u8]) -> &[u8] {
