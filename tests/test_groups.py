@@ -33,6 +33,21 @@ class Unloadable:
         return int, ("no number",)
 
 
+class Interrupting:
+    """Ctrl-C comes once while it is pickled."""
+
+    armed = False
+
+    def __init__(self, size):
+        self.names = [str(number) for number in range(size)]
+
+    def __getstate__(self):
+        if Interrupting.armed:
+            Interrupting.armed = False
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.__dict__
+
+
 class Unpicklable:
     def __reduce__(self):
         raise ValueError("this is not to be pickled")
@@ -181,6 +196,20 @@ def test_an_item_that_cannot_be_rebuilt_fails_alone(context):
         pool.map_async(give, items, error_callback=done.append).wait()
         assert str(done[0]).startswith("invalid literal")
         assert pool.map(len, items[:40]) == list(range(40))
+    pool.join()
+
+
+@sizes
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_an_interrupt_while_items_are_pickled_is_the_callers(context, size, repeated, count):
+    items = [Interrupting(size)] * count if repeated else [Interrupting(size) for _ in range(count)]
+    with context.Pool(WORKERS) as pool:
+        for call in (pool.map, pool.imap, pool.starmap):
+            Interrupting.armed = True
+            with pytest.raises(KeyboardInterrupt):
+                list(call(give, [(item,) for item in items] if call == pool.starmap else items))
+        assert pool.map(len, [range(n) for n in range(40)]) == list(range(40))
     pool.join()
 
 

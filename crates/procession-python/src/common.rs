@@ -6,12 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 
 use crate::buffer::is_only_reference;
 use crate::codec;
+use crate::drive::set_aside;
 use crate::numeric::is_array_of_numbers;
 use crate::pickler::{Apart, pickle_apart};
 use crate::place::{Part, Room, Spot};
@@ -86,7 +87,16 @@ fn made(object: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
     FOR_SEVERAL.set(true);
     let pickled = pickle_apart(object, &mut bytes, true);
     FOR_SEVERAL.set(false);
-    let apart = pickled.ok()?;
+    let apart = match pickled {
+        Ok(apart) => apart,
+        Err(error) => {
+            // Any other error comes again, where its item is known.
+            if error.is_instance_of::<PyKeyboardInterrupt>(object.py()) {
+                set_aside(object.py(), error, None);
+            }
+            return None;
+        }
+    };
     if bytes.len() < WORTH || SPECIAL.load(Ordering::Relaxed) != special {
         return None;
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use procession::pool::Grant;
 use procession::shared_memory::{Block, Segment, fill};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::idle::set_aside;
 use super::{Inner, lock};
 use crate::codec::{self, Preamble};
 use crate::common;
@@ -96,6 +97,12 @@ impl Inner {
                 Ok(()) => first += chunk.len() as u32,
                 Err((at, count, error)) => {
                     self.release(std::mem::take(&mut room.blocks));
+                    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                        // It is the caller's, not the item's: raised where that waits, which gives the job up.
+                        set_aside(py, error, None);
+                        self.shared().driver.scheduler.withdrawn(grant, 0);
+                        return false;
+                    }
                     return self.unsendable(py, job, grant, first + at, count, error);
                 }
             }
@@ -133,10 +140,12 @@ impl Inner {
                 all(encoded.or_else(|error| self.by_value(py, items, &error, body)))
             }
             _ => {
-                if codec::encode_group(py, &bound(py, items), body, room).is_ok() {
-                    return Ok(());
+                match codec::encode_group(py, &bound(py, items), body, room) {
+                    Ok(()) => return Ok(()),
+                    Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => return all(Err(error)),
+                    // One of them cannot be pickled, or not like that.
+                    Err(_) => {}
                 }
-                // One of them cannot be pickled, or not like that.
                 let alone = |(at, item)| {
                     self.encode(py, false, std::slice::from_ref(item), body, room)
                         .map_err(|(_, _, error)| (at as u32, 1, error))
@@ -192,6 +201,9 @@ impl Inner {
         error: &PyErr,
         body: &mut Vec<u8>,
     ) -> PyResult<()> {
+        if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            return Err(error.clone_ref(py));
+        }
         let support = self.support.bind(py);
         let value = |object: &Bound<'_, PyAny>, body: &mut Vec<u8>| -> PyResult<()> {
             let pickled = support.call_method1("by_value", (object, error.value(py)))?;
