@@ -206,8 +206,14 @@ simple = st.recursive(
     | st.floats(allow_nan=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
     | st.binary(max_size=300)
-    | st.binary(max_size=300).map(bytearray),
-    lambda inner: st.tuples(inner) | st.tuples(inner, inner, inner),
+    | st.binary(max_size=300).map(bytearray)
+    | st.complex_numbers(allow_nan=False),
+    lambda inner: (
+        st.tuples(inner)
+        | st.tuples(inner, inner, inner)
+        | st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -231,7 +237,7 @@ def test_a_task_or_result_that_was_damaged_is_a_value_or_a_known_error(value, at
 
 
 @settings(quick, max_examples=1000)
-@given(kind=st.integers(0, 20), rest=st.binary(max_size=60))
+@given(kind=st.integers(0, 30), rest=st.binary(max_size=60))
 def test_bytes_of_any_kind_are_a_value_or_a_known_error(kind, rest):
     with contextlib.suppress(UNPICKLING):
         assert _procession.try_decoders(bytes([kind]) + rest)[1] <= 1 + len(rest)

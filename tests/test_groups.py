@@ -1,5 +1,6 @@
 """Items of a map that are pickled together, as far as a chunk of multiprocessing goes: each still stands alone."""
 
+import collections
 import os
 import signal
 
@@ -169,11 +170,51 @@ def test_what_items_have_in_common_and_cannot_be_rebuilt_fails_each_of_them(cont
 
 
 def test_values_of_many_kinds_come_back_in_order(context):
-    values = [[range(n), {"n": n}, [n], {n}, f"text {n}", n][n % 6] for n in range(2000)]
+    kinds = [
+        lambda n: range(n),
+        lambda n: {"n": n},
+        lambda n: [n],
+        lambda n: {n},
+        str,
+        int,
+        complex,
+        lambda n: {n: [(n,)]},
+    ]
+    values = [kinds[n % len(kinds)](n) for n in range(2000)]
     with context.Pool(WORKERS) as pool:
         assert pool.map(give, values) == values
         assert pool.starmap(max, [(n, [n])[:1] * 2 for n in range(300)]) == list(range(300))
     pool.join()
+
+
+def test_lists_and_dicts_are_copies_and_keep_what_is_one_object(context):
+    inner, loop = [1], []
+    loop.append(loop)
+    with context.Pool(WORKERS) as pool:
+        for value in ([inner, inner], {"one": inner, "other": inner}, (inner, [inner]), [{"a": inner}, inner]):
+            first, second = leaves(pool.apply(give, (value,)))
+            assert first is second and first is not inner
+        back = pool.apply(give, (loop,))
+        assert back[0] is back
+        assert pool.apply(dict, kwds={"a": [1, {}]}) == {"a": [1, {}]}
+        assert [type(value) for value in pool.map(give, [collections.OrderedDict(), MyList(), {}, []])] == [
+            collections.OrderedDict,
+            MyList,
+            dict,
+            list,
+        ]
+        assert list(pool.apply(give, ({"b": 1, "a": 2},))) == ["b", "a"]
+    pool.join()
+
+
+def leaves(value):
+    if value == [1]:
+        return [value]
+    return [leaf for item in (value.values() if isinstance(value, dict) else value) for leaf in leaves(item)]
+
+
+class MyList(list):
+    pass
 
 
 def test_an_item_that_cannot_be_pickled_fails_alone(context):

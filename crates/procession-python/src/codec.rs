@@ -8,7 +8,7 @@ use procession::shared_memory::{append, copy_all};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use rustc_hash::FxHashSet;
 
 use crate::buffer::{Kind, append_array, array_of, bytes_of, copy_of};
@@ -44,12 +44,16 @@ const GROUP: u8 = 19;
 /// An object that several items have: the names of the job and of those of its items that share it, and where its pickle is.
 const COMMON: u8 = 20;
 const COMMON_BYTES: usize = 16 + SPOT_BYTES;
+/// As `TUPLE`: the items of a list, and the keys and values of a dict.
+const LIST: u8 = 21;
+const DICT: u8 = 22;
+const COMPLEX: u8 = 23;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 const IN_PLACE: u8 = 0;
 const PART_BYTES: usize = 1 + SPOT_BYTES;
 /// From this size on plain bytes and texts are not copied along with the record but lie in a block: two copies instead of five.
 const LARGE_PLAIN: usize = 8 << 10;
-/// The most items of a tuple that is not pickled, and how deep they nest.
+/// The most items of a tuple, list or dict that is not pickled, and how deep they nest.
 pub(crate) const TUPLE_ITEMS: usize = 16;
 const DEPTH: usize = 3;
 
@@ -164,16 +168,44 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &m
         out.push(TUPLE);
         out.push(tuple.len() as u8);
         if !tuple.iter_borrowed().all(|item| encode_at(&item, out, depth + 1, seen)) {
-            out.truncate(start);
-            return false;
+            return undo(start, out);
         }
         if seen.numeric > numeric {
             out[start] = LARGE_TUPLE;
         }
+    } else if let Ok(list) = value.cast_exact::<PyList>() {
+        let start = out.len();
+        let few = list.len() <= TUPLE_ITEMS && depth < DEPTH;
+        if !few || !seen.is_new(value) {
+            return false;
+        }
+        out.extend_from_slice(&[LIST, list.len() as u8]);
+        let items =
+            (0..list.len()).all(|at| list.get_item(at).is_ok_and(|item| encode_at(&item, out, depth + 1, seen)));
+        return items || undo(start, out);
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        let start = out.len();
+        let few = dict.len() <= TUPLE_ITEMS && depth < DEPTH;
+        if !few || !seen.is_new(value) {
+            return false;
+        }
+        out.extend_from_slice(&[DICT, dict.len() as u8]);
+        let mut entry = |(key, value)| encode_at(&key, out, depth + 1, seen) && encode_at(&value, out, depth + 1, seen);
+        return dict.iter().all(&mut entry) || undo(start, out);
+    } else if let Ok(number) = value.cast_exact::<PyComplex>() {
+        out.push(COMPLEX);
+        out.extend_from_slice(&number.real().to_le_bytes());
+        out.extend_from_slice(&number.imag().to_le_bytes());
     } else {
         return encode_numeric(value, out, seen);
     }
     true
+}
+
+/// Takes back what was added from `start` on; false.
+fn undo(start: usize, out: &mut Vec<u8>) -> bool {
+    out.truncate(start);
+    false
 }
 
 fn encode_numeric(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, seen: &mut Seen) -> bool {
@@ -434,13 +466,14 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
         INT | FLOAT => 8,
         STR | BYTES | BYTEARRAY | ARRAY | NUMBER => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
-        TUPLE | LARGE_TUPLE => {
-            let count = take_count(bytes, depth)?;
+        TUPLE | LARGE_TUPLE | LIST | DICT => {
+            let count = u32::from(take_count(bytes, depth)?) * if tag == DICT { 2 } else { 1 };
             for _ in 0..count {
                 skip_at(bytes, depth + 1)?;
             }
             0
         }
+        COMPLEX => 16,
         LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => SPOT_BYTES,
         COMMON => COMMON_BYTES,
         WITH_BUFFERS => {
@@ -488,6 +521,23 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             let count = take_count(bytes, depth)?;
             let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
             PyTuple::new(py, items)?.into_any()
+        }
+        LIST => {
+            let count = take_count(bytes, depth)?;
+            let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            PyList::new(py, items)?.into_any()
+        }
+        DICT => {
+            let dict = PyDict::new(py);
+            for _ in 0..take_count(bytes, depth)? {
+                let key = decode_at(py, bytes, shelf, depth + 1)?;
+                dict.set_item(key, decode_at(py, bytes, shelf, depth + 1)?)?;
+            }
+            dict.into_any()
+        }
+        COMPLEX => {
+            let (real, imag) = (f64::from_le_bytes(take_word(bytes)?), f64::from_le_bytes(take_word(bytes)?));
+            PyComplex::from_doubles(py, real, imag).into_any()
         }
         PICKLE => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
