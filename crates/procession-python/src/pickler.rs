@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use procession::shared_memory::{Place, View, append};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyKeyError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -180,12 +181,26 @@ impl Reducers {
         if let Some(reducer) = self.general.bind(py).get_item(cls)? {
             return Ok(reducer);
         }
+        if !may_have_reducer(cls)? {
+            return Err(PyKeyError::new_err(()));
+        }
         let others = self.others.bind(py).call1((cls,))?;
         let found = if others.is_none() { None } else { others.cast::<PyDict>()?.get_item(cls)? };
         // For arrays it only decides which of them may be written to.
         SPECIAL.fetch_add(usize::from(found.is_some() && !is_array_class(cls)), Ordering::Relaxed);
         found.ok_or_else(|| PyKeyError::new_err(()))
     }
+}
+
+/// Whether `others` may know a reducer of a class: it is Python code, which most objects need not pay for.
+fn may_have_reducer(cls: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = cls.py();
+    let name = cls.getattr(intern!(py, "__name__"))?;
+    if name.eq(intern!(py, "socket"))? || name.eq(intern!(py, "ndarray"))? {
+        return Ok(true);
+    }
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+    modules.contains(intern!(py, "multiprocessing.reduction"))
 }
 
 /// A C pickler and where it writes.
