@@ -434,3 +434,9 @@ def test_a_manager_that_ends_leaves_the_temporary_folder_of_its_parent(context):
         with context.Manager() as manager:
             assert list(manager.list([1])) == [1]
         assert os.path.isdir(folder)
+
+
+def test_managers_load_no_xml_before_it_is_asked_for():
+    code = "import sys, procession.managers; print('xmlrpc' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "False\n"

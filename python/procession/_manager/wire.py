@@ -6,7 +6,6 @@ A request is `(ident, method, args, kwds)`; without an ident it is for the serve
 
 import pickle
 import traceback
-import xmlrpc.client
 
 from procession import reduction
 
@@ -82,11 +81,15 @@ class XmlSerializer:
         """Return the bytes of a message; TypeError for what XML-RPC does not know."""
         if message[0] == ERROR:  # an exception would arrive as an empty struct
             message = (TRACEBACK, "".join(traceback.format_exception(message[1])))
+        import xmlrpc.client  # not before: it loads more than all else here
+
         return xmlrpc.client.dumps((message,), allow_none=True).encode()
 
     @staticmethod
     def loads(payload):
         """Return the message that `dumps` got."""
+        import xmlrpc.client
+
         ((message,), _method) = xmlrpc.client.loads(bytes(payload).decode(), use_builtin_types=True)
         return message
 
