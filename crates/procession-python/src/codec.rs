@@ -732,6 +732,15 @@ pub(crate) fn encode_group(
         return Ok(());
     }
     let start = out.len();
+    let mut seen = Seen::default();
+    if values.iter().all(|value| is_plain_at(value, 0, &mut seen)) {
+        // Large bytes and texts need no pickle.
+        let answer = values.iter().try_for_each(|value| encode(value, out, room));
+        if answer.is_err() {
+            out.truncate(start);
+        }
+        return answer;
+    }
     out.push(GROUP);
     out.extend_from_slice(&(values.len() as u32).to_le_bytes());
     let answer = encode_pickle(PyList::new(py, values)?.as_any(), out, room);
