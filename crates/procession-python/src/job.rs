@@ -269,15 +269,22 @@ impl Job {
 
     /// Adds the items from `first` on by their short codes; false if one has none, or has its outcome already.
     pub(crate) fn encode_simple(&self, py: Python<'_>, first: u64, count: u32, out: &mut Vec<u8>) -> bool {
-        // Short codes run no Python code, so the job may stay locked.
-        let state = self.state();
-        if let Some(row) = &state.row {
+        // The job is not locked meanwhile: whatever makes an object may have garbage collected, which runs any code.
+        let row = self.state().row.as_ref().map(|row| row.clone_ref(py));
+        if let Some(row) = row {
             return row.encode_simple(py, first, count, self.mode == Mode::Map, out);
         }
-        let Some(start) = first.checked_sub(state.base) else { return false };
-        let mut items = state.items.iter().skip(start as usize).take(count as usize);
-        items.len() == count as usize
-            && items.all(|item| item.as_ref().is_some_and(|item| codec::encode_simple(item.bind(py), out)))
+        let items = self.items(py, first, count);
+        items.len() == count as usize && items.iter().all(|item| codec::encode_simple(item.bind(py), out))
+    }
+
+    /// Whether none of the items has been tried before.
+    pub(crate) fn are_new(&self, first: u64, count: u32) -> bool {
+        let mut items = first..first + u64::from(count);
+        self.options.retries == 0 || {
+            let state = self.state();
+            state.tries.is_empty() || items.all(|item| !state.tries.contains_key(&item))
+        }
     }
 
     /// Whether it is a map: its items were all there when it began.

@@ -27,6 +27,14 @@ impl Row {
         Ok(Row::List(list.cast_into::<PyList>()?.unbind()))
     }
 
+    /// The same items.
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Row {
+        match self {
+            Row::List(list) => Row::List(list.clone_ref(py)),
+            Row::Range { start, step, count } => Row::Range { start: *start, step: *step, count: *count },
+        }
+    }
+
     /// How many they are.
     pub(crate) fn len(&self, py: Python<'_>) -> usize {
         match self {

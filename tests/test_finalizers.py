@@ -1,0 +1,65 @@
+"""Finalizers that the garbage collector runs while items are encoded: they may do anything with the very same job."""
+
+import contextlib
+import gc
+
+import numpy
+import procession
+import pytest
+
+
+class Node:
+    """Counted by the garbage collector."""
+
+
+class Garbage:
+    """Can only be collected, and asks for the next result then."""
+
+    def __init__(self, results, collected):
+        self.me = self
+        self.results = results
+        self.collected = collected
+
+    def __del__(self):
+        with contextlib.suppress(procession.TimeoutError):
+            self.collected.append(self.results.next(0))
+        self.collected.append("end")
+
+
+def give(value):
+    return value
+
+
+@pytest.fixture
+def eager_collector():
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.enable()
+
+
+@pytest.mark.parametrize("last", [numpy.int64(3), 2**70, (numpy.float32(3), "\ud800")])
+@pytest.mark.usefixtures("eager_collector")
+def test_a_finalizer_may_use_the_job_whose_items_are_encoded(context, last):
+    results = collected = None
+
+    def items():
+        yield 1
+        yield 2
+        gc.disable()
+        gc.collect()
+        gc.set_threshold(1)
+        Garbage(results, collected)
+        # So many that the next object, which is not made here, sets the collector off.
+        nodes = [Node() for _ in range(10)]
+        gc.enable()
+        yield last
+        del nodes
+
+    with context.Pool(1) as pool:
+        collected = []
+        results = pool.imap(give, items(), buffersize=1)
+        read = list(results)
+    pool.join()
+    assert collected[-1] == "end"
+    assert sorted(map(str, read + collected[:-1])) == sorted(map(str, [1, 2, last]))
