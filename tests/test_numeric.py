@@ -1,14 +1,17 @@
 """Small arrays and numbers of numpy, which travel by a short code: they are what a pickle of them would be."""
 
 import contextlib
+import copyreg
 import pickle
+import subprocess
+import sys
 
 import numpy
 import procession
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from procession import _procession
+from procession import _procession, reduction
 
 TYPES = "?bBhHiIlLqQefdFD"
 SHAPES = [(), (0,), (1,), (5,), (3, 4), (0, 7), (2, 3, 4), (1,) * 8, (1,) * 9]
@@ -151,3 +154,46 @@ def test_lengths_that_do_not_fit_are_refused(lengths):
     code = bytes([_procession.encode_simple(numpy.zeros(1))[0]]) + len(body).to_bytes(4, "little") + body
     with pytest.raises((ValueError, OverflowError, MemoryError)):
         _procession.try_decoders(code)
+
+
+@pytest.fixture(params=[copyreg.dispatch_table, reduction.ForkingPickler._extra_reducers])
+def reducers(request):
+    """A table of reducers, which is restored."""
+    before = dict(request.param)
+    yield request.param
+    request.param.clear()
+    request.param.update(before)
+
+
+def as_text(value):
+    return str, (f"text of {value}",)
+
+
+def test_a_reducer_that_was_registered_is_used_for_small_arrays_and_numbers_too(context, reducers):
+    reducers[numpy.ndarray] = reducers[numpy.float32] = as_text
+    with context.Pool(1) as pool:
+        for value in (numpy.arange(2), numpy.float32(2)):
+            text = f"text of {value}"
+            assert repr(pool.map(give, [value, (value,), [value] * 20])) == repr([text, (text,), [text] * 20])
+        assert pool.apply(give, (numpy.float64(2),)) == 2
+    pool.join()
+
+
+LAZY = """
+import importlib.util, sys
+from procession import _procession
+
+spec = importlib.util.find_spec("numpy")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+numpy = sys.modules["numpy"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(numpy)
+assert _procession.encode_simple(object()) is None
+assert "numpy.linalg" not in sys.modules
+array = _procession.try_decoders(bytes.fromhex(sys.argv[1]))[0]
+assert array.tolist() == [1.0] and "numpy.linalg" in sys.modules
+"""
+
+
+def test_numpy_that_is_to_be_loaded_when_it_is_used_is_loaded_for_an_array_only():
+    code = _procession.encode_simple(numpy.ones(1)).hex()
+    subprocess.run([sys.executable, "-c", LAZY, code], check=True)

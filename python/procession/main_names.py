@@ -34,7 +34,8 @@ class ForkedMain:
     def __init__(self):
         names = vars(sys.modules["__main__"]).items()
         # Weak, so that nothing lives longer; and a later function at the same address is not taken for the earlier one.
-        self._there = {name: ref(obj) for name, obj in list(names) if isinstance(obj, BY_NAME)}
+        # Asking a module that is to be loaded when it is used what it is would load it.
+        self._there = {name: ref(obj) for name, obj in list(names) if issubclass(type(obj), BY_NAME)}
 
     def knows(self, obj):
         """Return whether children find `obj`, a function or class of `__main__`, under its name."""

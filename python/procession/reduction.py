@@ -25,9 +25,8 @@ class ForkingPickler(pickle.Pickler):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.dispatch_table = copyreg.dispatch_table | extra_reducers()
-        if options.get("buffer_callback") is not None:
-            self.dispatch_table |= _array_reducers()
+        arrays = {} if options.get("buffer_callback") is None else _array_reducers()
+        self.dispatch_table = copyreg.dispatch_table | arrays | extra_reducers()
 
     @classmethod
     def register(cls, type, reduce):
@@ -88,7 +87,9 @@ def make_pickler(sink):
 
 def _array_reducers():
     array_class = getattr(sys.modules.get("numpy"), "ndarray", None)
-    return {} if array_class is None else {array_class: _reduce_array}
+    if array_class is None or array_class in copyreg.dispatch_table:
+        return {}
+    return {array_class: _reduce_array}
 
 
 def _reduce_array(array):
@@ -211,6 +212,8 @@ def _by_value_pickler():
 
 
 def _make_by_value_pickler():
+    from collections import ChainMap
+
     import cloudpickle
 
     from procession import main_by_value
@@ -221,11 +224,17 @@ def _make_by_value_pickler():
         main = None  # which `__main__` that is; None when children cannot import it
 
         def __init__(self, file, protocol=None, buffer_callback=None):
-            reducers = extra_reducers()
-            if buffer_callback is not None:
-                reducers |= _array_reducers()
-            # The C half takes the table over when it is initialized.
-            self.dispatch_table = cloudpickle.Pickler.dispatch_table.new_child(reducers)
+            arrays = {} if buffer_callback is None else _array_reducers()
+            sockets = {cls: reduce for cls, reduce in extra_reducers().items() if reduce is _reduce_socket}
+            # The tables themselves: it is used again when others have been registered. The C half takes them over at its
+            # initialization.
+            self.dispatch_table = ChainMap(
+                ForkingPickler._extra_reducers,
+                sockets,
+                standard.reducers(),
+                *cloudpickle.Pickler.dispatch_table.maps,
+                arrays,
+            )
             super().__init__(file, protocol, buffer_callback)
 
         def reducer_override(self, obj):

@@ -2,10 +2,10 @@
 
 use procession::shared_memory::View;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyModule, PyString, PyTuple, PyType};
 
 use crate::buffer::{append_items, bytes_of, fill_items};
 
@@ -31,18 +31,30 @@ struct Numpy {
 }
 
 static NUMPY: PyOnceLock<Numpy> = PyOnceLock::new();
+static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+
+/// A module, if this process has loaded it; nothing is loaded, nor does code of the module run.
+fn loaded_module<'py>(py: Python<'py>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyModule>> {
+    let modules = MODULES.get_or_try_init(py, || -> PyResult<Py<PyDict>> {
+        Ok(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind())
+    });
+    // What stands there for a module that is loaded when it is used first is of another class.
+    modules.ok()?.bind(py).get_item(name).ok()??.cast_into_exact::<PyModule>().ok()
+}
 
 impl Numpy {
-    fn of(module: &Bound<'_, PyAny>) -> PyResult<Numpy> {
-        let dtype = module.getattr("dtype")?;
+    fn of(module: &Bound<'_, PyModule>) -> PyResult<Numpy> {
+        let names = module.dict();
+        let part = |name: &str| names.get_item(name)?.ok_or_else(|| PyAttributeError::new_err(name.to_owned()));
+        let dtype = part("dtype")?;
         let types = TYPES.chars().map(|char| dtype.call1((char,))).collect::<PyResult<Vec<_>>>()?;
-        let number = module.getattr("float64")?.call1((0.0,))?;
+        let number = part("float64")?.call1((0.0,))?;
         Ok(Numpy {
-            array: module.getattr("ndarray")?.unbind(),
+            array: part("ndarray")?.unbind(),
             classes: types.iter().map(|one| one.getattr("type").map(Bound::unbind)).collect::<PyResult<_>>()?,
             sizes: types.iter().map(|one| one.getattr("itemsize")?.extract()).collect::<PyResult<_>>()?,
             types: types.into_iter().map(Bound::unbind).collect(),
-            empty: module.getattr("empty")?.unbind(),
+            empty: part("empty")?.unbind(),
             scalar: number.call_method0("__reduce__")?.get_item(0)?.unbind(),
         })
     }
@@ -52,8 +64,7 @@ impl Numpy {
         if let Some(known) = NUMPY.get(py) {
             return Some(known);
         }
-        let modules = py.import("sys").ok()?.getattr("modules").ok()?.cast_into::<PyDict>().ok()?;
-        let module = modules.get_item("numpy").ok()??;
+        let module = loaded_module(py, pyo3::intern!(py, "numpy"))?;
         NUMPY.get_or_try_init(py, || Numpy::of(&module)).ok()
     }
 
@@ -82,10 +93,48 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
     let numpy = Numpy::loaded(py)?;
     let class = value.get_type();
     if class.is(&numpy.array) {
+        if has_reducer(&class) {
+            return None;
+        }
         let size: usize = value.getattr(pyo3::intern!(py, "nbytes")).ok()?.extract().ok()?;
         return (size < LARGE).then_some(Numeric::Array);
     }
-    numpy.classes.iter().any(|known| class.is(known)).then_some(Numeric::Number)
+    let is_number = numpy.classes.iter().any(|known| class.is(known));
+    (is_number && !has_reducer(&class)).then_some(Numeric::Number)
+}
+
+/// The tables of reducers that anybody may register, once their modules are loaded.
+static REDUCERS: [PyOnceLock<Py<PyDict>>; 3] = [const { PyOnceLock::new() }; 3];
+
+/// Whether somebody has registered how objects of a class are pickled.
+fn has_reducer(class: &Bound<'_, PyType>) -> bool {
+    let py = class.py();
+    let modules = [
+        pyo3::intern!(py, "copyreg"),
+        pyo3::intern!(py, "procession.reduction"),
+        pyo3::intern!(py, "multiprocessing.reduction"),
+    ];
+    REDUCERS.iter().zip(modules).any(|(known, module)| {
+        let table = match known.get(py) {
+            Some(table) => table,
+            None => {
+                let Some(table) = loaded_module(py, module).and_then(|module| reducers_of(&module)) else {
+                    return false;
+                };
+                known.get_or_init(py, || table)
+            }
+        };
+        table.bind(py).contains(class).unwrap_or(false)
+    })
+}
+
+fn reducers_of(module: &Bound<'_, PyModule>) -> Option<Py<PyDict>> {
+    let names = module.dict();
+    let table = match names.get_item("ForkingPickler").ok()? {
+        Some(pickler) => pickler.getattr("_extra_reducers").ok()?,
+        None => names.get_item("dispatch_table").ok()??,
+    };
+    table.cast_into::<PyDict>().ok().map(Bound::unbind)
 }
 
 /// Whether a class is numpy's own class of arrays.
@@ -143,7 +192,11 @@ fn malformed() -> PyErr {
 }
 
 fn numpy_of(py: Python<'_>) -> PyResult<&Numpy> {
-    NUMPY.get_or_try_init(py, || Numpy::of(py.import("numpy")?.as_any()))
+    NUMPY.get_or_try_init(py, || {
+        let module = py.import("numpy")?;
+        module.getattr("ndarray")?; // loads it, where that was to wait until it is used
+        Numpy::of(&module)
+    })
 }
 
 /// The array behind what [`encode_array`] added.
