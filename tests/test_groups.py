@@ -1,8 +1,11 @@
 """Items of a map that are pickled together, as far as a chunk of multiprocessing goes: each still stands alone."""
 
 import collections
+import concurrent.futures
+import gc
 import os
 import signal
+import weakref
 
 import procession
 import pytest
@@ -49,6 +52,36 @@ class Interrupting:
         return self.__dict__
 
 
+class Reported:
+    """Counts how many there are."""
+
+    alive = 0
+
+    def __init__(self):
+        self.names = [str(number) for number in range(2000)]
+
+    def __setstate__(self, state):
+        Reported.alive += 1
+        vars(self).update(state)
+
+    def __del__(self):
+        Reported.alive -= 1
+
+
+class Calling:
+    """Calls something while it is pickled."""
+
+    call = None
+
+    def __init__(self, writer=None):
+        self.writer = writer
+        self.names = [str(number) for number in range(2000)]
+
+    def __getstate__(self):
+        Calling.call()
+        return self.__dict__
+
+
 class Unpicklable:
     def __reduce__(self):
         raise ValueError("this is not to be pickled")
@@ -60,6 +93,22 @@ def use(counted):
 
 def use_with(index, counted, more=None):
     return index, counted.use()
+
+
+def alive(_item=None):
+    return Reported.alive
+
+
+def fail_once(marker, counted):
+    uses = counted.use()
+    if marker is not None and not marker.exists():
+        marker.touch()
+        raise OSError("the first time")
+    return uses
+
+
+def write(index, calling):
+    calling.writer.send(index)
 
 
 def is_part(part, whole):
@@ -77,6 +126,21 @@ def total(row, table):
 
 def give(value):
     return value
+
+
+gates = []
+
+
+def keep_gate(gate):
+    gates[:] = [gate]
+
+
+def wait(*_values):
+    gates[0].wait()
+
+
+def give_all(*values):
+    return values[0]
 
 
 def kill_at(item):
@@ -151,6 +215,55 @@ def test_a_descriptor_in_what_items_have_in_common_comes_to_each_of_them(context
     both = (writer, [str(n) for n in range(2000)])
     with context.Pool(WORKERS) as pool:
         pool.starmap(send, [(index, both) for index in range(20)])
+    pool.join()
+    assert sorted(reader.recv() for _ in range(20)) == list(range(20))
+    reader.close()
+    writer.close()
+    resource_sharer.stop()
+
+
+def test_what_items_had_in_common_is_gone_when_the_next_job_runs(context):
+    with context.Pool(1) as pool:
+        shared = Reported()
+        pool.starmap(give_all, [(index, shared) for index in range(100)])
+        assert pool.map(alive, range(3)) == [0] * 3
+    pool.join()
+
+
+@sizes
+def test_an_item_that_is_tried_again_does_not_see_what_it_changed_before(context, size, tmp_path):
+    counted = Counted(size)
+    with context.Pool(1) as pool:
+        items = [(None, counted), (tmp_path / "marker", counted)]
+        assert pool.starmap(fail_once, items, chunksize=1, retries=1, retry_on=OSError) == [1, 1]
+    pool.join()
+
+
+def test_what_items_of_a_job_that_has_ended_have_in_common_is_let_go(context, monkeypatch):
+    first, second = Counted(2000), Calling()
+    last = weakref.ref(second)
+    gate = context.Event()
+    monkeypatch.setattr(Calling, "call", lambda: handle.cancel())
+    with context.Pool(1, keep_gate, (gate,)) as pool:
+        # The second is pickled when some of the first are done.
+        handle = pool.starmap_async(wait, [(n, first) for n in range(5000)] + [(n, second) for n in range(5000)])
+        del second
+        gate.set()
+        with pytest.raises(concurrent.futures.CancelledError):
+            handle.get()
+        gc.collect()
+        assert last() is None
+    pool.join()
+
+
+def test_a_descriptor_comes_to_each_item_whatever_runs_while_it_is_pickled(context, monkeypatch):
+    reader, writer = context.Pipe(False)
+    names = [str(n) for n in range(2000)]
+    with context.Pool(1) as inner, context.Pool(WORKERS) as pool:
+        monkeypatch.setattr(Calling, "call", lambda: inner.map(len, [names] * 20))
+        calling = Calling(writer)
+        pool.starmap(write, [(index, calling) for index in range(20)])
+    inner.join()
     pool.join()
     assert sorted(reader.recv() for _ in range(20)) == list(range(20))
     reader.close()
@@ -252,6 +365,26 @@ def test_an_interrupt_while_items_are_pickled_is_the_callers(context, size, repe
                 list(call(give, [(item,) for item in items] if call == pool.starmap else items))
         assert pool.map(len, [range(n) for n in range(40)]) == list(range(40))
     pool.join()
+
+
+def test_an_interrupt_while_items_are_pickled_comes_to_its_handler_once(context):
+    came = []
+
+    def interrupt(number, _frame):
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with context.Pool(WORKERS) as pool:
+            Interrupting.armed = True
+            with pytest.raises(KeyboardInterrupt):
+                pool.map(give, [Interrupting(0) for _ in range(100)])
+            assert pool.apply(abs, (-1,)) == 1
+        pool.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert came == [signal.SIGINT]
 
 
 def test_a_worker_that_dies_takes_one_item_with_it(context):

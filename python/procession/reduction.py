@@ -226,8 +226,8 @@ def _make_by_value_pickler():
         def __init__(self, file, protocol=None, buffer_callback=None):
             arrays = {} if buffer_callback is None else _array_reducers()
             sockets = {cls: reduce for cls, reduce in extra_reducers().items() if reduce is _reduce_socket}
-            # The tables themselves: it is used again when others have been registered. The C half takes them over at its
-            # initialization.
+            # The tables themselves: it is used again when others have been registered. The C half takes them over when
+            # it is initialized.
             self.dispatch_table = ChainMap(
                 ForkingPickler._extra_reducers,
                 sockets,

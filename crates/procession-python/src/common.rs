@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 
 use crate::buffer::is_only_reference;
 use crate::codec;
-use crate::drive::set_aside;
+use crate::interrupts::is_ctrl_c;
 use crate::numeric::is_array_of_numbers;
 use crate::pickler::{Apart, pickle_apart};
 use crate::place::{Part, Room, Spot};
@@ -44,15 +44,18 @@ enum Pickle {
 
 impl Common {
     /// The pickle of an object that items have in common, `several` of them here; none if it has none of its own.
-    fn pickle<'py>(&self, object: &Bound<'py, PyAny>, several: bool) -> Option<Bound<'py, PyBytes>> {
+    ///
+    /// # Errors
+    /// Ctrl-C.
+    fn pickle<'py>(&self, object: &Bound<'py, PyAny>, several: bool) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let py = object.py();
         let mut other = None;
         {
             let mut known = self.0.lock().expect("no panic while locked");
             match &*known {
                 Some((same, pickle)) if same.is(object) => match pickle {
-                    Pickle::Made(bytes) => return Some(bytes.bind(py).clone()),
-                    Pickle::Never => return None,
+                    Pickle::Made(bytes) => return Ok(Some(bytes.bind(py).clone())),
+                    Pickle::Never => return Ok(None),
                     Pickle::NotYet => {}
                 },
                 _ => {
@@ -60,17 +63,21 @@ impl Common {
                     if !several {
                         drop(known);
                         drop(other);
-                        return None;
+                        return Ok(None);
                     }
                 }
             }
         }
         drop(other);
-        let made = made(object).map(|bytes| PyBytes::new(py, &bytes));
+        let made = match made(object) {
+            Ok(bytes) => bytes.map(|bytes| PyBytes::new(py, &bytes)),
+            Err(error) if is_ctrl_c(py, &error) => return Err(error),
+            Err(_) => None,
+        };
         let pickle = made.as_ref().map_or(Pickle::Never, |bytes| Pickle::Made(bytes.clone().unbind()));
         let before = self.0.lock().expect("no panic while locked").replace((object.clone().unbind(), pickle));
         drop(before);
-        made
+        Ok(made)
     }
 
     /// Lets go of it.
@@ -80,41 +87,39 @@ impl Common {
     }
 }
 
-/// A pickle that may be read several times; none if there is none, or it is not worth it.
-fn made(object: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+/// A pickle that may be read several times; none if it is not worth it, or would not do.
+fn made(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+    let py = object.py();
     let special = SPECIAL.load(Ordering::Relaxed);
     let mut bytes = Vec::new();
-    FOR_SEVERAL.set(true);
+    // Pickling runs any code, which may come here once more.
+    let before = FOR_SEVERAL.replace(true);
     let pickled = pickle_apart(object, &mut bytes, true);
-    FOR_SEVERAL.set(false);
-    let apart = match pickled {
-        Ok(apart) => apart,
-        Err(error) => {
-            // Any other error comes again, where its item is known.
-            if error.is_instance_of::<PyKeyboardInterrupt>(object.py()) {
-                set_aside(object.py(), error, None);
-            }
-            return None;
-        }
-    };
+    FOR_SEVERAL.set(before);
+    let apart = pickled?;
     if bytes.len() < WORTH || SPECIAL.load(Ordering::Relaxed) != special {
-        return None;
+        return Ok(None);
     }
     if apart.is_empty() {
-        return Some(bytes);
+        return Ok(Some(bytes));
     }
     let mut size = 0;
     for part in &apart {
         size += match part {
-            Apart::Shared(_) => return None,
-            Apart::Large(raw) => raw.bind(object.py()).len().ok()?,
-            Apart::Plain(plain, _) => plain.bind(object.py()).len().ok()?,
+            Apart::Shared(_) => return Ok(None),
+            Apart::Large(raw) => raw.bind(py).len()?,
+            Apart::Plain(plain, _) => plain.bind(py).len()?,
         };
     }
     drop(apart);
     bytes.clear();
-    let apart = if size <= MOST_APART { pickle_apart(object, &mut bytes, false).ok()? } else { return None };
-    apart.is_empty().then_some(bytes)
+    if size > MOST_APART {
+        return Ok(None);
+    }
+    let before = FOR_SEVERAL.replace(true);
+    let pickled = pickle_apart(object, &mut bytes, false);
+    FOR_SEVERAL.set(before);
+    Ok(pickled?.is_empty().then_some(bytes))
 }
 
 /// The object of an item that is not plain: the item itself, or what is the only such in a tuple, so that nothing else in
@@ -182,6 +187,13 @@ impl LastCommon {
         drop(before);
     }
 
+    /// Lets go of one that is another job's.
+    pub(crate) fn keep_of(&self, job: u64) {
+        if self.named.lock().expect("no panic while locked").as_ref().is_some_and(|named| named.name.0 != job) {
+            self.forget();
+        }
+    }
+
     /// Whether there is one.
     pub(crate) fn is_kept(&self) -> bool {
         self.named.lock().expect("no panic while locked").is_some()
@@ -214,6 +226,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// # Arguments
 /// * `name` - of the job.
 /// * `sharers` - tells those items of it that may share one copy of the object from the others.
+///
+/// # Errors
+/// Ctrl-C.
 pub(crate) fn encode(
     common: &Common,
     name: u64,
@@ -222,12 +237,12 @@ pub(crate) fn encode(
     out: &mut Vec<u8>,
     room: &mut dyn Room,
     py: Python<'_>,
-) -> bool {
-    let Some(object) = items.first().and_then(|item| object_of(item.bind(py))) else { return false };
+) -> PyResult<bool> {
+    let Some(object) = items.first().and_then(|item| object_of(item.bind(py))) else { return Ok(false) };
     if !items.iter().skip(1).all(|item| object_of(item.bind(py)).is_some_and(|other| other.is(&object))) {
-        return false;
+        return Ok(false);
     }
-    let Some(pickle) = common.pickle(&object, items.len() > 1) else { return false };
+    let Some(pickle) = common.pickle(&object, items.len() > 1)? else { return Ok(false) };
     let start = out.len();
     let bytes = pickle.as_bytes();
     let copy = |place: &mut [u8]| {
@@ -240,11 +255,13 @@ pub(crate) fn encode(
         let spot = room.put(&part)?;
         items.iter().try_for_each(|item| encode_item(item.bind(py), &object, (name, sharers), spot, out, room))
     };
-    let answer = encoded();
-    if answer.is_err() {
-        out.truncate(start);
+    match encoded() {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            out.truncate(start);
+            if is_ctrl_c(py, &error) { Err(error) } else { Ok(false) }
+        }
     }
-    answer.is_ok()
 }
 
 fn encode_item(

@@ -22,7 +22,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::ending::exception;
 pub(crate) use self::feed::FunctionRoom;
-pub(crate) use self::idle::set_aside;
 use crate::error::Raised;
 use crate::job::Job;
 

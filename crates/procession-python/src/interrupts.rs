@@ -4,8 +4,18 @@ use std::sync::Arc;
 
 use procession::channel::{current_item, is_interrupted};
 use procession::shared_memory::Segment;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
+
+/// Whether an error is Ctrl-C, which the main thread gets in the midst of anything: it is not about what was done.
+pub(crate) fn is_ctrl_c(py: Python<'_>, error: &PyErr) -> bool {
+    let is_main = || -> PyResult<bool> {
+        let threading = py.import("threading")?;
+        let (current, main) = (threading.call_method0("current_thread")?, threading.call_method0("main_thread")?);
+        Ok(current.is(&main))
+    };
+    error.is_instance_of::<PyKeyboardInterrupt>(py) && is_main().unwrap_or(false)
+}
 
 /// Tells whether the parent wants the item that runs now to be given up.
 #[pyclass(frozen, module = "procession._procession")]

@@ -287,7 +287,7 @@ impl PoolCore {
         let inner = self.owned.get()?;
         if !job.done() {
             inner.shared().lazy.push(job.clone());
-            inner.feed(py)?;
+            self.feed_new(py, &job)?;
         }
         self.handle(py, job)
     }
@@ -407,7 +407,7 @@ impl PoolCore {
         let item = PyTuple::new(py, [args.into_any(), kwds])?.into_any().unbind();
         let state = state(Results::One { answer: None }, vec![Some(item)], callbacks);
         let job = self.submit(py, function, Mode::Apply, Chunk::Adaptive, 0, None, state, wishes)?;
-        self.owned.get()?.feed(py)?;
+        self.feed_new(py, &job)?;
         Ok(job)
     }
 
@@ -429,7 +429,7 @@ impl PoolCore {
         let state = state(all_results(py, total)?, Vec::new(), callbacks);
         let state = State { row: Some(row), total: total as u64, together, ..state };
         let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
-        self.owned.get()?.feed(py)?;
+        self.feed_new(py, &job)?;
         Ok(job)
     }
 
@@ -583,6 +583,12 @@ impl PoolCore {
             drop(old);
         }
         Ok((id, pickled, room.blocks))
+    }
+
+    /// Publishes records, among them the first of a new job, which is given up if that fails: nobody gets its handle.
+    fn feed_new(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<()> {
+        let inner = self.owned.get()?;
+        inner.feed(py).inspect_err(|_| inner.abandon(job))
     }
 
     fn handle(&self, py: Python<'_>, job: Arc<Job>) -> PyResult<JobCore> {

@@ -154,6 +154,7 @@ impl WorkerCore {
 impl WorkerCore {
     fn record(&mut self, py: Python<'_>, head: RecordHead, left: &mut u64) -> PyResult<()> {
         self.worker.decoding();
+        self.common.keep_of(head.job);
         let record = self.worker.take_body();
         let answer = self.items(py, head, body_of(&record), left);
         self.worker.put_body(record);

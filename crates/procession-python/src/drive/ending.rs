@@ -115,6 +115,9 @@ impl Inner {
             let forgotten = shared.jobs.remove(&job.id);
             if forgotten.is_some() {
                 job.function.blocks().for_each(|block| shared.driver.release(block));
+                shared.limits.remove(&job.id);
+                shared.lazy.retain(|lazy| lazy.id != job.id);
+                shared.expecting -= isize::from(job.state().callbacks.is_some());
             }
             forgotten
         };

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use procession::pool::Grant;
 use procession::shared_memory::{Block, Segment, fill};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::idle::set_aside;
 use super::{Inner, lock};
 use crate::codec::{self, Preamble};
 use crate::common;
 use crate::error::Raised;
+use crate::interrupts::is_ctrl_c;
 use crate::job::Job;
 use crate::place::{Part, Room, Spot};
 use crate::repeats::Found;
@@ -27,6 +27,9 @@ const BODY_BYTES: usize = 1 << 20;
 
 impl Inner {
     /// Publishes records as long as the scheduler grants some.
+    ///
+    /// # Errors
+    /// Ctrl-C that came while an item was pickled, which waits again.
     pub(crate) fn feed(&self, py: Python<'_>) -> PyResult<()> {
         let lazy: Vec<Arc<Job>> = {
             let shared = self.shared();
@@ -35,10 +38,10 @@ impl Inner {
         let mut body = lock(&self.bodies).pop().unwrap_or_default();
         for job in lazy {
             while self.pull(py, &job)? {
-                self.publish_all(py, &mut body);
+                self.publish_all(py, &mut body)?;
             }
         }
-        self.publish_all(py, &mut body);
+        self.publish_all(py, &mut body)?;
         if body.capacity() <= BODY_BYTES {
             lock(&self.bodies).push(body);
         }
@@ -46,11 +49,11 @@ impl Inner {
     }
 
     /// Publishes records, encoded in `body`, as long as the scheduler grants some and there is room.
-    pub(super) fn publish_all(&self, py: Python<'_>, body: &mut Vec<u8>) {
+    pub(super) fn publish_all(&self, py: Python<'_>, body: &mut Vec<u8>) -> PyResult<()> {
         loop {
             let (grant, job) = {
                 let mut shared = self.shared();
-                let Some(grant) = shared.driver.grant() else { return };
+                let Some(grant) = shared.driver.grant() else { return Ok(()) };
                 (grant, shared.jobs.get(&grant.job).cloned())
             };
             let Some(job) = job else {
@@ -58,14 +61,17 @@ impl Inner {
                 continue;
             };
             body.clear();
-            if !self.publish(py, &job, grant, body) {
-                return;
+            if !self.publish(py, &job, grant, body)? {
+                return Ok(());
             }
         }
     }
 
     /// Encodes and publishes a grant; false when there is no room now.
-    pub(super) fn publish(&self, py: Python<'_>, job: &Arc<Job>, grant: Grant, body: &mut Vec<u8>) -> bool {
+    ///
+    /// # Errors
+    /// Those of [`Inner::feed`].
+    fn publish(&self, py: Python<'_>, job: &Arc<Job>, grant: Grant, body: &mut Vec<u8>) -> PyResult<bool> {
         let pickled = match &job.function.block {
             None => Ok(&job.function.pickled[..]),
             Some((block, size)) => Err((block.offset as u64, *size)),
@@ -73,51 +79,74 @@ impl Inner {
         Preamble { function: job.function.id, mode: job.mode, share: job.function.share, pickled }.encode(body);
         let start = body.len();
         if grant.chunk == 1 && job.encode_simple(py, grant.first, grant.count, body) {
-            return self.send(py, job, grant, body, start, Vec::new());
+            return Ok(self.send(py, job, grant, body, start, Vec::new()));
         }
         body.truncate(start);
         let items = job.items(py, grant.first, grant.count);
         if items.len() != grant.count as usize {
             // Outcomes came in another way meanwhile: the job has failed.
             self.shared().driver.scheduler.withdrawn(grant, grant.count);
-            return true;
+            return Ok(true);
         }
+        let encoded = self.encode_all(py, job, grant, &items, body);
+        let sent = match encoded {
+            Ok(blocks) => {
+                if !blocks.is_empty() {
+                    self.release(job.repeats.forget_temporary(py));
+                }
+                Ok(self.send(py, job, grant, body, start, blocks))
+            }
+            Err((_, _, error)) if is_ctrl_c(py, &error) => {
+                self.shared().driver.scheduler.withdrawn(grant, 0);
+                Err(error)
+            }
+            Err((first, count, error)) => Ok(self.unsendable(py, job, grant, first, count, error)),
+        };
+        if !self.shared().jobs.contains_key(&job.id) {
+            // It ended meanwhile: nobody else will do this.
+            job.common.clear();
+            self.release(job.repeats.clear());
+        }
+        sent
+    }
+
+    /// Adds the items of a grant to `body`, and gives the blocks with their large parts. Should that fail, which of them
+    /// fail together.
+    fn encode_all(
+        &self,
+        py: Python<'_>,
+        job: &Arc<Job>,
+        grant: Grant,
+        items: &[Py<PyAny>],
+        body: &mut Vec<u8>,
+    ) -> Result<Vec<Block>, (u32, u32, PyErr)> {
         // The items of a lazy job may be one array that is filled again and again.
         let mut room = RecordRoom { inner: self, job: (job.unit == 0).then_some(job), blocks: Vec::new() };
         let mut first = 0;
         while first < grant.count {
-            let size = if grant.chunk > 1 { grant.chunk } else { job.group_at(grant.first + u64::from(first)) };
-            let chunk = &items[first as usize..grant.count.min(first.saturating_add(size)) as usize];
             let at = grant.first + u64::from(first);
-            let in_common = grant.chunk == 1 && job.has_row() && {
+            let size = if grant.chunk > 1 { grant.chunk } else { job.group_at(at) };
+            let chunk = &items[first as usize..grant.count.min(first.saturating_add(size)) as usize];
+            let count = chunk.len() as u32;
+            // One that is tried again does not see what the first try made of it.
+            let may_share = grant.chunk == 1 && job.has_row() && job.are_new(at, count);
+            let in_common = if may_share {
                 common::encode(&job.common, job.id, job.sharers(at), chunk, body, &mut room, py)
+            } else {
+                Ok(false)
             };
-            let encoded = if in_common { Ok(()) } else { self.encode(py, grant.chunk > 1, chunk, body, &mut room) };
-            match encoded {
-                Ok(()) => first += chunk.len() as u32,
-                Err((at, count, error)) => {
-                    self.release(std::mem::take(&mut room.blocks));
-                    if error.is_instance_of::<PyKeyboardInterrupt>(py) {
-                        // It is the caller's, not the item's: raised where that waits, which gives the job up.
-                        set_aside(py, error, None);
-                        self.shared().driver.scheduler.withdrawn(grant, 0);
-                        return false;
-                    }
-                    return self.unsendable(py, job, grant, first + at, count, error);
-                }
+            let encoded = match in_common {
+                Ok(true) => Ok(()),
+                Ok(false) => self.encode(py, grant.chunk > 1, chunk, body, &mut room),
+                Err(error) => Err((0, count, error)),
+            };
+            if let Err((at, count, error)) = encoded {
+                self.release(room.blocks);
+                return Err((first + at, count, error));
             }
+            first += count;
         }
-        let blocks = room.blocks;
-        if blocks.is_empty() {
-            return self.send(py, job, grant, body, start, blocks);
-        }
-        self.release(job.repeats.forget_temporary(py));
-        let sent = self.send(py, job, grant, body, start, blocks);
-        if !self.shared().jobs.contains_key(&job.id) {
-            // It ended meanwhile: nobody else will do this.
-            self.release(job.repeats.clear());
-        }
-        sent
+        Ok(room.blocks)
     }
 
     /// Adds items to `body`: a chunk, or items that each stand alone. Should that fail, which of them fail together.
@@ -142,10 +171,10 @@ impl Inner {
             _ => {
                 match codec::encode_group(py, &bound(py, items), body, room) {
                     Ok(()) => return Ok(()),
-                    Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => return all(Err(error)),
-                    // One of them cannot be pickled, or not like that.
+                    Err(error) if is_ctrl_c(py, &error) => return all(Err(error)),
                     Err(_) => {}
                 }
+                // One of them cannot be pickled, or not like that.
                 let alone = |(at, item)| {
                     self.encode(py, false, std::slice::from_ref(item), body, room)
                         .map_err(|(_, _, error)| (at as u32, 1, error))
@@ -201,7 +230,7 @@ impl Inner {
         error: &PyErr,
         body: &mut Vec<u8>,
     ) -> PyResult<()> {
-        if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        if is_ctrl_c(py, error) {
             return Err(error.clone_ref(py));
         }
         let support = self.support.bind(py);

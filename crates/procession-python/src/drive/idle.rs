@@ -16,7 +16,7 @@ const TRIM_AFTER: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(1);
 
 /// Tells of an error that nobody can get, raised by `call`. Ctrl-C is raised again, where the program can catch it.
-pub(crate) fn set_aside(py: Python<'_>, error: PyErr, call: Option<&Bound<'_, PyAny>>) {
+pub(super) fn set_aside(py: Python<'_>, error: PyErr, call: Option<&Bound<'_, PyAny>>) {
     let again = || py.import("_thread")?.call_method0("interrupt_main");
     if !error.is_instance_of::<PyKeyboardInterrupt>(py) || again().is_err() {
         error.write_unraisable(py, call);
