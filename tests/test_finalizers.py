@@ -6,6 +6,7 @@ import gc
 import numpy
 import procession
 import pytest
+from procession import _procession
 
 
 class Node:
@@ -24,6 +25,17 @@ class Garbage:
         with contextlib.suppress(procession.TimeoutError):
             self.collected.append(self.results.next(0))
         self.collected.append("end")
+
+
+class Changing:
+    """Can only be collected, and changes a dict then."""
+
+    def __init__(self, changed):
+        self.me = self
+        self.changed = changed
+
+    def __del__(self):
+        self.changed["new"] = 1
 
 
 def give(value):
@@ -63,3 +75,19 @@ def test_a_finalizer_may_use_the_job_whose_items_are_encoded(context, last):
     pool.join()
     assert collected[-1] == "end"
     assert sorted(map(str, read + collected[:-1])) == sorted(map(str, [1, 2, last]))
+
+
+@pytest.mark.usefixtures("eager_collector")
+def test_a_dict_that_a_finalizer_changes_while_it_is_encoded_is_the_one_before_or_after():
+    value = {"one": numpy.float32(1), "two": numpy.float32(2), "three": numpy.float32(3)}
+    before = dict(value)
+    gc.disable()
+    gc.collect()
+    gc.set_threshold(1)
+    Changing(value)
+    nodes = [Node() for _ in range(10)]
+    gc.enable()
+    code = _procession.encode_simple(value)
+    del nodes
+    assert "new" in value
+    assert _procession.try_decoders(code)[0] in (before, value)

@@ -189,9 +189,12 @@ fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &m
         if !few || !seen.is_new(value) {
             return false;
         }
-        out.extend_from_slice(&[DICT, dict.len() as u8]);
-        let mut entry = |(key, value)| encode_at(&key, out, depth + 1, seen) && encode_at(&value, out, depth + 1, seen);
-        return dict.iter().all(&mut entry) || undo(start, out);
+        // Taken out of it first: should garbage be collected in between, a finalizer may change it.
+        let entries: Vec<_> = dict.iter().collect();
+        out.extend_from_slice(&[DICT, entries.len() as u8]);
+        let mut entry =
+            |(key, value): &(_, _)| encode_at(key, out, depth + 1, seen) && encode_at(value, out, depth + 1, seen);
+        return entries.iter().all(&mut entry) || undo(start, out);
     } else if let Ok(number) = value.cast_exact::<PyComplex>() {
         out.push(COMPLEX);
         out.extend_from_slice(&number.real().to_le_bytes());
