@@ -3,13 +3,15 @@
 import collections
 import concurrent.futures
 import gc
+import itertools
 import os
 import signal
 import weakref
+from operator import itemgetter
 
 import procession
 import pytest
-from procession import resource_sharer
+from procession import reduction, resource_sharer
 
 WORKERS = 2
 
@@ -80,6 +82,10 @@ class Calling:
     def __getstate__(self):
         Calling.call()
         return self.__dict__
+
+
+class Token:
+    """Given out once each time it is pickled."""
 
 
 class Unpicklable:
@@ -237,6 +243,18 @@ def test_an_item_that_is_tried_again_does_not_see_what_it_changed_before(context
         items = [(None, counted), (tmp_path / "marker", counted)]
         assert pool.starmap(fail_once, items, chunksize=1, retries=1, retry_on=OSError) == [1, 1]
     pool.join()
+
+
+@pytest.mark.parametrize("is_importable", [True, False])
+def test_a_registered_reducer_is_called_for_each_item_alone(context, monkeypatch, is_importable):
+    numbers = itertools.count()
+    monkeypatch.setitem(reduction.ForkingPickler._extra_reducers, Token, lambda _: (int, (next(numbers),)))
+    monkeypatch.setattr(reduction, "main_is_importable", lambda: is_importable)
+    common = (Token(), [str(n) for n in range(2000)])
+    with context.Pool(WORKERS) as pool:
+        values = pool.map(itemgetter(0), [common] * 4 * WORKERS, chunksize=1)
+    pool.join()
+    assert len(set(values)) == 4 * WORKERS
 
 
 def test_what_items_of_a_job_that_has_ended_have_in_common_is_let_go(context, monkeypatch):

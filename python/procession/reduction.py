@@ -204,6 +204,17 @@ def dumps_by_value(obj, protocol, first_error, main=main_names.ImportedMain):
 _by_value = None  # the class of the pickler below, once it is made
 
 
+class _Registered:
+    """The reducers that somebody registered, as they are now; the engine hears of each use."""
+
+    def __getitem__(self, cls):
+        reducer = ForkingPickler._extra_reducers.get(cls) or standard.reducers().get(cls)
+        if reducer is None:
+            raise KeyError(cls)
+        engine.reducing_specially()
+        return reducer
+
+
 def _by_value_pickler():
     global _by_value
     if _by_value is None:
@@ -226,15 +237,8 @@ def _make_by_value_pickler():
         def __init__(self, file, protocol=None, buffer_callback=None):
             arrays = {} if buffer_callback is None else _array_reducers()
             sockets = {cls: reduce for cls, reduce in extra_reducers().items() if reduce is _reduce_socket}
-            # The tables themselves: it is used again when others have been registered. The C half takes them over when
-            # it is initialized.
-            self.dispatch_table = ChainMap(
-                ForkingPickler._extra_reducers,
-                sockets,
-                standard.reducers(),
-                *cloudpickle.Pickler.dispatch_table.maps,
-                arrays,
-            )
+            # It is used again when others have been registered. The C half takes it over when it is initialized.
+            self.dispatch_table = ChainMap(_Registered(), sockets, *cloudpickle.Pickler.dispatch_table.maps, arrays)
             super().__init__(file, protocol, buffer_callback)
 
         def reducer_override(self, obj):
