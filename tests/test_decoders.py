@@ -7,6 +7,7 @@ import pickle
 import socket
 import struct
 import xml.parsers.expat
+import xmlrpc.client
 
 import procession
 import pytest
@@ -104,7 +105,7 @@ UNPICKLING = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, ImportError,
     UnicodeError, OverflowError, MemoryError, struct.error,
 )  # fmt: skip
-NOT_XML = (xml.parsers.expat.ExpatError, wire.xmlrpc.client.Error, LookupError)
+NOT_XML = (xml.parsers.expat.ExpatError, xmlrpc.client.Error, LookupError)
 
 
 @quick
