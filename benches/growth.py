@@ -55,11 +55,15 @@ def by_size(library, size):
     if library.name == STANDARD and size > MOST_OF_STANDARD:
         return None
     payload = bytearray(size)
-    count = max(2, min(1000, (1 << 28) // size))
+    count = _times(size)
     with library.context.Pool(2) as pool:
         # Until all workers have started.
         _echo(pool, payload, max(1, count // 2))
         return 2 * size * count / seconds(_echo, pool, payload, count) / 1e9
+
+
+def _times(size):
+    return max(2, min(1000, (1 << 28) // size))
 
 
 def _echo(pool, payload, count):
@@ -71,7 +75,7 @@ def memory(size):
     """Gigabytes a second of the copies that `by_size` needs, in one process, two of them to new memory."""
     payload = bytearray(size)
     shared = memoryview(bytearray(size)), memoryview(bytearray(size))
-    count = max(2, min(1000, (1 << 28) // size))
+    count = _times(size)
     _copy(payload, shared, max(1, count // 2))
     return 2 * size * count / seconds(_copy, payload, shared, count) / 1e9
 

@@ -221,8 +221,7 @@ fn encode_numeric(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, seen: &mut Seen) 
         Numeric::Number => numeric::encode_number(value, out),
     };
     if !encoded {
-        out.truncate(start);
-        return false;
+        return undo(start, out);
     }
     seen.numeric += 1;
     let size = (out.len() - start - 5) as u32;
@@ -708,6 +707,17 @@ pub(crate) fn encode_chunk(
         return Ok(());
     }
     out.push(TOGETHER);
+    encode_list(py, values, start, out, room)
+}
+
+/// Adds the pickle of values as one list, behind what was added from `start` on, which goes if that fails.
+fn encode_list(
+    py: Python<'_>,
+    values: &[Bound<'_, PyAny>],
+    start: usize,
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+) -> PyResult<()> {
     let answer = encode_pickle(PyList::new(py, values)?.as_any(), out, room);
     if answer.is_err() {
         out.truncate(start);
@@ -717,11 +727,7 @@ pub(crate) fn encode_chunk(
 
 fn simple_one_by_one(values: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> bool {
     let (start, mut seen) = (out.len(), Seen::default());
-    let simple = values.iter().all(|value| encode_at(value, out, 0, &mut seen));
-    if !simple {
-        out.truncate(start);
-    }
-    simple
+    values.iter().all(|value| encode_at(value, out, 0, &mut seen)) || undo(start, out)
 }
 
 /// Adds items that stand alone, but may be in one pickle: what they have in common is pickled once then.
@@ -746,11 +752,7 @@ pub(crate) fn encode_group(
     }
     out.push(GROUP);
     out.extend_from_slice(&(values.len() as u32).to_le_bytes());
-    let answer = encode_pickle(PyList::new(py, values)?.as_any(), out, room);
-    if answer.is_err() {
-        out.truncate(start);
-    }
-    answer
+    encode_list(py, values, start, out, room)
 }
 
 /// Whether a group is at the start of `bytes`.

@@ -8,13 +8,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyModule, PyString, PyTuple, PyType};
 
 use crate::buffer::{append_items, bytes_of, fill_items};
+use crate::pickler::LARGE;
 
 /// The characters of the types of numbers that have a code: their places here.
 const TYPES: &str = "?bBhHiIlLqQefdFD";
 /// The most dimensions.
 const DIMENSIONS: usize = 8;
-/// From this size on arrays are pickled: what is large is not copied along with the record.
-const LARGE: usize = 32 << 10;
 
 /// What is used of numpy.
 struct Numpy {

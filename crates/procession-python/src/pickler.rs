@@ -16,7 +16,7 @@ use crate::common::SPECIAL;
 use crate::numeric::is_array_class;
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
-const LARGE: usize = 32 << 10;
+pub(crate) const LARGE: usize = 32 << 10;
 
 /// The most memory that a pickler keeps to write into.
 const MOST_KEPT: usize = 1 << 20;
