@@ -1,5 +1,6 @@
 """`python -m procession` and `procession.install()`: unchanged programs on procession."""
 
+import multiprocessing as standard
 import subprocess
 import sys
 import textwrap
@@ -59,6 +60,29 @@ INSTALLS = """
         import multiprocessing.nonsense
     except ModuleNotFoundError as error:
         print(error.name)
+"""
+
+START_METHODS = """
+    import multiprocessing, sys
+    if "set" in sys.argv and __name__ == "__main__":
+        multiprocessing.set_start_method("spawn")
+    if "ours" in sys.argv and __name__ == "__main__":
+        import procession
+        procession.set_start_method("forkserver")
+    if "install" in sys.argv:
+        import procession
+        procession.install()
+        import multiprocessing
+
+    value = "of the import"
+
+    def tell(_=None):
+        return value
+
+    if __name__ == "__main__":
+        value = "changed since"
+        with multiprocessing.Pool(1) as pool:
+            print(multiprocessing.get_all_start_methods()[0], multiprocessing.get_start_method(), pool.apply(tell))
 """
 
 STANDARD_KEPT = """
@@ -124,6 +148,20 @@ def test_the_standard_executor_runs_on_procession(tmp_path, method):
 def test_installing_replaces_what_was_imported_before(tmp_path):
     write(tmp_path, "program.py", INSTALLS)
     assert run("program.py", folder=tmp_path) == "procession procession.connection\nmultiprocessing.nonsense\n"
+
+
+def test_the_default_start_method_of_an_unchanged_program_is_the_interpreters_own(tmp_path):
+    write(tmp_path, "program.py", START_METHODS)
+    own = run("program.py", folder=tmp_path)
+    assert own.split()[0] == standard.get_all_start_methods()[0]
+    assert run("-m", "procession", "program.py", folder=tmp_path) == own
+    assert run("program.py", "install", folder=tmp_path) == own
+
+
+@pytest.mark.parametrize(("library", "method"), [("set", "spawn"), ("ours", "forkserver")])
+def test_a_start_method_that_was_set_before_the_installation_stays(tmp_path, library, method):
+    write(tmp_path, "program.py", START_METHODS)
+    assert run("program.py", library, "install", folder=tmp_path).split()[1:] == [method, "of", "the", "import"]
 
 
 def test_a_library_with_its_own_engine_keeps_the_standard_one(tmp_path):

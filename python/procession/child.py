@@ -9,6 +9,7 @@ import _signal  # without the enums of `signal`, which cost more than all the re
 import atexit
 import os
 import sys
+from _thread import get_ident
 
 from procession import context, finalize, log_names, logs, process, standard, util
 from procession._procession import hold_lifeline, release_signals
@@ -118,6 +119,8 @@ def identity_chores(process_obj, parent_sentinel):
     threading = sys.modules.get("threading")
     if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # a fork does not, in some versions
         chores.append((_renumber_thread, (threading,)))
+    if threading is not None and process_obj._is_worker and get_ident() != threading.main_thread().ident:
+        chores.append((_be_main_thread, (threading,)))
     chores += process._identity_chores(process_obj, parent_sentinel)
     chores += log_names._chores()
     chores.append((finalize._finalizer_registry.clear, ()))
@@ -128,6 +131,15 @@ def identity_chores(process_obj, parent_sentinel):
 
 def _renumber_thread(threading):
     threading.main_thread()._set_native_id()
+
+
+def _be_main_thread(threading):
+    """Have the one thread of a worker look as any main thread, whichever thread of the parent has forked it.
+
+    Threads that tasks start would be daemons as their parent's helper is, and end in the middle of their work.
+    """
+    thread = threading.main_thread()
+    thread._name, thread._daemonic = "MainThread", False
 
 
 def bootstrap(process_obj, chores):

@@ -228,8 +228,8 @@ class DefaultContext(BaseContext):
         return self._actual_context._name
 
     def get_all_start_methods(self):
-        """Return the names of the start methods."""
-        return list(_concrete_contexts)
+        """Return the names of the start methods, the default one first."""
+        return sorted(_concrete_contexts, key=lambda name: name != self._default_context._name)
 
 
 _default_context = DefaultContext(_concrete_contexts[DEFAULT_START_METHOD])
@@ -238,6 +238,14 @@ get_context = _default_context.get_context
 
 def _get_default_context():
     return _default_context
+
+
+def _take_over(standard_context):
+    """Have the default start method that another default context has, and the one that it was set to, if any."""
+    _default_context._default_context = _concrete_contexts[standard_context.get_all_start_methods()[0]]
+    fixed = standard_context.get_start_method(allow_none=True)
+    if fixed is not None and _default_context._actual_context is None:
+        _default_context._actual_context = _concrete_contexts[fixed]
 
 
 def _force_start_method(method):

@@ -17,6 +17,7 @@ from procession._procession import PoolCore, SignalsHeld
 from procession.deaths import Barren
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
+from procession.maker import Maker
 from procession.math_threads import UNCHANGED, are_limited
 from procession.portable import by_value, needs_value, rebuild
 from procession.task_names import call_text, function_name
@@ -111,6 +112,7 @@ class Crew:
 
             self._capture = Capture(on_line)
         self._groups = None if terms.max_memory is None else limits.groups()
+        self._maker = Maker(ctx.get_start_method())
         # Of `__main__`, what the oldest worker knows.
         self._forks = ctx.get_start_method() == "fork"
         self._main = ForkedMain() if self._forks else ImportedMain
@@ -163,6 +165,7 @@ class Crew:
         process.name = process.name.replace("Process", "PoolWorker")
         process.daemon = True
         process._warns_of_threads = not self._warned
+        process._is_worker = True
         process._heeds_interrupts = False
         self._warned = True
         return process
@@ -188,7 +191,7 @@ class Crew:
             if group is not None:
                 process._settings = {**process._settings, "group": os.fspath(group.path)}
             process._args = seat, self._terms
-            process.start()
+            self._maker.start(process)
         except BaseException:
             self._give_up(seat.index, report, streams)
             raise

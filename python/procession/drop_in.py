@@ -11,7 +11,7 @@ import importlib.machinery
 import sys
 import threading
 
-from procession import standard
+from procession import context, standard
 
 STANDARD = "multiprocessing"
 OURS = "procession"
@@ -30,6 +30,9 @@ _swap = threading.RLock()
 def install():
     """Replace `multiprocessing`; a second call does nothing.
 
+    The default start method is that of the replaced module from then on: the program was written for it. One that was
+    set, here or there, stays.
+
     Modules that were imported before and hold `multiprocessing` or a submodule of it as a global variable
     get ours there; what else they took out of it stays the standard library's, so call this early.
     """
@@ -40,6 +43,7 @@ def install():
     importlib.import_module(f"{OURS}._exceptions")
     for name in [name for name in sys.modules if _is_standard(name)]:
         standard.kept[name] = sys.modules.pop(name)
+    context._take_over(standard.loaded("context")._default_context)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
     _rebind_globals()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from _contextvars import copy_context  # without what `contextvars` loads
 from collections import deque
 from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, FINISHED, RUNNING
@@ -60,8 +61,12 @@ class ProcessPoolExecutor(Executor):
         self._task_timeout = task_timeout
         context = _our_context(mp_context)
 
+        variables = copy_context()
+
         def make_pool():
-            return context.Pool(workers, initializer, tuple(initargs), max_tasks_per_child, **pool_options)
+            # Workers come with the first call, by whatever thread: they have the context of this one.
+            arguments = workers, initializer, tuple(initargs), max_tasks_per_child
+            return variables.copy().run(context.Pool, *arguments, **pool_options)
 
         if pool_options:
             # Workers are started by the first call: what makes no sense is refused here all the same.

@@ -10,6 +10,7 @@ import threading
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
+from procession import context as contexts
 from procession import standard
 
 __all__ = ["ProcessionBackend", "register"]
@@ -72,15 +73,22 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
 
 
 def _pool_of(n_jobs, threads):
-    import procession
-
     with _lock:
         key = os.getpid(), n_jobs, threads
         pool = _pools.get(key)
         if pool is None:
             _end_pools()
-            pool = _pools[key] = procession.Pool(n_jobs, _limit_threads, (threads,))
+            pool = _pools[key] = _context().Pool(n_jobs, _limit_threads, (threads,))
         return pool
+
+
+def _context():
+    """Return the context that a program has set, else that of the forkserver: in a program that runs unchanged `fork`
+    may be the default, which joblib's own engine avoids for the threads of numerical libraries."""
+    default = contexts._default_context
+    if default._actual_context in (None, default._default_context):
+        return default.get_context(contexts.DEFAULT_START_METHOD)
+    return default._actual_context
 
 
 def _limit_threads(count):
