@@ -75,6 +75,15 @@ def test_only_the_platform_room_calls_the_system():
             assert not re.search(r"\b(libc|rustix)::(?!io::)", code_of(path)), path
 
 
+def test_the_package_counts_on_no_call_that_an_interpreter_may_have_been_built_without():
+    lacking = re.compile(
+        r"\b(os|_?signal|fcntl|select|_?socket)"
+        r"\.(pidfd_|memfd_|MFD_|eventfd|EFD_|P_PIDFD|waitid|CLD_|posix_(fallocate|spawn)|F_\w*SEAL|F_DUPFD|epoll|EPOLL|\w+_fds\b)"
+    )
+    for path in PACKAGE.rglob("*.py"):
+        assert not lacking.search(path.read_text()), path
+
+
 def test_the_binding_contains_unsafe_code_only_for_buffers_and_calls():
     for path in BINDING.rglob("*.rs"):
         if path not in (BINDING / "buffer.rs", BINDING / "fast.rs"):

@@ -16,6 +16,7 @@ import traceback
 from collections import deque
 from typing import NamedTuple
 
+from procession._procession import ONE_RING, Poller, make_bell
 from procession.task_names import running_name
 
 __all__ = ["Capture", "OutputLine", "speak", "target"]
@@ -148,9 +149,9 @@ class Capture:
         self._streams = {}
         self._lock = threading.RLock()
         self._thread = None
-        self._wake = os.eventfd(0)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake, select.EPOLLIN)
+        self._wake = make_bell(False)
+        self._poller = Poller()
+        self._poller.add(self._wake)
 
     def pipes(self):
         """Return the two ends of a new worker's pipes: its streams, and descriptors for it."""
@@ -173,7 +174,7 @@ class Capture:
             for stream in streams:
                 stream.worker = process.name, process.pid
                 self._streams[stream.descriptor] = stream
-                self._epoll.register(stream.descriptor, select.EPOLLIN)
+                self._poller.add(stream.descriptor)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._read, name="PoolOutput", daemon=True)
                 self._thread.start()
@@ -182,10 +183,10 @@ class Capture:
         pause = select.poll()
         pause.register(self._wake, select.POLLIN)
         while True:
-            ready = self._epoll.poll()
-            if any(descriptor == self._wake for descriptor, _ in ready):
+            ready = self._poller.wait()
+            if self._wake in ready:
                 return
-            self.hear([descriptor for descriptor, _ in ready])
+            self.hear(ready)
             pause.poll(_PAUSE_MS)
 
     def hear(self, ready=None):
@@ -212,7 +213,7 @@ class Capture:
     def _forget(self, stream):
         del self._streams[stream.descriptor]
         # Before it is closed: a child that was forked may hold it open.
-        self._epoll.unregister(stream.descriptor)
+        self._poller.remove(stream.descriptor)
         stream.close(self._lines)
 
     def _give_out(self):
@@ -237,14 +238,14 @@ class Capture:
 
     def close(self):
         """Give out the last of all, and end."""
-        os.eventfd_write(self._wake, 1)
+        os.write(self._wake, ONE_RING)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(END_LIMIT_S)
             if self._thread.is_alive():
                 return  # `on_line` does not come back, so what is open has to stay
         with self._lock:
             self.finish(list(self._streams.values()))
-            self._epoll.close()
+            del self._poller
             os.close(self._wake)
 
 

@@ -1,6 +1,5 @@
 """Contexts: a start method together with every constructor."""
 
-import os
 import sys
 from _thread import _local  # `threading` would double the time that the package takes to load
 
@@ -55,7 +54,9 @@ class BaseContext(Constructors):
 
     def cpu_count(self):
         """Return the number of CPUs that this process may use."""
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        from procession import cpus
+
+        count = cpus.allowed()
         if not count:
             raise NotImplementedError("cannot determine number of cpus")
         return count

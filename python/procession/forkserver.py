@@ -7,6 +7,7 @@ import struct
 from _thread import RLock  # without `threading`
 
 from procession import process, rights, util
+from procession._procession import collect_status, open_pidfd, send_signal
 from procession.popen_base import wait_ready
 
 __all__ = [
@@ -94,7 +95,7 @@ class ForkServer:
         data["preload"], data["on_error"] = self._preload_modules, self._on_error
         ours, theirs = rights.pair()
         try:
-            memory = popen_spawn.memory_file(dumps(data))
+            memory = popen_spawn.file_of(dumps(data))
             try:
                 descriptors = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
                 self.environment = dict(os.environ)
@@ -104,7 +105,7 @@ class ForkServer:
         finally:
             theirs.close()
         self._forkserver_pid, self._owner, self._control = pid, os.getpid(), ours
-        self._sentinel = os.pidfd_open(pid)
+        self._sentinel = open_pidfd(pid)
         try:
             self.first_number = self._booted()
         except BaseException:
@@ -167,7 +168,7 @@ class ForkServer:
         self._control.close()
         if self._owner == os.getpid():
             try:
-                os.waitid(os.P_PIDFD, self._sentinel, os.WEXITED | os.WNOHANG)
+                collect_status(self._sentinel)
             except ChildProcessError:
                 pass
         os.close(self._sentinel)
@@ -178,9 +179,9 @@ class ForkServer:
         with self._lock:
             if self._control is not None and self._owner == os.getpid():
                 try:
-                    _signal.pidfd_send_signal(self._sentinel, _signal.SIGTERM)
+                    send_signal(self._sentinel, _signal.SIGTERM)
                     if not wait_ready(self._sentinel, _STOP_SECONDS):
-                        _signal.pidfd_send_signal(self._sentinel, _signal.SIGKILL)
+                        send_signal(self._sentinel, _signal.SIGKILL)
                         wait_ready(self._sentinel, _STOP_SECONDS)
                 except ProcessLookupError:
                     pass
@@ -230,7 +231,7 @@ def kill_unknown(requester):
         _, pidfd = answer(requester)
     except (OSError, ServerDied, ValueError):  # what came may be the exit status already
         return
-    _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+    send_signal(pidfd, _signal.SIGKILL)
     os.close(pidfd)
 
 

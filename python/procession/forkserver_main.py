@@ -8,11 +8,11 @@ for a child lie in the queue of that socket, where the child itself reads them: 
 import _signal  # without the enums of `signal`
 import os
 import resource
-import select
 import struct
 import sys
 
 from procession import child, math_threads, process, rights, spawn, util
+from procession._procession import Poller, collect_status, duplicate_above, open_pidfd
 from procession.forkserver import REQUEST, _forkserver
 
 __all__ = []
@@ -134,9 +134,9 @@ class Server:
         self.control = rights.adopt(CONTROL)
         self.clients = rights.adopt(CLIENTS)
         self.environment = dict(os.environ)
-        self.epoll = select.epoll()
-        self.epoll.register(PARENT, select.EPOLLIN)
-        self.epoll.register(CONTROL, select.EPOLLIN)
+        self.poller = Poller()
+        self.poller.add(PARENT)
+        self.poller.add(CONTROL)
         self.children = {}  # pidfd -> (id, socket of the requester)
         highest = max(int(name) for name in os.listdir("/proc/self/fd"))
         self.first_number = max(LOWEST_INHERITED, highest + 1)
@@ -144,7 +144,7 @@ class Server:
     def serve(self):
         self.control.send(b"%d" % self.first_number)
         while True:
-            for descriptor, _ in self.epoll.poll():
+            for descriptor in self.poller.wait():
                 if descriptor == PARENT:
                     # The children have lifelines of their own.
                     os._exit(0)
@@ -172,17 +172,16 @@ class Server:
             requester.close()
             return
         self.children[pidfd] = pid, requester
-        self.epoll.register(pidfd, select.EPOLLIN)
+        self.poller.add(pidfd)
         answer(requester, pid, [pidfd])
 
     def report(self, pidfd):
         """Send the exit status of a child that has ended."""
         # A sibling forked meanwhile may keep the registration alive.
-        self.epoll.unregister(pidfd)
+        self.poller.remove(pidfd)
         pid, requester = self.children.pop(pidfd)
         try:
-            result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-            status = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+            status = collect_status(pidfd)
             drain(requester)
             requester.send(struct.pack("i", status))
         except OSError:  # taken by a handler of a preloaded module, or nobody asks any more
@@ -204,8 +203,8 @@ class Server:
     def release(self):
         """Close in a child what belongs to the server; what the client side needs is kept."""
         resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
-        self.epoll.close()
-        server = os.pidfd_open(os.getppid())
+        del self.poller
+        server = open_pidfd(os.getppid())
         self.control.close()
         for pidfd, (_, requester) in self.children.items():
             os.close(pidfd)
@@ -227,7 +226,7 @@ def requester_behind(fds):
 def watch(pid):
     """Return a pidfd of a child; without one the child is ended, because nobody would learn of its end."""
     try:
-        return os.pidfd_open(pid)
+        return open_pidfd(pid)
     except OSError:
         os.kill(pid, _signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -287,8 +286,6 @@ def receive(requester, first_number):
 
 
 def _moved(descriptor, lowest):
-    import fcntl
-
-    copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
+    copy = duplicate_above(descriptor, lowest)
     os.close(descriptor)
     return copy

@@ -1,7 +1,6 @@
 """Shared memory in pieces: anonymous files that travel to children by descriptor, cut into blocks."""
 
 import bisect
-import fcntl
 import mmap
 import os
 import threading
@@ -40,15 +39,9 @@ class Arena:
     def __init__(self, size, fd=-1):
         self.size = size
         if fd == -1:
-            fd = os.memfd_create("procession-heap", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            try:
-                # Reserved now: no memory is an error here and not a crash later.
-                os.posix_fallocate(fd, 0, max(size, 1))
-                # What is mapped stays there, whatever another process does with the file.
-                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-            except BaseException:
-                os.close(fd)
-                raise
+            # Reserved now: no memory is an error here and not a crash later. And what is mapped stays there, whatever
+            # another process does with the file.
+            fd = engine.memory_file("procession-heap", max(size, 1))
         self.fd = fd
         weakref.finalize(self, os.close, fd)
         self.buffer = mmap.mmap(fd, size)

@@ -12,6 +12,7 @@ from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
 from procession import context as contexts
 from procession import standard
+from procession.cpus import allowed
 
 __all__ = ["ProcessionBackend", "register"]
 
@@ -32,7 +33,7 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
             return 1
-        return n_jobs if n_jobs > 0 else max(len(os.sched_getaffinity(0)) + 1 + n_jobs, 1)
+        return n_jobs if n_jobs > 0 else max(allowed() + 1 + n_jobs, 1)
 
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **_options):
         """Get the pool ready and return the number of its workers; one worker is no pool at all."""

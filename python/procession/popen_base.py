@@ -7,6 +7,7 @@ import time
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
 from procession import process, util
+from procession._procession import collect_status, open_pidfd, send_signal
 
 __all__ = []
 
@@ -70,7 +71,7 @@ class PopenBase:
     def _watch(self, pid):
         """Return a pidfd of a child that was just started."""
         try:
-            return os.pidfd_open(pid)
+            return open_pidfd(pid)
         except ProcessLookupError:
             # It has ended and, with SIGCHLD ignored or a foreign waitpid(-1), is gone without a trace.
             self.returncode = UNKNOWN_STATUS
@@ -78,8 +79,8 @@ class PopenBase:
             os.close(other)
             return sentinel
 
-    def poll(self, flag=os.WNOHANG):
-        """Return the exit status, or None while the process runs; flag 0 waits for it."""
+    def poll(self, flag=1):
+        """Return the exit status, or None while the process runs; flag 0 waits for it, os.WNOHANG does not."""
         return self.wait(None if flag == 0 else 0)
 
     def wait(self, timeout=None):
@@ -93,16 +94,15 @@ class PopenBase:
     def _collect(self):
         """Return the exit status of the process, which has ended."""
         try:
-            result = os.waitid(os.P_PIDFD, self.sentinel, os.WEXITED)
+            return collect_status(self.sentinel)
         except ChildProcessError:
             # Somebody's waitpid(-1), or an ignored SIGCHLD, took it.
             return status_of_reaped(self.sentinel)
-        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
     def _send_signal(self, number):
         if self.returncode is None:
             try:
-                _signal.pidfd_send_signal(self.sentinel, number)
+                send_signal(self.sentinel, number)
             except ProcessLookupError:
                 pass
 

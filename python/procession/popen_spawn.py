@@ -5,7 +5,7 @@ import os
 import sys
 
 from procession import context, main_code, process, spawn
-from procession._procession import SignalsHeld, spawn_process
+from procession._procession import SignalsHeld, memory_file, spawn_process
 from procession.popen_base import PopenBase
 
 __all__ = ["Popen"]
@@ -46,7 +46,7 @@ class PicklingPopen(PopenBase):
             data = bytes(data) + bytes(_dumps(process_obj))
         finally:
             context.set_spawning_popen(before)
-        return memory_file(data)
+        return file_of(data)
 
     def _preparation_data(self, process_obj):
         data = spawn.get_preparation_data(process_obj._name)
@@ -73,9 +73,9 @@ def _dumps(process_obj):
         raise culprit.with_path(error, process_obj) from error
 
 
-def memory_file(data):
+def file_of(data):
     """Return a descriptor of an anonymous file that holds `data`, at its beginning."""
-    descriptor = os.memfd_create("procession")
+    descriptor = memory_file("procession")
     try:
         rest = memoryview(data)
         while rest:

@@ -5,6 +5,7 @@ import os
 from _weakrefset import WeakSet
 
 from procession import standard
+from procession._procession import open_pidfd
 
 __all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
 
@@ -328,7 +329,7 @@ def own_pidfd():
     pid, descriptor = _own_pidfd
     if pid != os.getpid():
         # An inherited one stays open: the lifeline of this process may be told of it by number.
-        descriptor = os.pidfd_open(os.getpid())
+        descriptor = open_pidfd(os.getpid())
         _own_pidfd = (os.getpid(), descriptor)
     return descriptor
 

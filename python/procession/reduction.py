@@ -290,7 +290,9 @@ def recvfds(sock, size):
     """Receive `size` descriptors from a unix socket."""
     import socket
 
-    message, fds, flags, _ = socket.recv_fds(sock, 1, size)
+    from procession import rights
+
+    message, fds, flags = rights.receive_all(sock, 1, socket.CMSG_LEN(size * rights.NUMBER))
     if not message and not fds:
         raise EOFError
     try:

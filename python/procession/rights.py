@@ -5,7 +5,7 @@ from struct import calcsize, pack, unpack
 
 __all__ = ["adopt", "pair", "receive", "send"]
 
-_NUMBER = calcsize("i")
+NUMBER = calcsize("i")  # bytes of a descriptor's
 
 
 def pair():
@@ -31,10 +31,15 @@ def send(end, message, descriptors):
 
 def receive(end, size, most):
     """Receive a message of at most `size` bytes with at most `most` descriptors; return it and them."""
-    message, rights, _, _ = end.recvmsg(size, _socket.CMSG_LEN(most * _NUMBER))
+    return receive_all(end, size, _socket.CMSG_LEN(most * NUMBER))[:2]
+
+
+def receive_all(end, size, room):
+    """Receive a message with descriptors that have so many bytes of room; return it, them and the flags."""
+    message, rights, flags, _ = end.recvmsg(size, room)
     descriptors = []
     for level, kind, numbers in rights:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            count = len(numbers) // _NUMBER
-            descriptors += unpack(f"{count}i", numbers[: count * _NUMBER])
-    return message, descriptors
+            count = len(numbers) // NUMBER
+            descriptors += unpack(f"{count}i", numbers[: count * NUMBER])
+    return message, descriptors, flags

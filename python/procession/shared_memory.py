@@ -9,6 +9,7 @@ import types
 
 from procession import resource_tracker
 from procession._limits import whole
+from procession._procession import reserve_memory
 
 __all__ = ["ShareableList", "SharedMemory"]
 
@@ -99,6 +100,8 @@ class SharedMemory:
             except FileExistsError:
                 continue
 
+    _close_descriptor = staticmethod(os.close)  # at the interpreter's end `os` is gone before the last of these
+
     def __del__(self):
         try:
             self.close()
@@ -141,7 +144,7 @@ class SharedMemory:
             self._mmap.close()
             self._mmap = None
         if self._fd >= 0:
-            os.close(self._fd)
+            self._close_descriptor(self._fd)
             self._fd = -1
 
     def unlink(self):
@@ -158,7 +161,7 @@ def _reserve(fd, size):
     """Give a file its size and memory: too little is an OSError here and not a crash at first touch."""
     os.ftruncate(fd, size)
     try:
-        os.posix_fallocate(fd, 0, size)
+        reserve_memory(fd, size)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
             raise

@@ -25,7 +25,7 @@ class SimpleQueue:
     """
 
     def __init__(self, *, ctx=None):
-        bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK | os.EFD_SEMAPHORE)
+        bell = engine.make_bell(True)
         self._open(engine.Queue(SEM_VALUE_MAX), bell)
 
     def _open(self, messages, bell):
@@ -119,7 +119,7 @@ class Reader(_End):
 
     def _take_announcement(self):
         try:
-            os.eventfd_read(self._bell)
+            os.read(self._bell, 8)
         except BlockingIOError:
             return False
         return True
@@ -134,4 +134,4 @@ class Writer(_End):
         """Put an object."""
         bell = self.fileno()
         self._messages.put(obj)
-        os.eventfd_write(bell, 1)
+        os.write(bell, engine.ONE_RING)

@@ -8,6 +8,7 @@ import faulthandler
 import os
 import time
 
+from procession._procession import memory_file
 from procession.task_names import call_text
 
 __all__ = ["dump", "last_words", "listen", "report_file"]
@@ -21,7 +22,7 @@ _MOST_BYTES = 1 << 20
 
 def report_file():
     """Return the descriptor of a new worker's file."""
-    return os.memfd_create("procession-stacks")
+    return memory_file("procession-stacks")
 
 
 def listen(descriptor):

@@ -24,6 +24,7 @@ mod repeats;
 mod row;
 mod stateless;
 mod sync;
+mod system;
 mod trial;
 mod wait;
 mod worker;
@@ -44,6 +45,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pickler::Reducers>()?;
     queue::register(module)?;
     sync::register(module)?;
+    system::register(module)?;
     trial::register(module)?;
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;

@@ -13,6 +13,8 @@ import sys
 import time
 from statistics import median
 
+from procession import cpus
+
 __all__: list[str] = []
 
 LIBRARIES = ("multiprocessing", "procession")
@@ -144,7 +146,7 @@ def main(arguments):
     if options.rounds < 1:
         command.error(f"--rounds must be at least 1, not {options.rounds}")
     print(
-        f"{len(os.sched_getaffinity(0))} CPUs, {platform.system()} {platform.release()}, "
+        f"{cpus.allowed()} CPUs, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, {options.start_method}, {WORKERS} workers, "
         f"load {os.getloadavg()[0]:.1f}\n"
     )

@@ -1,6 +1,7 @@
 //! A child by its pidfd: its number may be given to another process, the pidfd never is.
+#![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
@@ -30,9 +31,7 @@ impl Child {
     /// # Errors
     /// The system's, among them that there is none.
     pub fn of(pid: i32) -> Result<Child> {
-        let known = Pid::from_raw(pid).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a process has the id 0"))?;
-        let pidfd = pidfd_open(known, PidfdFlags::empty()).during("pidfd_open")?;
-        Ok(Child { id: pid as u32, pidfd, ending: Mutex::new(None) })
+        Ok(Child { id: pid as u32, pidfd: pidfd_of(pid)?, ending: Mutex::new(None) })
     }
 
     /// The child with the number `pid` and this pidfd.
@@ -62,12 +61,7 @@ impl Child {
     pub fn ending(&self) -> Result<Option<Ending>> {
         let mut ending = self.ending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if ending.is_none() {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-            let Some(status) = waitid(WaitId::PidFd(self.pidfd.as_fd()), options).during("waitid")? else {
-                return Ok(None);
-            };
-            let code = status.exit_status().map(Ending::Exited);
-            *ending = code.or_else(|| status.terminating_signal().map(Ending::Killed));
+            *ending = collect(&self.pidfd)?;
         }
         Ok(*ending)
     }
@@ -78,6 +72,39 @@ impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+/// A descriptor that is readable when the process `pid` has ended.
+///
+/// # Errors
+/// The system's, among them that there is none; `InvalidInput` for a number that no process has.
+pub fn pidfd_of(pid: i32) -> Result<OwnedFd> {
+    let known = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
+    let known = known.ok_or_else(|| Error::new(ErrorKind::InvalidInput, format!("no process has the id {pid}")))?;
+    pidfd_open(known, PidfdFlags::empty()).during("pidfd_open")
+}
+
+/// Sends the signal `number` to the process of a pidfd.
+///
+/// # Errors
+/// The system's, among them that the process has ended and been waited for.
+pub fn send_signal(pidfd: impl AsFd, number: i32) -> Result<()> {
+    let nothing = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: reads the two numbers and no memory, as what would tell more of the signal is null.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_fd().as_raw_fd(), number, nothing, 0u32) };
+    if answer < 0 { Err(Error::last_os("pidfd_send_signal")) } else { Ok(()) }
+}
+
+/// Waits for the child of a pidfd, which gives its status once: how it ended, none while it runs.
+///
+/// # Errors
+/// The system's, among them that somebody else has waited for it.
+pub fn collect(pidfd: impl AsFd) -> Result<Option<Ending>> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    let Some(status) = waitid(WaitId::PidFd(pidfd.as_fd()), options).during("waitid")? else { return Ok(None) };
+    let code = status.exit_status().map(Ending::Exited);
+    Ok(code.or_else(|| status.terminating_signal().map(Ending::Killed)))
 }
 
 /// A descriptor that is readable when this process has ended.

@@ -1,7 +1,7 @@
 //! Waiting for a few descriptors, none of which is worth an epoll set.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use super::SignalGuard;
@@ -74,4 +74,17 @@ pub fn adopt(file: RawFd) -> Result<OwnedFd> {
     // SAFETY: it is open, as was just seen, and the caller says that nobody else will close it. A caller that is wrong
     // closes somebody's descriptor, which is what `os.close` in Python allows too, and touches no memory.
     Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
+/// Calls with a descriptor that the interpreter handed out as a number, and keeps.
+///
+/// # Errors
+/// Those of `call`; `EBADF` for a negative number.
+pub fn with_borrowed<T>(file: RawFd, call: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
+    if file < 0 {
+        return Err(Error::os("fcntl", libc::EBADF));
+    }
+    // SAFETY: it is no -1. The caller keeps it open for the call; should it be closed all the same, the calls of the
+    // system that it is for answer EBADF, and no memory is touched.
+    call(unsafe { BorrowedFd::borrow_raw(file) })
 }

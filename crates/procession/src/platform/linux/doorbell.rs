@@ -22,6 +22,15 @@ impl Doorbell {
         Ok(Doorbell { file: rustix::event::eventfd(0, flags).during("eventfd")? })
     }
 
+    /// A new bell, silent, that is heard once for each time it was rung.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn counting() -> Result<Doorbell> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
+        Ok(Doorbell { file: rustix::event::eventfd(0, flags).during("eventfd")? })
+    }
+
     /// The bell behind a descriptor that another process passed here.
     pub fn from_fd(file: OwnedFd) -> Doorbell {
         Doorbell { file }
@@ -36,6 +45,12 @@ impl Doorbell {
     /// Makes the bell silent again.
     pub fn hush(&self) {
         let _ = rustix::io::read(&self.file, &mut [0u8; 8]);
+    }
+}
+
+impl From<Doorbell> for OwnedFd {
+    fn from(bell: Doorbell) -> OwnedFd {
+        bell.file
     }
 }
 

@@ -23,9 +23,9 @@ mod rights;
 mod stream;
 
 pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
-pub use child::{Child, Ending, Memory, memory_of, own_pidfd};
+pub use child::{Child, Ending, Memory, collect, memory_of, own_pidfd, pidfd_of, send_signal};
 pub use clock::{coarse_now, monotonic_now};
-pub use descriptors::{Readiness, adopt, file_key, wait_descriptors};
+pub use descriptors::{Readiness, adopt, file_key, wait_descriptors, with_borrowed};
 pub use doorbell::Doorbell;
 pub use environment::change_environment;
 #[cfg(not(loom))]

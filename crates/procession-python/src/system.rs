@@ -1,0 +1,132 @@
+//! Calls of the system that the interpreter may lack, as it has those of the C library it was built against.
+
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+
+use procession::platform::{self, Doorbell, Ending, SignalGuard};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::wait::{raised, until_done};
+
+/// A descriptor of the caller's, for a call.
+#[derive(Clone, Copy, FromPyObject)]
+struct Number(i32);
+
+impl Number {
+    fn with<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> procession::Result<T>) -> PyResult<T> {
+        platform::with_borrowed(self.0, call).map_err(raised)
+    }
+}
+
+/// A descriptor that is readable when the process `pid` has ended. Raises OSError, ProcessLookupError when there is none.
+#[pyfunction]
+fn open_pidfd(pid: i32) -> PyResult<i32> {
+    Ok(platform::pidfd_of(pid).map_err(raised)?.into_raw_fd())
+}
+
+/// Sends a signal to the process of a pidfd. Raises ProcessLookupError when it is no more.
+#[pyfunction]
+fn send_signal(pidfd: Number, number: i32) -> PyResult<()> {
+    pidfd.with(|pidfd| platform::send_signal(pidfd, number))
+}
+
+/// Waits for the child of a pidfd and returns its exit status, negative for a signal; None while it runs, without waiting
+/// for it. Raises ChildProcessError when somebody else has taken it.
+#[pyfunction]
+fn collect_status(pidfd: Number) -> PyResult<Option<i32>> {
+    let ending = pidfd.with(|pidfd| platform::collect(pidfd))?;
+    Ok(ending.map(|ending| match ending {
+        Ending::Exited(status) => status,
+        Ending::Killed(number) => -number,
+    }))
+}
+
+/// A descriptor of a new memory file. With a size its memory is taken now and it keeps that size, whoever has it; without
+/// one it is empty and grows.
+#[pyfunction]
+#[pyo3(signature = (name, size=0))]
+fn memory_file(py: Python<'_>, name: &str, size: usize) -> PyResult<i32> {
+    let file = until_done(py, || platform::memory_file(name, size, size > 0))?;
+    Ok(file.map_err(raised)?.into_raw_fd())
+}
+
+/// Takes the memory of the first `size` bytes of a file now.
+#[pyfunction]
+fn reserve_memory(py: Python<'_>, file: Number, size: usize) -> PyResult<()> {
+    if size == 0 {
+        return Err(PyValueError::new_err("the memory of 0 bytes cannot be taken"));
+    }
+    until_done(py, || platform::with_borrowed(file.0, |file| platform::reserve(file, 0, size)))?.map_err(raised)
+}
+
+/// A descriptor that is readable once it has been written to: a number of eight bytes. Reading makes it unreadable; if it
+/// `counts`, only after as many times as the numbers add up to. It never waits.
+#[pyfunction]
+fn make_bell(counts: bool) -> PyResult<i32> {
+    let bell = if counts { Doorbell::counting() } else { Doorbell::new() };
+    Ok(OwnedFd::from(bell.map_err(raised)?).into_raw_fd())
+}
+
+/// A copy of a descriptor whose number is `at_least` or more, closed on exec.
+#[pyfunction]
+fn duplicate_above(file: i32, at_least: i32) -> PyResult<i32> {
+    Ok(platform::duplicate(file, at_least).map_err(raised)?.into_raw_fd())
+}
+
+/// One wait for many descriptors; what the system has of it is closed with the last reference.
+#[pyclass(frozen, module = "procession._procession")]
+struct Poller(platform::Poller);
+
+#[pymethods]
+impl Poller {
+    #[new]
+    fn new() -> PyResult<Poller> {
+        Ok(Poller(platform::Poller::new().map_err(raised)?))
+    }
+
+    /// Watches a descriptor for being readable.
+    fn add(&self, file: Number) -> PyResult<()> {
+        file.with(|known| self.0.add(known, file.0 as u64))
+    }
+
+    /// Stops watching a descriptor, which must still be open.
+    fn remove(&self, file: Number) -> PyResult<()> {
+        file.with(|file| {
+            self.0.remove(file);
+            Ok(())
+        })
+    }
+
+    /// Waits until descriptors are readable; returns which. Signal handlers run meanwhile.
+    fn wait(&self, py: Python<'_>) -> PyResult<Vec<i32>> {
+        loop {
+            let guard = SignalGuard::block_all();
+            // Whatever comes from now on ends the wait; its handler runs below.
+            py.check_signals()?;
+            let mut found = Vec::new();
+            let waited = py.detach(|| self.0.wait(None, Some(&guard), &mut found));
+            drop(guard);
+            match waited {
+                Err(error) if error.is_interrupted() => py.check_signals()?,
+                waited => {
+                    waited.map_err(raised)?;
+                    return Ok(found.into_iter().map(|token| token as i32).collect());
+                }
+            }
+        }
+    }
+}
+
+/// Adds this room's names to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Poller>()?;
+    module.add("ONE_RING", PyBytes::new(module.py(), &1u64.to_ne_bytes()))?;
+    module.add_function(wrap_pyfunction!(open_pidfd, module)?)?;
+    module.add_function(wrap_pyfunction!(send_signal, module)?)?;
+    module.add_function(wrap_pyfunction!(collect_status, module)?)?;
+    module.add_function(wrap_pyfunction!(memory_file, module)?)?;
+    module.add_function(wrap_pyfunction!(reserve_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(make_bell, module)?)?;
+    module.add_function(wrap_pyfunction!(duplicate_above, module)?)
+}
