@@ -27,6 +27,8 @@ __all__ = ["Crew"]
 
 # What an idle worker has to end by itself, when the pool is terminated, before it gets SIGTERM.
 IDLE_GRACE_S = 0.05
+# How long a program may take to end, once its pools have, before its daemon threads are told of that.
+EXIT_LIMIT_S = 60.0
 # A worker that does not end by SIGTERM gets SIGKILL after this.
 TERMINATE_GRACE_S = 1.0
 
@@ -438,9 +440,9 @@ class Crew:
             self.ending = True
         if self.ended:
             return
-        self.core.close()
-        self.core.break_down(_terminated)
-        self.core.close()
+        if util.is_exiting():
+            self.core.exiting()
+        self.core.end(_terminated)
         # Idle workers now end by themselves, and so write out what their tasks have printed.
         until = time.monotonic() + IDLE_GRACE_S
         for process in list(self.processes):
@@ -481,6 +483,20 @@ class Crew:
         if self._capture is not None:
             self._capture.close()
         self.core.release()
+
+
+def stay_at_exit(error):
+    """Keep a daemon thread, which ends with the program, waiting, where its error is that end: nobody can use that.
+
+    Args:
+        error: what its task failed with; None if it could not be handed in.
+    """
+    if not util.is_exiting() or not (error is None or isinstance(error, portable.PoolTerminated)):
+        return
+    import threading
+
+    if threading.current_thread().daemon:
+        threading.Event().wait(EXIT_LIMIT_S)
 
 
 def _drive(core):

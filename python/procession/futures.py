@@ -249,12 +249,12 @@ class _Engine:
 
     def submit(self, fn, args, kwargs, wanted):
         """Queue a call; `wanted` goes to `apply_async`."""
+        if self._pid != os.getpid():  # whose threads may have had the lock when they were left behind
+            raise RuntimeError("this executor belongs to the parent process: create one in this process")
         future = PoolFuture()
         with self._lock:
             if self._refusal is not None:
                 raise self._refusal()
-            if self._pid != os.getpid():
-                raise RuntimeError("this executor belongs to the parent process: create one in this process")
             if self._pool is None:
                 self._pool = self._make_pool()
             self._waiting.append((future, fn, args, kwargs, wanted))
@@ -287,6 +287,8 @@ class _Engine:
 
     def give_up(self):
         """Take no more calls, cancel all, those that run, too, and end the workers: Ctrl-C is meant for them."""
+        if self._pid != os.getpid():
+            return
         with self._lock:
             self._refusal = self._refusal or (lambda: RuntimeError("cannot schedule new futures after shutdown"))
             futures = [*self._given, *(call[0] for call in self._waiting)]
@@ -302,6 +304,8 @@ class _Engine:
 
     def stop_workers(self, how):
         """End the worker processes by their method `how`, and fail what is not done."""
+        if self._pid != os.getpid():
+            return
 
         # One is made for each use: an exception that was raised keeps alive whatever its traceback shows.
         def error():
@@ -313,14 +317,16 @@ class _Engine:
             self._waiting.clear()
             self._given.clear()
             pool, self._pool = self._pool, None
-        if pool is not None:
-            for worker in list(getattr(pool, "_pool", ())):
-                getattr(worker, how)()
-            pool.terminate()
-        for future in futures:
-            _fail(future, error())
-        with self._idle:
-            self._idle.notify_all()
+        try:
+            if pool is not None:
+                for worker in list(getattr(pool, "_pool", ())):
+                    getattr(worker, how)()
+                pool.terminate()
+        finally:
+            for future in futures:
+                _fail(future, error())
+            with self._idle:
+                self._idle.notify_all()
         if pool is not None:
             pool.join()
 

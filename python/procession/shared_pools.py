@@ -6,7 +6,8 @@ import threading
 from procession import context as contexts
 from procession import cpus
 from procession._limits import few
-from procession.pool import CLOSE, RUN, TERMINATE, Pool, PoolTerminated
+from procession.crew import _terminated
+from procession.pool import CLOSE, RUN, TERMINATE, Pool
 
 __all__ = ["SharedPool", "end_shared_pools", "shared_pool"]
 
@@ -84,47 +85,28 @@ class SharedPool(Pool):
     def __init__(self, behind):
         self._behind = behind
         self._state = RUN
+        self._pid = os.getpid()
         self._processes = behind._processes
         self._ctx = behind._ctx
         self._maxtasksperchild = None
         self._crew = behind._crew
-        self._core = behind._core
-        self._jobs = []
-        self._most = 64
+        self._core = behind._core.share()
 
     def __del__(self):
         """Do not warn: a handle holds nothing that has to be given back."""
-
-    def apply_async(self, *args, **kwargs):
-        """Like `Pool.apply_async`."""
-        return self._count(super().apply_async(*args, **kwargs))
-
-    def _map_async(self, *args):
-        return self._count(super()._map_async(*args))
-
-    def _imap(self, *args):
-        return self._count(super()._imap(*args))
-
-    def _count(self, result):
-        self._jobs.append(result._core)
-        if len(self._jobs) > self._most:
-            self._jobs = [job for job in self._jobs if not job.done()]
-            self._most = max(64, 2 * len(self._jobs))
-        return result
 
     def close(self):
         """Take no more tasks by this handle."""
         if self._state == RUN:
             self._state = CLOSE
+            if self._serves_us():
+                self._core.close()
 
     def terminate(self):
-        """Give up the tasks of this handle: those without an outcome fail with `PoolTerminated`."""
+        """Give up the tasks of this handle, of all threads: those without an outcome fail with `PoolTerminated`."""
         self._state = TERMINATE
-        jobs, self._jobs = self._jobs, []
-        why = PoolTerminated("the pool was terminated before this task had an outcome")
-        if not self._crew.ended:
-            for job in jobs:
-                job.cancel(why)
+        if self._serves_us():
+            self._core.end(_terminated)
 
     def join(self):
         """Wait for the tasks of this handle, after `close` or `terminate`; the workers stay.
@@ -134,7 +116,9 @@ class SharedPool(Pool):
         """
         if self._state == RUN:
             raise ValueError("Pool is still running: call close() or terminate() before join()")
-        jobs, self._jobs = self._jobs, []
-        for job in jobs:
-            if not self._crew.ended:
-                job.finish()
+        if self._serves_us():
+            self._core.join(None)
+
+    def _serves_us(self):
+        # A fork has the handle, too, whose workers serve the parent.
+        return not self._crew.ended and self._pid == os.getpid()

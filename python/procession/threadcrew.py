@@ -34,16 +34,23 @@ class Crew:
         return self._pid == os.getpid()
 
     def start(self, result, step):
-        """Queue the step that settles `result`, or has others follow; None if it is settled already. A pool whose
-        initializer failed fails it at once."""
+        """Queue the step that settles `result`, or has others follow; None if it is settled already.
+
+        A pool whose initializer failed, or that was terminated meanwhile, fails it at once.
+
+        Raises:
+            ValueError: the pool was closed meanwhile.
+        """
         with self._lock:
             broken = self._broken
+            if broken is None and self.closing:
+                raise ValueError("Pool not running")
             if broken is None and step is not None:
                 self._jobs[id(result)] = result
+                # Before the lock is free: what lets the workers go comes behind it.
+                self.steps.put(step)
         if broken is not None:
             result._settle(False, broken)
-        elif step is not None:
-            self.steps.put(step)
 
     def done(self, result):
         """Forget a settled result; the last one of a closing pool lets the workers go."""
@@ -55,6 +62,8 @@ class Crew:
 
     def close(self):
         """Let the workers end after the last job, and lazy maps read on without waiting for their reader."""
+        if not self.is_ours():
+            return
         with self._lock:
             self.closing = True
             jobs = list(self._jobs.values())
@@ -66,8 +75,9 @@ class Crew:
 
     def terminate(self):
         """Drop what is queued and fail what has no outcome yet."""
-        self.closing = True
-        self.fail(PoolTerminated("the pool was terminated before this task was done"), tell=False)
+        if self.is_ours():
+            self.closing = True
+            self.fail(PoolTerminated("the pool was terminated before this task was done"), tell=False)
 
     def fail(self, error, tell=True):
         """Settle all jobs, and those to come, with `error`; the workers end."""

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use procession::channel::Spin;
 use procession::platform::{Doorbell, Poller, SignalGuard};
-use procession::pool::{Batch, Driver, Heavy, JobId, Waiter};
+use procession::pool::{Batch, Driver, Heavy, JobId, Life, Verdict, Waiter};
 use pyo3::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -68,8 +68,10 @@ pub(crate) struct Shared {
     pub expecting: isize,
     /// Why no task can run any more.
     pub broken: Option<Py<PyAny>>,
-    pub closed: bool,
-    pub stopped: bool,
+    pub life: Life,
+    /// The lives of handles that share the pool, and why what they hand in fails.
+    pub handles: FxHashMap<u64, (Life, Option<Py<PyAny>>)>,
+    pub next_handle: u64,
     pub next_job: JobId,
     pub next_function: u64,
     looked: Instant,
@@ -80,6 +82,42 @@ pub(crate) struct Shared {
     /// How many notes of workers Python was told of.
     notes: u32,
     pub tally: Tally,
+}
+
+impl Shared {
+    /// What would become of a job of `handle` now.
+    pub(crate) fn look(&self, handle: u64) -> Verdict {
+        let own = self.handles.get(&handle).map_or(Verdict::Take, |(life, _)| life.look());
+        own.and(self.life.look())
+    }
+
+    /// A job of `handle` is handed in.
+    pub(crate) fn hand_in(&mut self, handle: u64) -> Verdict {
+        let verdict = self.look(handle);
+        if verdict != Verdict::Refuse {
+            self.life.hand_in();
+            if let Some((life, _)) = self.handles.get_mut(&handle) {
+                life.hand_in();
+            }
+        }
+        verdict
+    }
+
+    /// A job that was handed in by `handle` has ended.
+    pub(crate) fn job_ended(&mut self, handle: u64) {
+        if let Some((life, _)) = self.handles.get_mut(&handle) {
+            life.job_ended();
+        }
+        if self.life.job_ended() {
+            self.driver.stop();
+        }
+    }
+
+    /// Why a job of `handle` fails as soon as it is handed in.
+    pub(crate) fn reason(&self, py: Python<'_>, handle: u64) -> Option<Py<PyAny>> {
+        let own = self.handles.get(&handle).and_then(|(_, reason)| reason.as_ref());
+        self.broken.as_ref().or(own).map(|why| why.clone_ref(py))
+    }
 }
 
 /// What has become of the items of a pool, and of its workers.
@@ -152,8 +190,9 @@ impl Inner {
                 callbacks: Vec::new(),
                 expecting: 0,
                 broken: None,
-                closed: false,
-                stopped: false,
+                life: Life::default(),
+                handles: FxHashMap::default(),
+                next_handle: 0,
                 next_job: 1,
                 next_function: 1,
                 looked: Instant::now(),

@@ -23,6 +23,7 @@ pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
 pub(crate) type Described = (Option<Py<PyAny>>, &'static str, u64, Option<Py<PyAny>>);
 
 /// A function that a job calls, pickled once.
+#[derive(Default)]
 pub(crate) struct Function {
     /// Names it among those of its pool.
     pub id: u64,
@@ -95,7 +96,7 @@ pub(crate) struct State {
     pub watchers: Vec<Py<PyAny>>,
     /// Whether somebody waits who does not drive the pool.
     pub watched: bool,
-    /// Whether the job has all its outcomes.
+    /// Whether the job has come to its end: outcomes that come later are nobody's.
     pub ended: bool,
 }
 
@@ -116,6 +117,8 @@ const MOST_DEATHS: u32 = 2;
 /// A job.
 pub(crate) struct Job {
     pub id: JobId,
+    /// The handle of the pool that it was handed in by.
+    pub handle: u64,
     pub mode: Mode,
     pub function: Function,
     /// Items that stay together in a chunk, for lazy jobs.
@@ -132,8 +135,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         id: JobId,
+        handle: u64,
         mode: Mode,
         function: Function,
         unit: u64,
@@ -143,6 +148,7 @@ impl Job {
     ) -> Arc<Job> {
         Arc::new(Job {
             id,
+            handle,
             mode,
             function,
             unit,
@@ -165,10 +171,15 @@ impl Job {
         self.is_done.load(Ordering::Acquire)
     }
 
-    /// Stores an outcome; true when it was the last. What must be dropped outside of the lock goes to `trash`.
+    /// Stores an outcome, unless the item has one: the first counts. True when it was the last. What must be dropped outside
+    /// of the lock goes to `trash`.
     pub(crate) fn store(&self, py: Python<'_>, item: u64, answer: Answer, trash: &mut Vec<Py<PyAny>>) -> bool {
         let mut state = self.state();
         let state = &mut *state;
+        if !state.lacks(item) {
+            trash.push(answer.unwrap_or_else(|failure| failure));
+            return false;
+        }
         if let Some(place) = item.checked_sub(state.base).and_then(|at| state.items.get_mut(at as usize)) {
             trash.extend(place.take());
             while state.items.front().is_some_and(Option::is_none) {
@@ -213,7 +224,13 @@ impl Job {
         }
         let mut state = self.state();
         let state = &mut *state;
+        if state.ended {
+            return Some(false);
+        }
         let Results::All { answers, done, .. } = &mut state.results else { return None };
+        if are_any_done(done, first, u64::from(count)) {
+            return None;
+        }
         let answers = answers.bind(py);
         for index in first as usize..first as usize + count as usize {
             answers.set_item(index, codec::take_framed(py, &mut bytes)?).ok()?;
@@ -246,14 +263,35 @@ impl Job {
         (function, kind, item, self.items(py, item, 1).pop())
     }
 
-    /// The items that have no outcome.
-    pub(crate) fn missing(&self) -> Vec<u64> {
-        let state = self.state();
-        if let Results::All { done, .. } = &state.results {
-            return (0..state.total).filter(|item| done[*item as usize / 64] >> (item % 64) & 1 == 0).collect();
+    /// Nothing more comes of the job: what has no outcome fails with `why`. Of a lazy job, whose other items nobody takes any
+    /// more, one outcome does, behind those that came in order. Gives what must be dropped outside of the lock.
+    pub(crate) fn give_up(&self, py: Python<'_>, why: &Py<PyAny>) -> (Option<Py<PyAny>>, Vec<Py<PyAny>>) {
+        let mut state = self.state();
+        if state.ended {
+            return (None, Vec::new());
         }
-        let present = |item: &u64| state.items.get((item - state.base) as usize).is_some_and(Option::is_some);
-        (state.base..state.total).filter(present).collect()
+        let source = state.source.take();
+        let mut trash = Vec::new();
+        if source.is_none() && state.finished == state.total {
+            return (source, trash);
+        }
+        state.fail_rest(why.clone_ref(py), &mut trash);
+        (source, trash)
+    }
+
+    /// Ends the job, once: gives what it holds that only a job at hand needs, unless it had ended before.
+    pub(crate) fn end(&self) -> Option<Ended> {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.ended, true) {
+            return None;
+        }
+        Some(Ended {
+            expecting: isize::from(state.callbacks.is_some()) + isize::from(state.watched),
+            has_callbacks: state.callbacks.is_some(),
+            _items: std::mem::take(&mut state.items),
+            _row: state.row.take(),
+            _function: state.function.take(),
+        })
     }
 
     /// The items from `first` on, at most `count`; fewer when some have their outcomes.
@@ -422,6 +460,75 @@ impl Job {
         };
         !failed(&self.state().results)
     }
+}
+
+/// What a job held until its end.
+pub(crate) struct Ended {
+    /// How often it was counted among those that nobody may wait for.
+    pub expecting: isize,
+    pub has_callbacks: bool,
+    _items: VecDeque<Option<Py<PyAny>>>,
+    _row: Option<Row>,
+    _function: Option<Py<PyAny>>,
+}
+
+impl State {
+    /// Whether the item is known and has no outcome.
+    fn lacks(&self, item: u64) -> bool {
+        if self.ended {
+            return false;
+        }
+        match &self.results {
+            Results::All { done, .. } => !are_any_done(done, item, 1),
+            _ => item.checked_sub(self.base).is_some_and(|at| self.items.get(at as usize).is_some_and(Option::is_some)),
+        }
+    }
+
+    fn fail_rest(&mut self, why: Py<PyAny>, trash: &mut Vec<Py<PyAny>>) {
+        let unread = self.unread;
+        match &mut self.results {
+            Results::One { answer } => *answer = Some(Err(why)),
+            Results::All { done, failure, .. } => {
+                let missing = (0..self.total).find(|item| !are_any_done(done, *item, 1)).unwrap_or(0);
+                mark_done(done, 0, self.total);
+                match failure {
+                    Some((first, _)) if *first < missing => trash.push(why),
+                    _ => trash.extend(failure.replace((missing, why)).map(|(_, later)| later)),
+                }
+            }
+            _ if unread => trash.push(why),
+            Results::Ordered { next, answers } => {
+                let mut last = *next;
+                while answers.contains_key(&last) {
+                    last += 1;
+                }
+                trash.extend(answers.split_off(&last).into_values().map(|answer| answer.unwrap_or_else(|e| e)));
+                answers.insert(last, Err(why));
+                self.total = last + 1;
+            }
+            Results::Unordered { answers } => {
+                answers.push_back(Err(why));
+                self.total = self.consumed + answers.len() as u64;
+            }
+        }
+        self.finished = self.total;
+        if unread {
+            self.consumed = self.total;
+        }
+    }
+}
+
+fn are_any_done(done: &[u64], first: u64, count: u64) -> bool {
+    let (mut item, end) = (first, first + count);
+    while item < end {
+        let bit = item % 64;
+        let bits = (64 - bit).min(end - item);
+        if done[item as usize / 64] & ((u64::MAX >> (64 - bits)) << bit) != 0 {
+            return true;
+        }
+        item += bits;
+    }
+    false
 }
 
 fn mark_done(done: &mut [u64], first: u64, count: u64) {

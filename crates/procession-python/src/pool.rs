@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::IntoRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use procession::platform::{identity, pid_of};
-use procession::pool::{Chunk, Doing, Driver};
-use procession::shared_memory::Block;
+use procession::pool::{Chunk, Doing, Driver, Verdict};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
@@ -75,8 +75,11 @@ type Known = (Py<PyAny>, u64, Vec<u8>);
 /// The engine of a pool.
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct PoolCore {
-    owned: Link<Arc<Inner>>,
-    known: Mutex<Vec<Known>>,
+    /// All handles lose it together.
+    owned: Arc<Link<Arc<Inner>>>,
+    known: Arc<Mutex<Vec<Known>>>,
+    /// Which handle of a shared pool it is; 0 is the pool itself.
+    handle: u64,
 }
 
 /// The handle of a job.
@@ -114,7 +117,22 @@ fn mode(star: bool) -> Mode {
 }
 
 fn give(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
-    answer.map_err(|failure| PyErr::from_value(failure.into_bound(py)))
+    answer.map_err(|failure| {
+        stay_at_exit(py, Some(&failure));
+        PyErr::from_value(failure.into_bound(py))
+    })
+}
+
+/// Whether the program ends, and its pools with it.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// Keeps a thread that ends with the program from telling of the `failure` that this end may have caused; none: has caused.
+fn stay_at_exit(py: Python<'_>, failure: Option<&Py<PyAny>>) {
+    if EXITING.load(Ordering::Relaxed)
+        && let Err(error) = py.import("procession.crew").and_then(|crew| crew.call_method1("stay_at_exit", (failure,)))
+    {
+        error.write_unraisable(py, None);
+    }
 }
 
 #[pymethods]
@@ -127,7 +145,26 @@ impl PoolCore {
         let driver = Driver::new(workers).map_err(Raised::from)?;
         let bounds = Bounds { memory, age: age.map(Duration::from_secs_f64) };
         let inner = Arc::new(Inner::new(driver, workers, bounds, support)?);
-        Ok(PoolCore { owned: Link::new(inner), known: Mutex::default() })
+        Ok(PoolCore { owned: Arc::new(Link::new(inner)), known: Arc::default(), handle: 0 })
+    }
+
+    /// A handle of the same engine: `close`, `end` and `join` mean the jobs that are handed in by it.
+    fn share(&self) -> PyResult<PoolCore> {
+        let inner = self.owned.get()?;
+        let handle = {
+            let mut shared = inner.shared();
+            shared.next_handle += 1;
+            let handle = shared.next_handle;
+            shared.handles.insert(handle, Default::default());
+            handle
+        };
+        Ok(PoolCore { owned: self.owned.clone(), known: self.known.clone(), handle })
+    }
+
+    /// From now on daemon threads that wait for a task, or hand one in, stay where they are when their pool ends.
+    #[staticmethod]
+    fn exiting() {
+        EXITING.store(true, Ordering::Relaxed);
     }
 
     /// Prepares a seat: its index and three descriptors for the worker, which the caller closes after the start.
@@ -213,8 +250,9 @@ impl PoolCore {
         kwds: &Bound<'_, PyAny>,
         wishes: Wishes,
     ) -> PyResult<Py<PyAny>> {
-        let job = self.single(py, function, args, kwds, None, wishes)?;
-        self.complete(py, &job)
+        let inner = self.engine(py)?;
+        let job = self.single(py, &inner, function, args, kwds, None, wishes)?;
+        complete(py, &inner, &job)
     }
 
     /// The same, without waiting.
@@ -228,8 +266,9 @@ impl PoolCore {
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
     ) -> PyResult<JobCore> {
-        let job = self.single(py, function, args, kwds, callbacks, wishes)?;
-        self.handle(py, job)
+        let inner = self.engine(py)?;
+        let job = self.single(py, &inner, function, args, kwds, callbacks, wishes)?;
+        handle(py, &inner, job)
     }
 
     /// `function` on each item in workers; waits for the list of results.
@@ -243,8 +282,9 @@ impl PoolCore {
         star: bool,
         wishes: Wishes,
     ) -> PyResult<Py<PyAny>> {
-        let job = self.all(py, function, items, chunk, star, None, wishes)?;
-        self.complete(py, &job)
+        let inner = self.engine(py)?;
+        let job = self.all(py, &inner, function, items, chunk, star, None, wishes)?;
+        complete(py, &inner, &job)
     }
 
     /// The same, without waiting.
@@ -260,8 +300,9 @@ impl PoolCore {
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
     ) -> PyResult<JobCore> {
-        let job = self.all(py, function, items, chunk, star, callbacks, wishes)?;
-        self.handle(py, job)
+        let inner = self.engine(py)?;
+        let job = self.all(py, &inner, function, items, chunk, star, callbacks, wishes)?;
+        handle(py, &inner, job)
     }
 
     /// `function` on each item, results one by one; takes items as there is room for them.
@@ -283,42 +324,54 @@ impl PoolCore {
             Results::Unordered { answers: VecDeque::new() }
         };
         let state = State { source: Some(items.clone().into_any().unbind()), ..state(results, Vec::new(), None) };
-        let job = self.submit(py, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state, wishes)?;
-        let inner = self.owned.get()?;
-        if !job.done() {
-            inner.shared().lazy.push(job.clone());
-            self.feed_new(py, &job)?;
-        }
-        self.handle(py, job)
+        let inner = self.engine(py)?;
+        let options = options(wishes);
+        let job =
+            self.submit(py, &inner, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state, options)?;
+        feed_new(py, &inner, &job)?;
+        handle(py, &inner, job)
     }
 
     /// No more tasks: the workers end when all jobs have.
     fn close(&self) -> PyResult<()> {
         let inner = self.owned.get()?;
         let mut shared = inner.shared();
-        shared.closed = true;
-        if shared.jobs.is_empty() && !shared.stopped {
-            shared.stopped = true;
+        if let Some((life, _)) = shared.handles.get_mut(&self.handle) {
+            life.close();
+        } else if shared.life.close() {
             shared.driver.stop();
         }
         Ok(())
     }
 
-    /// All unfinished jobs fail with the exception `why`, and no task is taken any more. A function in its place is called
-    /// to make the exception if there is need for it.
+    /// All unfinished jobs fail with the exception `why`, and so do those that are handed in later. A function in its place
+    /// is called to make the exception if there is need for it.
     fn break_down(&self, py: Python<'_>, why: Py<PyAny>) -> PyResult<()> {
-        self.owned.get()?.break_down(py, why);
+        self.owned.get()?.break_down(py, why, false);
+        Ok(())
+    }
+
+    /// The same, and the workers end, unless this is a handle: then what runs of its jobs is interrupted.
+    fn end(&self, py: Python<'_>, why: Py<PyAny>) -> PyResult<()> {
+        let inner = self.owned.get()?;
+        if self.handle == 0 {
+            inner.break_down(py, why, true);
+        } else {
+            inner.end_handle(py, self.handle, why);
+        }
         Ok(())
     }
 
     /// Waits until no job is unfinished; false when `timeout` seconds were not enough.
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let inner = self.owned.get()?;
+        let is_mine = |job: &Job| self.handle == 0 || job.handle == self.handle;
         // Nobody may be reading: what is bounded by the reader goes on without.
-        inner.shared().lazy.iter().for_each(|job| job.state().unbounded = true);
+        inner.shared().lazy.iter().filter(|job| is_mine(job)).for_each(|job| job.state().unbounded = true);
         inner.wait(py, deadline(timeout)?, || {
             let shared = inner.shared();
-            shared.jobs.is_empty() && shared.callbacks.is_empty()
+            let at_hand = shared.handles.get(&self.handle).map_or(shared.life.at_hand(), |(life, _)| life.at_hand());
+            at_hand == 0 && !shared.callbacks.iter().any(|job| is_mine(job))
         })
     }
 
@@ -339,12 +392,57 @@ impl PoolCore {
         Ok(())
     }
 
-    /// Gives up all memory and descriptors: the workers have ended.
-    fn release(&self) {
+    /// Gives up all memory and descriptors: the workers have ended. Runs the callbacks that nobody has run.
+    fn release(&self, py: Python<'_>) {
         let known = std::mem::take(&mut *self.known.lock().expect("no panic while locked"));
         drop(known);
-        drop(self.owned.take());
+        if let Some(inner) = self.owned.take() {
+            inner.quit_driver();
+            inner.run_callbacks(py);
+        }
     }
+}
+
+impl Drop for PoolCore {
+    fn drop(&mut self) {
+        if self.handle != 0
+            && self.owned.is_ours()
+            && let Ok(inner) = self.owned.get()
+        {
+            // Jobs that were handed in by it go on; nobody can hand in more.
+            let forgotten = inner.shared().handles.remove(&self.handle);
+            drop(forgotten);
+        }
+    }
+}
+
+/// Publishes records, among them the first of a new job, which is given up if that fails: nobody gets its handle.
+fn feed_new(py: Python<'_>, inner: &Inner, job: &Arc<Job>) -> PyResult<()> {
+    if job.done() {
+        return Ok(());
+    }
+    inner.feed(py).inspect_err(|_| inner.abandon(job))
+}
+
+fn handle(py: Python<'_>, inner: &Arc<Inner>, job: Arc<Job>) -> PyResult<JobCore> {
+    if !job.done() {
+        inner.arm_driver(py, false);
+    }
+    Ok(JobCore { owned: Link::new(Arc::downgrade(inner)), job })
+}
+
+/// Waits for a job that nobody else knows.
+fn complete(py: Python<'_>, inner: &Inner, job: &Arc<Job>) -> PyResult<Py<PyAny>> {
+    if let Err(error) = inner.wait(py, None, || job.done()) {
+        // Ctrl-C: what has not started does not start any more.
+        inner.abandon(job);
+        return Err(error);
+    }
+    give(py, job.value(py))
+}
+
+fn refusal() -> PyErr {
+    PyValueError::new_err("Pool not running: it was closed, make a new one")
 }
 
 fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<PyAny>, Py<PyAny>)>) -> State {
@@ -380,9 +478,11 @@ fn all_results(py: Python<'_>, count: usize) -> PyResult<Results> {
 }
 
 impl PoolCore {
+    #[allow(clippy::too_many_arguments)]
     fn single(
         &self,
         py: Python<'_>,
+        inner: &Inner,
         function: &Bound<'_, PyAny>,
         args: &Bound<'_, PyAny>,
         kwds: &Bound<'_, PyAny>,
@@ -406,8 +506,9 @@ impl PoolCore {
         };
         let item = PyTuple::new(py, [args.into_any(), kwds])?.into_any().unbind();
         let state = state(Results::One { answer: None }, vec![Some(item)], callbacks);
-        let job = self.submit(py, function, Mode::Apply, Chunk::Adaptive, 0, None, state, wishes)?;
-        self.feed_new(py, &job)?;
+        let options = options(wishes);
+        let job = self.submit(py, inner, function, Mode::Apply, Chunk::Adaptive, 0, None, state, options)?;
+        feed_new(py, inner, &job)?;
         Ok(job)
     }
 
@@ -415,6 +516,7 @@ impl PoolCore {
     fn all(
         &self,
         py: Python<'_>,
+        inner: &Inner,
         function: &Bound<'_, PyAny>,
         items: &Bound<'_, PyAny>,
         chunk: Option<u32>,
@@ -425,124 +527,131 @@ impl PoolCore {
         let row = Row::of(items)?;
         let total = row.len(py);
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
-        let together = self.shared_by(chunk, total as u64);
+        let together = shared_by(inner, chunk, total as u64);
         let state = state(all_results(py, total)?, Vec::new(), callbacks);
         let state = State { row: Some(row), total: total as u64, together, ..state };
-        let job = self.submit(py, function, mode(star), chunk, 0, None, state, wishes)?;
-        self.feed_new(py, &job)?;
+        let options = options(wishes);
+        let job = self.submit(py, inner, function, mode(star), chunk, 0, None, state, options)?;
+        feed_new(py, inner, &job)?;
         Ok(job)
     }
 
+    /// The engine, for a call that hands in a job.
+    fn engine(&self, py: Python<'_>) -> PyResult<Arc<Inner>> {
+        self.owned.get().inspect_err(|_| stay_at_exit(py, None))
+    }
+
+    /// Makes a job and hands it in. One that cannot run, or comes to a pool that can run none, has failed already.
+    ///
+    /// # Errors
+    /// The pool was closed. No memory.
     #[allow(clippy::too_many_arguments)]
     fn submit(
         &self,
         py: Python<'_>,
+        inner: &Inner,
         function: &Bound<'_, PyAny>,
         mode: Mode,
         chunk: Chunk,
         unit: u64,
         most: Option<u64>,
         mut state: State,
-        wishes: Wishes,
+        options: Options,
     ) -> PyResult<Arc<Job>> {
-        let inner = self.owned.get()?;
         state.function = Some(function.clone().unbind());
-        let broken = {
-            let shared = inner.shared();
-            if shared.closed {
-                return Err(PyValueError::new_err("Pool not running: it was closed, make a new one"));
-            }
-            shared.broken.as_ref().map(|why| why.clone_ref(py))
-        };
-        let pickled = match broken {
-            Some(why) => Err(exception(py, why)),
-            None => self.function(py, function).map_err(|error| error.value(py).clone().into_any().unbind()),
-        };
-        let share = if is_stateless(function) { 0 } else { self.shared_by(chunk, state.total) };
-        let (pickled, failure) = match pickled {
-            Ok((id, pickled, parts)) => (Function { id, share, pickled, block: None, parts }, None),
-            Err(why) => (Function { id: 0, share, pickled: Vec::new(), block: None, parts: Vec::new() }, Some(why)),
-        };
-        let mut function = pickled;
-        let function_id = function.id;
-        let total = state.total;
-        let complete = state.source.is_none();
-        if failure.is_some() && !complete {
-            state.source = None;
+        let verdict = inner.shared().look(self.handle);
+        let mut failure = None;
+        let mut sent = Function::default();
+        match verdict {
+            Verdict::Refuse => return Err(refusal()),
+            Verdict::Fail => {}
+            Verdict::Take => match self.function(py, inner, function) {
+                Ok(function) => sent = function,
+                Err(error) => failure = Some(error.value(py).clone().into_any().unbind()),
+            },
         }
-        let empty = complete && total == 0;
-        if empty {
-            state.callbacks = None;
+        sent.share = if is_stateless(function) { 0 } else { shared_by(inner, chunk, state.total) };
+        if state.source.is_none() && state.total == 0 {
+            // Nothing to run: it is done, and calls nobody back.
+            inner.release(sent.parts);
+            (state.function, state.callbacks, sent.parts) = (None, None, Vec::new());
+            let job = Job::new(0, self.handle, mode, sent, unit, most, options, state);
+            job.is_done.store(true, Ordering::Release);
+            return Ok(job);
         }
-        let expects = state.callbacks.is_some();
-        let job = {
-            let mut shared = inner.shared();
-            let id = shared.next_job;
-            shared.next_job += 1;
-            if function.pickled.len() > INLINE_FUNCTION {
-                let size = function.pickled.len() as u64;
-                match shared.driver.hold(&function.pickled) {
-                    Ok(block) => function.block = Some((block, size)),
-                    Err(error) => {
-                        function.blocks().for_each(|block| shared.driver.release(block));
-                        return Err(Raised::from(error).into());
-                    }
-                }
-                function.pickled = Vec::new();
+        let (job, verdict) = self.hand_in(inner, chunk, failure.is_none(), sent, |id, sent| {
+            Job::new(id, self.handle, mode, sent, unit, most, options, state)
+        })?;
+        let reason = match verdict {
+            Verdict::Take => failure,
+            Verdict::Refuse => return Err(refusal()),
+            Verdict::Fail => {
+                let why = inner.shared().reason(py, self.handle);
+                why.map(|why| exception(py, why)).or(failure)
             }
-            let job = Job::new(id, mode, function, unit, most, options(wishes), state);
-            if empty {
-                job.function.blocks().for_each(|block| shared.driver.release(block));
-            } else {
-                shared.jobs.insert(id, job.clone());
-                if let Some(timeout) = job.options.timeout {
-                    shared.limits.insert(id, timeout);
-                }
-                shared.expecting += isize::from(expects);
-                if failure.is_none() {
-                    shared.driver.scheduler.submit(id, total, complete, chunk, function_id);
-                }
-            }
-            job
         };
-        if empty {
-            drop(job.state().function.take());
-            job.is_done.store(true, std::sync::atomic::Ordering::Release);
-        }
-        if let Some(why) = failure {
-            if !complete {
-                // A lazy job that cannot run has one outcome: the reason.
-                let mut state = job.state();
-                state.total = 1;
-                state.items.push_back(Some(py.None()));
-            }
+        if let Some(why) = reason {
             inner.fail(py, &job, &why);
         }
         Ok(job)
     }
 
-    /// How many items share a function that can change, one after the other, and may be pickled as one: those of a chunk, as
-    /// large as the standard library's would be where nobody said.
-    fn shared_by(&self, chunk: Chunk, total: u64) -> u64 {
-        match chunk {
-            Chunk::Fixed(items) => items.into(),
-            Chunk::Adaptive => {
-                let workers = self.owned.get().map_or(1, |inner| inner.workers as u64);
-                total.div_ceil(4 * workers.max(1))
+    /// Puts a job that `make` makes where those look who end the pool; unless it is refused. Those may have come while its
+    /// function was pickled, without the lock: so this looks again.
+    fn hand_in(
+        &self,
+        inner: &Inner,
+        chunk: Chunk,
+        can_run: bool,
+        mut sent: Function,
+        make: impl FnOnce(u64, Function) -> Arc<Job>,
+    ) -> PyResult<(Arc<Job>, Verdict)> {
+        let mut guard = inner.shared();
+        let shared = &mut *guard;
+        if sent.pickled.len() > INLINE_FUNCTION {
+            let size = sent.pickled.len() as u64;
+            match shared.driver.hold(&sent.pickled) {
+                Ok(block) => sent.block = Some((block, size)),
+                Err(error) => {
+                    sent.blocks().for_each(|block| shared.driver.release(block));
+                    return Err(Raised::from(error).into());
+                }
+            }
+            sent.pickled = Vec::new();
+        }
+        let id = shared.next_job;
+        shared.next_job += 1;
+        let job = make(id, sent);
+        let verdict = shared.hand_in(self.handle);
+        if verdict == Verdict::Refuse {
+            job.function.blocks().for_each(|block| shared.driver.release(block));
+            return Ok((job, verdict));
+        }
+        shared.jobs.insert(id, job.clone());
+        if let Some(timeout) = job.options.timeout {
+            shared.limits.insert(id, timeout);
+        }
+        let (total, complete, expects) = {
+            let state = job.state();
+            (state.total, state.source.is_none(), state.callbacks.is_some())
+        };
+        shared.expecting += isize::from(expects);
+        if can_run && verdict == Verdict::Take {
+            shared.driver.scheduler.submit(id, total, complete, chunk, job.function.id);
+            if !complete {
+                shared.lazy.push(job.clone());
             }
         }
-        .max(1)
+        Ok((job, verdict))
     }
 
-    /// The number and the pickle of a function, and the blocks of its large parts; what is a plain function or class is
-    /// remembered.
-    fn function(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<(u64, Vec<u8>, Vec<Block>)> {
-        let inner = self.owned.get()?;
+    /// A function as it is sent, with the blocks of its large parts; what is a plain function or class is remembered.
+    fn function(&self, py: Python<'_>, inner: &Inner, function: &Bound<'_, PyAny>) -> PyResult<Function> {
         let lasting = is_named(function);
         if lasting {
             let known = self.known.lock().expect("no panic while locked");
             if let Some((_, id, pickled)) = known.iter().find(|(other, _, _)| other.is(function)) {
-                return Ok((*id, pickled.clone(), Vec::new()));
+                return Ok(Function { id: *id, pickled: pickled.clone(), ..Function::default() });
             }
         }
         if !function.is_callable() {
@@ -559,7 +668,7 @@ impl PoolCore {
             codec::encode_pickled(pickled.cast::<PyBytes>()?.as_bytes(), &mut out);
             Ok(out)
         };
-        let mut room = FunctionRoom { inner: &inner, blocks: Vec::new() };
+        let mut room = FunctionRoom { inner, blocks: Vec::new() };
         let mut stays = lasting;
         if support.call_method1("needs_value", (function,))?.is_truthy()? {
             // Its globals may change between two jobs.
@@ -582,33 +691,18 @@ impl PoolCore {
             drop(known);
             drop(old);
         }
-        Ok((id, pickled, room.blocks))
+        Ok(Function { id, pickled, parts: room.blocks, ..Function::default() })
     }
+}
 
-    /// Publishes records, among them the first of a new job, which is given up if that fails: nobody gets its handle.
-    fn feed_new(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<()> {
-        let inner = self.owned.get()?;
-        inner.feed(py).inspect_err(|_| inner.abandon(job))
+/// How many items share a function that can change, one after the other, and may be pickled as one: those of a chunk, as
+/// large as the standard library's would be where nobody said.
+fn shared_by(inner: &Inner, chunk: Chunk, total: u64) -> u64 {
+    match chunk {
+        Chunk::Fixed(items) => items.into(),
+        Chunk::Adaptive => total.div_ceil(4 * (inner.workers as u64).max(1)),
     }
-
-    fn handle(&self, py: Python<'_>, job: Arc<Job>) -> PyResult<JobCore> {
-        let inner = self.owned.get()?;
-        if !job.done() {
-            inner.arm_driver(py, false);
-        }
-        Ok(JobCore { owned: Link::new(Arc::downgrade(&inner)), job })
-    }
-
-    /// Waits for a job that nobody else knows.
-    fn complete(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<Py<PyAny>> {
-        let inner = self.owned.get()?;
-        if let Err(error) = inner.wait(py, None, || job.done()) {
-            // Ctrl-C: what has not started does not start any more.
-            inner.abandon(job);
-            return Err(error);
-        }
-        give(py, job.value(py))
-    }
+    .max(1)
 }
 
 #[pymethods]

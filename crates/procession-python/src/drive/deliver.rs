@@ -168,7 +168,7 @@ impl Inner {
         trash.clear();
         for failure in &batch.init_failed {
             let failure = self.failure(py, &batch.bytes[failure.clone()]);
-            self.break_down(py, failure);
+            self.break_down(py, failure, false);
         }
         // Each of these must be heard of once, whatever a signal handler raises in between.
         for (method, index) in batch

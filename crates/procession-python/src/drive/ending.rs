@@ -3,48 +3,31 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use procession::pool::Stage;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 
 use super::{Inner, idle::set_aside};
-use crate::job::Job;
+use crate::job::{Ended, Job};
 
 /// Less memory of free blocks is not worth a thread that gives it back.
 const WORTH_TRIMMING: usize = 8 << 20;
 
 impl Inner {
-    /// A job has all its outcomes.
+    /// A job has all its outcomes: ends it, unless somebody else has.
     pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
-        let (callbacks, watched, items) = {
-            let mut state = job.state();
-            state.ended = true;
-            let held = (std::mem::take(&mut state.items), state.row.take(), state.function.take());
-            (state.callbacks.is_some(), state.watched, held)
-        };
-        drop(items);
-        let (forgotten, idle) = {
-            let mut shared = self.shared();
-            let forgotten = shared.jobs.remove(&job.id);
-            shared.driver.scheduler.cancel(job.id);
-            shared.limits.remove(&job.id);
-            job.function.blocks().for_each(|block| shared.driver.release(block));
-            shared.lazy.retain(|lazy| lazy.id != job.id);
-            if callbacks {
-                shared.expecting -= 1;
-                shared.callbacks.push(job.clone());
-            }
-            shared.expecting -= isize::from(watched);
-            if shared.closed && !shared.stopped && shared.jobs.is_empty() {
-                shared.stopped = true;
-                shared.driver.stop();
-            }
-            (forgotten, shared.jobs.is_empty() && !shared.closed)
-        };
-        drop(forgotten);
+        let Some(ended) = job.end() else { return };
+        let callbacks = ended.has_callbacks;
+        let idle = self.remove(job, &ended, callbacks);
+        drop(ended);
         job.common.clear();
         self.release(job.repeats.clear());
         if callbacks {
             self.arm_driver(py, true);
+            if self.quit.load(Ordering::SeqCst) {
+                // The thread for it has ended with the pool, and may have looked for the last time.
+                self.run_callbacks(py);
+            }
         } else {
             job.is_done.store(true, Ordering::Release);
             self.tell_watchers(py, job);
@@ -53,6 +36,28 @@ impl Inner {
                 self.arm_driver(py, false);
             }
         }
+    }
+
+    /// Takes a job that has ended from those at hand; whether the pool stays and has none now.
+    fn remove(&self, job: &Arc<Job>, ended: &Ended, calls_back: bool) -> bool {
+        let (forgotten, idle) = {
+            let mut shared = self.shared();
+            let forgotten = shared.jobs.remove(&job.id);
+            shared.driver.scheduler.cancel(job.id);
+            shared.limits.remove(&job.id);
+            job.function.blocks().for_each(|block| shared.driver.release(block));
+            shared.lazy.retain(|lazy| lazy.id != job.id);
+            shared.expecting -= ended.expecting;
+            if calls_back {
+                shared.callbacks.push(job.clone());
+            }
+            if forgotten.is_some() {
+                shared.job_ended(job.handle);
+            }
+            (forgotten, shared.jobs.is_empty() && shared.life.stage() == Stage::Open)
+        };
+        drop(forgotten);
+        idle
     }
 
     /// Calls those who wait for an outcome of the job without driving.
@@ -72,22 +77,28 @@ impl Inner {
             state.watchers.push(watcher);
             !state.ended && !std::mem::replace(&mut state.watched, true)
         };
-        if job.done() {
-            return false;
-        }
         if first {
             self.shared().expecting += 1;
+        }
+        if job.done() {
+            return false;
         }
         self.arm_driver(py, true);
         true
     }
 
-    /// No task can run any more: everything that waits fails with `why`, an exception or a function that makes it.
-    pub(crate) fn break_down(&self, py: Python<'_>, why: Py<PyAny>) {
+    /// No task can run any more: all jobs at hand, and those that are handed in later, fail with `why`, an exception or a
+    /// function that makes it. With `ends` the workers end, too.
+    pub(crate) fn break_down(&self, py: Python<'_>, why: Py<PyAny>, ends: bool) {
         let (jobs, before) = {
             let mut shared = self.shared();
+            let stop = if ends { shared.life.end() } else { shared.life.break_down() };
             let jobs: Vec<Arc<Job>> = shared.jobs.values().cloned().collect();
-            (jobs, if shared.broken.is_none() { shared.broken.replace(why.clone_ref(py)) } else { None })
+            let before = if shared.broken.is_none() { shared.broken.replace(why.clone_ref(py)) } else { None };
+            if stop {
+                shared.driver.stop();
+            }
+            (jobs, before)
         };
         drop(before);
         if jobs.is_empty() {
@@ -96,6 +107,26 @@ impl Inner {
         let why = exception(py, why);
         for job in jobs {
             self.fail(py, &job, &why);
+        }
+        self.waiter.wake();
+    }
+
+    /// Nobody uses a handle any more: its jobs at hand, and those that are handed in later by it, are given up, with `why`.
+    pub(crate) fn end_handle(&self, py: Python<'_>, handle: u64, why: Py<PyAny>) {
+        let (jobs, before) = {
+            let mut shared = self.shared();
+            let Some((life, reason)) = shared.handles.get_mut(&handle) else { return };
+            life.end();
+            let before = reason.replace(why.clone_ref(py));
+            (shared.jobs.values().filter(|job| job.handle == handle).cloned().collect::<Vec<_>>(), before)
+        };
+        drop(before);
+        if jobs.is_empty() {
+            return;
+        }
+        let why = exception(py, why);
+        for job in jobs {
+            self.call_off(py, &job, &why);
         }
     }
 
@@ -109,36 +140,17 @@ impl Inner {
 
     /// Nobody waits for a job any more: what has not started does not start.
     pub(crate) fn abandon(&self, job: &Arc<Job>) {
-        let forgotten = {
-            let mut shared = self.shared();
-            shared.driver.scheduler.cancel(job.id);
-            let forgotten = shared.jobs.remove(&job.id);
-            if forgotten.is_some() {
-                job.function.blocks().for_each(|block| shared.driver.release(block));
-                shared.limits.remove(&job.id);
-                shared.lazy.retain(|lazy| lazy.id != job.id);
-                shared.expecting -= isize::from(job.state().callbacks.is_some());
-            }
-            forgotten
-        };
-        drop(forgotten);
+        let Some(ended) = job.end() else { return };
+        self.remove(job, &ended, false);
+        drop(ended);
         job.common.clear();
         self.release(job.repeats.clear());
     }
 
     /// All outcomes that a job has not got become `why`.
     pub(crate) fn fail(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
-        let source = job.state().source.take();
-        let missing = job.missing();
-        drop(source);
-        let mut trash = Vec::new();
-        let mut last = missing.is_empty();
-        for item in missing {
-            last |= job.store(py, item, Err(why.clone_ref(py)), &mut trash);
-        }
-        if last && !job.done() {
-            self.finish(py, job);
-        }
+        drop(job.give_up(py, why));
+        self.finish(py, job);
     }
 }
 

@@ -210,6 +210,12 @@ impl Inner {
         }
         let answer = {
             let mut shared = self.shared();
+            if !shared.jobs.contains_key(&job.id) {
+                // It ended meanwhile: the blocks of its function may be somebody else's now.
+                shared.driver.scheduler.withdrawn(grant, grant.count);
+                blocks.into_iter().for_each(|block| shared.driver.release(block));
+                return true;
+            }
             for block in job.function.blocks() {
                 shared.driver.share(block);
                 blocks.push(block);
@@ -336,25 +342,29 @@ impl Inner {
             drop(taken.split_off(whole.min(taken.len())));
         }
         let more = taken.len() as u64;
-        let (over, dropped) = {
+        let (over, last, dropped) = {
             let mut state = job.state();
             state.pulling = false;
+            if state.source.is_none() {
+                // It was given up meanwhile, and has its last outcome.
+                drop(state);
+                return Ok(false);
+            }
             state.changing = changing;
             state.items.extend(taken);
             state.total += more + u64::from(failure.is_some());
             state.items.extend(failure.iter().map(|_| Some(py.None())));
             let dropped = if complete { state.source.take() } else { None };
-            (complete && state.finished == state.total, dropped)
+            (complete && state.finished == state.total, state.total.saturating_sub(1), dropped)
         };
         drop(dropped);
-        let last = {
+        {
             let mut shared = self.shared();
             shared.driver.scheduler.extend(job.id, more, complete);
             if complete {
                 shared.lazy.retain(|lazy| lazy.id != job.id);
             }
-            job.state().total - 1
-        };
+        }
         if let Some(error) = failure {
             let mut trash = Vec::new();
             let failure = error.value(py).clone().into_any().unbind();

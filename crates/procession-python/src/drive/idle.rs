@@ -102,7 +102,7 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn run_callbacks(&self, py: Python<'_>) {
+    pub(crate) fn run_callbacks(&self, py: Python<'_>) {
         loop {
             let job = {
                 let mut shared = self.shared();

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::{Batch, Chunk, Driver, JobId, Waiter};
+use crate::pool::{Batch, Chunk, Driver, JobId, Life, Stage, Verdict, Waiter};
 
 use super::crew::{Crew, Terms};
 use super::error::TaskError;
@@ -50,8 +50,9 @@ pub(super) struct Shared {
     pub driver: Driver,
     pub crew: Crew,
     pub jobs: FxHashMap<JobId, Job>,
+    /// Why no task can run any more.
     pub broken: Option<TaskError>,
-    pub closed: bool,
+    pub life: Life,
     /// Jobs that nobody waits for.
     pub detached: usize,
     keeper_parked: bool,
@@ -93,7 +94,7 @@ impl Inner {
             crew,
             jobs: FxHashMap::default(),
             broken: None,
-            closed: false,
+            life: Life::default(),
             detached: 0,
             keeper_parked: true,
             woken: Vec::new(),
@@ -242,7 +243,7 @@ impl Inner {
         if shared.crew.has_unsent() {
             shared.crew.send_notes();
         }
-        if shared.missing > 0 && now >= shared.start_again_at && !shared.closed {
+        if shared.missing > 0 && now >= shared.start_again_at && shared.life.needs_workers() {
             shared.missing -= 1;
             shared.replace(&self.terms);
         }
@@ -258,15 +259,12 @@ impl Inner {
         job.is_timed = self.terms.timeout.is_some();
         shared.driver.scheduler.submit(id, job.total, complete, chunk, job.function.name());
         shared.jobs.insert(id, job);
-        if let Some(error) = shared.broken.clone().or_else(|| shared.closed.then_some(TaskError::Cancelled)) {
-            shared.fail(id, &error);
-        }
+        shared.detached += usize::from(detached);
+        let verdict = shared.life.hand_in();
+        shared.fail_unless(verdict, id);
         shared.feed();
-        if detached {
-            shared.detached += 1;
-            if std::mem::take(&mut shared.keeper_parked) {
-                self.keeper_bell.notify_one();
-            }
+        if shared.detached > 0 && std::mem::take(&mut shared.keeper_parked) {
+            self.keeper_bell.notify_one();
         }
         id
     }
@@ -275,23 +273,23 @@ impl Inner {
     pub(super) fn keep(&self) {
         let mut shared = self.shared();
         loop {
-            while shared.detached == 0 && !shared.closed {
+            while shared.detached == 0 && !shared.has_ended() {
                 shared.keeper_parked = true;
                 shared = self.keeper_bell.wait(shared).unwrap_or_else(PoisonError::into_inner);
             }
-            if shared.closed {
+            if shared.has_ended() {
                 return;
             }
             shared.keeper_parked = false;
             let (back, _) = self.keeper_bell.wait_timeout(shared, GRACE).unwrap_or_else(PoisonError::into_inner);
             shared = back;
-            if shared.driving || shared.closed || shared.detached == 0 {
+            if shared.driving || shared.has_ended() || shared.detached == 0 {
                 continue;
             }
             drop(shared);
             // Gives way as soon as a caller waits: that one gets its answer sooner when it drives itself.
             let soon = Some(Instant::now() + LOOK_AROUND);
-            self.wait(soon, |shared| shared.followers > 0 || shared.closed || shared.detached == 0);
+            self.wait(soon, |shared| shared.followers > 0 || shared.has_ended() || shared.detached == 0);
             shared = self.shared();
         }
     }
@@ -299,14 +297,16 @@ impl Inner {
     /// Ends the pool: what has not run is cancelled, what runs is killed, the workers end.
     pub(super) fn close(&self) {
         let mut shared = self.shared();
-        if shared.closed {
+        if shared.has_ended() {
             return;
         }
-        shared.closed = true;
+        let stop = shared.life.end();
         let jobs: Vec<JobId> = shared.jobs.keys().copied().collect();
         let busy = jobs.iter().any(|job| shared.jobs.get(job).is_some_and(|job| !job.is_done()));
         jobs.into_iter().for_each(|job| shared.fail(job, &TaskError::Cancelled));
-        shared.driver.stop();
+        if stop {
+            shared.driver.stop();
+        }
         if busy {
             shared.crew.members.values().for_each(|member| member.started.child.kill());
         }
@@ -341,6 +341,19 @@ impl Shared {
         self.next_id
     }
 
+    /// Whether the pool was dropped.
+    fn has_ended(&self) -> bool {
+        self.life.stage() == Stage::Ended
+    }
+
+    /// Fails the job unless it may run: whoever ended the pool did not know of it.
+    pub(super) fn fail_unless(&mut self, verdict: Verdict, id: JobId) {
+        if verdict != Verdict::Take {
+            let error = self.broken.clone().unwrap_or(TaskError::Cancelled);
+            self.fail(id, &error);
+        }
+    }
+
     /// A job has all its outcomes, or has failed for good.
     fn finish(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -370,6 +383,8 @@ impl Shared {
     /// Takes a job away, with what it kept in the workers.
     pub(super) fn forget(&mut self, id: JobId) -> Option<Job> {
         let mut job = self.jobs.remove(&id)?;
+        // Nobody closes such a pool and waits: it is dropped.
+        self.life.job_ended();
         match job.done == job.total {
             true => self.driver.scheduler.cancel(id),
             false => self.driver.cancel(id),

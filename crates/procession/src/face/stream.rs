@@ -67,7 +67,8 @@ where
             self.out += 1;
         }
         let mut shared = self.pool.inner.shared();
-        let failure = shared.broken.clone().or_else(|| shared.closed.then_some(TaskError::Cancelled));
+        // Again: the pool may have come to its end while the items were encoded, without the lock.
+        let verdict = shared.life.look();
         let count = encoded.len();
         if let Some(job) = shared.jobs.get_mut(&id) {
             job.total += count as u64;
@@ -80,9 +81,7 @@ where
             }
         }
         shared.driver.scheduler.extend(id, count as u64, self.items.is_none());
-        if let Some(failure) = failure {
-            shared.fail(id, &failure);
-        }
+        shared.fail_unless(verdict, id);
         shared.feed();
     }
 

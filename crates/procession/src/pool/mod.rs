@@ -2,6 +2,7 @@
 
 mod driver;
 mod holdings;
+mod life;
 mod limits;
 mod record;
 mod scheduler;
@@ -9,6 +10,7 @@ mod worker;
 
 pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Overdue, Payload, Waiter};
 pub use holdings::Holdings;
+pub use life::{Life, Stage, Verdict};
 pub use limits::{Doing, Heavy, WorkerState};
 pub use record::RecordHead;
 pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};

@@ -295,6 +295,24 @@ fn an_initializer_runs_first_and_its_failure_is_that_of_all_tasks() {
 }
 
 #[test]
+fn tasks_that_come_to_a_pool_that_broke_have_their_outcome() {
+    let pool = Pool::builder().start_method(METHOD).workers(1).initializer(|| panic!("no licence")).build().unwrap();
+    let is_right = |outcome: &Result<u64, TaskError>| matches!(outcome, Err(TaskError::Panicked { message, .. }) if message == "no licence");
+    // Its own thread drives for the first: it must live on for the others.
+    for _ in 0..3 {
+        let outcome = pool.submit(square, 1).wait_timeout(LIMIT).unwrap();
+        assert!(is_right(&outcome), "{outcome:?}");
+    }
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| assert!(pool.imap(square, 0..5).all(|outcome| is_right(&outcome))));
+            threads.spawn(|| assert!(pool.map_each(square, 0..5).all(|outcome| is_right(&outcome))));
+            threads.spawn(|| assert!(is_right(&pool.submit(square, 1).wait())));
+        }
+    });
+}
+
+#[test]
 fn workers_that_never_get_ready_are_started_again_so_often_and_no_more() {
     fn count(starts: &str) -> usize {
         std::fs::read_to_string(starts).unwrap_or_default().len()

@@ -45,7 +45,7 @@ impl Shared {
                 self.finish(lost.job);
             }
         }
-        if self.closed || death.expected {
+        if !self.life.needs_workers() || death.expected {
             return;
         }
         if death.starting {
@@ -63,7 +63,7 @@ impl Shared {
 
     /// Starts a worker in the place of one that ended, or will.
     pub(super) fn replace(&mut self, terms: &Terms) {
-        if self.closed || self.broken.is_some() {
+        if !self.life.needs_workers() {
             return;
         }
         if let Err(error) = self.crew.start(&mut self.driver, terms) {
@@ -84,6 +84,7 @@ impl Shared {
 
     /// No task can run any more.
     pub(super) fn break_down(&mut self, why: TaskError) {
+        self.life.break_down();
         let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
         jobs.into_iter().for_each(|job| self.fail(job, &why));
         self.broken.get_or_insert(why);
