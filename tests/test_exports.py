@@ -100,6 +100,15 @@ def test_a_documented_name_is_called_alike(name):
 
 
 @pytest.mark.parametrize("name", SUBMODULES)
+def test_what_the_standard_library_can_subscript_ours_can(name):
+    theirs = importlib.import_module(f"multiprocessing.{name}")
+    for class_name in getattr(theirs, "__all__", ()):
+        if hasattr(getattr(theirs, class_name), "__class_getitem__"):
+            assert getattr(importlib.import_module(f"procession.{name}"), class_name)[int].__args__ == (int,)
+    assert procession.pool.AsyncResult[int].__args__ == procession.pool.MapResult[int].__args__ == (int,)
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
 def test_a_submodule_is_an_attribute_and_lists_its_names(name):
     ours = procession
     for part in name.split("."):

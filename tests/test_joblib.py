@@ -7,6 +7,7 @@ import pytest
 joblib = pytest.importorskip("joblib")
 
 import procession.joblib  # noqa: E402
+from procession import cpus  # noqa: E402
 
 
 def own_pid(_):
@@ -39,6 +40,20 @@ def test_an_error_in_a_call_is_raised_and_the_backend_goes_on():
         with pytest.raises(LookupError):
             joblib.Parallel()(joblib.delayed(fail_at_three)(n) for n in range(6))
         assert joblib.Parallel()(joblib.delayed(abs)(n) for n in (-1, -2)) == [1, 2]
+
+
+def workers_for(n_jobs):
+    return procession.joblib.ProcessionBackend().effective_n_jobs(n_jobs)
+
+
+def test_in_a_worker_all_cpus_are_its_share(context, monkeypatch):
+    with context.Pool(2) as pool:
+        share = pool.apply(cpus.budget)
+        assert pool.apply(workers_for, (-1,)) == share and pool.apply(workers_for, (3,)) == 3
+    assert workers_for(-1) == cpus.budget()
+    monkeypatch.setattr(cpus, "usable", lambda: 8)
+    monkeypatch.setitem(procession.current_process()._config, "cpus", 3)
+    assert (workers_for(-1), workers_for(-2), workers_for(-9)) == (3, 2, 1)
 
 
 def test_one_job_needs_no_pool():

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Mapping, MutableMapping, MutableSequence, MutableSet
 
 import procession
 import pytest
@@ -137,6 +138,13 @@ def test_a_collected_proxy_gives_its_object_back(manager):
     things.clear()
     gc.collect()
     assert manager._number_of_objects() == 0
+
+
+def test_proxies_of_containers_are_known_as_what_they_stand_for(manager):
+    assert isinstance(manager.list(), MutableSequence) and isinstance(manager.dict(), MutableMapping)
+    assert isinstance(manager.set(), MutableSet) and not isinstance(manager.Namespace(), Mapping)
+    entries = reversed(manager.dict(a=1, b=2))
+    assert not isinstance(entries, BaseProxy) and list(entries) == ["b", "a"]
 
 
 def test_containers_behave_as_plain_ones(manager):

@@ -40,6 +40,29 @@ def test_a_block_stays_when_its_one_reader_ends(context):
         SharedMemory(block.name)
 
 
+@pytest.mark.parametrize("item", [b"\0", b"a\0\0", "text\0", b"", "", b"\0" * 16, "y" * 12_000_000])
+def test_texts_and_bytes_of_a_list_keep_the_zeros_at_their_end(context, item):
+    shared = ShareableList([item, 1, item])
+    try:
+        run(context, expect_in_list, shared.shm.name, item)
+        assert list(shared) == [item, 1, item]
+        shared[2] = item[:1]
+        assert shared[2] == item[:1] and shared[0] == item
+    finally:
+        shared.shm.close()
+        shared.shm.unlink()
+
+
+def expect_in_list(name, item):
+    shared = ShareableList(name=name)
+    try:
+        assert list(shared) == [item, 1, item]
+        shared[0] = item
+        assert shared.count(item) == 2
+    finally:
+        shared.shm.close()
+
+
 def test_a_block_is_for_its_user_alone():
     block = SharedMemory(create=True, size=1)
     try:

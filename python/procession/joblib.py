@@ -12,7 +12,7 @@ from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
 from procession import context as contexts
 from procession import standard
-from procession.cpus import allowed
+from procession.cpus import budget
 
 __all__ = ["ProcessionBackend", "register"]
 
@@ -28,12 +28,15 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     default_n_jobs = -1
 
     def effective_n_jobs(self, n_jobs):
-        """Return how many workers `n_jobs` asks for; negative numbers count down from the CPUs."""
+        """Return how many workers `n_jobs` asks for.
+
+        Negative numbers count down from the CPUs that a pool may use here: in a worker of a pool, its share of them.
+        """
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
             return 1
-        return n_jobs if n_jobs > 0 else max(allowed() + 1 + n_jobs, 1)
+        return n_jobs if n_jobs > 0 else max(budget() + 1 + n_jobs, 1)
 
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **_options):
         """Get the pool ready and return the number of its workers; one worker is no pool at all."""

@@ -1,5 +1,7 @@
 """What the methods of a process pool answer; the engine holds the outcomes."""
 
+import types
+
 from procession import context
 from procession._limits import seconds
 
@@ -63,6 +65,8 @@ class ApplyResult:
                 self.cancel()
                 raise
         return self._core.value()
+
+    __class_getitem__ = classmethod(types.GenericAlias)
 
 
 async def _arrival(core):

@@ -178,7 +178,7 @@ class ShareableList:
     """A list of fixed length in shared memory, of int, float, bool, str, bytes and None.
 
     An item may be replaced by one that needs no more room. The memory holds the number of items, the offset where each
-    ends, the format of each, how each is read back, and the items.
+    ends, the format of each (of texts and bytes their length), how each is read back, and the items.
 
     Args:
         sequence: the items of a new list; with a name and None, the list of that name is attached to.
@@ -246,8 +246,12 @@ class ShareableList:
         return self._data_start + self._ends[place] - self._start(place)
 
     def _get_packing_format(self, place):
-        packed = bytes(self.shm.buf[self._formats_start + 8 * place :][:8])
-        return packed.rstrip(b"\0").decode(_ENCODING)
+        if self._kind(place) in (_TEXT, _BYTES):
+            return f"{self._room(place)}s"
+        return bytes(self.shm.buf[self._formats_start + 8 * place :][:8]).rstrip(b"\0").decode(_ENCODING)
+
+    def _kind(self, place):
+        return self.shm.buf[self._kinds_start + place]
 
     def _write(self, place, item, item_format):
         kind = _TEXT if isinstance(item, str) else _BYTES if isinstance(item, bytes) else _AS_IS
@@ -255,17 +259,21 @@ class ShareableList:
         if item is None:
             kind, value = _NONE, False
         struct.pack_into(item_format, self.shm.buf, self._start(place), value)
-        struct.pack_into("8s", self.shm.buf, self._formats_start + 8 * place, item_format.encode(_ENCODING))
+        described = item_format.encode(_ENCODING) if kind in (_AS_IS, _NONE) else struct.pack("q", len(value))
+        struct.pack_into("8s", self.shm.buf, self._formats_start + 8 * place, described)
         self.shm.buf[self._kinds_start + place] = kind
 
     def __getitem__(self, index):
         place = self._place(index)
-        (value,) = struct.unpack_from(self._get_packing_format(place), self.shm.buf, self._start(place))
-        kind = self.shm.buf[self._kinds_start + place]
+        kind = self._kind(place)
         if kind == _NONE:
             return None
-        if kind in (_TEXT, _BYTES):
-            value = value.rstrip(b"\0")
+        start = self._start(place)
+        if kind == _AS_IS:
+            return struct.unpack_from(self._get_packing_format(place), self.shm.buf, start)[0]
+        (length,) = struct.unpack_from("q", self.shm.buf, self._formats_start + 8 * place)
+        # Another process may be replacing the item: what is read stays within the item's room.
+        value = bytes(self.shm.buf[start : start + min(max(length, 0), self._room(place))])
         return value.decode(_ENCODING) if kind == _TEXT else value
 
     def __setitem__(self, index, item):

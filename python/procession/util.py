@@ -86,7 +86,14 @@ def is_abstract_socket_namespace(address):
 
 
 def get_temp_dir():
-    """Return a directory, private to this user, that goes away with the process that first asked for it."""
+    """Return a directory, private to this user, that goes away with the process that first asked for it.
+
+    Sockets lie there, whose paths are short by the system's limit: where the temporary directory of the system has too
+    long a name, `/tmp` or `/var/tmp` is taken.
+
+    Raises:
+        OSError: no such directory can be written to.
+    """
     from procession.process import current_process
 
     config = current_process()._config
@@ -94,11 +101,29 @@ def get_temp_dir():
     if path is None:
         import tempfile
 
-        path = tempfile.mkdtemp(prefix="procession-")
+        path = tempfile.mkdtemp(prefix="procession-", dir=_short_directory(tempfile.gettempdir()))
         info("created temp directory %s", path)
         Finalize(None, _remove_temp_dir, (path,), exitpriority=-100)
         config["tempdir"] = path
     return path
+
+
+# The longest path of a directory that leaves room for the names that are added: a socket's path has at most 107 bytes.
+_LONGEST_DIRECTORY = 107 - len("/procession-12345678/listener-12345678")
+
+
+def _short_directory(usual):
+    """Return `usual`, or another directory for temporary files when a socket's path there would be too long."""
+    if len(os.fsencode(usual)) <= _LONGEST_DIRECTORY:
+        return usual
+    for path in ("/tmp", "/var/tmp"):
+        if os.access(path, os.W_OK | os.X_OK):
+            warn("sockets lie in %s, as paths of sockets would be too long in %s", path, usual)
+            return path
+    raise OSError(
+        f"no directory for sockets: their paths would be too long in {usual!r}, which may have {_LONGEST_DIRECTORY} "
+        f"bytes, and neither /tmp nor /var/tmp can be written to; set TMPDIR to a directory with a shorter name"
+    )
 
 
 def _remove_temp_dir(path):

@@ -4,6 +4,7 @@ Operators that change in place return the proxy itself, as the operators of the 
 """
 
 import types
+from collections.abc import MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
 from procession._manager.proxy import MakeProxyType
@@ -81,11 +82,14 @@ _DictProxy: Any = MakeProxyType(
 class DictProxy(_DictProxy):
     """A dictionary in the server; `keys`, `values` and `items` return lists."""
 
-    _method_to_typeid_ = {"__iter__": "Iterator", "__reversed__": "Iterator"}
+    _method_to_typeid_ = {"__iter__": "Iterator"}
 
     def __ior__(self, value):
         self._callmethod("__ior__", (value,))
         return self
+
+    def __reversed__(self):
+        return reversed(self._callmethod("keys"))
 
     __class_getitem__ = classmethod(types.GenericAlias)
 
@@ -159,3 +163,8 @@ class SetProxy(_SetProxy):
     # Equal proxies may change apart, so a proxy is not a key by its value.
     __hash__ = None  # type: ignore[assignment]
     __class_getitem__ = classmethod(types.GenericAlias)
+
+
+MutableSequence.register(ListProxy)
+MutableMapping.register(DictProxy)
+MutableSet.register(SetProxy)
