@@ -12,23 +12,24 @@ import sys
 from _thread import get_ident
 
 from procession import context, finalize, log_names, logs, process, standard, util
-from procession._procession import hold_lifeline, release_signals
+from procession._procession import hold_lifeline, set_signal_mask
 
 __all__ = []
 
 LIFELINE_GRACE_MS = 300
 
 
-def chores_of_forked(process_obj, parent_sentinel, own):
+def chores_of_forked(process_obj, parent_sentinel, mask, own):
     """Return what a child has to do before it runs `process_obj`, for `bootstrap`; called before the fork.
 
     Args:
         process_obj: the process object.
         parent_sentinel: a pidfd of the parent.
+        mask: the signals that it blocks.
         own: more chores, of the one who forks.
     """
     return [
-        *first_chores(parent_sentinel, signals_to_reset(), process_obj._heeds_interrupts),
+        *first_chores(parent_sentinel, signals_to_reset(), mask, process_obj._heeds_interrupts),
         *own,
         *identity_chores(process_obj, parent_sentinel),
     ]
@@ -51,7 +52,7 @@ def live(run, *arguments):
 def run_copied(load, parent_sentinel):
     """In a process that the forkserver forked, whose signal handlers are its own already: undo what else it inherited,
     become the process that `load` gives, and return the exit status."""
-    for do, arguments in first_chores(parent_sentinel, ()):
+    for do, arguments in first_chores(parent_sentinel, (), None):
         do(*arguments)
     return _run_loaded(load, parent_sentinel)
 
@@ -75,23 +76,22 @@ def go_on(signum, frame):
     """
 
 
-def first_chores(parent_sentinel, handlers, heeds_interrupts=None):
+def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
     """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent.
 
     Args:
         parent_sentinel: a pidfd of the parent.
         handlers: numbers of signals, each with its new handler.
-        heeds_interrupts: as of the process object; None while it is not known: then Ctrl-C waits for `spawn.prepare`.
+        mask: the signals that it blocks; None leaves them: Ctrl-C waits for `spawn.prepare`.
+        heeds_interrupts: as of the process object.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
     chores = [(atexit._clear, ()), *((_signal.signal, reset) for reset in handlers)]
-    if heeds_interrupts is False:
+    if not heeds_interrupts:
         chores.append((_signal.signal, (_signal.SIGINT, go_on)))
     chores.append((_signal.set_wakeup_fd, (-1,)))
-    if heeds_interrupts is None:
-        chores.append((_signal.pthread_sigmask, (_signal.SIG_SETMASK, [_signal.SIGINT])))
-    else:
-        chores.append((release_signals, ()))
+    if mask is not None:
+        chores.append((set_signal_mask, (mask,)))
     chores.append((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS)))
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None and hasattr(numpy_random, "seed"):

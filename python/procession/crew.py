@@ -510,6 +510,9 @@ def _terminated():
 def _obituary(process, group):
     code = process.exitcode
     who = f"worker {process.name} (pid {process.pid})"
+    unknown = process._popen.unknown if process._popen is not None else None
+    if unknown is not None:
+        return Obituary(f"{who} ended; how is unknown: {unknown}")
     if code is None or code >= 0:
         return Obituary(f"{who} ended with exit code {code}")
     import signal

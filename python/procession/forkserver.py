@@ -15,8 +15,9 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_DESCRIPTORS = 200  # in one message; the kernel's limit is 253
-# How many descriptors are still to come, this message's included, and whether 0, 1 and 2 are among them.
-REQUEST = struct.Struct("I???")
+# How many descriptors are still to come, this message's included, whether 0, 1 and 2 are among them, and the signals
+# that the child blocks.
+REQUEST = struct.Struct("I???Q")
 _STOP_SECONDS = 5.0
 
 
@@ -99,7 +100,8 @@ class ForkServer:
             try:
                 descriptors = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
                 self.environment = dict(os.environ)
-                pid = popen_spawn.start_interpreter(spawn.command_line("forkserver_main"), descriptors)
+                command = spawn.command_line("forkserver_main")
+                pid = popen_spawn.start_interpreter(command, descriptors, popen_spawn.TERMINATIONS)
             finally:
                 os.close(memory)
         finally:
@@ -129,12 +131,13 @@ class ForkServer:
                 return int(answer)
         raise EOFError("the forkserver ended while it was starting: its error is on stderr")
 
-    def start(self, memory, descriptors):
+    def start(self, memory, descriptors, mask):
         """Ask for a child.
 
         Args:
             memory: a descriptor of what the child unpickles.
             descriptors: what it inherits.
+            mask: the signals that it blocks.
 
         Returns:
             A socket on which the answer will come, and later the child's exit status.
@@ -149,7 +152,8 @@ class ForkServer:
             everything = [memory, process.own_pidfd(), *streams, *descriptors]
             for at in range(0, len(everything), MOST_DESCRIPTORS):
                 batch = everything[at : at + MOST_DESCRIPTORS]
-                rights.send(ours, REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2))), batch)
+                request = REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)), mask)
+                rights.send(ours, request, batch)
             rights.send(self._control, b"fork", [theirs.fileno()])
             return ours
         except (BrokenPipeError, ConnectionResetError) as error:

@@ -12,12 +12,23 @@ import struct
 import sys
 
 from procession import child, math_threads, process, rights, spawn, util
-from procession._procession import Poller, collect_status, duplicate_above, open_pidfd
+from procession._procession import (
+    Poller,
+    SignalsHeld,
+    collect_status,
+    duplicate_above,
+    leave_termination_to,
+    open_pidfd,
+    set_signal_mask,
+)
 from procession.forkserver import REQUEST, _forkserver
+from procession.popen_spawn import INTERRUPTS
 
 __all__ = []
 
 MEMORY, PARENT, CONTROL, CLIENTS = 3, 4, 5, 6  # as ForkServer._boot lists them
+# Signals that the server takes otherwise than its children do.
+INTERFERING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
 
 inherited: list[int] = []
@@ -28,7 +39,8 @@ def main(preload=True):
     for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
         os.set_inheritable(descriptor, False)
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())  # it was blocked until now
+    leave_termination_to(os.getppid())
+    set_signal_mask(0)  # these were blocked until now
     _import_for_children()
     from _pickle import loads
 
@@ -120,12 +132,12 @@ def _refuse_threads():
 class Server:
     def __init__(self):
         # Children find what the imports set, but for functions; the server itself must not be interrupted.
-        self.handlers = {n: _signal.getsignal(n) for n in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGCHLD)}
+        self.handlers = {n: _signal.getsignal(n) for n in INTERFERING}
         if self.handlers[_signal.SIGINT] == _signal.SIG_IGN:
             self.handlers[_signal.SIGINT] = _signal.default_int_handler
         self.handlers.update(child.signals_to_reset())
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        leave_termination_to(os.getppid())  # whatever the imports set
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.close(MEMORY)
         # Two descriptors a child: as many as may be had. Children get the usual limit.
@@ -163,9 +175,10 @@ class Server:
                 os.close(descriptor)
             return
         try:
-            pid = os.fork()
-            if pid == 0:
-                self.be_child(requester)
+            with SignalsHeld():  # of the child none gets lost that comes before it has its mask
+                pid = os.fork()
+                if pid == 0:
+                    self.be_child(requester)
             pidfd = watch(pid)
         except OSError as error:
             answer(requester, -error.errno, [])
@@ -265,9 +278,10 @@ def receive(requester, first_number):
         if not message:
             raise EOFError("the parent gave up")
         descriptors += fds
-        missing, *streams = REQUEST.unpack(message)
+        missing, *streams, mask = REQUEST.unpack(message)
         missing -= len(fds)
     requester.close()
+    set_signal_mask(mask | INTERRUPTS)  # until `spawn.prepare` knows what Ctrl-C means
     end = first_number + len(descriptors)
     if max(descriptors) >= first_number:
         # Out of the way, so that no number is taken before its own descriptor is moved.

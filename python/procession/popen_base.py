@@ -7,11 +7,12 @@ import time
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
 from procession import process, util
-from procession._procession import collect_status, open_pidfd, send_signal
+from procession._procession import collect_status, open_pidfd, send_signal, signal_mask
 
 __all__ = []
 
 UNKNOWN_STATUS = 255
+SOMEBODY_ELSE = "something else in this program took its exit status"
 _LONGEST_POLL_MS = 3_600_000  # poll() takes an int of milliseconds; longer waits are several of these
 
 
@@ -41,6 +42,11 @@ def wait_ready(descriptor, timeout):
             return False
 
 
+def mask_for(process_obj):
+    """Return the signals that a child blocks, a bit each: those of the thread that starts it; workers block none."""
+    return signal_mask() if process_obj._heeds_interrupts else 0
+
+
 class PopenBase:
     """A started process; each start method says how it launches and how it learns the exit status."""
 
@@ -49,6 +55,7 @@ class PopenBase:
     def __init__(self, process_obj):
         util._flush_std_streams()
         self.returncode = None
+        self.unknown = None  # why the exit status is not known, where it is not
         self.finalizer = None
         self.pid = None
         self.sentinel = None
@@ -74,7 +81,7 @@ class PopenBase:
             return open_pidfd(pid)
         except ProcessLookupError:
             # It has ended and, with SIGCHLD ignored or a foreign waitpid(-1), is gone without a trace.
-            self.returncode = UNKNOWN_STATUS
+            self.returncode, self.unknown = UNKNOWN_STATUS, SOMEBODY_ELSE
             sentinel, other = os.pipe()
             os.close(other)
             return sentinel
@@ -97,7 +104,9 @@ class PopenBase:
             return collect_status(self.sentinel)
         except ChildProcessError:
             # Somebody's waitpid(-1), or an ignored SIGCHLD, took it.
-            return status_of_reaped(self.sentinel)
+            status = status_of_reaped(self.sentinel)
+            self.unknown = SOMEBODY_ELSE if status is None else None
+            return UNKNOWN_STATUS if status is None else status
 
     def _send_signal(self, number):
         if self.returncode is None:
@@ -130,7 +139,7 @@ _PIDFD_INFO_EXIT = 1 << 3
 
 
 def status_of_reaped(pidfd):
-    """Return the exit status of a process that somebody else has reaped, UNKNOWN_STATUS where the kernel forgets it."""
+    """Return the exit status of a process that somebody else has reaped, None where the kernel forgets it."""
     import fcntl
     import struct
 
@@ -139,9 +148,9 @@ def status_of_reaped(pidfd):
     try:
         fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
     except OSError:
-        return UNKNOWN_STATUS
+        return None
     (mask,) = struct.unpack_from("Q", info, 0)
     if not mask & _PIDFD_INFO_EXIT:
-        return UNKNOWN_STATUS
+        return None
     (status,) = struct.unpack_from("i", info, 60)
     return os.waitstatus_to_exitcode(status)

@@ -7,7 +7,7 @@ import sys
 
 from procession import child, process, settings, util
 from procession._procession import SignalsHeld
-from procession.popen_base import PopenBase
+from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
 
@@ -28,7 +28,9 @@ class Popen(PopenBase):
                 chores += settings._chores(process_obj._settings)
             fork = os.fork if sys.version_info < (3, 12) else _fork_quietly
             with util._EmptyStdin() as stdin:
-                chores = child.chores_of_forked(process_obj, process.own_pidfd(), chores + stdin.chores)
+                chores = child.chores_of_forked(
+                    process_obj, process.own_pidfd(), mask_for(process_obj), chores + stdin.chores
+                )
                 with SignalsHeld():
                     pid = fork()
                     if pid == 0:

@@ -40,7 +40,7 @@ class Popen(PicklingPopen):
         descriptors, memory = [], None
         try:
             memory = self._pickle(process_obj, descriptors, server.first_number)
-            self._status = server.start(memory, descriptors)
+            self._status = server.start(memory, descriptors, self._mask)
             try:
                 wait_ready(self._status.fileno(), None)
                 with SignalsHeld():
@@ -68,7 +68,10 @@ class Popen(PicklingPopen):
         except OSError:
             status = b""
         self._status.close()
-        return struct.unpack("i", status)[0] if len(status) == 4 else UNKNOWN_STATUS
+        if len(status) == 4:
+            return struct.unpack("i", status)[0]
+        self.unknown = "the forkserver ended, too"
+        return UNKNOWN_STATUS
 
     def close(self):
         self._status.close()

@@ -6,10 +6,13 @@ import sys
 
 from procession import context, main_code, process, spawn
 from procession._procession import SignalsHeld, memory_file, spawn_process
-from procession.popen_base import PopenBase
+from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
 
+# Masks have a bit for each signal, from that of signal 1 on.
+INTERRUPTS = 1 << (_signal.SIGINT - 1)
+TERMINATIONS = 1 << (_signal.SIGTERM - 1) | 1 << (_signal.SIGHUP - 1)
 FIRST_NUMBER = 3  # of the descriptors a spawned program gets, in the order they are listed
 
 
@@ -52,6 +55,9 @@ class PicklingPopen(PopenBase):
         data = spawn.get_preparation_data(process_obj._name)
         if not process_obj._heeds_interrupts:
             data["goes_on"] = True
+        self._mask = mask_for(process_obj)
+        if self._mask & INTERRUPTS:
+            data["blocks_interrupts"] = True
         if process_obj._settings:
             data["settings"] = process_obj._settings
         return data
@@ -87,14 +93,15 @@ def file_of(data):
     return descriptor
 
 
-def start_interpreter(arguments, descriptors):
+def start_interpreter(arguments, descriptors, mask=0):
     """Run a command with copies of `descriptors` as 3, 4 ...; return the process's id.
 
-    SIGINT is blocked there until the program unblocks it: Ctrl-C in the middle of an interpreter's start is noise.
+    SIGINT is blocked there until the program unblocks it, beside the signals in `mask`: Ctrl-C in the middle of an
+    interpreter's start is noise.
     """
     environment = [b"%s=%s" % item for item in os.environb.items()]
     arguments = [os.fsencode(a) for a in arguments]
-    return spawn_process(arguments[0], arguments, environment, descriptors, [_signal.SIGINT])
+    return spawn_process(arguments[0], arguments, environment, descriptors, mask | INTERRUPTS)
 
 
 class Popen(PicklingPopen):
@@ -115,7 +122,7 @@ class Popen(PicklingPopen):
             descriptors[0] = self._pickle(process_obj, descriptors, FIRST_NUMBER)
             arguments = spawn.command_line("spawn", len(descriptors))
             with SignalsHeld():
-                pid = start_interpreter(arguments, descriptors)
+                pid = start_interpreter(arguments, descriptors, self._mask)
                 self._adopt(process_obj, pid, self._watch(pid))
         finally:
             for descriptor in descriptors[:1] + descriptors[2:]:

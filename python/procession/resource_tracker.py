@@ -68,11 +68,11 @@ class ResourceTracker:
 
     def _launch(self):
         from procession import spawn
-        from procession.popen_spawn import start_interpreter
+        from procession.popen_spawn import TERMINATIONS, start_interpreter
 
         reader, writer = os.pipe()
         try:
-            self._pid = start_interpreter(spawn.command_line("resource_tracker_main"), [reader])
+            self._pid = start_interpreter(spawn.command_line("resource_tracker_main"), [reader], TERMINATIONS)
         except BaseException:
             os.close(writer)
             raise

@@ -15,6 +15,7 @@ def main():
     # It must outlive the processes it watches over.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for stream in (sys.stdin, sys.stdout):
         try:

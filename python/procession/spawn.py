@@ -205,7 +205,8 @@ def prepare(data):
         from procession import child
 
         _signal.signal(_signal.SIGINT, child.go_on)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
+    if not data.get("blocks_interrupts"):
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
     own = process.current_process()
     if "name" in data:
         own.name = data["name"]
@@ -337,7 +338,7 @@ def main(count):
     """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated."""
     from procession import child
 
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, [_signal.SIGINT])  # until `prepare` knows what it means
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])  # until `prepare` knows what it means
     for descriptor in range(3, 3 + count):
         os.set_inheritable(descriptor, False)
     load_pickle()

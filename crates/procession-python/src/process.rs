@@ -23,7 +23,7 @@ fn c_strings(strings: Vec<Vec<u8>>) -> PyResult<Vec<CString>> {
 }
 
 /// Runs `program` with `arguments`, `environment` (b"NAME=value" each) and copies of `descriptors` as 3, 4, 5 ...;
-/// the signals `blocked` are blocked in it. Returns the process's id; raises OSError when the program cannot be run.
+/// the signals in the mask `blocked` are blocked in it. Returns the process's id; raises OSError when the program cannot be run.
 #[pyfunction]
 fn spawn_process(
     py: Python<'_>,
@@ -31,12 +31,12 @@ fn spawn_process(
     arguments: Vec<Vec<u8>>,
     environment: Vec<Vec<u8>>,
     descriptors: Vec<i32>,
-    blocked: Vec<i32>,
+    blocked: u64,
 ) -> PyResult<i32> {
     let program = CString::new(program).map_err(|_| PyValueError::new_err("embedded null byte"))?;
     let arguments = c_strings(arguments)?;
     let environment = c_strings(environment)?;
-    py.detach(|| process::spawn(&program, &arguments, &environment, &descriptors, &blocked)).map_err(raised)
+    py.detach(|| process::spawn(&program, &arguments, &environment, &descriptors, blocked)).map_err(raised)
 }
 
 /// A context that keeps signals from this thread, so that no handler raises between the start of a child and its
@@ -69,10 +69,22 @@ impl SignalsHeld {
     }
 }
 
-/// Lets all signals reach this thread, in a child that was forked while they were held.
+/// The signals that this thread blocks, as a bit each: that of signal 1 is the lowest.
 #[pyfunction]
-fn release_signals() {
-    platform::release_signals();
+fn signal_mask() -> u64 {
+    platform::signal_mask()
+}
+
+/// Makes `mask` the signals that this thread blocks.
+#[pyfunction]
+fn set_signal_mask(mask: u64) {
+    platform::set_signal_mask(mask);
+}
+
+/// Leaves SIGTERM and SIGHUP to the process `parent`, as far as it handles or ignores them.
+#[pyfunction]
+fn leave_termination_to(parent: i32) -> PyResult<()> {
+    platform::leave_termination_to(parent).map_err(raised)
 }
 
 /// Makes this process more eligible, by `more` of 1000, to be ended when the system has no memory left.
@@ -103,7 +115,9 @@ fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SignalsHeld>()?;
     module.add_function(wrap_pyfunction!(spawn_process, module)?)?;
-    module.add_function(wrap_pyfunction!(release_signals, module)?)?;
+    module.add_function(wrap_pyfunction!(signal_mask, module)?)?;
+    module.add_function(wrap_pyfunction!(set_signal_mask, module)?)?;
+    module.add_function(wrap_pyfunction!(leave_termination_to, module)?)?;
     module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)

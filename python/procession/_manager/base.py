@@ -11,6 +11,7 @@ from procession._manager.client import links_to
 from procession._manager.proxy import AutoProxy, adopt
 from procession._manager.server import Server
 from procession._manager.wire import State, Token, serializer_named
+from procession._procession import leave_termination_to
 
 # How long `start` waits between looks whether the server has died before it could say anything.
 LOOK_EVERY_S = 1.0
@@ -131,6 +132,7 @@ class BaseManager:
         """What the child process does."""
         # Ctrl-C in the terminal is for the parent, which may still want its objects.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        leave_termination_to(process.parent_process().pid)
         try:
             if initializer is not None:
                 initializer(*initargs)

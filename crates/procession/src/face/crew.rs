@@ -121,7 +121,7 @@ impl Crew {
         order.push(terms.retires.into());
         order.extend(terms.initializer.iter().flat_map(|distance| distance.to_le_bytes()));
         let files = [&seat.pool, &seat.own, &seat.parent].map(AsFd::as_fd);
-        let started = process::start(terms.start_method, &order, &files)?;
+        let started = process::start(terms.start_method, &order, &files, 0)?;
         let mut unsent: Vec<_> = self.known.iter().map(|(n, known)| (*n, Some(known.file.clone()))).collect();
         unsent.sort_unstable_by_key(|(number, _)| *number);
         // Tells that no other of the numbers so far will come.

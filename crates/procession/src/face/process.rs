@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Bare, Failure, Stateless};
-use crate::platform::{Ending, Readiness, receive_note_now, wait_descriptors};
+use crate::platform::{Ending, Readiness, receive_note_now, signal_mask, wait_descriptors};
 use crate::process::{self, Progress, StartMethod, Started};
 
 use super::child::CALL;
@@ -174,7 +174,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
         encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the argument cannot be sent: {reason}")))?;
         let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        let started = process::start(method, &order, &files)?;
+        let started = process::start(method, &order, &files, signal_mask())?;
         Ok(Process { started: Some(started), files: Mutex::default(), result: PhantomData })
     }
 

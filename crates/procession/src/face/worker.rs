@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ struct Seat {
 
 /// Serves a pool until it is closed, or as many items are done as `order` says (0: no limit).
 pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
+    platform::leave_termination_to(parent_id() as i32)?;
     let nonsense = || Error::new(ErrorKind::Protocol, "an order without a seat");
     let (index, rest) = order.split_first_chunk().ok_or_else(nonsense)?;
     let (limit, rest) = rest.split_first_chunk().ok_or_else(nonsense)?;

@@ -52,7 +52,7 @@ enum Answer {
 /// # Errors
 /// The system's; `InvalidInput` when the forkserver of this program cannot be copied, or for too many descriptors; `TimedOut` when it
 /// is not known whether there is a child.
-pub(super) fn start(order: &[u8], files: &[BorrowedFd<'_>]) -> Result<Started> {
+pub(super) fn start(order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result<Started> {
     if let Some(error) = &*UNFIT.lock().unwrap_or_else(PoisonError::into_inner) {
         return Err(error.clone());
     }
@@ -71,7 +71,7 @@ pub(super) fn start(order: &[u8], files: &[BorrowedFd<'_>]) -> Result<Started> {
                 return Err(error);
             }
         };
-        match server.request(&file, &theirs, files) {
+        match server.request(&file, &theirs, files, mask) {
             Ok(Answer::Child(child)) => {
                 server.is_up = true;
                 *known = Some(server);
@@ -105,21 +105,23 @@ impl Server {
         let (socket, theirs) = platform::note_pair()?;
         let parent = platform::own_pidfd()?;
         let environment = environment();
-        let child = run(FORKSERVER, &[theirs.as_raw_fd(), parent.as_raw_fd()])?;
+        let child = run(FORKSERVER, &[theirs.as_raw_fd(), parent.as_raw_fd()], 0)?;
         Ok(Server { socket, child, environment, is_up: false, user: (identity(), forks()) })
     }
 
-    fn request(&self, file: &OrderFile, notes: &OwnedFd, files: &[BorrowedFd<'_>]) -> Result<Answer> {
+    fn request(&self, file: &OrderFile, notes: &OwnedFd, files: &[BorrowedFd<'_>], mask: u64) -> Result<Answer> {
         let (streams, directory) = (platform::standard_streams(), platform::working_directory());
-        let mut mask = u8::from(directory.is_some()) << DIRECTORY;
+        let mut given = u8::from(directory.is_some()) << DIRECTORY;
         let mut all = vec![file.descriptor().as_fd(), notes.as_fd()];
         for (place, stream) in streams.into_iter().enumerate() {
-            mask |= u8::from(stream.is_some()) << place;
+            given |= u8::from(stream.is_some()) << place;
             all.extend(stream);
         }
         all.extend(directory.as_ref().map(AsFd::as_fd));
         all.extend(files);
-        match platform::send_note(&self.socket, &[mask], &all) {
+        let mut note = vec![given];
+        note.extend(mask.to_ne_bytes());
+        match platform::send_note(&self.socket, &note, &all) {
             Ok(true) => self.answer(Instant::now() + if self.is_up { ANSWER_LIMIT } else { FIRST_ANSWER_LIMIT }),
             Ok(false) => Err(Error::new(ErrorKind::Os, "too many descriptors are on their way")),
             Err(error) if error.kind() == ErrorKind::InvalidInput => Err(error),

@@ -23,7 +23,7 @@ mod tests {
 
     fn run(script: &str, descriptors: &[i32]) -> i32 {
         let arguments = ["sh", "-c", script].map(|a| CString::new(a).unwrap());
-        spawn(c"/bin/sh", &arguments, &[c"NAME=value".into()], descriptors, &[]).unwrap()
+        spawn(c"/bin/sh", &arguments, &[c"NAME=value".into()], descriptors, 0).unwrap()
     }
 
     fn output(script: impl Fn(i32) -> String) -> String {
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_an_error() {
-        let failure = spawn(c"/no/such/program", &[], &[], &[], &[]).unwrap_err();
+        let failure = spawn(c"/no/such/program", &[], &[], &[], 0).unwrap_err();
         assert_eq!(failure.errno(), Some(2));
     }
 }

@@ -4,15 +4,17 @@
 //! it outlives the forkserver. What it is to do comes with the request.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::parent_id;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Readiness, Sibling};
+use crate::platform::{self, Readiness, Sibling, SignalGuard};
 
 use super::arrive::Arrival;
 use super::order::OrderFile;
 
 /// What the descriptors of a request are: a bit each for the standard streams and the working directory, which may be
-/// missing; the order and the socket for notes come before them, those for the child after.
+/// missing; the order and the socket for notes come before them, those for the child after. The signals that the child
+/// blocks follow, as a mask of eight bytes.
 pub(super) const DIRECTORY: usize = 3;
 
 /// The answer to a request: the id of the child, with its pidfd; or 0, the number of a failed system call's error (0: it
@@ -23,6 +25,7 @@ pub(super) const WORD_BYTES: usize = 4;
 pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<Arrival> {
     platform::fill_standard_streams();
     platform::ignore_interrupts();
+    platform::leave_termination_to(parent_id() as i32)?;
     loop {
         let watched = [&socket, &parent].map(|file| (file.as_raw_fd(), Readiness::Read));
         match platform::wait_descriptors(&watched, None, None) {
@@ -30,15 +33,20 @@ pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<Arrival> {
             Err(error) if !error.is_interrupted() => return Err(error),
             _ => {}
         }
-        let (mask, files) = match platform::receive_note_now(&socket) {
-            Ok(Some((note, files))) => (note.first().copied().unwrap_or(0), files),
+        let (note, files) = match platform::receive_note_now(&socket) {
+            Ok(Some(request)) => request,
             Ok(None) => continue,
             Err(error) if error.is_interrupted() => continue,
             Err(error) if error.kind() == ErrorKind::Closed => std::process::exit(0),
             Err(error) => return Err(error),
         };
+        // Of the child no signal gets lost that comes before it has its mask.
+        let held = SignalGuard::block_all();
         match platform::fork_sibling() {
-            Ok(Sibling::This) => return begin(socket, &parent, mask, files),
+            Ok(Sibling::This) => {
+                std::mem::forget(held);
+                return begin(socket, &parent, &note, files);
+            }
             Ok(Sibling::Other(id, pidfd)) => {
                 platform::send_note(&socket, &id.to_ne_bytes(), &[pidfd.as_fd()])?;
             }
@@ -49,11 +57,15 @@ pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<Arrival> {
                 platform::send_note(&socket, &[&head, text].concat(), &[])?;
             }
         }
+        drop(held);
     }
 }
 
 /// What a child does first.
-fn begin(socket: OwnedFd, parent: &OwnedFd, mask: u8, files: Vec<OwnedFd>) -> Result<Arrival> {
+fn begin(socket: OwnedFd, parent: &OwnedFd, note: &[u8], files: Vec<OwnedFd>) -> Result<Arrival> {
+    let nonsense = || Error::new(ErrorKind::Protocol, "a request that is too short");
+    let (given, rest) = note.split_first().ok_or_else(nonsense)?;
+    let mask = u64::from_ne_bytes(*rest.first_chunk().ok_or_else(nonsense)?);
     let mut files = files.into_iter();
     let mut next = || files.next().ok_or_else(|| Error::new(ErrorKind::Protocol, "a request without its descriptors"));
     let file = OrderFile::open(next()?);
@@ -61,10 +73,12 @@ fn begin(socket: OwnedFd, parent: &OwnedFd, mask: u8, files: Vec<OwnedFd>) -> Re
     // When all copies of this end are closed, each child has said that it is there, or is no more.
     drop(socket);
     platform::heed_interrupts();
+    platform::heed_termination();
+    platform::set_signal_mask(mask);
     let notes = next()?;
-    let mut given = |place: usize| if mask & 1 << place != 0 { next().map(Some) } else { Ok(None) };
-    platform::take_standard_streams([given(0)?, given(1)?, given(2)?])?;
-    if let Some(directory) = given(DIRECTORY)? {
+    let mut one = |place: usize| if given & 1 << place != 0 { next().map(Some) } else { Ok(None) };
+    platform::take_standard_streams([one(0)?, one(1)?, one(2)?])?;
+    if let Some(directory) = one(DIRECTORY)? {
         platform::enter_directory(directory)?;
     }
     if let Some(environment) = file.environment()? {

@@ -63,43 +63,44 @@ impl Started {
 }
 
 /// Starts this executable again to carry out `order`, with copies of `files`; by whichever method works unless one is given.
+/// The child blocks the signals in `mask`.
 ///
 /// # Errors
 /// The system's; `InvalidInput` in a child that has not turned to its own order: its program would start children for ever.
-pub fn start(how: Option<StartMethod>, order: &[u8], files: &[BorrowedFd<'_>]) -> Result<Started> {
+pub fn start(how: Option<StartMethod>, order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result<Started> {
     if std::env::var_os(MARKER).is_some() {
         let message = "this process is a child itself and ran past the place where it should have turned to its work: \
                        call procession::init() first thing in main, or use the feature pre-main";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     match how {
-        Some(StartMethod::Spawn) => spawn(order, files),
-        Some(StartMethod::Forkserver) => forkserver::start(order, files),
-        None => match forkserver::start(order, files) {
+        Some(StartMethod::Spawn) => spawn(order, files, mask),
+        Some(StartMethod::Forkserver) => forkserver::start(order, files, mask),
+        None => match forkserver::start(order, files, mask) {
             // Only then is it not known whether there is a child.
-            Err(error) if error.kind() != ErrorKind::TimedOut => spawn(order, files),
+            Err(error) if error.kind() != ErrorKind::TimedOut => spawn(order, files, mask),
             answer => answer,
         },
     }
 }
 
-fn spawn(order: &[u8], files: &[BorrowedFd<'_>]) -> Result<Started> {
+fn spawn(order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result<Started> {
     let file = OrderFile::create(order, None)?;
     let (notes, theirs) = platform::note_pair()?;
     let parent = platform::own_pidfd()?;
     let own = [file.descriptor().as_fd(), parent.as_fd(), theirs.as_fd()];
     let descriptors: Vec<RawFd> = own.iter().chain(files).map(AsRawFd::as_raw_fd).collect();
-    let child = run(&format!("{CHILD}{}", files.len()), &descriptors)?;
+    let child = run(&format!("{CHILD}{}", files.len()), &descriptors, mask)?;
     Ok(Started { child, notes, file })
 }
 
-/// Runs this executable with these descriptors, and `role` in its environment.
-pub(super) fn run(role: &str, descriptors: &[RawFd]) -> Result<Child> {
+/// Runs this executable with these descriptors, and `role` in its environment; it blocks the signals in `mask`.
+pub(super) fn run(role: &str, descriptors: &[RawFd], mask: u64) -> Result<Child> {
     let arguments: Vec<CString> =
         std::env::args_os().take(1).filter_map(|name| CString::new(name.as_bytes()).ok()).collect();
     let marker = CString::new(format!("{MARKER}={role}")).ok();
     let environment: Vec<CString> = environment().into_iter().chain(marker).collect();
-    Child::of(platform::spawn(THIS_EXECUTABLE, &arguments, &environment, descriptors, &[])?)
+    Child::of(platform::spawn(THIS_EXECUTABLE, &arguments, &environment, descriptors, mask)?)
 }
 
 /// The environment of this process, as `NAME=value`.

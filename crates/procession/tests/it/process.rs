@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use procession::{ErrorKind, Process, TaskError};
+use procession::platform::{pidfd_of, send_signal, set_signal_mask, signal_mask};
+use procession::{ErrorKind, Pool, Process, TaskError};
 
 use super::METHOD;
 
@@ -127,4 +128,46 @@ fn a_child_ends_with_its_parent() {
         assert!(Instant::now() < until, "{grandchild} outlived its parent");
         std::thread::yield_now();
     }
+}
+
+/// Of SIGUSR1 and SIGTERM, as in a mask of signals.
+const USR1: u64 = 1 << 9;
+const TERM: u64 = 1 << 14;
+
+#[test]
+fn a_process_blocks_the_signals_that_the_thread_blocks_which_starts_it() {
+    let before = signal_mask();
+    set_signal_mask(USR1);
+    let process = Process::spawn_by(METHOD, |()| signal_mask(), ());
+    set_signal_mask(before);
+    assert_eq!(process.unwrap().join(), Ok(USR1));
+}
+
+/// Sends SIGTERM to a process that is not this one's child.
+fn ask_to_end(id: u32) {
+    let pidfd = pidfd_of(id as i32).unwrap();
+    send_signal(pidfd, 15).unwrap();
+}
+
+/// Makes a pool, has its worker asked to end by somebody else, and tells whether it is still the same afterwards.
+fn parent_of_a_worker_that_is_asked_to_end(awaits: bool) -> bool {
+    // Whoever blocks it means to wait for it.
+    set_signal_mask(if awaits { TERM } else { 0 });
+    let pool = Pool::builder().workers(1).start_method(METHOD).build().unwrap();
+    let worker = || pool.map(|()| (std::process::id(), signal_mask()), [()]).unwrap()[0];
+    let first = worker();
+    assert_eq!(first.1, 0, "workers block nothing");
+    Process::spawn_by(METHOD, ask_to_end, first.0).unwrap().join().unwrap();
+    let until = Instant::now() + LIMIT;
+    while !awaits && worker() == first {
+        assert!(Instant::now() < until, "the worker goes on");
+    }
+    worker() == first
+}
+
+#[test]
+fn a_worker_leaves_a_signal_that_asks_it_to_end_to_a_parent_that_awaits_it() {
+    let parent = |awaits| Process::spawn_by(METHOD, parent_of_a_worker_that_is_asked_to_end, awaits).unwrap();
+    assert_eq!(parent(true).join(), Ok(true));
+    assert_eq!(parent(false).join(), Ok(false));
 }

@@ -20,6 +20,7 @@ mod poller;
 mod process;
 mod processors;
 mod rights;
+mod signals;
 mod stream;
 
 pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
@@ -47,11 +48,14 @@ pub use memory::{
     Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, prefer_huge_pages, release, reserve,
 };
 pub use oom::offer_to_oom_killer;
-pub use poller::{Poller, Ready, SignalGuard, release_signals};
+pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use processors::processors;
 pub use rights::{
     MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_beside, send_note,
     stream_pair,
 };
+#[cfg(not(loom))]
+pub(crate) use signals::heed_termination;
+pub use signals::{leave_termination_to, set_signal_mask, signal_mask};
 pub use stream::Stream;

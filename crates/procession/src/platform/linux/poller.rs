@@ -43,16 +43,6 @@ impl Drop for SignalGuard {
     }
 }
 
-/// Blocks no signal of the calling thread any more.
-pub fn release_signals() {
-    // SAFETY: the set is plain memory that the first call fills; the mask is that of this thread alone.
-    unsafe {
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-    }
-}
-
 /// What a [`Poller`] watches: a token its owner chose.
 pub type Ready = u64;
 

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use super::signals::numbers_in;
 use crate::error::{Error, Result};
 
 /// The first number that [`spawn`] gives to a listed descriptor; 0, 1 and 2 are the standard streams.
@@ -29,8 +30,8 @@ pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
 /// Runs `program` in a new process and gives its id.
 ///
 /// Its descriptors are the standard streams and copies of `descriptors`, numbered from [`FIRST_DESCRIPTOR`] in the order
-/// given; every other one is closed. Signals have their default dispositions and none but `blocked` are blocked, which
-/// a program that is not yet ready for them can let through later.
+/// given; every other one is closed. Signals have their default dispositions, and those in the mask `blocked` are
+/// blocked: see [`super::signal_mask`]. A program that is not yet ready for some can let them through later.
 ///
 /// # Errors
 /// The system's, among them that the program is not there or may not be run.
@@ -39,7 +40,7 @@ pub fn spawn(
     arguments: &[CString],
     environment: &[CString],
     descriptors: &[RawFd],
-    blocked: &[i32],
+    blocked: u64,
 ) -> Result<i32> {
     let end = FIRST_DESCRIPTOR + descriptors.len() as RawFd;
     // Above all numbers that the child gets, so that no copy made there overwrites one that is still to be made.
@@ -131,7 +132,7 @@ fn open_descriptors() -> Vec<RawFd> {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    fn new(blocked: &[i32]) -> Result<Attributes> {
+    fn new(blocked: u64) -> Result<Attributes> {
         // SAFETY: all zero bytes are a value of these plain C types, and the calls below give them their meaning.
         let (mut attributes, mut all, mut mask) =
             unsafe { (Attributes(std::mem::zeroed()), std::mem::zeroed(), std::mem::zeroed()) };
@@ -140,8 +141,8 @@ impl Attributes {
             checked("posix_spawnattr_init", libc::posix_spawnattr_init(&mut attributes.0))?;
             libc::sigfillset(&mut all);
             libc::sigemptyset(&mut mask);
-            for signal in blocked {
-                libc::sigaddset(&mut mask, *signal);
+            for signal in numbers_in(blocked) {
+                libc::sigaddset(&mut mask, signal);
             }
             checked("posix_spawnattr_setsigdefault", libc::posix_spawnattr_setsigdefault(&mut attributes.0, &all))?;
             checked("posix_spawnattr_setsigmask", libc::posix_spawnattr_setsigmask(&mut attributes.0, &mask))?;
