@@ -126,21 +126,7 @@ class _Loader:
         module.__spec__ = self._own_spec
 
 
-class _AroundLoader:
-    """Does something around what another loader does."""
-
-    def __init__(self, loader):
-        self._loader = loader
-
-    def __getattr__(self, name):
-        return getattr(self._loader, name)
-
-    def create_module(self, spec):
-        """As the loader behind does."""
-        return self._loader.create_module(spec)
-
-
-class _LoaderWithSequel(_AroundLoader):
+class _LoaderWithSequel(standard.AroundLoader):
     """Has our module called after a library was imported."""
 
     def exec_module(self, module):
@@ -149,7 +135,7 @@ class _LoaderWithSequel(_AroundLoader):
         _call_afterwards(module.__name__)
 
 
-class _StandardLoader(_AroundLoader):
+class _StandardLoader(standard.AroundLoader):
     """Runs a module while `multiprocessing` is the standard library's for it."""
 
     def exec_module(self, module):

@@ -314,7 +314,7 @@ class _MainProcess(BaseProcess):
         self._popen = None
         self._closed = False
         # The standard library's semaphores ask for the prefix: in a child its process object is ours.
-        self._config = {"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"}
+        self._config = standard.shared_config({"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"})
 
     def close(self):
         pass

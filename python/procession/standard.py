@@ -20,6 +20,70 @@ def loaded(name):
     return (kept or sys.modules).get(f"multiprocessing.{name}")
 
 
+def shared_config(own):
+    """Return the settings of this program's main process, its key among them, which it and the standard library share.
+
+    Libraries register reducers of theirs with the standard library, which prove with its key that they belong to the
+    program. So there is one key: the standard library's where it was loaded first, which a program may have set.
+
+    Args:
+        own: the settings to use, and to give to the standard library when it is loaded.
+    """
+    process = loaded("process")
+    if process is None:
+        if _Watch not in sys.meta_path:
+            sys.meta_path.insert(0, _Watch)
+        return own
+    theirs = process.current_process()
+    if type(theirs).__name__ == "_MainProcess":
+        return theirs._config
+    return {**own, "authkey": theirs.authkey}  # a child that the standard library has started
+
+
+class _Watch:
+    """Finds the standard library's `multiprocessing.process` once, so that it is told who runs before it is asked."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        """As of `importlib.abc.MetaPathFinder`."""
+        if name != "multiprocessing.process":
+            return None
+        sys.meta_path.remove(_Watch)
+        found = (finder.find_spec(name, path, target) for finder in list(sys.meta_path))
+        spec = next(filter(None, found), None)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _LoaderOfProcess(spec.loader)
+        return spec
+
+
+class AroundLoader:
+    """Does something around what another loader does."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def create_module(self, spec):
+        """As the loader behind does."""
+        return self._loader.create_module(spec)
+
+
+class _LoaderOfProcess(AroundLoader):
+    """Tells the module who runs."""
+
+    def exec_module(self, module):
+        """Run the module's code; then its main process has our settings, or in a child its current process is ours."""
+        self._loader.exec_module(module)
+        module.__loader__ = module.__spec__.loader = self._loader
+        ours = sys.modules["procession.process"]
+        if ours._parent_process is None:
+            module._current_process._config = ours._current_process._config
+        else:
+            module._current_process, module._parent_process = ours._current_process, ours._parent_process
+
+
 def _chores(process_obj, parent):
     """Return the calls that tell the standard modules, in a child, who runs and that what they knew is the parent's."""
     chores: list = []
