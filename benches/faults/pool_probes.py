@@ -1,7 +1,8 @@
-"""Probes 1-9 and 17-19: what a guilty task, object or initializer does to a pool."""
+"""Probes 1-9 and 17-20: what a guilty task, object or initializer does to a pool, and a thread that ends it."""
 
 import os
 import signal
+import threading
 import time
 
 from benches.faults import tasks
@@ -191,6 +192,50 @@ def endless_iterator(probe):
         return f"ok, {held} items taken"
 
 
+def late_submission(probe):
+    """20 `submit`, `map` while another thread terminates the pool"""
+    answers = {}
+    pool = probe.library.pool(2)
+    pool.map(tasks.own_pid, range(4), 10)
+
+    def submit():
+        try:
+            task = pool.submit(tasks.Lingering(), 3)
+        except Exception as error:
+            answers["submit"] = error
+        else:
+            answers["submit"] = outcome(task, until)
+
+    def map_all():
+        try:
+            answers["map"] = list(pool.map_forever(tasks.Lingering(), range(8)))
+        except Exception as error:
+            answers["map"] = error
+
+    until = time.monotonic() + ANSWER_LIMIT_S * probe.patience
+    threads = [threading.Thread(target=call, daemon=True) for call in (submit, map_all)]
+    end = threading.Thread(target=pool.terminate, daemon=True)
+    for thread in threads:
+        thread.start()
+    if not tasks.lingers.wait(ANSWER_LIMIT_S):
+        raise Fault("is never pickled")
+    probe.say("terminating the pool")
+    end.start()
+    end.join(1)
+    tasks.go_on.set()
+    for thread in [*threads, end]:
+        thread.join(max(0.05, until - time.monotonic()))
+    if end.is_alive() or len(answers) < 2 or any(isinstance(answer, Hung) for answer in answers.values()):
+        raise Fault("hangs", f"{answers}, terminate() {'does not return' if end.is_alive() else 'has returned'}")
+    wrong = {
+        name: a
+        for name, a in answers.items()
+        if not isinstance(a, Exception) and a not in (9, [0, 1, 4, 9, 16, 25, 36, 49])
+    }
+    if wrong:
+        raise Fault("a wrong result", wrong)
+
+
 PROBES = {
     1: killed_worker,
     2: killed_idle_workers,
@@ -204,4 +249,5 @@ PROBES = {
     17: nested_pool,
     18: endless_task,
     19: endless_iterator,
+    20: late_submission,
 }

@@ -80,6 +80,22 @@ def explode(text):
     raise ValueError(text)
 
 
+# Of the probe's own process: whether a function is being pickled, and may go on to be.
+lingers, go_on = threading.Event(), threading.Event()
+
+
+class Lingering:
+    """Squares; pickling it takes until another thread has done something else."""
+
+    def __call__(self, number):
+        return number * number
+
+    def __reduce__(self):
+        lingers.set()
+        go_on.wait(10)
+        return Lingering, ()
+
+
 class ExplodesWhenUnpickled:
     """Pickles without trouble; whoever unpickles it gets a ValueError."""
 

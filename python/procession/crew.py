@@ -329,6 +329,8 @@ class Crew:
             idle: whether it had worked for nobody.
         """
         with self._lock:
+            if self.ended:  # by another thread, which has given the engine up
+                return "its worker ended"
             member = self.members.pop(index, None)
             self.core.vacate(index)
             if member is None:

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from _thread import allocate_lock  # without what `threading` loads
 
 from procession import logs
 from procession.late_logging import once_loaded
@@ -42,6 +43,7 @@ class Ear:
     def __init__(self):
         import _socket
 
+        self._lock = allocate_lock()
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self._reader, self.writer = mine.detach(), theirs.detach()
         os.set_blocking(self._reader, False)
@@ -49,9 +51,12 @@ class Ear:
 
     def hear(self):
         """Give what has come to the handlers here. Does not wait."""
-        while self._reader >= 0:
+        while True:
             try:
-                message = os.read(self._reader, _MOST_BYTES)
+                with self._lock:
+                    if self._reader < 0:
+                        return
+                    message = os.read(self._reader, _MOST_BYTES)
             except OSError:
                 return
             if not message:
@@ -65,10 +70,12 @@ class Ear:
 
     def close(self):
         """Close both ends."""
-        for descriptor in (self._reader, self.writer):
+        with self._lock:  # another thread may be about to read from what is somebody else's then
+            ends = self._reader, self.writer
+            self._reader = self.writer = -1
+        for descriptor in ends:
             if descriptor >= 0:
                 os.close(descriptor)
-        self._reader = self.writer = -1
 
 
 def _handle_record(state):

@@ -17,6 +17,8 @@ macro_rules! suite {
 
             #[path = "campaign.rs"]
             mod campaign;
+            #[path = "ends.rs"]
+            mod ends;
             #[path = "pool.rs"]
             mod pool;
             #[path = "process.rs"]
