@@ -51,6 +51,18 @@ def make(value):
     import library
     return library.tensor(value)
 
+def send(queue, key):
+    import multiprocessing
+    import library
+    assert multiprocessing.current_process().authkey == procession.current_process().authkey == key
+    queue.put(library.tensor(b"sent"))
+    queue.close()
+    queue.join_thread()
+    # The descriptor is asked for by its number here, until it is taken.
+    import time, multiprocessing.resource_sharer as sharer
+    while sharer._resource_sharer._cache:
+        time.sleep(0.001)
+
 def answer(queue, connection, tensor):
     import multiprocessing
     import library
@@ -82,6 +94,14 @@ if __name__ == "__main__":
     assert [here.recv().value() for _ in range(2)] == [b"argument", b"queued"]
     assert [queue.get().value() for _ in range(2)] == [b"new", b"newer"]
     here.send(None)
+    child.join()
+    assert child.exitcode == 0, child.exitcode
+    # Children of the standard library's have it, too.
+    theirs = multiprocessing.get_context(sys.argv[1])
+    queue = theirs.Queue()
+    child = theirs.Process(target=send, args=(queue, procession.current_process().authkey))
+    child.start()
+    assert queue.get().value() == b"sent"
     child.join()
     assert child.exitcode == 0, child.exitcode
     print("done")

@@ -264,9 +264,11 @@ class AuthenticationString(bytes):
     def __reduce__(self):
         from procession.context import get_spawning_popen
 
-        if get_spawning_popen() is None:
-            raise TypeError("a key is given to children only: pickling it elsewhere would give it away")
-        return AuthenticationString, (bytes(self),)
+        if get_spawning_popen() is not None:
+            return AuthenticationString, (bytes(self),)
+        if standard.is_spawning():
+            return standard.loaded("process").AuthenticationString, (bytes(self),)
+        raise TypeError("a key is given to children only: pickling it elsewhere would give it away")
 
 
 class _ParentProcess(BaseProcess):

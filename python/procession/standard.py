@@ -36,6 +36,7 @@ def shared_config(own):
         return own
     theirs = process.current_process()
     if type(theirs).__name__ == "_MainProcess":
+        theirs._config["authkey"] = type(own["authkey"])(theirs.authkey)  # which shows itself nowhere
         return theirs._config
     return {**own, "authkey": theirs.authkey}  # a child that the standard library has started
 
@@ -112,6 +113,12 @@ def spawning(popen):
     context = loaded("context")
     if context is not None:
         context.set_spawning_popen(popen)
+
+
+def is_spawning():
+    """Return whether the standard library starts a child of its own in this thread."""
+    context = loaded("context")
+    return context is not None and context.get_spawning_popen() is not None
 
 
 def reducers():
