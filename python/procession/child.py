@@ -1,4 +1,4 @@
-"""What a new process does first and last: clean signals, fresh random state, the lifeline, the exit status.
+"""What a new process does first: clean signals, fresh random state, the lifeline; `ending.py` has what it does last.
 
 A page of memory that a forked child writes to first is copied, and to look at an object is to write its reference
 count. So what a child has to do is found out before the fork, as a list of chores: calls of compiled functions, as far
@@ -6,12 +6,11 @@ as possible, with all that they need.
 """
 
 import _signal  # without the enums of `signal`, which cost more than all the rest
-import atexit
 import os
 import sys
 from _thread import get_ident
 
-from procession import context, finalize, log_names, logs, process, standard, util
+from procession import context, ending, finalize, log_names, process, util
 from procession._procession import hold_lifeline, set_signal_mask
 
 __all__ = []
@@ -20,7 +19,7 @@ LIFELINE_GRACE_MS = 300
 
 
 def chores_of_forked(process_obj, parent_sentinel, mask, own):
-    """Return what a child has to do before it runs `process_obj`, for `bootstrap`; called before the fork.
+    """Return what a child has to do before it runs `process_obj`, for `run_forked`; called before the fork.
 
     Args:
         process_obj: the process object.
@@ -35,38 +34,61 @@ def chores_of_forked(process_obj, parent_sentinel, mask, own):
     ]
 
 
-def live(run, *arguments):
-    """Be the child in a freshly forked process, and end it with the status that `run(*arguments)` returns."""
-    code = 1
+def live(act, *arguments):
+    """Be the child in a freshly forked process, and end it with the status that `act(*arguments)` returns."""
+    os._exit(act(*arguments))
+
+
+def run(process_obj, begin, *arguments):
+    """Run, as the main activity of this process, the process object that `begin(*arguments)` returns; return the exit
+    status. Raises nothing, unless it is interrupted at its very end.
+
+    Args:
+        process_obj: the process object, if it is known before.
+        begin: does what comes first.
+    """
+    status = 1
     try:
-        try:
-            code = run(*arguments)
-        finally:
-            atexit._run_exitfuncs()
+        process_obj = begin(*arguments)
+        util.info("the child %s begins", process_obj.name)
+        process_obj.run()
+        status = 0
+    except SystemExit as request:
+        status = ending.status_of(request)
     except BaseException:
-        _print_error(f"Process {process.current_process().name}")
+        ending.tell(process_obj)
     finally:
-        os._exit(code)
+        status = ending.finish(status)
+    return status
+
+
+def run_forked(process_obj, chores):
+    """In a process that was forked from the parent: do the chores, run the process object, and return the exit status."""
+    return run(process_obj, _begin, process_obj, chores)
 
 
 def run_copied(load, parent_sentinel):
     """In a process that the forkserver forked, whose signal handlers are its own already: undo what else it inherited,
     become the process that `load` gives, and return the exit status."""
-    for do, arguments in first_chores(parent_sentinel, (), None):
-        do(*arguments)
-    return _run_loaded(load, parent_sentinel)
+    return run(None, _begin_loaded, load, parent_sentinel, first_chores(parent_sentinel, (), None))
 
 
-def run(load, parent_sentinel):
+def run_fresh(load, parent_sentinel):
     """Take hold of the parent, become the process that `load` gives, run it, and return the exit status."""
-    hold_lifeline(parent_sentinel, LIFELINE_GRACE_MS)
-    return _run_loaded(load, parent_sentinel)
+    return run(None, _begin_loaded, load, parent_sentinel, [(hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS))])
 
 
-def _run_loaded(load, parent_sentinel):
+def _begin(process_obj, chores):
+    for do, arguments in chores:
+        do(*arguments)
+    return process_obj
+
+
+def _begin_loaded(load, parent_sentinel, chores):
+    _begin(None, chores)
     process_obj = load()
     util._empty_stdin()
-    return bootstrap(process_obj, identity_chores(process_obj, parent_sentinel))
+    return _begin(process_obj, identity_chores(process_obj, parent_sentinel))
 
 
 def go_on(signum, frame):
@@ -86,7 +108,7 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
         heeds_interrupts: as of the process object.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
-    chores = [(atexit._clear, ()), *((_signal.signal, reset) for reset in handlers)]
+    chores = [*ending.chores(), *((_signal.signal, reset) for reset in handlers)]
     if not heeds_interrupts:
         chores.append((_signal.signal, (_signal.SIGINT, go_on)))
     chores.append((_signal.set_wakeup_fd, (-1,)))
@@ -140,58 +162,3 @@ def _be_main_thread(threading):
     """
     thread = threading.main_thread()
     thread._name, thread._daemonic = "MainThread", False
-
-
-def bootstrap(process_obj, chores):
-    """Do the chores, run a process object as the main activity of this process, and return the exit status."""
-    code = 1
-    try:
-        for do, arguments in chores:
-            do(*arguments)
-        util.info("the child %s begins", process_obj.name)
-        try:
-            process_obj.run()
-            code = 0
-        finally:
-            # Looked at here, as the function touches much more: what is to be ended, and whether a log tells of it.
-            forkserver = "procession.forkserver" in sys.modules
-            if forkserver or process._children or finalize._finalizer_registry or logs._logger:
-                util._exit_function()
-            util._exiting = True
-            standard.end()
-    except SystemExit as exit_request:
-        code = exit_status(exit_request)
-    except BaseException:
-        code = 1
-        _print_error(f"Process {process_obj.name}")
-    finally:
-        threading = sys.modules.get("threading")
-        if threading is not None:
-            threading._shutdown()
-        util.info("the process ends with status %s", code)
-        util._flush_std_streams()
-    return code
-
-
-def exit_status(exit_request):
-    """Return the status that a SystemExit asks for; a message goes to stderr, as the interpreter does."""
-    code = exit_request.code
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return int(code)
-    try:
-        sys.stderr.write(f"{code}\n")
-    except (AttributeError, ValueError, OSError):
-        pass
-    return 1
-
-
-def _print_error(who):
-    import traceback
-
-    try:
-        sys.stderr.write(f"{who}:\n{traceback.format_exc()}")
-        sys.stderr.flush()
-    except (AttributeError, ValueError, OSError):
-        pass

@@ -34,17 +34,18 @@ class Finalize:
         self._pid = os.getpid()
         _finalizer_registry[self._key] = self
 
-    def __call__(self, wr=None):
-        """Run the callback unless it has run, or belongs to the parent process."""
-        if _finalizer_registry.pop(self._key, None) is None:
-            logs.sub_debug("finalizer no longer registered")
+    # What it needs is bound here: objects go away, too, when the interpreter has emptied this module at its end.
+    def __call__(self, wr=None, *, _registry=_finalizer_registry, _here=os.getpid, _log=logs.sub_debug):
+        """Run the callback unless it has run, or belongs to another process that this one was copied from."""
+        if _registry.pop(self._key, None) is None:
+            _log("finalizer no longer registered")
             return None
         callback, args, kwargs = self._callback, self._args, self._kwargs
         self._forget()
-        if self._pid != os.getpid():
-            logs.sub_debug("finalizer ignored because different process")
+        if self._pid != _here():
+            _log("finalizer ignored because different process")
             return None
-        logs.sub_debug("finalizer calls %s", callback)
+        _log("finalizer calls %s", callback)
         return callback(*args, **kwargs)
 
     def cancel(self):
@@ -67,16 +68,18 @@ class Finalize:
 
 
 def _run_finalizers(minpriority=None):
-    """Run the finalizers that have an exit priority, of at least `minpriority` unless None, the highest first."""
+    """Run this process's finalizers that have an exit priority, of at least `minpriority` unless None, the highest
+    first."""
     # A copy by list() is atomic: other threads and the garbage collector change the registry meanwhile.
-    due = [k for k in list(_finalizer_registry) if k[0] is not None and (minpriority is None or k[0] >= minpriority)]
+    own = [key for key, finalizer in list(_finalizer_registry.items()) if finalizer._pid == os.getpid()]
+    due = [key for key in own if key[0] is not None and (minpriority is None or key[0] >= minpriority)]
     for key in sorted(due, reverse=True):
         finalizer = _finalizer_registry.get(key)
         if finalizer is None:
             continue
         try:
             finalizer()
-        except Exception:
+        except BaseException:  # sys.exit, too: the others have their turn
             import traceback
 
             traceback.print_exc()

@@ -17,6 +17,7 @@ from procession._procession import (
     SignalsHeld,
     collect_status,
     duplicate_above,
+    fork_to,
     leave_termination_to,
     open_pidfd,
     set_signal_mask,
@@ -176,9 +177,7 @@ class Server:
             return
         try:
             with SignalsHeld():  # of the child none gets lost that comes before it has its mask
-                pid = os.fork()
-                if pid == 0:
-                    self.be_child(requester)
+                pid = fork_to(os.fork, child.live, self.be_child, requester)
             pidfd = watch(pid)
         except OSError as error:
             answer(requester, -error.errno, [])
@@ -203,15 +202,11 @@ class Server:
         os.close(pidfd)
 
     def be_child(self, requester):
-        """Be the child: never returns."""
-        code = 1
-        try:
-            self.release()
-            # The child's parent is the requester; the process that booted the server may be another one.
-            memory, parent = receive(requester, self.first_number)
-            child.live(child.run_copied, lambda: spawn.load(memory), parent)
-        finally:
-            os._exit(code)
+        """Be the child; return its exit status."""
+        self.release()
+        # The child's parent is the requester; the process that booted the server may be another one.
+        memory, parent = receive(requester, self.first_number)
+        return child.run_copied(lambda: spawn.load(memory), parent)
 
     def release(self):
         """Close in a child what belongs to the server; what the client side needs is kept."""

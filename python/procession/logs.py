@@ -17,8 +17,9 @@ _log_to_stderr = False
 
 
 def sub_debug(message, *args):
-    """Log at a level below DEBUG."""
-    _log(SUBDEBUG, message, args)
+    """Log at a level below DEBUG; nothing at the very end of an interpreter, which has emptied this module."""
+    if _logger:
+        _log(SUBDEBUG, message, args)
 
 
 def debug(message, *args):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from procession import child, process, settings, util
-from procession._procession import SignalsHeld
+from procession._procession import SignalsHeld, fork_to
 from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
@@ -32,9 +32,7 @@ class Popen(PopenBase):
                     process_obj, process.own_pidfd(), mask_for(process_obj), chores + stdin.chores
                 )
                 with SignalsHeld():
-                    pid = fork()
-                    if pid == 0:
-                        child.live(child.bootstrap, process_obj, chores)
+                    pid = fork_to(fork, child.live, child.run_forked, process_obj, chores)
                     self._adopt(process_obj, pid, self._watch(pid))
         finally:
             util.close_fds(*gate)

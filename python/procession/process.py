@@ -28,7 +28,14 @@ def parent_process():
 def active_children():
     """Return the list of living child processes; those that have ended are joined on the way."""
     _cleanup()
-    return list(_children)
+    here = os.getpid()
+    return [child for child in list(_children) if child._parent_pid == here]  # those of a parent are not ours
+
+
+def _end_children():
+    from procession import util
+
+    util._exit_function()
 
 
 def _cleanup():
@@ -98,6 +105,7 @@ class BaseProcess:
         if self._parent_pid != os.getpid():
             raise AssertionError("a process object is started by the process that made it")
         _cleanup()
+        standard.ensure_end(_end_children)
         self._popen = self._Popen(self)
         # The child has its own; keeping these would keep the user's objects alive as long as this one.
         del self._target, self._args, self._kwargs

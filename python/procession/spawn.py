@@ -344,9 +344,9 @@ def main(count):
     load_pickle()
     # What is there by now stays: no collection has to look at it, and at the end there are several.
     gc.freeze()
-    code = child.run(lambda: load(3), 4)
-    # The interpreter ends in its own way, so that exit functions run; its status is that of the process object.
-    sys.exit(code)
+    status = child.run_fresh(lambda: load(3), 4)
+    # The interpreter ends in its own way, but exit functions have run; its status is that of the process object.
+    raise SystemExit(status)
 
 
 def load_pickle():
@@ -371,7 +371,7 @@ def _main(fd, parent_sentinel):
     """Run the process object that `fd` describes and return its exit status."""
     from procession import child
 
-    return child.run(lambda: load(fd), parent_sentinel)
+    return child.run_fresh(lambda: load(fd), parent_sentinel)
 
 
 def load(fd):

@@ -4,10 +4,13 @@ Some of its parts are used beside ours: `concurrent.futures` has its queue, prog
 They are looked up here, because under its name `sys.modules` may have ours: see `drop_in.py`.
 """
 
+import os
 import sys
 
 # The standard modules by their names, once ours stand in `sys.modules` under these.
 kept: dict = {}
+
+_LAST = -1000  # the priority of what comes after the finalizers of the program
 
 
 def is_replaced():
@@ -98,7 +101,14 @@ def _chores(process_obj, parent):
     util = loaded("util")
     if util is not None:
         chores += [(util._finalizer_registry.clear, ()), (util._run_after_forkers, ())]
+        if util._exiting:  # the process that is copied is on its way out
+            chores.append((vars(util).__setitem__, ("_exiting", False)))
     return chores
+
+
+def has_end():
+    """Return whether the standard modules have something to do when the process ends."""
+    return loaded("util") is not None
 
 
 def end():
@@ -106,6 +116,20 @@ def end():
     util = loaded("util")
     if util is not None:
         util._exit_function()
+
+
+def ensure_end(function):
+    """Have `function` called at the end of a child of the standard library, which runs no exit functions in most versions;
+    nothing in any other process."""
+    process, util = loaded("process"), loaded("util")
+    if process is None or util is None:
+        return
+    current = process._current_process
+    if current._parent_pid is None or type(current).__module__.startswith("procession."):
+        return
+    if vars(current).get("_procession_end") != os.getpid():
+        current._procession_end = os.getpid()
+        util.Finalize(None, function, exitpriority=_LAST)
 
 
 def spawning(popen):

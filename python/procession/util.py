@@ -137,20 +137,20 @@ def _remove_temp_dir(path):
 
 # -- the end of a process -------------------------------------------------------------------------------------------
 
-_exiting = False
+_exiting = 0  # the id of the process that is on its way out; a copy of it is not
 
 
 def is_exiting():
     """Return whether the process is on its way out."""
-    return _exiting
+    return _exiting == os.getpid()
 
 
 def _exit_function():
-    """End the children: daemons are terminated, the others joined; run the finalizers around that."""
+    """End the children of this process: daemons are terminated, the others joined; run its finalizers around that."""
     global _exiting
-    if _exiting:
+    if is_exiting():
         return
-    _exiting = True
+    _exiting = os.getpid()
     info("process shutting down")
     _run_finalizers(0)
     process = sys.modules.get("procession.process")
@@ -191,12 +191,19 @@ atexit.register(_exit_function)
 # -- descriptors and standard streams -------------------------------------------------------------------------------
 
 
+_stuck: tuple = ()  # the standard streams that could not be flushed
+
+
 def _flush_std_streams():
+    global _stuck
+    _stuck = ()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, ValueError, OSError):
+        except (AttributeError, ValueError):
             pass
+        except OSError:
+            _stuck += (stream,)
 
 
 # Each thread that forks keeps a stream for the children, whose descriptor is open only during a fork, with its process.

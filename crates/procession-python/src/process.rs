@@ -1,4 +1,4 @@
-//! Starting programs, signals that wait meanwhile, and the lifeline.
+//! Starting programs and copies of this one, signals that wait meanwhile, and the lifeline.
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -87,6 +87,27 @@ fn leave_termination_to(parent: i32) -> PyResult<()> {
     platform::leave_termination_to(parent).map_err(raised)
 }
 
+/// Calls `fork()`, which copies this process; returns the id of the copy. There `live(*arguments)` is called, and the
+/// process ends with the status that it returns, or with 1 if it raises.
+///
+/// In native code, so that no exception reaches the callers of this function in the copy, whatever is raised when: they
+/// are the parent's program.
+#[pyfunction]
+#[pyo3(signature = (fork, live, *arguments))]
+fn fork_to(fork: &Bound<'_, PyAny>, live: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<i32> {
+    let parent = std::process::id();
+    let id = fork.call0().and_then(|id| id.extract());
+    if std::process::id() == parent {
+        return id;
+    }
+    let lived = id.and_then(|_: i32| live.call1(arguments)?.extract());
+    let status = lived.unwrap_or_else(|error| {
+        error.write_unraisable(live.py(), Some(live));
+        1
+    });
+    platform::end_now(status)
+}
+
 /// Makes this process more eligible, by `more` of 1000, to be ended when the system has no memory left.
 #[pyfunction]
 fn offer_to_oom_killer(more: i32) {
@@ -118,6 +139,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(signal_mask, module)?)?;
     module.add_function(wrap_pyfunction!(set_signal_mask, module)?)?;
     module.add_function(wrap_pyfunction!(leave_termination_to, module)?)?;
+    module.add_function(wrap_pyfunction!(fork_to, module)?)?;
     module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)

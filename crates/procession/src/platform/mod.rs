@@ -5,7 +5,8 @@
 //! * `identity`, `is_alive`: who this process is, and whether the one that wrote its identity into a word still runs.
 //! * `wait_descriptors`: one wait for a few descriptors; `Stream`: reading and writing one; `adopt`: taking over its number.
 //! * `Doorbell`: a descriptor that wakes a sleeper; `Poller`: one wait for many descriptors, which no signal can slip past.
-//! * `spawn`: another program in a new process, with exactly the descriptors listed; `duplicate` copies a descriptor.
+//! * `spawn`: another program in a new process, with exactly the descriptors listed; `duplicate` copies a descriptor;
+//!   `end_now` ends this process.
 //! * `Child`: another process by its pidfd; `pidfd_of`, `send_signal`, `collect`: the same without a value of ours; `send_note`, `receive_note`: descriptors on their way to it.
 //! * `MemoryGroups`: groups of processes with a limit of memory that the system holds, where it lets this user make them.
 //! * `fork_sibling`: a copy of this process that is a child of its parent; what such a copy takes over from there.

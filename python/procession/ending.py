@@ -1,0 +1,129 @@
+"""How a child ends: with which status, and what runs before, in one order for all start methods and Python versions.
+
+1. What it was started for returns or raises. An exception is printed, SystemExit is an exit status.
+2. The functions of `threading._register_atexit` run, the last first; then threads that are no daemons are joined.
+3. Exit functions run, the last first, and among them `weakref.finalize`, where the first of these was registered.
+4. `util._exit_function`: finalizers of priority 0 and more, children that are daemons terminated, the others joined,
+   the other finalizers. Only where a log asks for it is it an exit function as others.
+5. The standard streams are flushed; they were before step 3, too, as an exit function may end the process.
+
+What the parent registered is not this process's. Each step has its turn, whatever the one before raised.
+"""
+
+import atexit
+import os
+import sys
+import weakref
+
+from procession import finalize, logs, process, standard, util
+
+__all__ = []
+
+_LOWEST, _HIGHEST = -(2**31), 2**31 - 1  # of exit statuses: an int of C
+
+# Finalizers of `weakref` with a smaller number are of a process that this one was copied from.
+_first_finalizer = 0
+
+
+def chores():
+    """Return the calls after which a copied process has no exit functions of the process that it is a copy of."""
+    finalizers: type = weakref.finalize
+    todo: list = [(atexit._clear, ())]
+    if finalizers._registered_with_atexit:
+        # Where a child has none of its own, nothing of this is ever looked at.
+        todo.append((globals().__setitem__, ("_first_finalizer", next(finalizers._index_iter))))
+        todo.append((setattr, (finalizers, "_registered_with_atexit", False)))
+        if finalizers._shutdown:  # the process that is copied is on its way out
+            todo.append((setattr, (finalizers, "_shutdown", False)))
+    return todo
+
+
+def status_of(request):
+    """Return the status that a SystemExit asks for, 1 for one that no system has; a message goes to stderr, as the
+    interpreter does."""
+    try:
+        code = request.code
+        if code is None:
+            return 0
+        if isinstance(code, int):
+            status = int.__index__(code)
+            if _LOWEST <= status <= _HIGHEST:
+                return status
+            code = f"{name()}: {status} is no exit status, 1 is taken"
+        sys.stderr.write(f"{code}\n")
+    except BaseException:
+        tell()
+    return 1
+
+
+def name(process_obj=None):
+    """Return what a process, or this one, is called in messages."""
+    return f"Process {(process_obj or process.current_process())._name}"
+
+
+def tell(process_obj=None):
+    """Print the exception that is being handled, of a process that may not be the current one yet; where that fails
+    there is nobody to tell."""
+    try:
+        import traceback
+
+        sys.stderr.write(f"{name(process_obj)}:\n{traceback.format_exc()}")
+        sys.stderr.flush()
+    except BaseException:
+        pass
+
+
+def finish(status):
+    """Do what comes after the work of a process that is about to end; return its status, which is `status` unless a
+    step fails that has to succeed."""
+    threading = sys.modules.get("threading")
+    ended = threading is None or _succeeds(threading._shutdown)
+    util.info("the process ends with status %s", status)
+    written = _flush()
+    # Looked at here, as the function touches much more: what is to be ended, and whether a log tells of it.
+    forkserver = "procession.forkserver" in sys.modules
+    more = forkserver or process._children or finalize._finalizer_registry or logs._logger
+    if atexit._ncallbacks() or more or standard.has_end():
+        _succeeds(_run_exit_functions)
+        _succeeds(standard.end)
+        _succeeds(util._exit_function)
+        written = _flush() and written
+    util._exiting = os.getpid()
+    return status or int(not (ended and written))
+
+
+def _succeeds(step):
+    try:
+        step()
+    except BaseException:
+        tell()
+        return False
+    return True
+
+
+def _run_exit_functions():
+    if weakref.finalize._registered_with_atexit:
+        for info in list(weakref.finalize._registry.values()):
+            if info.index < _first_finalizer:
+                info.atexit = False
+    atexit._run_exitfuncs()
+
+
+def _flush():
+    """Flush the standard streams; return whether all that this process wrote to them is written. One that cannot be
+    flushed is given up, so that nobody tries again."""
+    written = True
+    for which in ("stdout", "stderr"):
+        stream = getattr(sys, which, None)
+        try:
+            stream.flush()
+        except (AttributeError, ValueError):  # there is none, or it is closed
+            pass
+        except BaseException as error:
+            setattr(sys, which, None)
+            if stream in util._stuck:  # by what the parent wrote
+                continue
+            written = False
+            if not isinstance(error, BrokenPipeError):  # nobody reads any more, and nobody wonders
+                tell()
+    return written
