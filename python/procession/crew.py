@@ -100,6 +100,7 @@ class Crew:
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
+        self._pid = os.getpid()
         self.ending = False
         self.ended = False
         self.members = {}
@@ -125,6 +126,10 @@ class Crew:
         self._warned = False  # of other threads, which is once enough
         self._lock = RLock()
         self._driver = None
+
+    def is_ours(self):
+        """Return whether this process has the workers; one that was forked from that has not."""
+        return self._pid == os.getpid()
 
     def fill(self):
         """Start workers until there are as many as there should be; not while it is to pause.

@@ -207,6 +207,24 @@ class PoolFuture(Future):
 
     _result_of_pool = None
 
+    def __init__(self):
+        super().__init__()
+        self._pid = os.getpid()
+
+    def _check_ours(self):
+        if self._pid != os.getpid() and not self.done():
+            raise RuntimeError(f"this future belongs to process {self._pid}: its outcome does not come here")
+
+    def result(self, timeout=None):
+        """As of `Future`; RuntimeError in a copy of the process that it belongs to, if it was not done there."""
+        self._check_ours()
+        return super().result(timeout)
+
+    def exception(self, timeout=None):
+        """As of `Future`; RuntimeError as of `result`."""
+        self._check_ours()
+        return super().exception(timeout)
+
     def cancel(self):
         """Give the call up, whether it waits or runs: one that runs is interrupted, its worker killed if that does not
         help within half a second.
@@ -214,6 +232,7 @@ class PoolFuture(Future):
         Returns:
             Whether it had not ended.
         """
+        self._check_ours()
         if super().cancel():
             return True
         with self._condition:
@@ -311,6 +330,8 @@ class _Engine:
         def error():
             return BrokenProcessPool(f"the workers were stopped by {how}_workers()")
 
+        if self._pid != os.getpid():
+            return
         with self._lock:
             self._refusal = self._refusal or error
             futures = [*self._given, *(call[0] for call in self._waiting)]

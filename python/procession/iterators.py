@@ -56,6 +56,8 @@ class IMapIterator(Wakeable):
     __next__ = next
 
     def _next_slow(self, timeout):
+        if not self._at_end():
+            self._check_here()
         limit = None if timeout is None else monotonic() + timeout
         with self._arrival:
             while True:

@@ -115,7 +115,7 @@ class Pool:
         raise NotImplementedError("pool objects cannot be passed between processes or pickled: make one there")
 
     def __del__(self, _warn=warnings.warn, RUN=RUN):
-        if getattr(self, "_state", None) == RUN:
+        if getattr(self, "_state", None) == RUN and self._crew.is_ours():
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     def share(self, obj, *, writable=False):
@@ -289,7 +289,8 @@ class Pool:
         util.debug("closing pool")
         if self._state == RUN:
             self._state = CLOSE
-            self._core.close()
+            if self._crew.is_ours():
+                self._core.close()
 
     def terminate(self):
         """End the workers now; tasks without an outcome fail with `PoolTerminated`."""
@@ -306,6 +307,8 @@ class Pool:
         util.debug("joining pool")
         if self._state == RUN:
             raise ValueError("Pool is still running: call close() or terminate() before join()")
+        if not self._crew.is_ours():
+            return
         if self._state == CLOSE and not self._crew.ended:
             self._core.join(None)
         self._crew.await_end(None)

@@ -76,3 +76,9 @@ class Popen(PicklingPopen):
     def close(self):
         self._status.close()
         super().close()
+
+    def __del__(self):
+        # Where it is not closed this is a copy in another process, and a socket would warn.
+        status = getattr(self, "_status", None)
+        if status is not None:
+            status.close()

@@ -4,6 +4,7 @@ Nothing here knows who computes.  A pool makes one of these objects, hands it ou
 whichever thread learns the outcome; the user waits or awaits.
 """
 
+import os
 import threading
 import types
 
@@ -17,6 +18,12 @@ class Wakeable:
 
     def __init__(self):
         self._watchers = []
+        self._pid = os.getpid()
+
+    def _check_here(self):
+        """Raise RuntimeError in a copy of the process: whoever settles this is not in it."""
+        if self._pid != os.getpid():
+            raise RuntimeError(f"this result belongs to process {self._pid}: its outcome does not come here")
 
     def _watch(self):
         """Return a future of the running loop that is done at the next `_wake_watchers`."""
@@ -83,6 +90,8 @@ class AsyncResult(Wakeable):
 
     def wait(self, timeout=None):
         """Block until there is an outcome or `timeout` seconds have passed."""
+        if not self.ready():
+            self._check_here()
         self._event.wait(timeout)
 
     def get(self, timeout=None):
@@ -90,6 +99,8 @@ class AsyncResult(Wakeable):
 
         Blocks until there is an outcome; raises `procession.TimeoutError` after `timeout` seconds without.
         """
+        if not self.ready():
+            self._check_here()
         if not self._event.wait(timeout):
             raise context.TimeoutError(f"no result after {timeout} seconds")
         if self._success:
