@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{identity, pid_of};
 use crate::pool::{Batch, Chunk, Driver, JobId, Life, Stage, Verdict, Waiter};
 
 use super::crew::{Crew, Terms};
@@ -37,6 +38,9 @@ const END_LIMIT: Duration = Duration::from_secs(1);
 /// What all threads that use a pool share.
 pub(super) struct Inner {
     pub terms: Terms,
+    /// The process that has the workers. One that is forked from it has a copy that serves nobody: it may be locked by a
+    /// thread that is not there, and what the workers share with it is its parent's.
+    owner: u64,
     shared: Mutex<Shared>,
     /// Rung when a job is done, and when somebody stops driving.
     changed: Condvar,
@@ -111,7 +115,25 @@ impl Inner {
             start_again_at: now,
         };
         let (changed, keeper_bell) = (Condvar::new(), Condvar::new());
-        Ok(Arc::new(Inner { terms, shared: Mutex::new(shared), changed, keeper_bell, waiter }))
+        Ok(Arc::new(Inner { terms, owner: identity(), shared: Mutex::new(shared), changed, keeper_bell, waiter }))
+    }
+
+    /// Whether this is the process that has the workers.
+    pub(super) fn is_ours(&self) -> bool {
+        self.owner == identity()
+    }
+
+    /// Refuses what a copy of that process asks for.
+    ///
+    /// # Errors
+    /// `InvalidInput` in any other process.
+    pub(super) fn check_ours(&self) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        let owner = pid_of(self.owner);
+        let message = format!("this pool belongs to process {owner}: make a Pool in the process that uses it");
+        Err(Error::new(ErrorKind::InvalidInput, message))
     }
 
     /// The part that changes; no code of a user runs while it is held.

@@ -214,6 +214,7 @@ impl Pool {
     /// # Errors
     /// `InvalidInput` when the context cannot be turned into bytes.
     pub fn with<C: Serialize + DeserializeOwned + 'static>(&self, context: C) -> Result<With<'_, C>> {
+        self.inner.check_ours()?;
         let mut bytes = Vec::new();
         let mut files = Vec::new();
         self.encode(&context, &mut bytes, &mut files)
@@ -243,12 +244,12 @@ impl Pool {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        self.start_keeper();
         let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
         let function = match function {
             Ok(function) => function,
             Err(error) => return Task::failed(error.into()),
         };
+        self.start_keeper();
         let mut bytes = Vec::new();
         let mut files = Vec::new();
         if let Err(message) = self.encode(&argument, &mut bytes, &mut files) {
@@ -320,6 +321,9 @@ impl Pool {
     /// # Ok(()) }
     /// ```
     pub fn process_ids(&self) -> Vec<u32> {
+        if !self.inner.is_ours() {
+            return Vec::new();
+        }
         self.inner.shared().crew.members.values().map(|member| member.started.child.id()).collect()
     }
 
@@ -339,6 +343,7 @@ impl Pool {
         crossing: u64,
         context: impl FnOnce(&mut Vec<u64>) -> Result<Vec<u8>>,
     ) -> Result<Arc<Function>> {
+        self.inner.check_ours()?;
         let mut files = Vec::new();
         let context = context(&mut files)?;
         let mut shared = self.inner.shared();
@@ -455,6 +460,13 @@ pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> 
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if !self.inner.is_ours() {
+            // A copy in a process that was forked: all of it stays, as its parts may be locked or half changed, and its
+            // thread is not there to be waited for.
+            std::mem::forget(self.inner.clone());
+            std::mem::forget(self.keeper.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            return;
+        }
         self.inner.close();
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {

@@ -87,6 +87,9 @@ where
 
     /// The next outcome, with the number of its item.
     fn next(&mut self) -> Option<(u64, Option<Answer>)> {
+        if let Err(error) = self.pool.inner.check_ours() {
+            self.job = Err(error.into());
+        }
         let id = match &self.job {
             Ok(id) => *id,
             Err(error) => {
@@ -136,7 +139,9 @@ where
 
 impl<I> Drop for Stream<'_, I> {
     fn drop(&mut self) {
-        if let Ok(job) = self.job {
+        if let Ok(job) = self.job
+            && self.pool.inner.is_ours()
+        {
             self.pool.inner.forget(job);
         }
     }

@@ -98,6 +98,9 @@ impl<R: DeserializeOwned + 'static> Task<R> {
             State::Failed(error) => return Ok(Err(error.clone())),
             State::Sent { inner, job } => (inner, *job),
         };
+        if let Err(error) = inner.check_ours() {
+            return Ok(Err(error.into()));
+        }
         if !inner.wait(until, |shared| shared.jobs.get(&job).is_none_or(Job::is_done)) {
             return Err(self);
         }
@@ -136,6 +139,9 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     /// ```
     pub fn cancel(&self) -> bool {
         let State::Sent { inner, job } = &self.state else { return false };
+        if !inner.is_ours() {
+            return false;
+        }
         let mut guard = inner.shared();
         let shared = &mut *guard;
         if shared.jobs.get(job).is_none_or(Job::is_done) {
@@ -152,6 +158,7 @@ impl<R> Source for Task<R> {
     fn is_ready(&self) -> crate::Result<bool> {
         Ok(match &self.state {
             State::Failed(_) => true,
+            State::Sent { inner, .. } if !inner.is_ours() => true,
             // Nobody may be driving: look once.
             State::Sent { inner, job } => {
                 inner.wait(Some(Instant::now()), |shared| shared.jobs.get(job).is_none_or(Job::is_done))
@@ -161,6 +168,7 @@ impl<R> Source for Task<R> {
 
     fn watch(&self, alarm: &Arc<Alarm>) -> crate::Result<Option<RawFd>> {
         let State::Sent { inner, job } = &self.state else { return Ok(None) };
+        inner.check_ours()?;
         if let Some(job) = inner.shared().jobs.get_mut(job) {
             job.waker = Some(Waker::from(Arc::new(Ring(alarm.clone()))));
         }
@@ -194,6 +202,9 @@ impl<R: DeserializeOwned + 'static> Future for Task<R> {
             State::Failed(error) => return Poll::Ready(Err(error.clone())),
             State::Sent { inner, job } => (inner, *job),
         };
+        if let Err(error) = inner.check_ours() {
+            return Poll::Ready(Err(error.into()));
+        }
         let mut shared = inner.shared();
         match shared.jobs.get_mut(&job).filter(|job| !job.is_done()) {
             Some(job) => {
@@ -210,7 +221,9 @@ impl<R: DeserializeOwned + 'static> Future for Task<R> {
 
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
-        if let State::Sent { inner, job } = &self.state {
+        if let State::Sent { inner, job } = &self.state
+            && inner.is_ours()
+        {
             let mut shared = inner.shared();
             // What runs on is forgotten when it is done.
             if shared.jobs.get(job).is_some_and(Job::is_done) {

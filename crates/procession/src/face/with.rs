@@ -90,6 +90,9 @@ impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
 
 impl<C> Drop for With<'_, C> {
     fn drop(&mut self) {
+        if !self.pool.inner.is_ours() {
+            return;
+        }
         let mut shared = self.pool.inner.shared();
         self.files.drain(..).for_each(|file| shared.crew.forget_file(file));
     }

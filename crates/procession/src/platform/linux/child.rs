@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
 
+use super::identity::{identity, pid_of};
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// How a process ended.
@@ -22,6 +23,8 @@ pub enum Ending {
 pub struct Child {
     id: u32,
     pidfd: OwnedFd,
+    /// Whose child it is: a copy of that process can neither wait for it nor learn how it ended.
+    parent: u64,
     ending: Mutex<Option<Ending>>,
 }
 
@@ -31,12 +34,12 @@ impl Child {
     /// # Errors
     /// The system's, among them that there is none.
     pub fn of(pid: i32) -> Result<Child> {
-        Ok(Child { id: pid as u32, pidfd: pidfd_of(pid)?, ending: Mutex::new(None) })
+        Ok(Child::with(pid, pidfd_of(pid)?))
     }
 
     /// The child with the number `pid` and this pidfd.
     pub(crate) fn with(pid: i32, pidfd: OwnedFd) -> Child {
-        Child { id: pid as u32, pidfd, ending: Mutex::new(None) }
+        Child { id: pid as u32, pidfd, parent: identity(), ending: Mutex::new(None) }
     }
 
     /// Its process id.
@@ -57,8 +60,14 @@ impl Child {
     /// How it ended; none while it runs. Asking does not wait.
     ///
     /// # Errors
-    /// The system's, among them that somebody else has waited for it: then how it ended is not known.
+    /// The system's, among them that somebody else has waited for it: then how it ended is not known. `InvalidInput` in a
+    /// process that was forked from its parent.
     pub fn ending(&self) -> Result<Option<Ending>> {
+        if self.parent != identity() {
+            let (child, parent) = (self.id, pid_of(self.parent));
+            let message = format!("process {child} is a child of process {parent}: how it ends is known there only");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         let mut ending = self.ending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if ending.is_none() {
             *ending = collect(&self.pidfd)?;
