@@ -63,7 +63,7 @@ def run(process_obj, begin, *arguments):
 
 
 def run_forked(process_obj, chores):
-    """In a process that was forked from the parent: do the chores, run the process object, and return the exit status."""
+    """In a process that was forked from its parent: do the chores, run the process object, and return the status."""
     return run(process_obj, _begin, process_obj, chores)
 
 

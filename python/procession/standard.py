@@ -119,8 +119,8 @@ def end():
 
 
 def ensure_end(function):
-    """Have `function` called at the end of a child of the standard library, which runs no exit functions in most versions;
-    nothing in any other process."""
+    """In a child of the standard library, which runs no exit functions in most versions, have `function` called at its
+    end; do nothing in any other process."""
     process, util = loaded("process"), loaded("util")
     if process is None or util is None:
         return
