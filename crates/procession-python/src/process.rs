@@ -132,6 +132,18 @@ fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
     process::hold(parent, Duration::from_millis(grace_ms)).map_err(raised)
 }
 
+/// Who a process is: a number that never comes again while the machine runs.
+#[pyfunction]
+fn identity_of(pid: u32) -> u64 {
+    platform::identity_of(pid)
+}
+
+/// Whether the process with this identity still runs; a zombie does not.
+#[pyfunction]
+fn is_alive(identity: u64) -> bool {
+    platform::is_alive(identity)
+}
+
 /// Adds this room's names to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SignalsHeld>()?;
@@ -142,5 +154,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fork_to, module)?)?;
     module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
+    module.add_function(wrap_pyfunction!(identity_of, module)?)?;
+    module.add_function(wrap_pyfunction!(is_alive, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)
 }

@@ -256,7 +256,7 @@ impl Queue {
     }
 
     fn wait(&self, until: Option<Instant>) -> procession::Result<()> {
-        let ready = || !self.queue.is_empty();
+        let ready = || !self.queue.seems_empty();
         let polled = match self.eager.try_lock() {
             Ok(mut eager) => eager.look(ready),
             Err(TryLockError::Poisoned(eager)) => eager.into_inner().look(ready),

@@ -95,7 +95,6 @@
 //! What is shown here is a face of the engine that the Python package of the same name has, too. Its modules move bytes and
 //! decide who runs what; they are public for that package alone, change more often, and are documented in the source.
 
-#[cfg(not(loom))]
 #[doc(hidden)]
 pub mod channel;
 pub mod error;

@@ -4,71 +4,133 @@
 //! deadlock; `tests/loom.rs` runs the protocols that way.
 
 #[cfg(not(loom))]
-pub use crate::platform::{wait_low, wake_low};
+pub use crate::platform::{wait, wait_low, wake, wake_low};
 #[cfg(not(loom))]
-pub use std::sync::atomic::{AtomicU64, Ordering};
+pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 #[cfg(loom)]
-pub use model::{AtomicU64, Ordering, wait_low, wake_low};
+pub use model::{AtomicU32, AtomicU64, Ordering, fence, wait, wait_low, wake, wake_low};
+
+/// Whether a read-modify-write is a full fence already, one that fails too: a fence beside it would be paid twice.
+pub const SWAPS_ARE_FENCES: bool = cfg!(all(any(target_arch = "x86", target_arch = "x86_64"), not(loom)));
+
+/// A full fence right behind a read-modify-write: nothing that the caller loads later is older than what that wrote.
+#[inline]
+pub fn fence_after_swap() {
+    if SWAPS_ARE_FENCES {
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
 
 #[cfg(loom)]
 #[allow(missing_docs)]
 mod model {
-    pub use loom::sync::atomic::Ordering;
+    pub use loom::sync::atomic::{Ordering, fence};
     use loom::sync::{Condvar, Mutex};
     use std::time::Instant;
 
-    /// A word and whoever sleeps on it.
-    #[derive(Debug)]
-    pub struct AtomicU64 {
-        value: loom::sync::atomic::AtomicU64,
-        sleepers: Mutex<()>,
-        bell: Condvar,
+    /// The model takes no operation for sequentially consistent, only fences: what relies on it has a fence.
+    macro_rules! word {
+        ($name:ident, $number:ident) => {
+            /// A word and whoever sleeps on it.
+            #[derive(Debug)]
+            pub struct $name {
+                value: loom::sync::atomic::$name,
+                sleepers: Mutex<()>,
+                bell: Condvar,
+            }
+
+            impl $name {
+                pub fn new(value: $number) -> $name {
+                    let value = loom::sync::atomic::$name::new(value);
+                    $name { value, sleepers: Mutex::new(()), bell: Condvar::new() }
+                }
+                pub fn load(&self, order: Ordering) -> $number {
+                    self.value.load(order)
+                }
+                pub fn store(&self, new: $number, order: Ordering) {
+                    self.value.store(new, order)
+                }
+                pub fn swap(&self, new: $number, order: Ordering) -> $number {
+                    self.value.swap(new, order)
+                }
+                pub fn fetch_add(&self, more: $number, order: Ordering) -> $number {
+                    self.value.fetch_add(more, order)
+                }
+                pub fn fetch_sub(&self, less: $number, order: Ordering) -> $number {
+                    self.value.fetch_sub(less, order)
+                }
+                pub fn fetch_and(&self, bits: $number, order: Ordering) -> $number {
+                    self.value.fetch_and(bits, order)
+                }
+                pub fn fetch_or(&self, bits: $number, order: Ordering) -> $number {
+                    self.value.fetch_or(bits, order)
+                }
+                pub fn fetch_max(&self, least: $number, order: Ordering) -> $number {
+                    self.value.fetch_max(least, order)
+                }
+                pub fn compare_exchange(
+                    &self,
+                    old: $number,
+                    new: $number,
+                    yes: Ordering,
+                    no: Ordering,
+                ) -> Result<$number, $number> {
+                    self.value.compare_exchange(old, new, yes, no)
+                }
+                pub fn compare_exchange_weak(
+                    &self,
+                    old: $number,
+                    new: $number,
+                    yes: Ordering,
+                    no: Ordering,
+                ) -> Result<$number, $number> {
+                    self.value.compare_exchange_weak(old, new, yes, no)
+                }
+
+                fn sleep_while(&self, holds: impl Fn($number) -> bool) {
+                    let asleep = self.sleepers.lock().unwrap();
+                    // The kernel's look is the newest there is: it sorts sleepers and wakers by a lock with full fences.
+                    fence(Ordering::SeqCst);
+                    if holds(self.value.load(Ordering::SeqCst)) {
+                        drop(self.bell.wait(asleep).unwrap());
+                    }
+                }
+
+                fn wake(&self, count: u32) -> u32 {
+                    fence(Ordering::SeqCst);
+                    let _asleep = self.sleepers.lock().unwrap();
+                    if count == 1 {
+                        self.bell.notify_one()
+                    } else {
+                        self.bell.notify_all()
+                    }
+                    count
+                }
+            }
+        };
     }
 
-    impl AtomicU64 {
-        pub fn new(value: u64) -> AtomicU64 {
-            let value = loom::sync::atomic::AtomicU64::new(value);
-            AtomicU64 { value, sleepers: Mutex::new(()), bell: Condvar::new() }
-        }
-        pub fn load(&self, order: Ordering) -> u64 {
-            self.value.load(order)
-        }
-        pub fn swap(&self, new: u64, order: Ordering) -> u64 {
-            self.value.swap(new, order)
-        }
-        pub fn fetch_add(&self, more: u64, order: Ordering) -> u64 {
-            self.value.fetch_add(more, order)
-        }
-        pub fn fetch_sub(&self, less: u64, order: Ordering) -> u64 {
-            self.value.fetch_sub(less, order)
-        }
-        pub fn fetch_and(&self, bits: u64, order: Ordering) -> u64 {
-            self.value.fetch_and(bits, order)
-        }
-        pub fn compare_exchange(&self, old: u64, new: u64, yes: Ordering, no: Ordering) -> Result<u64, u64> {
-            self.value.compare_exchange(old, new, yes, no)
-        }
-        pub fn compare_exchange_weak(&self, old: u64, new: u64, yes: Ordering, no: Ordering) -> Result<u64, u64> {
-            self.value.compare_exchange_weak(old, new, yes, no)
-        }
-    }
+    word!(AtomicU32, u32);
+    word!(AtomicU64, u64);
 
     pub fn wait_low(word: &AtomicU64, expected: u64, _until: Option<Instant>) -> crate::Result<()> {
-        let asleep = word.sleepers.lock().unwrap();
-        if word.value.load(Ordering::SeqCst) as u32 == expected as u32 {
-            drop(word.bell.wait(asleep).unwrap());
-        }
+        word.sleep_while(|now| now as u32 == expected as u32);
         Ok(())
     }
 
     pub fn wake_low(word: &AtomicU64, count: u32) -> u32 {
-        let _asleep = word.sleepers.lock().unwrap();
-        if count == 1 {
-            word.bell.notify_one()
-        } else {
-            word.bell.notify_all()
-        }
-        count
+        word.wake(count)
+    }
+
+    pub fn wait(word: &AtomicU32, expected: u32, _until: Option<Instant>) -> crate::Result<()> {
+        word.sleep_while(|now| now == expected);
+        Ok(())
+    }
+
+    pub fn wake(word: &AtomicU32, count: u32) -> u32 {
+        word.wake(count)
     }
 }

@@ -40,7 +40,7 @@ impl Event {
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let mark = self.0.mark();
         let until = deadline(timeout)?;
-        if self.0.is_set() {
+        if sync::Event::was_set(mark) {
             return Ok(true);
         }
         Ok(won(until_done(py, || self.0.wait(mark, until))?)?.is_some())

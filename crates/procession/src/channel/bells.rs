@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, fence};
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::platform;
 use crate::shared_memory::Segment;
 
 use super::slots::MAX_WORKERS;
+use super::words::bells as words;
 
 const PARENT_SLEEPS_AT: usize = 192;
 const STOP_AT: usize = 196;
@@ -54,14 +54,8 @@ impl Bells {
     /// # Errors
     /// `TimedOut` at the deadline, `Interrupted` when a signal handler ran.
     pub fn sleep(&self, worker: usize, until: Option<Instant>, ready: impl FnOnce() -> bool) -> Result<()> {
-        let bell = self.segment.word32(BELLS_AT + worker * 4);
-        let rung = bell.load(SeqCst);
         let (bits, bit) = self.bit(SLEEPING_AT, worker);
-        bits.fetch_or(bit, SeqCst);
-        fence(SeqCst);
-        let answer = if ready() { Ok(()) } else { platform::wait(bell, rung, until) };
-        bits.fetch_and(!bit, SeqCst);
-        answer
+        words::sleep(self.segment.word32(BELLS_AT + worker * 4), bits, bit, until, ready)
     }
 
     /// Parent, after publishing: wakes one sleeper unless those that poll will take the `ready` records.
@@ -74,20 +68,12 @@ impl Bells {
         self.wake_any();
     }
 
-    /// Parent: wakes one sleeper, if there is one.
+    /// Parent: wakes one sleeper, if there is one that it knows of: [`Bells::wake_one`] is for who has just published.
     pub fn wake_any(&self) -> bool {
         for index in 0..WORDS {
-            let bits = self.segment.word64(SLEEPING_AT + index * 8);
-            loop {
-                let now = bits.load(SeqCst);
-                if now == 0 {
-                    break;
-                }
-                let bit = 1 << now.trailing_zeros();
-                if bits.fetch_and(!bit, SeqCst) & bit != 0 {
-                    self.ring(index * 64 + now.trailing_zeros() as usize);
-                    return true;
-                }
+            if let Some(bit) = words::take_one(self.segment.word64(SLEEPING_AT + index * 8)) {
+                self.ring(index * 64 + bit as usize);
+                return true;
             }
         }
         false
@@ -112,12 +98,11 @@ impl Bells {
     }
 
     fn ring(&self, worker: usize) {
-        let bell = self.segment.word32(BELLS_AT + worker * 4);
-        bell.fetch_add(1, SeqCst);
-        platform::wake(bell, 1);
+        words::ring(self.segment.word32(BELLS_AT + worker * 4));
     }
 
-    /// Parent: how many workers sleep.
+    /// Parent: how many workers sleep, about: it is not known of those who go to sleep just now. Whoever relies on that
+    /// number alone looks again before long.
     pub fn sleepers(&self) -> usize {
         self.count(SLEEPING_AT) as usize
     }
@@ -136,21 +121,18 @@ impl Bells {
 
     /// Parent: says that it is about to sleep; look at the rings once more after this.
     pub fn parent_sleeps(&self) {
-        self.segment.word32(PARENT_SLEEPS_AT).store(1, SeqCst);
-        fence(SeqCst);
+        words::about_to_sleep(self.segment.word32(PARENT_SLEEPS_AT));
     }
 
     /// Parent: says that it is awake.
     pub fn parent_awake(&self) {
-        self.segment.word32(PARENT_SLEEPS_AT).store(0, Relaxed);
+        words::awake(self.segment.word32(PARENT_SLEEPS_AT));
     }
 
     /// Worker, after publishing: whether the parent has to be woken, by the one who asks.
     #[inline]
     pub fn take_parent_wake(&self) -> bool {
-        fence(SeqCst);
-        let word = self.segment.word32(PARENT_SLEEPS_AT);
-        word.load(Relaxed) != 0 && word.swap(0, SeqCst) != 0
+        words::take_wake(self.segment.word32(PARENT_SLEEPS_AT))
     }
 
     /// Worker: one more note was sent to the parent beside the rings.
@@ -158,7 +140,8 @@ impl Bells {
         self.segment.word32(NOTES_AT).fetch_add(1, SeqCst);
     }
 
-    /// Parent: how many notes were sent, modulo 2^32.
+    /// Parent: how many notes were sent, modulo 2^32. The number carries nothing; what it misses, the wake-up that follows
+    /// each note tells, or the fence of [`Bells::parent_sleeps`] shows.
     #[inline]
     pub fn notes(&self) -> u32 {
         self.segment.word32(NOTES_AT).load(Relaxed)

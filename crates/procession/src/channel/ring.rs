@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::platform::{self, Mapping};
 use crate::shared_memory::{Arena, Block, Segment, copy_in, copy_out, forsake, word64};
 
 use super::frame::{FRAME_BYTES, Frame, FrameKind, RUN_END};
 use super::slots::Ticket;
+use super::words::flow::{self, Loan};
 
 /// The bytes of a ring.
 pub const RING_BYTES: usize = 256 << 10;
@@ -43,10 +44,6 @@ const INTERRUPTED: u64 = 1 << 63;
 const TRIMMED_AT: usize = 192;
 /// A lent block starts with a word that says whether it still is; its bytes begin after this many.
 pub const BLOCK_HEAD: usize = 64;
-/// The word of a block: it is given back, is lent, is given back without its memory.
-const GIVEN_BACK: u64 = 0;
-const LENT: u64 = 1;
-const GIVEN_BACK_COLD: u64 = 2;
 /// How many lent blocks are looked at for each that is lent, the latest and others by turns: so the cost does not grow
 /// with the number of results that a program holds.
 const LOOKS: usize = 16;
@@ -128,14 +125,15 @@ impl Consumer {
     /// Whether the worker has published something.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.segment.word64(TAIL_AT).load(Acquire) != self.head
+        flow::published(self.segment.word64(TAIL_AT)) != self.head
     }
 
     /// Whether `segment`, a worker's, holds something unread that is worth waking up for: for those who have no access
     /// to the consumer.
     #[inline]
     pub fn has_announced(segment: &Segment) -> bool {
-        let announced = segment.word64(ANNOUNCED_AT).load(Acquire);
+        let announced = flow::published(segment.word64(ANNOUNCED_AT));
+        // The parent's own word; an old one has its caller look for nothing.
         let head = segment.word64(HEAD_AT).load(Relaxed);
         announced.wrapping_sub(head).cast_signed() > 0
     }
@@ -147,7 +145,7 @@ impl Consumer {
 
     /// Adds the bytes of all published frames to `into`; false if the worker wrote nonsense into its words.
     pub fn drain(&mut self, into: &mut Vec<u8>) -> bool {
-        let tail = self.segment.word64(TAIL_AT).load(Acquire);
+        let tail = flow::published(self.segment.word64(TAIL_AT));
         let size = tail.wrapping_sub(self.head);
         if size == 0 {
             return true;
@@ -157,12 +155,8 @@ impl Consumer {
         }
         copy_out(&self.ring, self.head as usize % RING_BYTES, size as usize, into);
         self.head = tail;
-        self.segment.word64(HEAD_AT).store(tail, SeqCst);
-        if self.segment.word32(WAITS_AT).load(SeqCst) != 0 {
-            let space = self.segment.word32(SPACE_AT);
-            space.fetch_add(1, SeqCst);
-            platform::wake(space, 1);
-        }
+        let (waits, space) = (self.segment.word32(WAITS_AT), self.segment.word32(SPACE_AT));
+        flow::free(self.segment.word64(HEAD_AT), waits, space, tail);
         true
     }
 
@@ -172,7 +166,7 @@ impl Consumer {
         let Some(start) = offset.checked_add(BLOCK_HEAD) else { return false };
         let Some(lent) = word64(self.segment.mapping(), offset) else { return false };
         let copied = copy_out(self.segment.mapping(), start, size, into);
-        lent.store(GIVEN_BACK, Release);
+        flow::give_back(lent, false);
         copied
     }
 
@@ -260,12 +254,12 @@ pub fn give_back(segment: &Segment, offset: usize, size: usize) {
     let end = (offset + BLOCK_HEAD).saturating_add(size).min(segment.mapping().size());
     let second = (offset + 1).next_multiple_of(PAGE);
     if segment.word32(TRIMMED_AT).load(Acquire) == 0 {
-        return lent.store(GIVEN_BACK, Release);
+        return flow::give_back(lent, false);
     }
     if end > second {
         platform::release(segment, second, end - second);
     }
-    lent.store(GIVEN_BACK_COLD, Release);
+    flow::give_back(lent, true);
 }
 
 /// The worker of `segment` has ended: its memory goes back to the system, but for the blocks that this process still
@@ -419,13 +413,13 @@ impl Producer {
     /// Makes all that was written count.
     #[inline]
     pub fn publish(&self) {
-        self.segment.word64(TAIL_AT).store(self.tail, Release);
+        flow::publish(self.segment.word64(TAIL_AT), self.tail);
     }
 
     /// Tells those who poll that what was published is worth reading now.
     #[inline]
     pub fn announce(&self) {
-        self.segment.word64(ANNOUNCED_AT).store(self.tail, Release);
+        flow::publish(self.segment.word64(ANNOUNCED_AT), self.tail);
     }
 
     #[cold]
@@ -433,22 +427,14 @@ impl Producer {
         self.publish();
         self.announce();
         let fits = |producer: &mut Producer| {
-            producer.seen_head = producer.segment.word64(HEAD_AT).load(SeqCst);
+            producer.seen_head = flow::freed(producer.segment.word64(HEAD_AT));
             producer.tail + size as u64 <= producer.seen_head + RING_BYTES as u64
         };
         while !fits(self) {
-            let space = self.segment.clone();
-            let space = space.word32(SPACE_AT);
-            let before = space.load(SeqCst);
-            self.segment.word32(WAITS_AT).store(1, SeqCst);
-            if !fits(self) {
-                stuck()?;
-                match platform::wait(space, before, Some(Instant::now() + Duration::from_millis(20))) {
-                    Err(e) if e.kind() == ErrorKind::Os => return Err(e),
-                    _ => {}
-                }
-            }
-            self.segment.word32(WAITS_AT).store(0, SeqCst);
+            let segment = self.segment.clone();
+            let (waits, space) = (segment.word32(WAITS_AT), segment.word32(SPACE_AT));
+            let until = Some(Instant::now() + Duration::from_millis(20));
+            flow::wait_for_space(waits, space, until, || fits(self), &mut *stuck)?;
         }
         Ok(())
     }
@@ -481,7 +467,7 @@ impl Producer {
                 self.arena.allocate(size)?
             }
         };
-        self.segment.word64(block.offset).store(LENT, Relaxed);
+        flow::lend(self.segment.word64(block.offset));
         self.lent.push(block);
         Ok(block.offset)
     }
@@ -517,10 +503,10 @@ impl Producer {
 
     fn take_back_at(&mut self, index: usize) -> bool {
         let block = self.lent[index];
-        match self.segment.word64(block.offset).load(Acquire) {
-            LENT => return false,
-            GIVEN_BACK_COLD => self.arena.free_cold(block),
-            _ => self.arena.free(block),
+        match flow::loan(self.segment.word64(block.offset)) {
+            Loan::Lent => return false,
+            Loan::BackCold => self.arena.free_cold(block),
+            Loan::Back => self.arena.free(block),
         }
         self.lent.swap_remove(index);
         true

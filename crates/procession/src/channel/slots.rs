@@ -12,8 +12,11 @@
 //! which the parent skips, and finds again by the number in the word when the worker is dead.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
+use super::words::claims;
+pub use super::words::claims::Ticket;
 use crate::shared_memory::{Segment, copy_in, copy_out};
 
 /// How many slots there are.
@@ -27,18 +30,8 @@ const HEAD_AT: usize = 64;
 const TAIL_AT: usize = 128;
 const SLOTS_AT: usize = 16384;
 
-const FREE: u64 = 0;
-const READY: u64 = 1;
-const CLAIMED: u64 = 2;
 /// Marks a slot that holds the place of its payload (offset, length) instead of the payload.
 const ELSEWHERE: u32 = 1 << 31;
-
-/// The position of a record in the order of publishing; never used twice in a pool.
-pub type Ticket = u64;
-
-fn word(position: u64, state: u64) -> u64 {
-    position << 16 | state
-}
 
 /// The slots in a pool's segment, seen from either side.
 #[derive(Clone, Debug)]
@@ -61,29 +54,32 @@ impl Slots {
         SLOTS_AT + (ticket as usize % SLOTS) * SLOT_BYTES
     }
 
+    fn word(&self, ticket: Ticket) -> &AtomicU64 {
+        self.segment.word64(Slots::at(ticket))
+    }
+
+    fn head(&self) -> &AtomicU64 {
+        self.segment.word64(HEAD_AT)
+    }
+
+    fn tail(&self) -> &AtomicU64 {
+        self.segment.word64(TAIL_AT)
+    }
+
     /// Whether a worker would find something to claim.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.segment.word64(HEAD_AT).load(Relaxed) < self.segment.word64(TAIL_AT).load(Acquire)
+        claims::is_ready(self.head(), self.tail())
     }
 
     /// How many records wait to be claimed, at most.
     pub fn unclaimed(&self) -> u64 {
-        let head = self.segment.word64(HEAD_AT).load(Acquire);
-        self.segment.word64(TAIL_AT).load(Relaxed).saturating_sub(head)
+        claims::unclaimed(self.head(), self.tail())
     }
 
     /// Publishes `head` followed by `body`, or the place of `body` in a block; none if no slot is free. Parent only.
     pub fn publish(&self, body: &[u8], place: Option<(u64, u64)>) -> Option<Ticket> {
-        let tail = self.segment.word64(TAIL_AT);
-        let first = tail.load(Relaxed);
-        let state = |ticket: Ticket| self.segment.word64(Slots::at(ticket)).load(Acquire) & 0xffff;
-        // A claimed slot belongs to a worker that stands still: go past it. Never past a ready one: workers look for
-        // records no further back than one round of the ring.
-        let ticket = (first..first.checked_add(SLOTS as u64)?).find(|ticket| state(*ticket) < CLAIMED)?;
-        if state(ticket) != FREE {
-            return None;
-        }
+        let ticket = claims::free_for(self.tail(), SLOTS as u64, |ticket| self.word(ticket))?;
         let at = Slots::at(ticket);
         let mapping = self.segment.mapping();
         let size = match place {
@@ -100,30 +96,15 @@ impl Slots {
                 ELSEWHERE
             }
         };
+        // As the payload: the word of the slot, written after it, carries both.
         self.segment.word32(at + 8).store(size, Relaxed);
-        self.segment.word64(at).store(word(ticket, READY), Release);
-        tail.store(ticket + 1, SeqCst);
+        claims::publish(self.tail(), self.word(ticket), ticket);
         Some(ticket)
     }
 
     /// Claims the oldest ready record for `worker`.
     pub fn claim(&self, worker: usize) -> Option<Ticket> {
-        let head_word = self.segment.word64(HEAD_AT);
-        loop {
-            let tail = self.segment.word64(TAIL_AT).load(Acquire);
-            let head = head_word.load(Acquire).max(tail.saturating_sub(SLOTS as u64));
-            if head >= tail {
-                return None;
-            }
-            let slot = self.segment.word64(Slots::at(head));
-            let mine = word(head, CLAIMED + worker as u64);
-            let claimed = slot.compare_exchange(word(head, READY), mine, AcqRel, Acquire).is_ok();
-            // Whatever the word was, nobody finds this position ready again.
-            let _ = head_word.fetch_max(head + 1, AcqRel);
-            if claimed {
-                return Some(head);
-            }
-        }
+        claims::claim(self.head(), self.tail(), SLOTS as u64, |ticket| self.word(ticket), worker)
     }
 
     /// Copies a claimed record out of its slot, or gives the place of its body.
@@ -143,34 +124,23 @@ impl Slots {
 
     /// Frees a slot that its worker has copied out.
     pub fn free(&self, ticket: Ticket) {
-        self.segment.word64(Slots::at(ticket)).store(word(ticket, FREE), Release);
+        claims::free(self.word(ticket), ticket);
     }
 
     /// Takes a record back that nobody has claimed; false if somebody has. Parent only.
     pub fn revoke(&self, ticket: Ticket) -> bool {
-        let slot = self.segment.word64(Slots::at(ticket));
-        slot.compare_exchange(word(ticket, READY), word(ticket, FREE), AcqRel, Relaxed).is_ok()
+        claims::revoke(self.word(ticket), ticket)
     }
 
     /// As [`Slots::revoke`], for whoever knows only the low half of the ticket.
     pub fn revoke_low(&self, low: u32) -> bool {
-        let now = self.segment.word64(Slots::at(Ticket::from(low))).load(Acquire);
-        let ticket = now >> 16;
+        let ticket = claims::ticket_in(self.word(Ticket::from(low)));
         ticket as u32 == low && self.revoke(ticket)
     }
 
     /// Frees what a dead worker had claimed and not copied out; says which. Parent only.
     pub fn reclaim(&self, worker: usize) -> Vec<Ticket> {
-        let mut tickets = Vec::new();
-        for slot in 0..SLOTS {
-            let slot = self.segment.word64(SLOTS_AT + slot * SLOT_BYTES);
-            let now = slot.load(Acquire);
-            if now & 0xffff == CLAIMED + worker as u64 {
-                tickets.push(now >> 16);
-                slot.store(now & !0xffff | FREE, Release);
-            }
-        }
-        tickets
+        (0..SLOTS as u64).filter_map(|slot| claims::reclaim(self.word(slot), worker)).collect()
     }
 }
 

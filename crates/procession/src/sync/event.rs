@@ -59,6 +59,12 @@ impl Event {
         words::mark(self.word())
     }
 
+    /// Whether it was set when this mark was taken.
+    #[inline]
+    pub fn was_set(mark: u32) -> bool {
+        words::was_set(mark)
+    }
+
     /// Waits until it is set, or was since `mark`.
     ///
     /// # Errors

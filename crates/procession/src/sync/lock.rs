@@ -67,7 +67,7 @@ impl Lock {
 
     /// Whether anybody has it.
     pub fn is_locked(&self) -> bool {
-        words::owner(self.cell.word64(OWNER)).is_some()
+        words::is_locked(self.cell.word64(OWNER))
     }
 
     /// Whether a thread of this process has it.

@@ -1,11 +1,12 @@
 //! `RLock`: a lock that its owner may take again.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::arena::Cell;
-use super::words::lock::{self as words, Acquired};
-use crate::error::{Error, ErrorKind, Result};
+use super::words::lock::{self, Acquired};
+use super::words::rlock as words;
+use crate::error::Result;
 use crate::platform::{identity, is_alive, thread_id};
 
 /// Offsets in the cell: the word of [`words`], the owner's thread, and how often it took the lock.
@@ -41,26 +42,10 @@ impl RLock {
         &self.cell
     }
 
-    #[inline]
-    fn begin(&self, thread: u64) {
-        self.cell.word32(DEPTH).store(1, Ordering::Relaxed);
-        self.cell.word64(THREAD).store(thread, Ordering::Relaxed);
-    }
-
     /// Takes the lock if it is free or this thread's.
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        let thread = thread_id();
-        // Asked first, as it costs two loads and a swap that fails costs more.
-        if self.is_of(thread) {
-            self.restore(self.depth() + 1);
-            true
-        } else if words::try_acquire(self.cell.word64(OWNER), identity()) {
-            self.begin(thread);
-            true
-        } else {
-            false
-        }
+        words::try_acquire(self, identity(), thread_id())
     }
 
     /// Takes the lock, waiting until `until` for whoever has it.
@@ -71,8 +56,8 @@ impl RLock {
         if self.try_acquire() {
             return Ok(Acquired::Free);
         }
-        let how = words::acquire_slow(self.cell.word64(OWNER), identity(), until, is_alive)?;
-        self.begin(thread_id());
+        let how = lock::acquire_slow(self.cell.word64(OWNER), identity(), until, is_alive)?;
+        words::begin(self, thread_id());
         Ok(how)
     }
 
@@ -82,26 +67,13 @@ impl RLock {
     /// `InvalidInput` when it is not this thread's.
     #[inline]
     pub fn release(&self) -> Result<()> {
-        if !self.is_mine() {
-            return not_mine();
-        }
-        match self.depth() {
-            0 | 1 => {
-                self.release_all();
-            }
-            more => self.restore(more - 1),
-        }
-        Ok(())
+        words::release(self, identity(), thread_id())
     }
 
     /// Gives the lock back however often this thread, which must own it, took it; says how often that was.
     #[inline]
     pub fn release_all(&self) -> u32 {
-        let depth = self.depth();
-        self.restore(0);
-        self.cell.word64(THREAD).store(0, Ordering::Relaxed);
-        let _ = words::release(self.cell.word64(OWNER));
-        depth
+        words::release_all(self)
     }
 
     /// Makes it count as taken `depth` times by this thread, which must own it.
@@ -112,38 +84,44 @@ impl RLock {
 
     /// Whether anybody has it.
     pub fn is_locked(&self) -> bool {
-        words::owner(self.cell.word64(OWNER)).is_some()
+        lock::is_locked(self.cell.word64(OWNER))
     }
 
     /// Whether a thread of this process has it.
     #[inline]
     pub fn is_ours(&self) -> bool {
-        words::owner(self.cell.word64(OWNER)) == Some(identity())
+        lock::owner(self.cell.word64(OWNER)) == Some(identity())
     }
 
     /// Whether this thread has it.
     #[inline]
     pub fn is_mine(&self) -> bool {
-        self.is_of(thread_id())
+        words::is_of(self, identity(), thread_id())
     }
 
     /// Whether this process's thread with that number has it.
-    #[inline]
-    fn is_of(&self, thread: u64) -> bool {
-        // The thread first: another process's thread seldom has the same number, and a free lock has none.
-        self.cell.word64(THREAD).load(Ordering::Relaxed) == thread && self.is_ours()
-    }
-
     /// How often its owner took it.
     #[inline]
     pub fn depth(&self) -> u32 {
-        self.cell.word32(DEPTH).load(Ordering::Relaxed)
+        words::depth(self)
     }
 }
 
-#[cold]
-fn not_mine() -> Result<()> {
-    Err(Error::new(ErrorKind::InvalidInput, "attempt to release recursive lock not owned by thread"))
+impl words::Words for RLock {
+    #[inline]
+    fn owner(&self) -> &AtomicU64 {
+        self.cell.word64(OWNER)
+    }
+
+    #[inline]
+    fn thread(&self) -> &AtomicU64 {
+        self.cell.word64(THREAD)
+    }
+
+    #[inline]
+    fn depth(&self) -> &AtomicU32 {
+        self.cell.word32(DEPTH)
+    }
 }
 
 #[cfg(test)]

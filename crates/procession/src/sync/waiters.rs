@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::arena::Cell;
-use super::patience::{Looks, look_for_signals, nap};
+use super::words::place as words;
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{identity, is_alive, wait, wake};
+use crate::platform::{identity, is_alive, wake};
 
 /// Offsets in the cell: how many places there are, the next ticket, the word of those who found no place, whether there
 /// may be any, and how many places from the first may be WAITING; then the places.
@@ -19,18 +19,9 @@ const FIRST: usize = 24;
 /// A place: who waits there (8 bytes), its state (4), its ticket (4).
 const PLACE_BYTES: usize = 16;
 
-/// The states of a place. Whoever enters, and whoever wakes, holds the lock that goes with the list.
-///
-/// ```text
-/// FREE     -> WAITING   by who enters, after it wrote who it is
-/// WAITING  -> a message by who wakes it
-/// WAITING  -> FREE      by itself when it gives up, or by a waker that finds it dead
-/// a message -> FREE     by itself: it was woken; or by who enters, finds no place free, and this one dead
-/// ```
-/// USED and CROWDED may say more than there is and never less, as they change with that lock held: who enters raises
-/// them first, a waker lowers them when it has left nobody waiting.
-const FREE: u32 = 0;
-const WAITING: u32 = 1;
+// USED and CROWDED may say more than there is and never less, as they change with the lock held that goes with the list: who
+// enters raises them first, a waker lowers them when it has left nobody waiting. So a look at them with that lock held is
+// never too old, and neither are TICKET, who waits at a place, and its ticket.
 
 /// A place in the list, or none: then its holder waits with the crowd and may wake without a reason.
 #[derive(Debug)]
@@ -100,19 +91,19 @@ impl Waiters {
     pub fn enter(&self) -> Place {
         let ticket = self.cell.word32(self.start + TICKET).fetch_add(1, Ordering::Relaxed);
         for place in 0..self.places {
-            if self.state(place).load(Ordering::Acquire) == FREE {
+            if words::state(self.state(place)) == words::FREE {
                 let used = self.cell.word32(self.start + USED);
                 used.store(used.load(Ordering::Relaxed).max(place as u32 + 1), Ordering::Relaxed);
                 self.who(place).store(identity(), Ordering::Relaxed);
                 self.ticket(place).store(ticket, Ordering::Relaxed);
-                self.state(place).store(WAITING, Ordering::Release);
+                words::enter(self.state(place));
                 return Place(Spot::Own(place));
             }
         }
         // Whoever died before it read its message has left its place taken.
         for place in 0..self.places {
-            if self.state(place).load(Ordering::Acquire) > WAITING && self.is_dead(place) {
-                self.state(place).store(FREE, Ordering::Release);
+            if words::state(self.state(place)) > words::WAITING && self.is_dead(place) {
+                words::free(self.state(place));
             }
         }
         self.cell.word32(self.start + CROWDED).store(1, Ordering::Relaxed);
@@ -125,30 +116,16 @@ impl Waiters {
     /// `TimedOut`; `Interrupted` when it is time to look for signals. The place is kept: wait again, or leave it.
     pub fn wait(&self, place: &Place, until: Option<Instant>) -> Result<u32> {
         let (word, before) = match place.0 {
-            Spot::Own(place) => (self.state(place), WAITING),
+            Spot::Own(place) => (self.state(place), words::WAITING),
             Spot::Crowd(before) => (self.cell.word32(self.start + CROWD), before),
         };
-        let mut looks = Looks::before(until);
-        loop {
-            let now = word.load(Ordering::Acquire);
-            if now != before {
-                return Ok(self.woken(place, now));
-            }
-            if looks.again() {
-                continue;
-            }
-            match nap(until, |end| wait(word, before, end)) {
-                Ok(true) => {}
-                Ok(false) => return look_for_signals(),
-                Err(e) => return Err(e),
-            }
-        }
+        words::wait_while(word, before, until).map(|now| self.woken(place, now))
     }
 
     fn woken(&self, place: &Place, now: u32) -> u32 {
         match place.0 {
             Spot::Own(place) => {
-                self.state(place).store(FREE, Ordering::Release);
+                words::free(self.state(place));
                 now
             }
             Spot::Crowd(_) => Waiters::WOKEN,
@@ -159,13 +136,7 @@ impl Waiters {
     pub fn leave(&self, place: &Place) -> Option<u32> {
         match place.0 {
             Spot::Crowd(_) => None,
-            Spot::Own(at) => {
-                let state = self.state(at);
-                match state.compare_exchange(WAITING, FREE, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => None,
-                    Err(message) => Some(self.woken(place, message)),
-                }
-            }
+            Spot::Own(at) => words::leave(self.state(at)).map(|message| self.woken(place, message)),
         }
     }
 
@@ -196,7 +167,7 @@ impl Waiters {
         let next = self.cell.word32(self.start + TICKET).load(Ordering::Relaxed);
         let mut waiting: Vec<(u32, usize)> = self
             .used()
-            .filter(|&place| self.state(place).load(Ordering::Acquire) == WAITING)
+            .filter(|&place| words::state(self.state(place)) == words::WAITING)
             .map(|place| (next.wrapping_sub(self.ticket(place).load(Ordering::Relaxed)), place))
             .collect();
         waiting.sort_unstable_by(|a, b| b.cmp(a));
@@ -206,10 +177,10 @@ impl Waiters {
                 return Ok(woken);
             }
             let state = self.state(place);
-            if state.compare_exchange(WAITING, message, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if words::tell(state, message) {
                 // Nobody asleep there: on its way, or dead.
                 if wake(state, 1) == 0 && self.is_dead(place) {
-                    state.store(FREE, Ordering::Release);
+                    words::free(state);
                 } else {
                     woken += 1;
                 }
@@ -233,10 +204,7 @@ impl Waiters {
     /// Gives `message` to all who wait, without waking them: [`Waiters::rouse`] does that, when the lock that goes with the
     /// list has been released, so that whoever wakes does not run into it. Until then they may find the message themselves.
     pub(crate) fn tell_all(&self, message: u32) -> Told {
-        let tell = |&place: &usize| {
-            self.state(place).compare_exchange(WAITING, message, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        };
-        let places = self.used().filter(tell).collect();
+        let places = self.used().filter(|&place| words::tell(self.state(place), message)).collect();
         self.cell.word32(self.start + USED).store(0, Ordering::Relaxed);
         let crowded = self.cell.word32(self.start + CROWDED).swap(0, Ordering::Relaxed) != 0;
         if crowded {
@@ -264,11 +232,11 @@ impl Waiters {
     pub fn alive(&self) -> usize {
         let mut alive = 0;
         for place in self.used() {
-            if self.state(place).load(Ordering::Acquire) != WAITING {
+            if words::state(self.state(place)) != words::WAITING {
                 continue;
             }
             if self.is_dead(place) {
-                let _ = self.state(place).compare_exchange(WAITING, FREE, Ordering::AcqRel, Ordering::Relaxed);
+                words::leave(self.state(place));
             } else {
                 alive += 1;
             }
@@ -278,7 +246,7 @@ impl Waiters {
 
     /// How many are on the list, dead or alive.
     pub fn waiting(&self) -> usize {
-        self.used().filter(|&place| self.state(place).load(Ordering::Relaxed) == WAITING).count()
+        self.used().filter(|&place| words::state(self.state(place)) == words::WAITING).count()
     }
 }
 

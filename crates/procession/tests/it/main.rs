@@ -5,6 +5,7 @@
 
 mod examples;
 mod forkserver;
+mod memory_order;
 mod shared;
 mod system;
 

@@ -16,7 +16,7 @@ pub struct Oldest<'a> {
 
 impl Queue {
     fn oldest_locked(&self) -> Result<Option<Oldest<'_>>> {
-        if self.is_empty() {
+        if self.seems_empty() {
             return Ok(None);
         }
         let (start, size) = self.place(HEAD).and_then(|head| self.record(head)).ok_or_else(damaged)?;
@@ -28,7 +28,8 @@ impl Queue {
     /// # Errors
     /// `Protocol` when another process wrote nonsense.
     pub fn try_oldest(&self) -> Result<Attempt<Oldest<'_>>> {
-        if self.is_empty() {
+        // The second look pays for a fence, which a queue with messages in it need not.
+        if self.seems_empty() && self.is_empty() {
             return Ok(Attempt::Unready);
         }
         if !self.try_lock() {
@@ -61,7 +62,7 @@ impl Queue {
     /// # Errors
     /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
     pub fn wait_for_message(&self, until: Option<Instant>) -> Result<()> {
-        self.sleep(PUTS, GETTERS, until, || !self.is_empty())
+        self.sleep(PUTS, GETTERS, until, || !self.seems_empty())
     }
 
     pub(super) fn sleep(
@@ -140,6 +141,7 @@ impl Drop for Oldest<'_> {
         let queue = self.queue;
         queue.unlock();
         queue.word32(GETS).fetch_add(1, Ordering::SeqCst);
+        fence_after_swap();
         if queue.word32(PUTTERS).load(Ordering::SeqCst) > 0 {
             wake(queue.word32(GETS), 1);
         }

@@ -11,11 +11,12 @@ mod get;
 mod put;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Mapping, file_size, identity, is_alive, memory_file, reserve, wait, wake};
+use crate::primitive::fence_after_swap;
 use crate::shared_memory::{copy_in, copy_to, word32, word64};
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};
@@ -161,9 +162,17 @@ impl Queue {
         let _ = lock::release(self.word64(LOCK));
     }
 
-    /// How many messages are in the queue.
+    /// How many messages are in the queue, at a moment after all that the caller wrote before: programs put nothing into
+    /// a queue that is not empty, and whoever then takes the message must see what they wrote.
     #[inline]
     pub fn len(&self) -> usize {
+        fence(Ordering::SeqCst);
+        self.count()
+    }
+
+    /// As [`Queue::len`], for those who hold the lock or look again.
+    #[inline]
+    fn count(&self) -> usize {
         (self.word64(COUNTS).load(Ordering::Acquire) & MESSAGES) as usize
     }
 
@@ -175,7 +184,20 @@ impl Queue {
 
     /// Whether there is no room for another message.
     pub fn is_full(&self) -> bool {
-        self.len() as u64 >= self.word64(MOST).load(Ordering::Relaxed)
+        fence(Ordering::SeqCst);
+        self.has_no_room()
+    }
+
+    /// As [`Queue::is_empty`], for those who look again before they say so: the look may be an old one.
+    #[inline]
+    pub fn seems_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// As [`Queue::is_full`], for those who hold the lock or look again. The most there may be never changes.
+    #[inline]
+    fn has_no_room(&self) -> bool {
+        self.count() as u64 >= self.word64(MOST).load(Ordering::Relaxed)
     }
 
     /// Reports one message as done.

@@ -9,7 +9,7 @@ use super::*;
 impl Queue {
     /// Puts a message made of two parts, if there is room; the lock is held.
     fn put_locked(&self, head: &[u8], body: &[u8]) -> Result<bool> {
-        if self.len() as u64 >= self.word64(MOST).load(Ordering::Relaxed) {
+        if self.has_no_room() {
             return Ok(false);
         }
         let before = self.place(TAIL).ok_or_else(damaged)?;
@@ -33,6 +33,7 @@ impl Queue {
 
     fn announce_put(&self) {
         self.word32(PUTS).fetch_add(1, Ordering::SeqCst);
+        fence_after_swap();
         if self.word32(GETTERS).load(Ordering::SeqCst) > 0 {
             wake(self.word32(PUTS), 1);
         }
@@ -88,7 +89,7 @@ impl Queue {
     }
 
     fn put_numbered_locked(&self, body: &[u8], first: impl FnOnce(u64) -> Result<bool>) -> Result<bool> {
-        if self.is_full() {
+        if self.has_no_room() {
             return Ok(false);
         }
         let number = self.word64(NUMBERS).fetch_add(1, Ordering::Relaxed) + 1;
@@ -130,6 +131,6 @@ impl Queue {
     /// # Errors
     /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
     pub fn wait_for_room(&self, until: Option<Instant>) -> Result<()> {
-        self.sleep(GETS, PUTTERS, until, || !self.is_full())
+        self.sleep(GETS, PUTTERS, until, || !self.has_no_room())
     }
 }

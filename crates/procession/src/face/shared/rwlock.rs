@@ -3,16 +3,17 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{identity, is_alive, wait, wake};
+use crate::platform::{identity, is_alive};
 use crate::shared_memory::word32;
-use crate::sync::{Acquired, nap};
+use crate::sync::Acquired;
+use crate::sync::words::readers::{self, Readers};
 
 use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
 use super::{after, in_time, kept, read_file, write_file};
@@ -155,15 +156,12 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
     fn read_until(&self, until: Option<Instant>) -> Result<Judged<RwLockReadGuard<'_, T>>> {
         let how = self.enter(until)?;
         let place = loop {
-            let free = (0..READERS)
-                .map(|place| READERS_AT + 8 * place)
-                .find(|at| self.memory.word(*at).load(Ordering::Relaxed) == 0);
-            match free {
-                Some(at) => break at,
+            match readers::free(&*self.memory) {
+                Some(place) => break place,
                 None => self.wait_for_readers(until, 1)?,
             }
         };
-        self.memory.word(place).store(identity(), Ordering::Release);
+        readers::sit(&*self.memory, place, identity());
         self.memory.unlock();
         let guard = RwLockReadGuard { seat: ReadSeat { memory: &self.memory, place }, value: self.value() };
         Ok(judged(how, guard))
@@ -195,38 +193,25 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
 
     /// Waits until `enough` places of readers are free; gives the inner lock back when that fails.
     fn wait_for_readers(&self, until: Option<Instant>, enough: usize) -> Result<()> {
-        let places = || (0..READERS).map(|place| self.memory.word(READERS_AT + 8 * place));
-        let half = |at| word32(&self.memory.mapping, at).expect("a word of the head lies in its file");
-        let (left, sleepers): (&AtomicU32, &AtomicU32) = (half(LEFT_AT), half(SLEEPERS_AT));
-        let free = || places().filter(|place| place.load(Ordering::Acquire) == 0).count();
-        loop {
-            let seen = left.load(Ordering::SeqCst);
-            if free() >= enough {
-                return Ok(());
-            }
-            sleepers.store(1, Ordering::SeqCst);
-            fence(Ordering::SeqCst);
-            let answer = if free() >= enough { Ok(true) } else { nap(until, |end| wait(left, seen, end)) };
-            sleepers.store(0, Ordering::SeqCst);
-            match answer {
-                Ok(true) => {}
-                Err(error) if error.is_interrupted() => {}
-                answer => {
-                    for place in places() {
-                        let who = place.load(Ordering::Acquire);
-                        if who != 0 && !is_alive(who) {
-                            let _ = place.compare_exchange(who, 0, Ordering::AcqRel, Ordering::Relaxed);
-                        }
-                    }
-                    if let Err(error) = answer
-                        && free() < enough
-                    {
-                        self.memory.unlock();
-                        return Err(error);
-                    }
-                }
-            }
-        }
+        readers::wait_for(&*self.memory, until, enough, is_alive).inspect_err(|_| self.memory.unlock())
+    }
+}
+
+impl Readers for Guarded {
+    fn places(&self) -> usize {
+        READERS
+    }
+
+    fn place(&self, place: usize) -> &AtomicU64 {
+        self.word(READERS_AT + 8 * place)
+    }
+
+    fn left(&self) -> &AtomicU32 {
+        word32(&self.mapping, LEFT_AT).expect("a word of the head lies in its file")
+    }
+
+    fn sleepers(&self) -> &AtomicU32 {
+        word32(&self.mapping, SLEEPERS_AT).expect("a word of the head lies in its file")
     }
 }
 
@@ -264,12 +249,7 @@ struct ReadSeat<'a> {
 
 impl Drop for ReadSeat<'_> {
     fn drop(&mut self) {
-        self.memory.word(self.place).store(0, Ordering::SeqCst);
-        let half = |at| word32(&self.memory.mapping, at).expect("a word of the head lies in its file");
-        half(LEFT_AT).fetch_add(1, Ordering::SeqCst);
-        if half(SLEEPERS_AT).load(Ordering::SeqCst) != 0 {
-            wake(half(LEFT_AT), 1);
-        }
+        readers::leave(self.memory, self.place);
     }
 }
 

@@ -40,19 +40,26 @@ pub fn identity() -> u64 {
 #[cold]
 fn find_identity() -> u64 {
     watch_fork();
-    let pid = rustix::process::getpid().as_raw_nonzero().get() as u64 & PID_MASK;
-    let start = stat_of(pid).map_or(0, |s| s.start);
-    let me = pid | u64::from(start) << 32;
+    let me = identity_of(rustix::process::getpid().as_raw_nonzero().get() as u32);
     IDENTITY.store(me, Ordering::Relaxed);
     me
 }
 
 fn watch_fork() {
-    if !WATCHES_FORK.swap(true, Ordering::Relaxed) {
+    // Not marked before it is done: a thread that finds the mark relies on the handlers, and forks perhaps. Two that do it
+    // at once count forks twice, which is as good.
+    if !WATCHES_FORK.load(Ordering::Acquire) {
         // SAFETY: the handlers only change atomics, which is allowed between fork and exec; they are never unloaded,
         // as an extension module stays in its process.
         unsafe { libc::pthread_atfork(None, Some(forked_in_parent), Some(forked_in_child)) };
+        WATCHES_FORK.store(true, Ordering::Release);
     }
+}
+
+/// The [`identity`] of the process that has this number now.
+pub fn identity_of(pid: u32) -> u64 {
+    let pid = u64::from(pid) & PID_MASK;
+    pid | stat_of(pid).map_or(0, |stat| u64::from(stat.start)) << 32
 }
 
 /// A number that changes in parent and child with every fork; what was made before has been seen by two processes.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::super::patience::{Looks, look_for_signals, nap};
 use crate::error::{Error, ErrorKind, Result};
-use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
+use crate::primitive::{AtomicU64, Ordering, SWAPS_ARE_FENCES, wait_low, wake_low};
 
 /// Set while somebody may sleep on the word.
 ///
@@ -26,7 +26,13 @@ pub enum Acquired {
     OwnerDied,
 }
 
-/// The owner that the word names, or none.
+/// Whether somebody has it, at a moment after all that the caller wrote before.
+pub fn is_locked(word: &AtomicU64) -> bool {
+    word.fetch_add(0, Ordering::AcqRel) & !CONTENDED != 0
+}
+
+/// The owner that the word names, or none. Only an answer about the caller itself is more than a guess: what it wrote
+/// into the word, it sees.
 pub fn owner(word: &AtomicU64) -> Option<u64> {
     match word.load(Ordering::Relaxed) & !CONTENDED {
         0 => None,
@@ -38,6 +44,14 @@ pub fn owner(word: &AtomicU64) -> Option<u64> {
 #[inline]
 pub fn try_acquire(word: &AtomicU64, me: u64) -> bool {
     word.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        || !SWAPS_ARE_FENCES && try_again(word, me)
+}
+
+/// A refusal is written down, so that the owner, once it has released, sees what the refused wrote before. Where a swap
+/// is a fence, one that fails is as good.
+#[cold]
+fn try_again(word: &AtomicU64, me: u64) -> bool {
+    word.fetch_add(0, Ordering::AcqRel) == 0 && try_acquire(word, me)
 }
 
 /// Takes the lock for `me`, waiting for it until `until`; `is_alive` tells whether an owner still runs.
@@ -96,7 +110,7 @@ pub fn take_from_dead(word: &AtomicU64, me: u64, is_alive: impl Fn(u64) -> bool)
 /// `InvalidInput` when it is free.
 #[inline]
 pub fn release(word: &AtomicU64) -> Result<()> {
-    let was = word.swap(0, Ordering::Release);
+    let was = word.swap(0, Ordering::AcqRel);
     if was & CONTENDED != 0 || was == 0 { release_slow(word, was) } else { Ok(()) }
 }
 

@@ -3,3 +3,6 @@
 pub mod event;
 pub mod lock;
 pub mod permits;
+pub mod place;
+pub mod readers;
+pub mod rlock;

@@ -20,14 +20,26 @@ use crate::primitive::{AtomicU64, Ordering, wait_low, wake_low};
 const WAITER: u64 = 1 << 32;
 const PERMITS: u64 = WAITER - 1;
 
-/// How many permits are left.
+/// How many permits are left, at a moment after all that the caller wrote before.
 pub fn left(word: &AtomicU64) -> u32 {
-    (word.load(Ordering::Relaxed) & PERMITS) as u32
+    (word.fetch_add(0, Ordering::AcqRel) & PERMITS) as u32
 }
 
 /// Takes a permit if one is left.
 #[inline]
 pub fn try_acquire(word: &AtomicU64) -> bool {
+    try_quickly(word) || try_again(word)
+}
+
+/// A refusal is written down, so that whoever releases after it sees what the refused wrote before.
+#[cold]
+fn try_again(word: &AtomicU64) -> bool {
+    word.fetch_add(0, Ordering::AcqRel) & PERMITS != 0 && try_acquire(word)
+}
+
+/// As [`try_acquire`], for those who will look again: what refuses may be an old look.
+#[inline]
+fn try_quickly(word: &AtomicU64) -> bool {
     let mut now = word.load(Ordering::Relaxed);
     while now & PERMITS != 0 {
         match word.compare_exchange_weak(now, now - 1, Ordering::Acquire, Ordering::Relaxed) {
@@ -46,13 +58,13 @@ pub fn try_acquire(word: &AtomicU64) -> bool {
 pub fn acquire_slow(word: &AtomicU64, until: Option<Instant>) -> Result<()> {
     let mut looks = Looks::before(until);
     while looks.again() {
-        if try_acquire(word) {
+        if try_quickly(word) {
             return Ok(());
         }
     }
     word.fetch_add(WAITER, Ordering::Relaxed);
     let answer = loop {
-        if try_acquire(word) {
+        if try_quickly(word) {
             break Ok(());
         }
         match nap(until, |end| wait_low(word, 0, end)) {
@@ -81,9 +93,14 @@ pub fn release(word: &AtomicU64, count: u32, most: u32) -> Result<()> {
     let mut now = word.load(Ordering::Relaxed);
     loop {
         if (now & PERMITS) + u64::from(count) > u64::from(most) {
-            return too_many();
+            // A refusal says that a permit is there already. It is written down, so that whoever takes that one sees what
+            // this caller wrote before.
+            now = word.fetch_add(0, Ordering::AcqRel);
+            if (now & PERMITS) + u64::from(count) > u64::from(most) {
+                return too_many();
+            }
         }
-        match word.compare_exchange_weak(now, now + u64::from(count), Ordering::Release, Ordering::Relaxed) {
+        match word.compare_exchange_weak(now, now + u64::from(count), Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => break,
             Err(changed) => now = changed,
         }
