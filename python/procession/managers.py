@@ -8,6 +8,7 @@ import queue
 import threading
 
 from procession import reduction
+from procession._manager import locks, meeting
 from procession._manager.base import BaseManager
 from procession._manager.containers import DictProxy, ListProxy, SetProxy
 from procession._manager.memory import SharedMemoryManager, SharedMemoryServer
@@ -78,12 +79,12 @@ def Pool(*args, **kwds):
 SyncManager.register("Queue", queue.Queue)
 SyncManager.register("JoinableQueue", queue.Queue)
 SyncManager.register("Event", threading.Event, EventProxy)
-SyncManager.register("Lock", threading.Lock, AcquirerProxy)
-SyncManager.register("RLock", threading.RLock, AcquirerProxy)
-SyncManager.register("Semaphore", threading.Semaphore, AcquirerProxy)
-SyncManager.register("BoundedSemaphore", threading.BoundedSemaphore, AcquirerProxy)
-SyncManager.register("Condition", threading.Condition, ConditionProxy)
-SyncManager.register("Barrier", threading.Barrier, BarrierProxy)
+SyncManager.register("Lock", locks.Lock, AcquirerProxy)
+SyncManager.register("RLock", locks.RLock, AcquirerProxy)
+SyncManager.register("Semaphore", locks.Semaphore, AcquirerProxy)
+SyncManager.register("BoundedSemaphore", locks.BoundedSemaphore, AcquirerProxy)
+SyncManager.register("Condition", meeting.Condition, ConditionProxy)
+SyncManager.register("Barrier", meeting.Barrier, BarrierProxy)
 SyncManager.register("Pool", Pool, PoolProxy)
 SyncManager.register("list", list, ListProxy)
 SyncManager.register("dict", dict, DictProxy)

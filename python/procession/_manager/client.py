@@ -8,13 +8,15 @@ import threading
 import weakref
 
 from procession import connection, util
-from procession._manager import wire
+from procession._manager import holders, wire
 
 # A proxy that goes away tells the server, but does not wait for one that is stopped.
 RELEASE_LIMIT_S = 5.0
 
 _links = weakref.WeakValueDictionary()  # (address, serializer) -> Links
 _lock = threading.Lock()
+# (address, serializer) -> the connection by which a server that cannot see this process knows that it lives.
+_lifelines = {}
 
 
 def links_to(address, serializer):
@@ -31,6 +33,8 @@ def _after_fork_in_child():
     # The connections of the parent are not ours: two processes reading one stream get each other's answers.
     global _lock
     _lock = threading.Lock()
+    _lifelines.clear()
+    holders.forked()
     for links in list(_links.values()):
         links.forget()
 
@@ -43,12 +47,14 @@ class Links:
 
     def __init__(self, address, serializer):
         self._address = address
+        self._key = address, serializer
         self._serializer = wire.serializer_named(serializer)
         self._local = threading.local()
 
     def forget(self):
         """Drop all connections; new ones are made when needed."""
         self._local = threading.local()
+        _lifelines.pop(self._key, None)
 
     def request(self, authkey, ident, method, args=(), kwds={}):  # noqa: B006
         """Ask the server and return its answer `(kind, result)`; blocks until it is there.
@@ -65,6 +71,8 @@ class Links:
         elif link.busy:
             # A signal handler or a destructor in the middle of another request of this thread.
             return self._once(authkey, ident, method, args, kwds)
+        if method in wire.TAKING and link.many and not link.is_known:
+            self._introduce(link, authkey)
         if link.owed or not link.many:
             while link.owed:
                 self._exchange(link, authkey, None, "decref", (link.owed.pop(),), {}, RELEASE_LIMIT_S)
@@ -115,10 +123,22 @@ class Links:
         link.many = result == wire.MANY_REQUESTS
         return link
 
+    def _introduce(self, link, authkey):
+        """Say whose the connection is, so that what is taken by it goes to others when this process ends."""
+        me = *holders.me(), holders.my_thread()
+        kind, result = self._exchange(link, authkey, None, "belongs_to", me, {})
+        link.is_known = True
+        if kind == wire.RETURN and result == wire.UNSEEN and self._key not in _lifelines:
+            lifeline = self._open(authkey)
+            self._exchange(lifeline, authkey, None, "belongs_to", me, {})
+            _lifelines[self._key] = lifeline
+
     def _once(self, authkey, ident, method, args, kwds):
         """Ask over a connection of its own."""
         link = self._open(authkey)
         try:
+            if method in wire.TAKING and link.many:
+                self._introduce(link, authkey)
             return self._exchange(link, authkey, ident, method, args, kwds)
         finally:
             link.connection.close()
@@ -142,11 +162,11 @@ class Links:
 class _Link:
     """One connection, with what is known of the state it is in."""
 
-    __slots__ = ("broken", "busy", "connection", "many", "owed")
+    __slots__ = ("broken", "busy", "connection", "is_known", "many", "owed")
 
     def __init__(self, client):
         self.connection = client
-        self.busy = self.broken = self.many = False
+        self.busy = self.broken = self.many = self.is_known = False
         self.owed = []
 
     def exchange(self, serializer, request, limit=None):

@@ -1,6 +1,7 @@
 """BaseProxy, and what makes proxy classes for given method names."""
 
 import sys
+import warnings
 
 from procession import context, process, util
 from procession._manager import wire
@@ -54,10 +55,27 @@ class BaseProxy:
             exposed, token = result
             token.address = self._token.address
             return self._proxy_of(token, exposed)
+        if kind == wire.OWNER_DIED:
+            result, robust = result
+            self._tell_of_death(robust)
+            return result
         try:
             wire.raise_answer(kind, result)
         finally:
             del result
+
+    def _tell_of_death(self, robust):
+        from procession.synchronize import OwnerDied
+
+        text = "the process that held this lock ended without releasing it: what the lock guards may be half changed"
+        if robust:
+            raise OwnerDied(text)
+        try:
+            warnings.warn(text, OwnerDied, stacklevel=4)
+        except OwnerDied:
+            # A warning made an error leaves nobody with the lock.
+            self._callmethod("release")
+            raise
 
     def _getvalue(self):
         """Return a copy of the object."""

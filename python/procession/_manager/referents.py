@@ -8,6 +8,8 @@ be on its way: pickled into a queue, or inherited by a child that has not run ye
 import threading
 from time import monotonic
 
+from procession._manager.locks import stand_in
+
 LIMBO_S = 2.0
 LIMBO_ENTRIES = 64
 
@@ -18,12 +20,13 @@ def public_methods(obj):
 
 
 class Referent:
-    """One object with what its proxies may do."""
+    """One object with what its proxies may do; `used` is what their calls go to, the object itself as a rule."""
 
-    __slots__ = ("exposed", "here", "obj", "remote", "typeids")
+    __slots__ = ("exposed", "here", "obj", "remote", "typeids", "used")
 
     def __init__(self, obj):
         self.obj = obj
+        self.used = stand_in(obj)
         self.exposed = frozenset()
         self.typeids = {}
         self.remote = 0

@@ -12,7 +12,8 @@ import threading
 import traceback
 
 from procession import connection, process, util
-from procession._manager import wire
+from procession._manager import holders, wire
+from procession._manager.meeting import Condition
 from procession._manager.referents import Referents, public_methods
 
 EXPIRE_EVERY_S = 1.0
@@ -27,6 +28,7 @@ class Server:
 
     public: tuple[str, ...] = (
         "accept_connection",
+        "belongs_to",
         "create",
         "debug_info",
         "decref",
@@ -46,6 +48,7 @@ class Server:
         self.listener = connection.Listener(address=address, backlog=BACKLOG, authkey=self.authkey)
         self.address = self.listener.address
         self.referents = Referents()
+        self.clients = holders.Clients()
         self.stop_event = threading.Event()
         self.lent = threading.local()
 
@@ -56,6 +59,7 @@ class Server:
         try:
             while not self.stop_event.wait(EXPIRE_EVERY_S):
                 self.referents.expire()
+                self.clients.look()
         except (KeyboardInterrupt, SystemExit):
             pass
         finally:
@@ -69,6 +73,12 @@ class Server:
         """A new connection says whose it is."""
         threading.current_thread().name = f"manager-serve-{name}"
         return wire.MANY_REQUESTS
+
+    def belongs_to(self, token, place, identity, thread):
+        """A connection says which process and which of its threads it belongs to; return how its end is noticed."""
+        client = self.lent.client = self.clients.introduce(self.lent.client, token, place, identity)
+        holders.attend(client, thread)
+        return wire.UNSEEN if client.identity is None else wire.SEEN
 
     def create(self, typeid, /, *args, **kwds):
         """Make an object of a registered type; return its ident and the names of its methods."""
@@ -136,10 +146,23 @@ class Server:
             pass  # the client is gone
         except BaseException:
             util.info("manager: a connection failed:\n%s", traceback.format_exc())
+        finally:
+            self._leave()
+
+    def _leave(self):
+        """The thread of a connection ends."""
+        client = self.lent.client
+        self.clients.leave(client, self.stop_event)
+        # Some locks are their thread's, whose number the next thread may get: so it lives as long as they are held.
+        while (mine := holders.held_by_thread()) and not client.ended and not self.stop_event.is_set():
+            self.stop_event.wait(EXPIRE_EVERY_S)
+        for thing in mine:
+            thing.leave()
 
     def _serve(self, client):
         lent = self.lent
-        lent.stop, lent.proxies = False, []
+        lent.stop, lent.proxies, lent.client = False, [], self.clients.of(client)
+        holders.attend(lent.client, threading.get_ident())
         while not lent.stop:
             payload = client.recv_bytes()
             request = None
@@ -163,7 +186,8 @@ class Server:
             referent = self.referents.get(ident)
             if method not in referent.exposed:
                 return self._fall_back(referent, method, args)
-            function = getattr(referent.obj, method)
+            obj, used = referent.obj, referent.used
+            function = getattr(used if used is obj or hasattr(used, method) else obj, method)
         except Exception:
             return wire.TRACEBACK, traceback.format_exc()
         try:
@@ -172,6 +196,10 @@ class Server:
             return wire.ERROR, error.with_traceback(None)
         typeid = referent.typeids.get(method)
         if typeid is None:
+            if method in wire.TAKING:
+                robust = holders.take_told()
+                if robust is not None and self.lent.client.told_who:
+                    return wire.OWNER_DIED, (result, robust)
             return wire.RETURN, result
         _make, exposed, typeids, _proxytype = self.registry[typeid]
         new_ident, exposed = self._share(result, exposed, typeids)
@@ -203,6 +231,8 @@ class Server:
         except (OSError, EOFError):
             if request is not None and answer[0] == wire.RETURN:
                 self._undo(request, answer[1])
+            elif request is not None and answer[0] == wire.OWNER_DIED:
+                self._undo(request, answer[1][0])
             raise
 
     def _undo(self, request, result):
@@ -211,9 +241,12 @@ class Server:
         if ident is None:
             return
         try:
-            obj = self.referents.get(ident).obj
+            referent = self.referents.get(ident)
+            obj = referent.obj
             if method == "acquire" and result:
-                obj.release()
+                referent.used.release()
+            elif method == "wait" and isinstance(obj, Condition):
+                obj.undo_wait(result)
             elif method in ("get", "get_nowait") and type(obj) is queue.Queue:
                 with obj.mutex:
                     obj.queue.appendleft(result)

@@ -14,8 +14,15 @@ PROXY = "#PROXY"
 ERROR = "#ERROR"
 TRACEBACK = "#TRACEBACK"
 UNSERIALIZABLE = "#UNSERIALIZABLE"
+# As RETURN, of a result and whether the lock is robust: its owner before has died.  For clients that have introduced
+# themselves.
+OWNER_DIED = "#OWNER_DIED"
 # What a server of ours answers to a greeting: it takes requests for itself on every connection.
 MANY_REQUESTS = "many requests"
+# What it answers to an introduction: it learns of the end of this process by itself; or only by its connections.
+SEEN, UNSEEN = "seen", "unseen"
+# The methods of whatever can be taken, which a client asks for after it has introduced itself.
+TAKING = frozenset(("acquire", "release", "wait", "notify", "notify_all", "__enter__", "__exit__"))
 
 
 class RemoteError(Exception):

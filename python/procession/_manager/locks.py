@@ -1,0 +1,257 @@
+"""The locks and semaphores in a server: whose process ends while it holds one gives it up.
+
+The next one to take a lock of the dead is told so, as with the locks of `procession` itself.
+"""
+
+import threading
+import weakref
+
+from procession._manager import holders
+
+_standing_in = weakref.WeakValueDictionary()  # id of an object of the user's -> what stands in for it
+
+
+class _Scope:
+    def __enter__(self):
+        return self.acquire()
+
+    def __exit__(self, *_exception):
+        self.release()
+
+
+class Lock(_Scope):
+    """As `threading.Lock`.  `robust`: whoever gets it from a dead owner has OwnerDied raised, not a warning."""
+
+    def __init__(self, robust=False, *, lock=None):
+        self._lock = threading.Lock() if lock is None else lock
+        self._robust = bool(robust)
+        self._holder = None
+        self._orphaned = False
+
+    def acquire(self, blocking=True, timeout=-1):
+        """Take it and return True; False when it was not free (in time)."""
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        self._begin(holders.acting_for())
+        return True
+
+    def release(self):
+        """Give it back, whoever took it; RuntimeError when it is free."""
+        with holders.notes:
+            holder, self._holder = self._holder, None
+            if holder is not None:
+                holder.let_go(self)
+            self._lock.release()
+
+    def locked(self):
+        """Return whether it is taken."""
+        return self._lock.locked()
+
+    def holder_ended(self, client, _count):
+        """The process that has it has ended."""
+        with holders.notes:
+            if self._holder is client:
+                self._holder = None
+                self._orphaned = True
+                self._lock.release()
+
+    def _begin(self, owner):
+        with holders.notes:
+            try:
+                owner[0].hold(self)
+            except holders.ClientGone:
+                self._lock.release()
+                raise
+            self._holder = owner[0]
+            orphaned, self._orphaned = self._orphaned, False
+        if orphaned:
+            holders.tell(self._robust)
+
+    # What a condition asks of its lock.
+
+    def _is_owned(self):
+        return self._lock.locked()
+
+    def _release_save(self):
+        self.release()
+
+    def _acquire_restore(self, _state):
+        self.acquire()
+
+    def __repr__(self):
+        return f"<{'locked' if self.locked() else 'unlocked'} {type(self).__name__} of a manager>"
+
+
+class RLock(Lock):
+    """As `threading.RLock`, owned by a thread of a client, whatever connection that uses."""
+
+    def __init__(self, robust=False):
+        super().__init__(robust)
+        self._owner = None
+        self._depth = 0
+
+    def acquire(self, blocking=True, timeout=-1):
+        """Take it, once more if it is taken already, and return True; False when it was not to be had (in time)."""
+        if self._is_owned():
+            self._depth += 1
+            return True
+        return super().acquire(blocking, timeout)
+
+    def release(self):
+        """Give it back once; RuntimeError when this thread does not have it."""
+        with holders.notes:
+            if not self._is_owned():
+                raise RuntimeError("cannot release un-acquired lock")
+            self._depth -= 1
+            if self._depth == 0:
+                self._owner = None
+                super().release()
+
+    def holder_ended(self, client, count):
+        """The process that has it has ended."""
+        with holders.notes:
+            if self._holder is client:
+                self._owner, self._depth = None, 0
+            super().holder_ended(client, count)
+
+    def _begin(self, owner):
+        with holders.notes:
+            super()._begin(owner)
+            self._owner, self._depth = owner, 1
+
+    def _is_owned(self):
+        # Only its owner writes its own name here.
+        return self._owner == holders.acting_for()
+
+    def _release_save(self):
+        with holders.notes:
+            if not self._is_owned():
+                raise RuntimeError("cannot release un-acquired lock")
+            depth, self._depth = self._depth, 1
+            self.release()
+            return depth
+
+    def _acquire_restore(self, depth):
+        self.acquire()
+        self._depth = depth
+
+
+class Semaphore(_Scope):
+    """As `threading.Semaphore`.
+
+    The permits of a process that has ended come back, unless somebody gave a permit without having taken one: then the
+    semaphore counts something else.
+    """
+
+    _make = threading.Semaphore
+
+    def __init__(self, value=1, *, semaphore=None):
+        self._semaphore = type(self)._make(value) if semaphore is None else semaphore
+        self._is_held = True
+
+    def acquire(self, blocking=True, timeout=None):
+        """Take a permit and return True; False when none was left (in time)."""
+        if not self._semaphore.acquire(blocking, timeout):
+            return False
+        with holders.notes:
+            try:
+                if self._is_held:
+                    holders.acting_for()[0].hold(self)
+            except holders.ClientGone:
+                self._semaphore.release()
+                raise
+        return True
+
+    def release(self, n=1):
+        """Give `n` permits; ValueError when a bounded one would have more than at first."""
+        client, _thread = holders.acting_for()
+        with holders.notes:
+            self._semaphore.release(n)
+            if client.held.get(self, 0) < n:
+                self._is_held = False
+            client.let_go(self, n)
+
+    def locked(self):
+        """Return whether no permit is left."""
+        return self._semaphore._value == 0
+
+    def holder_ended(self, _client, count):
+        """A process that has so many permits has ended."""
+        if self._is_held:
+            self._semaphore.release(count)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} of a manager, value={self._semaphore._value}>"
+
+
+class BoundedSemaphore(Semaphore):
+    """As `threading.BoundedSemaphore`."""
+
+    _make = threading.BoundedSemaphore
+
+
+class OfThreads(_Scope):
+    """Stands in for a lock of the user's that only the thread can give back that took it: a thread of the server.
+
+    That thread sees to it when its client has ended, as soon as it waits for nothing else.
+    """
+
+    def __init__(self, lock):
+        self._lock = lock
+        self._depth = threading.local()
+
+    def __getattr__(self, name):
+        return getattr(self._lock, name)
+
+    def acquire(self, *args):
+        """Take it as the lock does."""
+        taken = self._lock.acquire(*args)
+        if taken:
+            try:
+                holders.acting_for()[0].hold(self)
+            except holders.ClientGone:
+                self._lock.release()
+                raise
+            mine = vars(self._depth)
+            mine["count"] = mine.get("count", 0) + 1
+            holders.hold_by_thread(self)
+        return taken
+
+    def release(self):
+        """Give it back as the lock does."""
+        self._lock.release()
+        self._depth.count -= 1
+        holders.acting_for()[0].let_go(self)
+
+    def holder_ended(self, _client, _count):
+        """Nothing that this thread could do."""
+
+    def is_held_here(self):
+        """Return whether the calling thread has it."""
+        return vars(self._depth).get("count", 0) > 0
+
+    def leave(self):
+        """The calling thread ends, and so has its client or the server."""
+        for _ in range(vars(self._depth).pop("count", 0)):
+            self._lock.release()
+
+
+def stand_in(thing):
+    """Return what clients use in place of `thing`, so that what they hold is known; `thing` itself as a rule."""
+    if isinstance(thing, (_LOCK, *_SEMAPHORES, _RLOCK, threading.Condition)) and not hasattr(thing, "_of_manager"):
+        with holders.notes:
+            return _standing_in.get(id(thing)) or _standing_in.setdefault(id(thing), _new_stand_in(thing))
+    return thing
+
+
+def _new_stand_in(thing):
+    if isinstance(thing, _LOCK):
+        return Lock(lock=thing)
+    if isinstance(thing, _SEMAPHORES):
+        return Semaphore(semaphore=thing)
+    return OfThreads(thing)
+
+
+_LOCK = type(threading.Lock())
+_RLOCK = type(threading.RLock())
+_SEMAPHORES = (threading.Semaphore, threading.BoundedSemaphore)

@@ -1,0 +1,403 @@
+"""What the clients of a manager hold, and who has it when they are killed."""
+
+import gc
+import multiprocessing.managers
+import os
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+
+import pytest
+from procession._manager import holders
+from procession.managers import AcquirerProxy, BaseManager, ConditionProxy, SyncManager
+from procession.synchronize import OwnerDied
+
+LIMIT_S = 60
+# Longer than a server needs to see that a process has ended.
+SOON_S = 1.5
+
+_lock, _again, _permits, _condition = threading.Lock(), threading.RLock(), threading.Semaphore(1), threading.Condition()
+
+
+def _get_lock():
+    return _lock
+
+
+def _get_again():
+    return _again
+
+
+def _get_permits():
+    return _permits
+
+
+def _get_condition():
+    return _condition
+
+
+class OwnLocks(BaseManager):
+    """A manager of locks that its user made."""
+
+
+OwnLocks.register("Lock", _get_lock, AcquirerProxy)
+OwnLocks.register("RLock", _get_again, AcquirerProxy)
+OwnLocks.register("Semaphore", _get_permits, AcquirerProxy)
+OwnLocks.register("Condition", _get_condition, ConditionProxy)
+OwnLocks.register("Event", threading.Event)
+
+KINDS = ["Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"]
+
+
+@pytest.fixture
+def manager(context):
+    with SyncManager(ctx=context) as manager:
+        yield weakref.proxy(manager)  # pytest holds what it gets for longer than the test
+
+
+def stay():
+    threading.Event().wait()
+
+
+def take_and_stay(lock, taken, times=1):
+    for _ in range(times):
+        lock.acquire()
+    taken.set()
+    stay()
+
+
+def killed(context, target, *args):
+    """Run `target(*args, ready)` until it says that it is ready, and kill it."""
+    ready = context.Event()
+    child = context.Process(target=target, args=(*args, ready))
+    child.start()
+    assert ready.wait(LIMIT_S)
+    child.kill()
+    child.join(LIMIT_S)
+    assert child.exitcode == -signal.SIGKILL
+
+
+def is_to_be_had(lock, told):
+    """Take the lock and give it back, with a warning if its owner's death is told."""
+    if told:
+        with pytest.warns(OwnerDied, match="half changed") as told:
+            assert lock.acquire(True, LIMIT_S)
+        assert told[0].filename == __file__
+    else:
+        assert lock.acquire(True, LIMIT_S)
+    lock.release()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_killed_client_held_goes_to_the_next(manager, context, kind):
+    lock = getattr(manager, kind)()
+    killed(context, take_and_stay, lock)
+    is_to_be_had(lock, told="Semaphore" not in kind)
+    with lock:  # and that is told once
+        pass
+
+
+def take_often(lock, taken):
+    take_and_stay(lock, taken, 3)
+
+
+def test_a_lock_that_its_owner_took_often_goes_to_the_next(manager, context):
+    lock = manager.RLock()
+    killed(context, take_often, lock)
+    is_to_be_had(lock, told=True)
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_robust_lock_raises_that_its_owner_died_and_is_held(manager, context, kind):
+    lock = getattr(manager, kind)(robust=True)
+    killed(context, take_and_stay, lock)
+    with pytest.raises(OwnerDied):
+        lock.acquire()
+    assert lock.locked()
+    lock.release()
+    with lock:
+        pass
+
+
+@pytest.mark.filterwarnings("error::procession.OwnerDied")
+def test_a_warning_made_an_error_leaves_nobody_with_the_lock(manager, context):
+    lock = manager.Lock()
+    killed(context, take_and_stay, lock)
+    with pytest.raises(OwnerDied):
+        lock.acquire()
+    assert not lock.locked()
+
+
+def take_and_wait_for(lock, values, taken):
+    with lock:
+        taken.set()
+        values.get()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_that_is_killed_while_it_waits_for_something_else_gives_up_what_it_holds(manager, context, kind):
+    lock, values = getattr(manager, kind)(), manager.Queue()
+    killed(context, take_and_wait_for, lock, values)
+    is_to_be_had(lock, told="Semaphore" not in kind)
+
+
+def take_in_threads(locks, taken):
+    def take(lock):
+        lock.acquire()
+        count.release()
+        stay()
+
+    count = threading.Semaphore(0)
+    for lock in locks:
+        threading.Thread(target=take, args=(lock,), daemon=True).start()
+    for _ in locks:
+        count.acquire()
+    taken.set()
+    stay()
+
+
+def test_what_the_threads_of_a_killed_client_held_goes_to_the_next(manager, context):
+    locks = [manager.Lock(), manager.RLock(), manager.Condition()]
+    killed(context, take_in_threads, locks)
+    for lock in locks:
+        is_to_be_had(lock, told=True)
+
+
+def take_and_disconnect(locks, taken, go_on, released):
+    for lock in locks:
+        lock.acquire()
+    locks[0]._links.forget()
+    gc.collect()
+    taken.set()
+    go_on.wait(LIMIT_S)
+    for lock in locks:
+        lock.release()
+    released.set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_client_that_lives_keeps_what_it_holds_without_a_connection(manager, context, kind):
+    lock = getattr(manager, kind)()
+    taken, go_on, released = (context.Event() for _ in range(3))
+    child = context.Process(target=take_and_disconnect, args=([lock], taken, go_on, released))
+    child.start()
+    assert taken.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
+    go_on.set()
+    assert lock.acquire(True, LIMIT_S) and released.wait(LIMIT_S)
+    lock.release()
+    child.join(LIMIT_S)
+    assert child.exitcode == 0
+
+
+def take_in_a_thread_that_ends(lock, taken, go_on):
+    thread = threading.Thread(target=lock.acquire)
+    thread.start()
+    thread.join()
+    taken.set()
+    go_on.wait(LIMIT_S)
+    lock.release()
+
+
+def test_a_lock_outlives_the_thread_that_took_it(manager, context):
+    lock = manager.Lock()
+    taken, go_on = context.Event(), context.Event()
+    child = context.Process(target=take_in_a_thread_that_ends, args=(lock, taken, go_on))
+    child.start()
+    assert taken.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
+    go_on.set()
+    assert lock.acquire(True, LIMIT_S)
+    lock.release()
+    child.join(LIMIT_S)
+
+
+def take_and_fork(lock, taken, go_on):
+    lock.acquire()
+    pid = os.fork()
+    if pid == 0:
+        lock.acquire(False)  # the fork is another client, which ends now
+        os._exit(0)
+    os.waitpid(pid, 0)
+    taken.set()
+    go_on.wait(LIMIT_S)
+    lock.release()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
+def test_the_end_of_a_fork_takes_nothing_from_its_parent(manager, context, kind):
+    lock = getattr(manager, kind)()
+    taken, go_on = context.Event(), context.Event()
+    child = context.Process(target=take_and_fork, args=(lock, taken, go_on))
+    child.start()
+    assert taken.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
+    go_on.set()
+    assert lock.acquire(True, LIMIT_S)
+    lock.release()
+    child.join(LIMIT_S)
+    assert child.exitcode == 0
+
+
+def release_for(lock, released):
+    lock.release()
+    released.set()
+    stay()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+def test_what_another_client_gave_back_is_not_given_back_again(manager, context, kind):
+    lock = getattr(manager, kind)()
+    lock.acquire()
+    killed(context, release_for, lock)
+    assert lock.acquire(False) and not lock.acquire(False)
+
+
+def wait_for_notice(condition, waits):
+    with condition:
+        waits.set()
+        condition.wait()
+
+
+def test_a_killed_waiter_of_a_condition_swallows_no_notice(manager, context):
+    condition, waiting = manager.Condition(), context.Event()
+    children = [context.Process(target=wait_for_notice, args=(condition, waiting)) for _ in range(2)]
+    for child in children:
+        child.start()
+        assert waiting.wait(LIMIT_S)
+        waiting.clear()
+        with condition:  # to be had when that one waits
+            pass
+    first, second = children
+    first.kill()
+    first.join(LIMIT_S)
+    with condition:
+        condition.notify()
+    second.join(LIMIT_S)
+    assert second.exitcode == 0
+
+
+def come(barrier, coming):
+    coming.set()
+    barrier.wait()
+
+
+def test_a_killed_party_of_a_barrier_is_not_counted(manager, context):
+    barrier = manager.Barrier(2)
+    coming = context.Event()
+    child = context.Process(target=come, args=(barrier, coming))
+    child.start()
+    while barrier.n_waiting < 1:
+        assert child.is_alive()
+    child.kill()
+    child.join(LIMIT_S)
+    while barrier.n_waiting > 0:
+        assert not barrier.broken
+    child = context.Process(target=come, args=(barrier, coming))
+    child.start()
+    assert barrier.wait(LIMIT_S) in (0, 1)
+    child.join(LIMIT_S)
+    assert child.exitcode == 0 and not barrier.broken
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "Condition"])
+def test_a_lock_of_the_users_own_goes_to_the_next_as_well(context, kind):
+    with OwnLocks(ctx=context) as manager:
+        lock = getattr(manager, kind)()
+        killed(context, take_and_stay, lock)
+        is_to_be_had(lock, told=kind == "Lock")
+        with lock:
+            pass
+
+
+def from_elsewhere(target, lock, ready):
+    # As if on another machine, whose processes the server cannot see.
+    holders._place = lambda: "elsewhere"
+    holders._me = None
+    target(lock, ready)
+
+
+def take_alone(lock, taken):
+    lock.acquire()
+    lock._links._local = threading.local()
+    gc.collect()
+    taken.set()
+    stay()
+
+
+@pytest.mark.parametrize(("kind", "take"), [("Lock", take_alone), ("RLock", take_and_stay), ("Semaphore", take_alone)])
+def test_what_a_client_from_elsewhere_held_goes_to_the_next_when_it_ends(manager, context, kind, take):
+    lock = getattr(manager, kind)()
+    ready = context.Event()
+    child = context.Process(target=from_elsewhere, args=(take, lock, ready))
+    child.start()
+    assert ready.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
+    child.kill()
+    child.join(LIMIT_S)
+    is_to_be_had(lock, told="Semaphore" not in kind)
+
+
+STANDARD_CLIENT = """
+import sys, threading
+from multiprocessing.managers import AcquirerProxy, BaseManager
+class Client(BaseManager): pass
+Client.register("Lock", proxytype=AcquirerProxy)
+client = Client(sys.argv[1], b"key")
+client.connect()
+lock = client.Lock()
+lock.acquire()
+print("taken", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_what_a_client_of_the_standard_library_held_goes_to_the_next(context):
+    with OwnLocks(None, b"key", ctx=context) as manager:
+        lock = manager.Lock()
+        program = [sys.executable, "-c", STANDARD_CLIENT, manager.address]
+        with subprocess.Popen(program, stdout=subprocess.PIPE) as client:
+            assert client.stdout.readline() == b"taken\n" and not lock.acquire(False)
+            client.kill()
+        is_to_be_had(lock, told=True)
+
+
+class StandardClient(multiprocessing.managers.BaseManager):
+    """A client by the standard library."""
+
+
+StandardClient.register("Lock", proxytype=multiprocessing.managers.AcquirerProxy)
+
+
+def test_a_client_of_the_standard_library_takes_a_lock_of_the_dead_untold(context):
+    with OwnLocks(None, b"key", ctx=context) as manager:
+        killed(context, take_and_stay, manager.Lock())
+        client = StandardClient(manager.address, b"key")
+        client.connect()
+        lock = client.Lock()
+        assert lock.acquire(True, LIMIT_S)
+        lock.release()
+
+
+def test_an_interrupted_request_leaves_its_thread_the_owner_of_its_lock(manager):
+    lock, values = manager.RLock(), manager.Queue()
+    lock.acquire()
+    alarm = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError))
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(TimeoutError):
+            values.get()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+    lock.release()
+    with pytest.raises(RuntimeError):
+        lock.release()
+
+
+def test_a_condition_shares_the_lock_of_a_proxy(manager, context):
+    lock = manager.Lock()
+    condition = manager.Condition(lock)
+    with condition:
+        assert not lock.acquire(False)
+    killed(context, take_and_stay, condition)
+    is_to_be_had(lock, told=True)
