@@ -191,19 +191,21 @@ fn between_processes(waits: bool, rounds: u64, until: Option<Instant>) -> (u64, 
 fn try_all(rounds: u64, limit: Option<Duration>) {
     let until = || limit.map(|limit| Instant::now() + limit);
     let event = || Event::new().unwrap();
-    let bounded = Semaphore::create(Cell::create(Semaphore::BYTES).unwrap(), 0, 1).unwrap();
-    let outcomes = [
-        ("an event, two threads", between_threads(&Set(event()), rounds, until())),
-        ("an event, two processes", between_processes(false, rounds, until())),
-        ("an event that is waited for, two threads", between_threads(&Waited(event()), rounds, until())),
-        ("an event that is waited for, two processes", between_processes(true, rounds, until())),
-        ("a semaphore of one permit, two threads", between_threads(&Bounded(bounded), rounds, until())),
-        ("a queue, two threads", between_threads(&Put(Queue::create(u32::MAX).unwrap()), rounds, until())),
+    let bounded = Bounded(Semaphore::create(Cell::create(Semaphore::BYTES).unwrap(), 0, 1).unwrap());
+    let queue = Put(Queue::create(u32::MAX).unwrap());
+    let trials: [(&str, &dyn Fn() -> (u64, u64)); 6] = [
+        ("an event, two threads", &|| between_threads(&Set(event()), rounds, until())),
+        ("an event, two processes", &|| between_processes(false, rounds, until())),
+        ("an event that is waited for, two threads", &|| between_threads(&Waited(event()), rounds, until())),
+        ("an event that is waited for, two processes", &|| between_processes(true, rounds, until())),
+        ("a semaphore of one permit, two threads", &|| between_threads(&bounded, rounds, until())),
+        ("a queue, two threads", &|| between_threads(&queue, rounds, until())),
     ];
-    for (name, (done, lost)) in outcomes {
+    for (name, trial) in trials {
+        let (done, lost) = trial();
         println!("memory order: {name}: {done} rounds, {lost} lost");
+        assert!(done > 0 && lost == 0, "{name}: {done} rounds, {lost} lost");
     }
-    assert!(outcomes.iter().all(|(_, (done, lost))| *done > 0 && *lost == 0), "{outcomes:?}");
 }
 
 #[test]
