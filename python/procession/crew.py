@@ -1,5 +1,6 @@
 """The worker processes of a pool: started, replaced, ended."""
 
+import errno
 import os
 import time
 from _thread import RLock, get_ident
@@ -13,7 +14,7 @@ from procession import (
     stacks,
     util,
 )
-from procession._procession import PoolCore, SignalsHeld
+from procession._procession import PoolCore, SignalsHeld, descriptor_limits, lacking_descriptors
 from procession.deaths import Barren
 from procession.limits import in_units
 from procession.main_names import ForkedMain, ImportedMain
@@ -29,6 +30,9 @@ __all__ = ["Crew"]
 IDLE_GRACE_S = 0.05
 # How long a program may take to end, once its pools have, before its daemon threads are told of that.
 EXIT_LIMIT_S = 60.0
+# How many descriptors a worker costs this process: its memory, its pidfd, the file for its stacks.
+MEMBER_DESCRIPTORS = 3
+STARTING_DESCRIPTORS = 24
 # A worker that does not end by SIGTERM gets SIGKILL after this.
 TERMINATE_GRACE_S = 1.0
 
@@ -126,6 +130,7 @@ class Crew:
         self._warned = False  # of other threads, which is once enough
         self._lock = RLock()
         self._driver = None
+        self._room = None  # for descriptors
 
     def is_ours(self):
         """Return whether this process has the workers; one that was forked from that has not."""
@@ -137,6 +142,30 @@ class Crew:
         Raises:
             OSError: one could not be started.
         """
+        try:
+            self._fill()
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            need, limit = self._descriptors(), descriptor_limits()[1]
+            text = f"{self._count} workers need some {need} descriptors beside those in use, of {limit} (ulimit -Hn)"
+            raise OSError(errno.EMFILE, f"{text}: start fewer, or have the limit raised: {error.strerror}") from error
+
+    def _descriptors(self):
+        """Return how many this process needs for all workers, and those that are starting."""
+        each = MEMBER_DESCRIPTORS + (self._ctx.get_start_method() == "forkserver") + 2 * (self._capture is not None)
+        return each * self._count + STARTING_DESCRIPTORS
+
+    def _make_room_for_descriptors(self):
+        need = lacking_descriptors(self._descriptors())
+        if need:
+            from procession.descriptors import Room
+
+            self._room = Room(need)
+
+    def _fill(self):
+        if not self.members and self._room is None:
+            self._make_room_for_descriptors()
         with self._lock, self._forking():
             while not self.unusable and (places := self._free_places()):
                 # What is done between two forks costs both processes the pages that it touches: the rest is done
@@ -467,7 +496,8 @@ class Crew:
         if self.ended:
             return
         until = None if limit is None else time.monotonic() + limit
-        for process in list(self.processes):
+        ending = list(self.processes)  # whose sentinels the engine watches until it is released
+        for process in ending:
             process.join(None if until is None else max(0.0, until - time.monotonic()))
             if process.exitcode is None:
                 process.kill()
@@ -490,6 +520,9 @@ class Crew:
         if self._capture is not None:
             self._capture.close()
         self.core.release()
+        del ending
+        if self._room is not None:
+            self._room.close()
 
 
 def stay_at_exit(error):

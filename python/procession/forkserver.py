@@ -148,7 +148,7 @@ class ForkServer:
         ours, theirs = rights.pair()
         try:
             # The server's own standard streams are those of the time when it booted.
-            streams = [number for number in (0, 1, 2) if _is_open(number)]
+            streams = [number for number in (0, 1, 2) if is_open(number)]
             everything = [memory, process.own_pidfd(), *streams, *descriptors]
             for at in range(0, len(everything), MOST_DESCRIPTORS):
                 batch = everything[at : at + MOST_DESCRIPTORS]
@@ -239,7 +239,7 @@ def kill_unknown(requester):
     os.close(pidfd)
 
 
-def _is_open(descriptor):
+def is_open(descriptor):
     try:
         os.fstat(descriptor)
     except OSError:

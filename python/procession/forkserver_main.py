@@ -22,7 +22,7 @@ from procession._procession import (
     open_pidfd,
     set_signal_mask,
 )
-from procession.forkserver import REQUEST, _forkserver
+from procession.forkserver import REQUEST, _forkserver, is_open
 from procession.popen_spawn import INTERRUPTS
 
 __all__ = []
@@ -30,6 +30,7 @@ __all__ = []
 MEMORY, PARENT, CONTROL, CLIENTS = 3, 4, 5, 6  # as ForkServer._boot lists them
 # Signals that the server takes otherwise than its children do.
 INTERFERING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
+MOST_LOOKED_AT = 4096
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
 
 inherited: list[int] = []
@@ -151,8 +152,8 @@ class Server:
         self.poller.add(PARENT)
         self.poller.add(CONTROL)
         self.children = {}  # pidfd -> (id, socket of the requester)
-        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-        self.first_number = max(LOWEST_INHERITED, highest + 1)
+        # Under a low limit, half of it is for what children inherit.
+        self.first_number = max(min(LOWEST_INHERITED, self.limit[0] // 2), highest_open(self.limit[0]) + 1)
 
     def serve(self):
         self.control.send(b"%d" % self.first_number)
@@ -221,6 +222,14 @@ class Server:
         _forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
             _signal.signal(number, handler)
+
+
+def highest_open(limit):
+    """Return the highest number of a descriptor that is open; as far as it can be known without `/proc`."""
+    try:
+        return max(int(name) for name in os.listdir("/proc/self/fd"))
+    except OSError:
+        return max(number for number in range(min(limit, MOST_LOOKED_AT)) if is_open(number))
 
 
 def requester_behind(fds):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from procession import child, process, settings, util
-from procession._procession import SignalsHeld, fork_to
+from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
 from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
@@ -26,6 +26,9 @@ class Popen(PopenBase):
             chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:
                 chores += settings._chores(process_obj._settings)
+            raised = sys.modules.get("procession.descriptors")
+            if raised is not None and raised.usual() is not None:
+                chores.append((set_descriptor_limit, (raised.usual(),)))
             fork = os.fork if sys.version_info < (3, 12) else _fork_quietly
             with util._EmptyStdin() as stdin:
                 chores = child.chores_of_forked(

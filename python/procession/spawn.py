@@ -8,6 +8,7 @@ import sys
 import types
 
 from procession import logs, process, standard, util
+from procession._procession import set_descriptor_limit
 
 __all__ = [
     "_main", "freeze_support", "set_executable", "get_executable", "get_preparation_data", "get_command_line",
@@ -167,6 +168,9 @@ def get_preparation_data(name):
         "start_method": _start_method(),
         "ignored_signals": [n for n in range(1, _signal.NSIG) if _is_ignored(n)],
     }
+    raised = sys.modules.get("procession.descriptors")
+    if raised is not None and raised.usual() is not None:
+        data["descriptors"] = raised.usual()
     if standard.is_replaced():
         data["replace_standard"] = True
     if logs._logger is not None:
@@ -212,6 +216,8 @@ def prepare(data):
         own.name = data["name"]
     if "authkey" in data:
         own.authkey = data["authkey"]
+    if "descriptors" in data:
+        set_descriptor_limit(data["descriptors"])
     if "tracker" in data:
         from procession.resource_tracker import _resource_tracker
 

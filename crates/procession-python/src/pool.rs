@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use procession::platform::{identity, pid_of};
+use procession::platform::{Watched, identity, pid_of};
 use procession::pool::{Chunk, Doing, Driver, Verdict};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
@@ -174,9 +174,10 @@ impl PoolCore {
         Ok((invitation.index, raw(invitation.pool), raw(invitation.own), raw(invitation.parent)))
     }
 
-    /// The worker of seat `index` runs as process `pid`, and `sentinel` becomes ready when it ends.
+    /// The worker of seat `index` runs as process `pid`, and `sentinel` becomes ready when it ends; it stays open until
+    /// `support.worker_ended` was called.
     fn seated(&self, index: usize, sentinel: i32, pid: u32) -> PyResult<()> {
-        let sentinel = procession::platform::duplicate(sentinel, 0).map_err(Raised::from)?;
+        let sentinel = Watched::Lent(sentinel);
         Ok(self.owned.get()?.shared().driver.seated(index, sentinel, pid).map_err(Raised::from)?)
     }
 

@@ -74,6 +74,25 @@ fn duplicate_above(file: i32, at_least: i32) -> PyResult<i32> {
     Ok(platform::duplicate(file, at_least).map_err(raised)?.into_raw_fd())
 }
 
+/// How many descriptors this process must be allowed to have for `more` of them; 0: it is.
+#[pyfunction]
+fn lacking_descriptors(more: u64) -> u64 {
+    let need = platform::descriptors_for(more);
+    if need <= platform::descriptor_limits().0 { 0 } else { need }
+}
+
+/// How many descriptors this process may have, and how many it may allow itself.
+#[pyfunction]
+fn descriptor_limits() -> (u64, u64) {
+    platform::descriptor_limits()
+}
+
+/// Lets this process have so many descriptors.
+#[pyfunction]
+fn set_descriptor_limit(most: u64) -> PyResult<()> {
+    platform::set_descriptor_limit(most).map_err(raised)
+}
+
 /// One wait for many descriptors; what the system has of it is closed with the last reference.
 #[pyclass(frozen, module = "procession._procession")]
 struct Poller(platform::Poller);
@@ -128,5 +147,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(memory_file, module)?)?;
     module.add_function(wrap_pyfunction!(reserve_memory, module)?)?;
     module.add_function(wrap_pyfunction!(make_bell, module)?)?;
+    module.add_function(wrap_pyfunction!(lacking_descriptors, module)?)?;
+    module.add_function(wrap_pyfunction!(descriptor_limits, module)?)?;
+    module.add_function(wrap_pyfunction!(set_descriptor_limit, module)?)?;
     module.add_function(wrap_pyfunction!(duplicate_above, module)?)
 }

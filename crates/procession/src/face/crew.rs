@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::platform::{self, file_key};
+use crate::platform::{self, Watched, file_key};
 use crate::pool::{Driver, JobId};
 use crate::process::{self, StartMethod, Started};
 
@@ -97,7 +97,7 @@ impl Crew {
             let sentinel = member.started.child.as_fd().try_clone_to_owned();
             let sentinel = sentinel.map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)));
             sentinel
-                .and_then(|sentinel| driver.seated(index, sentinel, member.started.child.id()))
+                .and_then(|sentinel| driver.seated(index, Watched::Own(sentinel), member.started.child.id()))
                 .inspect_err(|_| member.started.child.kill())?;
             Ok(member)
         });

@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use crate::channel::{Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Doorbell, Poller, SignalGuard};
+use crate::platform::{self, Doorbell, Poller, SignalGuard, Watched};
 use crate::shared_memory::{Arena, Block, Segment, copy_in};
 
 use super::holdings;
@@ -46,7 +46,7 @@ pub struct Invitation {
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) ring: Consumer,
-    sentinel: Option<OwnedFd>,
+    sentinel: Option<Watched>,
     pub(super) pid: u32,
     pub(super) ready: bool,
     pub(super) leaving: bool,
@@ -300,12 +300,13 @@ impl Driver {
         Ok(invitation)
     }
 
-    /// The worker of seat `index` runs, as process `pid`; `sentinel` becomes readable when it ends.
+    /// The worker of seat `index` runs, as process `pid`; `sentinel` becomes readable when it ends. One that is lent stays open until
+    /// the death has been told.
     ///
     /// # Errors
     /// The system's.
-    pub fn seated(&mut self, index: usize, sentinel: OwnedFd, pid: u32) -> Result<()> {
-        self.waiter.poller.add(&sentinel, index as u64)?;
+    pub fn seated(&mut self, index: usize, sentinel: Watched, pid: u32) -> Result<()> {
+        sentinel.with(|file| self.waiter.poller.add(file, index as u64))?;
         if let Some(seat) = self.seats.get_mut(index).and_then(Option::as_mut) {
             seat.sentinel = Some(sentinel);
             seat.pid = pid;
@@ -738,7 +739,10 @@ impl Driver {
         self.read_seat(index, batch);
         let Some(seat) = self.seats[index].take() else { return };
         if let Some(sentinel) = &seat.sentinel {
-            self.waiter.poller.remove(sentinel);
+            let _ = sentinel.with(|file| {
+                self.waiter.poller.remove(file);
+                Ok(())
+            });
         }
         self.renew_glance();
         self.bells.forget(index);

@@ -1,10 +1,12 @@
 //! Waiting for a few descriptors, none of which is worth an epoll set.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
-use super::SignalGuard;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{Doorbell, SignalGuard};
 use crate::error::{During, Error, Result};
 
 /// What to wait for.
@@ -87,4 +89,48 @@ pub fn with_borrowed<T>(file: RawFd, call: impl FnOnce(BorrowedFd<'_>) -> Result
     // SAFETY: it is no -1. The caller keeps it open for the call; should it be closed all the same, the calls of the
     // system that it is for answer EBADF, and no memory is touched.
     call(unsafe { BorrowedFd::borrow_raw(file) })
+}
+
+/// A descriptor that is watched: one's own, or one that somebody else keeps open for as long.
+#[derive(Debug)]
+pub enum Watched {
+    /// Closed with this value.
+    Own(OwnedFd),
+    /// The number of somebody else's.
+    Lent(RawFd),
+}
+
+impl Watched {
+    /// Calls with the descriptor.
+    ///
+    /// # Errors
+    /// Those of `call`.
+    pub fn with<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Watched::Own(file) => call(file.as_fd()),
+            Watched::Lent(number) => with_borrowed(*number, call),
+        }
+    }
+}
+
+/// How many descriptors this process may have, and how many it may allow itself.
+pub fn descriptor_limits() -> (u64, u64) {
+    let limits = getrlimit(Resource::Nofile);
+    (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX))
+}
+
+/// Lets this process have so many descriptors.
+///
+/// # Errors
+/// The system's, among them that it may not allow itself so many.
+pub fn set_descriptor_limit(most: u64) -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }).during("setrlimit")
+}
+
+/// How many descriptors this process must be allowed to have, so that there is room for `more`; close to it, as only the
+/// lowest free number is looked at.
+pub fn descriptors_for(more: u64) -> u64 {
+    let lowest = Doorbell::new().map(|bell| bell.as_raw_fd().unsigned_abs().into());
+    lowest.unwrap_or_else(|_| descriptor_limits().0).saturating_add(more)
 }

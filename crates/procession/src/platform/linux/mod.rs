@@ -26,7 +26,10 @@ mod stream;
 pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
 pub use child::{Child, Ending, Memory, collect, memory_of, own_pidfd, pidfd_of, send_signal};
 pub use clock::{coarse_now, monotonic_now};
-pub use descriptors::{Readiness, adopt, file_key, wait_descriptors, with_borrowed};
+pub use descriptors::{
+    Readiness, Watched, adopt, descriptor_limits, descriptors_for, file_key, set_descriptor_limit, wait_descriptors,
+    with_borrowed,
+};
 pub use doorbell::Doorbell;
 pub use environment::change_environment;
 #[cfg(not(loom))]

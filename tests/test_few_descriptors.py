@@ -1,0 +1,62 @@
+"""Few descriptors: pools that need more of them than the usual limit, and the lowest limits that there are."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import procession
+import pytest
+
+PROGRAM = Path(__file__).parent / "programs/few_descriptors/every_worker.py"
+LIMIT = 100
+METHODS = pytest.mark.parametrize("method", procession.get_all_start_methods())
+WITHOUT_PROC = """
+import os
+listdir = os.listdir
+def without_proc(path="."):
+    if str(path).startswith("/proc"):
+        raise FileNotFoundError(path)
+    return listdir(path)
+os.listdir = without_proc
+"""
+
+
+def run(method, workers, soft, hard, **options):
+    """Run the program under limits of descriptors."""
+    command = [sys.executable, str(PROGRAM), method, str(workers)]
+    limits = (resource.RLIMIT_NOFILE, (soft, hard))
+    return subprocess.run(
+        command,
+        preexec_fn=lambda: resource.setrlimit(*limits),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        **options,
+    )
+
+
+@METHODS
+def test_a_pool_that_needs_more_descriptors_than_usual_is_allowed_them(method):
+    done = run(method, 16, 64, 1024)
+    assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
+
+
+@METHODS
+def test_a_pool_works_under_the_lowest_limits(method):
+    done = run(method, 2, 64, 64)
+    assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
+
+
+@METHODS
+def test_too_few_descriptors_for_a_pool_are_an_error_that_names_limit_and_need(method):
+    done = run(method, 40, 64, 64)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("OSError: [Errno 24] 40 workers need some 1") and " of 64 (ulimit -Hn)" in last
+
+
+def test_the_forkserver_begins_where_no_descriptors_are_listed(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_PROC)
+    done = run("forkserver", 2, 1024, 1024, env={"PYTHONPATH": str(tmp_path)})
+    assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
