@@ -549,3 +549,10 @@ def test_log_records_name_the_process_when_logging_is_loaded_late(context):
     reader.close()
     writer.close()
     assert (name, loader) == ("Late", "SourceFileLoader")
+
+
+def test_none_as_keyword_arguments_is_none(context, capfd):
+    child = context.Process(target=print, args=("called",), kwargs=None)
+    child.start()
+    assert finish(child) == 0
+    assert capfd.readouterr().out == "called\n"

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from _weakrefset import WeakSet
 
 from procession import standard
@@ -51,7 +52,7 @@ class BaseProcess:
         group: always None.
         target: what `run` calls; None calls nothing.
         name: for people; by default made of the class's name and a number.
-        args, kwargs: what `target` is called with.
+        args, kwargs: what `target` is called with; None as kwargs is none.
         daemon: whether the process is terminated when its parent exits; None takes the parent's value.
         settings: `env`, `cwd`, `nice`, `cpu_affinity`, `max_memory`, which the child has before it imports anything
             of the program's; see `settings.check`.
@@ -77,7 +78,7 @@ class BaseProcess:
         self._closed = False
         self._target = target
         self._args = tuple(args)
-        self._kwargs = dict(kwargs)
+        self._kwargs = {} if kwargs is None else dict(kwargs)
         self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
         if daemon is not None:
             self.daemon = daemon
@@ -105,7 +106,8 @@ class BaseProcess:
         if self._parent_pid != os.getpid():
             raise AssertionError("a process object is started by the process that made it")
         _cleanup()
-        standard.ensure_end(_end_children)
+        if standard.kept or "multiprocessing.util" in sys.modules:
+            standard.ensure_end(_end_children)
         self._popen = self._Popen(self)
         # The child has its own; keeping these would keep the user's objects alive as long as this one.
         del self._target, self._args, self._kwargs
