@@ -1,7 +1,11 @@
-"""Probes 10-12: what is left when the parent is killed or interrupted. The runner judges them from outside."""
+"""Probes 10-12: what is left when the parent is killed or interrupted, judged from outside by the runner; and 21: what
+the end of a process does to a pool that is not its own.
+"""
 
 import os
 import signal
+import sys
+import tempfile
 import time
 
 from benches.faults import tasks
@@ -42,4 +46,32 @@ def interrupted_map(probe):
     raise Fault("no KeyboardInterrupt")
 
 
-PROBES = {10: killed_while_busy, 11: killed_while_idle, 12: interrupted_map}
+def exit_of_a_stranger(probe):
+    """21 the exit of a forked stranger leaves the pool alone"""
+    with probe.pool() as pool, tempfile.TemporaryFile() as said:
+        answer = pool.submit(tasks.wait_for_a_note, "go", READY_LIMIT_S * probe.patience)
+        wait_until_busy(1)
+        stranger = os.fork()
+        if stranger == 0:
+            os.dup2(said.fileno(), 2)
+            sys.exit(0)  # as a worker of a web server does that has loaded the program before it was forked
+        probe.say("waiting for the stranger's end")
+        until = time.monotonic() + READY_LIMIT_S * probe.patience
+        while os.waitpid(stranger, os.WNOHANG)[0] == 0:
+            if time.monotonic() > until:
+                os.kill(stranger, signal.SIGKILL)
+                os.waitpid(stranger, 0)
+                raise Fault("the stranger hangs")
+            time.sleep(0.01)
+        probe.say("waiting for tasks")
+        tasks.note("go")
+        if answer.get(READY_LIMIT_S * probe.patience) != "go":
+            raise Fault("a wrong result")
+        if pool.map(tasks.square, range(8), READY_LIMIT_S) != [number**2 for number in range(8)]:
+            raise Fault("a wrong result")
+        said.seek(0)
+        if text := said.read().decode():
+            raise Fault("the stranger complains", text)
+
+
+PROBES = {10: killed_while_busy, 11: killed_while_idle, 12: interrupted_map, 21: exit_of_a_stranger}

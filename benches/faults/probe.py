@@ -15,7 +15,7 @@ from benches.faults.footprint import footprint, growth
 from benches.faults.verdict import Fault
 
 # Those whose process itself is compared before and after; the others end it, or are judged from outside.
-LEAVE_NOTHING = {*range(1, 9), 13, 14, 15, 17, 18, 20}
+LEAVE_NOTHING = {*range(1, 9), 13, 14, 15, 17, 18, 20, 21}
 PROBES = dict(sorted({**pool_probes.PROBES, **end_probes.PROBES, **object_probes.PROBES}.items()))
 
 

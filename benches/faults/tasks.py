@@ -121,6 +121,17 @@ def sleep_for_a_minute(number):
     time.sleep(60)
 
 
+def wait_for_a_note(name, limit):
+    """Says that it runs, then waits at most `limit` seconds for a note; returns its name, or None."""
+    note("busy-0")
+    until = time.monotonic() + limit
+    while not (folder() / name).exists():
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.01)
+    return name
+
+
 def stuck_in_c(number):
     """Says that it runs, then stays in C, holding the interpreter."""
     note(f"busy-{number}")
