@@ -10,7 +10,7 @@ import os
 import sys
 from _thread import get_ident
 
-from procession import context, ending, finalize, log_names, process, util
+from procession import context, ending, finalize, log_names, logs, process, util
 from procession._procession import hold_lifeline, set_signal_mask
 
 __all__ = []
@@ -19,7 +19,7 @@ LIFELINE_GRACE_MS = 300
 
 
 def chores_of_forked(process_obj, parent_sentinel, mask, own):
-    """Return what a child has to do before it runs `process_obj`, for `run_forked`; called before the fork.
+    """Return what a child has to do before it runs `process_obj`, for `live_forked`; called before the fork.
 
     Args:
         process_obj: the process object.
@@ -34,11 +34,6 @@ def chores_of_forked(process_obj, parent_sentinel, mask, own):
     ]
 
 
-def live(act, *arguments):
-    """Be the child in a freshly forked process, and end it with the status that `act(*arguments)` returns."""
-    os._exit(act(*arguments))
-
-
 def run(process_obj, begin, *arguments):
     """Run, as the main activity of this process, the process object that `begin(*arguments)` returns; return the exit
     status. Raises nothing, unless it is interrupted at its very end.
@@ -50,7 +45,8 @@ def run(process_obj, begin, *arguments):
     status = 1
     try:
         process_obj = begin(*arguments)
-        util.info("the child %s begins", process_obj.name)
+        if logs._logger:
+            util.info("the child %s begins", process_obj.name)
         process_obj.run()
         status = 0
     except SystemExit as request:
@@ -62,15 +58,15 @@ def run(process_obj, begin, *arguments):
     return status
 
 
-def run_forked(process_obj, chores):
-    """In a process that was forked from its parent: do the chores, run the process object, and return the status."""
-    return run(process_obj, _begin, process_obj, chores)
+def live_forked(process_obj, chores):
+    """Be the child in a process that was forked from its parent: do the chores, run the process object, and end."""
+    os._exit(run(process_obj, _begin, process_obj, chores))
 
 
-def run_copied(load, parent_sentinel):
+def live_copied(load, parent_sentinel):
     """In a process that the forkserver forked, whose signal handlers are its own already: undo what else it inherited,
-    become the process that `load` gives, and return the exit status."""
-    return run(None, _begin_loaded, load, parent_sentinel, first_chores(parent_sentinel, (), None))
+    become the process that `load` gives, run it, and end."""
+    os._exit(run(None, _begin_loaded, load, parent_sentinel, first_chores(parent_sentinel, (), None)))
 
 
 def run_fresh(load, parent_sentinel):

@@ -76,20 +76,32 @@ def tell(process_obj=None):
 def finish(status):
     """Do what comes after the work of a process that is about to end; return its status, which is `status` unless a
     step fails that has to succeed."""
-    threading = sys.modules.get("threading")
-    ended = threading is None or _succeeds(threading._shutdown)
-    util.info("the process ends with status %s", status)
-    written = _flush()
-    # Looked at here, as the function touches much more: what is to be ended, and whether a log tells of it.
-    forkserver = "procession.forkserver" in sys.modules
-    more = forkserver or process._children or finalize._finalizer_registry or logs._logger
-    if atexit._ncallbacks() or more or standard.has_end():
+    # In one function as far as nothing special is to be done: each that a forked child calls costs it a page.
+    loaded, well = sys.modules, True
+    if "threading" in loaded:
+        well = _succeeds(loaded["threading"]._shutdown)
+    if logs._logger:
+        util.info("the process ends with status %s", status)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # one is missing, closed, or cannot be written
+        well = _flush() and well
+    if (
+        atexit._ncallbacks()
+        or process._children
+        or finalize._finalizer_registry
+        or logs._logger
+        or standard.kept
+        or "procession.forkserver" in loaded
+        or "multiprocessing.util" in loaded
+    ):
         _succeeds(_run_exit_functions)
         _succeeds(standard.end)
         _succeeds(util._exit_function)
-        written = _flush() and written
+        well = _flush() and well
     util._exiting = os.getpid()
-    return status or int(not (ended and written))
+    return status or int(not well)
 
 
 def _succeeds(step):

@@ -178,7 +178,7 @@ class Server:
             return
         try:
             with SignalsHeld():  # of the child none gets lost that comes before it has its mask
-                pid = fork_to(os.fork, child.live, self.be_child, requester)
+                pid = fork_to(os.fork, self.be_child, requester)
             pidfd = watch(pid)
         except OSError as error:
             answer(requester, -error.errno, [])
@@ -203,11 +203,11 @@ class Server:
         os.close(pidfd)
 
     def be_child(self, requester):
-        """Be the child; return its exit status."""
+        """Be the child, and end."""
         self.release()
         # The child's parent is the requester; the process that booted the server may be another one.
         memory, parent = receive(requester, self.first_number)
-        return child.run_copied(lambda: spawn.load(memory), parent)
+        child.live_copied(lambda: spawn.load(memory), parent)
 
     def release(self):
         """Close in a child what belongs to the server; what the client side needs is kept."""

@@ -35,7 +35,7 @@ class Popen(PopenBase):
                     process_obj, process.own_pidfd(), mask_for(process_obj), chores + stdin.chores
                 )
                 with SignalsHeld():
-                    pid = fork_to(fork, child.live, child.run_forked, process_obj, chores)
+                    pid = fork_to(fork, child.live_forked, process_obj, chores)
                     self._adopt(process_obj, pid, self._watch(pid))
         finally:
             util.close_fds(*gate)

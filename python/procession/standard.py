@@ -106,11 +106,6 @@ def _chores(process_obj, parent):
     return chores
 
 
-def has_end():
-    """Return whether the standard modules have something to do when the process ends."""
-    return loaded("util") is not None
-
-
 def end():
     """Let the standard modules finish, such as the thread of a queue that still has items to send."""
     util = loaded("util")
