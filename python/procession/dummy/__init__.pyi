@@ -55,7 +55,7 @@ class DummyProcess(threading.Thread):
         target: Callable[..., object] | None = None,
         name: str | None = None,
         args: Iterable[Any] = (),
-        kwargs: Mapping[str, Any] = {},
+        kwargs: Mapping[str, Any] | None = {},
         *,
         daemon: bool | None = None,
     ) -> None: ...
