@@ -1,6 +1,7 @@
 """The connections of this process to servers of managers: one for each server and thread.
 
-One a thread, because a server sees each connection as a thread, which is what locks are owned by.
+One a thread, so that a request that takes long keeps no other thread waiting.  Before a thread takes something it says
+whose its connection is: locks are owned by processes and threads of clients, not by connections.
 """
 
 import os
