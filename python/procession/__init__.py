@@ -19,8 +19,13 @@ _METHODS = (
 _EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
 # What the standard library does not have, and where it is.
 _OWN = {
+    "ForkBesideThreads": "notices",
     "OwnerDied": "synchronize",
     "PoolTerminated": "pool",
+    "ProcessionWarning": "notices",
+    "SameRandomNumbers": "notices",
+    "StaleVariable": "notices",
+    "StuckAfterFork": "notices",
     "TaskTimeout": "pool",
     "WorkerDied": "pool",
     "end_shared_pools": "shared_pools",

@@ -33,6 +33,11 @@ from procession.context import ProcessError as ProcessError
 from procession.context import TimeoutError as TimeoutError
 from procession.drop_in import install as install
 from procession.managers import SyncManager
+from procession.notices import ForkBesideThreads as ForkBesideThreads
+from procession.notices import ProcessionWarning as ProcessionWarning
+from procession.notices import SameRandomNumbers as SameRandomNumbers
+from procession.notices import StaleVariable as StaleVariable
+from procession.notices import StuckAfterFork as StuckAfterFork
 from procession.pool import PoolTerminated as PoolTerminated
 from procession.pool import TaskTimeout as TaskTimeout
 from procession.pool import WorkerDied as WorkerDied

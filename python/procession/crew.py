@@ -17,7 +17,7 @@ from procession import (
 from procession._procession import PoolCore, SignalsHeld, descriptor_limits, lacking_descriptors
 from procession.deaths import Barren
 from procession.limits import in_units
-from procession.main_names import ForkedMain, ImportedMain
+from procession.main_names import ForkedMain, ImportedMain, may_read
 from procession.maker import Maker
 from procession.math_threads import UNCHANGED, are_limited
 from procession.portable import by_value, needs_value, rebuild
@@ -123,11 +123,17 @@ class Crew:
         # Of `__main__`, what the oldest worker knows.
         self._forks = ctx.get_start_method() == "fork"
         self._main = ForkedMain() if self._forks else ImportedMain
+        self._watch = None
+        if terms.initializer is not None and not self._forks and may_read(terms.initializer):
+            self._start_watch()
+            if not needs_value(terms.initializer, self._main):
+                terms.expected = self._watch.of_initializer
         self._aged = []
         self._broken = False
         self._barren = Barren(count)
         self._pause_until = 0.0
         self._warned = False  # of other threads, which is once enough
+        self._stuck = None  # what looks after workers that were forked beside other threads
         self._lock = RLock()
         self._driver = None
         self._room = None  # for descriptors
@@ -251,6 +257,10 @@ class Crew:
             self._capture.listen(member.streams, process)
         self.members[index] = member
         self.processes.append(process)
+        if self._stuck is None and getattr(process._popen, "beside", ()):
+            from procession.stuck import Watch
+
+            self._stuck = Watch(self, process._popen.beside, process._popen.place)
         util.debug("added worker")
         return None
 
@@ -301,8 +311,29 @@ class Crew:
         return by_value(obj, error, self._main)
 
     def needs_value(self, function):
-        """Return whether workers would look for `function` in vain."""
-        return needs_value(function, self._main)
+        """Return whether workers would look for `function` in vain; or else what is to be pickled in its place."""
+        alone = needs_value(function, self._main)
+        watch = self._watch
+        if watch is None:
+            if not may_read(function):
+                return alone
+            watch = self._start_watch()
+        # Methods and partials are asked for each time.
+        elif id(getattr(getattr(function, "func", function), "__code__", None)) in watch.met:
+            return alone
+        return watch.sent(function, alone) or alone
+
+    def accompanied(self, function):
+        """Return what is to be sent in the place of a function that is an argument and will be called."""
+        answer = self.needs_value(function)
+        return function if isinstance(answer, bool) else answer
+
+    def _start_watch(self):
+        from procession.watch import Watch  # not before: most functions of most programs read none
+
+        method = self._ctx.get_start_method()
+        self._watch = Watch(method, self._terms.initializer, self._count == 1)
+        return self._watch
 
     def worker_ready(self, index):
         """A worker has started: the one before it may go."""
@@ -495,6 +526,8 @@ class Crew:
             self.ending = True
         if self.ended:
             return
+        if self._stuck is not None:
+            self._stuck.end()
         until = None if limit is None else time.monotonic() + limit
         ending = list(self.processes)  # whose sentinels the engine watches until it is released
         for process in ending:

@@ -34,6 +34,7 @@ MOST_LOOKED_AT = 4096
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
 
 inherited: list[int] = []
+preloaded: frozenset = frozenset()  # the modules that were imported for all children
 
 
 def main(preload=True):
@@ -55,7 +56,7 @@ def main(preload=True):
 def _import_for_children():
     """Import all that a child needs, once."""
     spawn.load_pickle()
-    from procession import forwarded_logs, portable, reduction, settings, terms, worker  # noqa: F401
+    from procession import forwarded_logs, portable, reduction, settings, terms, variables, worker  # noqa: F401
 
 
 def _contents(descriptor):
@@ -97,6 +98,8 @@ def _preload(data):
         except (AttributeError, ValueError, OSError):
             pass
     _refuse_threads()
+    global preloaded
+    preloaded = frozenset(sys.modules)
     math_threads.look_around()
     util._empty_stdin()
     gc.collect()

@@ -66,7 +66,7 @@ class Ear:
             except Exception as error:
                 logs.sub_warning("a record of a worker cannot be rebuilt: %s", error)
                 continue
-            (_handle_record if kind == "record" else _show_warning)(*content)
+            _HANDLERS[kind](*content)
 
     def close(self):
         """Close both ends."""
@@ -95,6 +95,17 @@ def _show_warning(text, category, filename, lineno):
         warnings.showwarning(UserWarning(text), UserWarning, filename, lineno)
 
 
+def _show_notice(category, text, filename, lineno):
+    from procession import notices
+
+    notices.tell_once(category, text, filename, lineno)
+
+
+_HANDLERS = {"record": _handle_record, "warning": _show_warning, "notice": _show_notice}
+
+mouth = None  # in a worker: what sends to its parent
+
+
 def forward(descriptor, line, current, interrupts, known):
     """In the worker: send log records and warnings to the parent from now on.
 
@@ -105,6 +116,7 @@ def forward(descriptor, line, current, interrupts, known):
         interrupts: knows which item of its job runs.
         known: what `levels` returned in the parent.
     """
+    global mouth
     mouth = _Mouth(descriptor, line, current, interrupts)
     warnings.showwarning = mouth.show_warning
     if known is not None:
@@ -173,6 +185,10 @@ class _Mouth:
         text = f"{message} (in {where})"[:_MOST_TEXT]
         if not self._send("warning", (text, category, filename, lineno)):
             self._send("warning", (text, UserWarning, filename, lineno))
+
+    def send_notice(self, category, text, filename, lineno):
+        """Send a warning of this package, which the parent tells once, whichever workers send it."""
+        return self._send("notice", (category, text, filename, lineno))
 
     def _send(self, kind, content):
         """Send a message; False when it cannot be pickled, is too large, or the parent is gone."""

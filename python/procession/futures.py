@@ -363,6 +363,8 @@ class _Engine:
                 self._given.add(future)
                 pool = self._pool
             try:
+                if fn is _run_chunk:
+                    args = pool._crew.accompanied(args[0]), *args[1:]
                 result = pool.apply_async(
                     fn,
                     args,

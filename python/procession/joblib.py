@@ -50,6 +50,7 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
 
     def submit(self, func, callback=None):
         """Have a batch computed; `callback` gets what `retrieve_result_callback` understands."""
+        self._accompany(func)
         return self._pool.apply_async(
             func,
             callback=lambda value: callback((True, value)),
@@ -57,6 +58,12 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
         )
 
     apply_async = submit  # its name before joblib 1.5
+
+    def _accompany(self, batch):
+        """Have the functions of a batch bring along what the workers are to know of the variables that they read."""
+        calls = getattr(batch, "items", None)
+        if isinstance(calls, list):
+            calls[:] = [(self._pool._crew.accompanied(function), *others) for function, *others in calls]
 
     def retrieve_result_callback(self, out):
         """Return the results of a batch, or raise what it raised."""

@@ -1,5 +1,6 @@
 """Which functions and classes of `__main__` children find in theirs; the others have to travel by value."""
 
+import os
 import sys
 import types
 from _weakref import ref
@@ -7,6 +8,39 @@ from _weakref import ref
 __all__: list[str] = []
 
 BY_NAME = (type, types.FunctionType)
+
+
+_LIBRARIES = (
+    os.path.dirname(os.path.abspath(os.__file__)) + os.sep,
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+)
+
+
+def is_of_program(module):
+    """Return whether a module belongs to the program: it is `__main__`, or its file stands with no library."""
+    names = getattr(module, "__dict__", None) or {}
+    if names.get("__name__") in ("__main__", "__mp_main__"):
+        return True
+    file = names.get("__file__")
+    if not isinstance(file, str):
+        return False
+    file = os.path.abspath(file)
+    return not (file.startswith(_LIBRARIES) or "site-packages" in file or "dist-packages" in file)
+
+
+def may_read(function):
+    """Return whether a function may read a global variable, or call what does."""
+    if type(function) is not types.FunctionType:
+        return type(function) is not types.BuiltinFunctionType
+    names, code = function.__globals__, function.__code__
+    return (
+        function.__closure__ is not None
+        or any(type(const) is types.CodeType for const in code.co_consts)
+        or any(
+            name in names and (type(names[name]) is not types.ModuleType or is_of_program(names[name]))
+            for name in code.co_names
+        )
+    )
 
 
 def is_of_main(obj):

@@ -135,16 +135,34 @@ def _loaded():
 
 
 def _find():
-    try:
-        with open("/proc/self/maps") as file:
-            paths = {line.split(maxsplit=5)[-1].strip() for line in file if ".so" in line}
-    except OSError:
-        return
-    for path in paths:
+    for path in _paths():
         for piece, variable, functions in _LIBRARIES:
             if piece in os.path.basename(path):
                 for put, get in _functions(path, functions):
                     yield variable, put, get
+
+
+def _paths():
+    """Return the files of the libraries that are loaded."""
+    try:
+        with open("/proc/self/maps") as file:
+            return {line.split(maxsplit=5)[-1].strip() for line in file if ".so" in line}
+    except OSError:
+        return set()
+
+
+def of_openblas():
+    """Return how many threads of OpenBLAS there are at most: it ends them before a fork, and starts them anew."""
+    import ctypes
+
+    number = 0
+    for path in _paths():
+        if "openblas" in os.path.basename(path):
+            try:
+                number += max(0, ctypes.c_int.in_dll(ctypes.CDLL(path), "blas_num_threads").value - 1)
+            except (OSError, ValueError):  # one that tells no such name
+                number += os.cpu_count() or 1
+    return number
 
 
 def _functions(path, names):

@@ -6,7 +6,7 @@ import select
 import time
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
-from procession import process, util
+from procession import main_names, process, spawn, util
 from procession._procession import collect_status, open_pidfd, send_signal, signal_mask
 
 __all__ = []
@@ -66,6 +66,16 @@ class PopenBase:
     def duplicate_for_child(self, fd):
         """Return the number that descriptor `fd` has in the child."""
         return fd
+
+    def _look_at_variables(self, process_obj):
+        """Have the child compare the variables that its target reads, and warn here of what needs no look there."""
+        if process_obj._is_worker:  # whose pool does it, function by function
+            return
+        target = process_obj._target or type(process_obj).run
+        if main_names.may_read(target) and (self.method == "fork" or spawn.main_source() is not None):
+            from procession import watch
+
+            process_obj._expected = watch.of_process(process_obj, self.method)
 
     def _adopt(self, process_obj, pid, sentinel):
         """Take hold of child `pid`, while signals are held; `sentinel` is closed with this object."""

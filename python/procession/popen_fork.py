@@ -1,11 +1,10 @@
 """Start method fork: the child is a copy of the parent."""
 
 import _signal
-import _thread
 import os
 import sys
 
-from procession import child, process, settings, util
+from procession import child, fork_threads, process, settings, util
 from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
 from procession.popen_base import PopenBase, mask_for
 
@@ -16,10 +15,15 @@ class Popen(PopenBase):
     """A forked child."""
 
     method = "fork"
+    beside = ()  # the names of other threads that ran
+    place = None  # the file and the line of the warning about them
 
     def _launch(self, process_obj):
         if process_obj._warns_of_threads:
-            _warn_of_threads()
+            self.beside = fork_threads.others()
+            if self.beside:
+                self.place = _warn(self.beside)
+        self._look_at_variables(process_obj)
         # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
         gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else ()
         try:
@@ -48,32 +52,20 @@ def _pass_gate(reader, writer):
     os.close(reader)
 
 
-# Threads of the package itself, which hold no lock that a child could miss.
-QUIET_THREADS = {"PoolDriver", "PoolOutput"}
+def _warn(beside):
+    from procession import notices
 
-
-def _warn_of_threads():
-    """Warn with names where other threads may hold locks that the child needs; a main thread is no news."""
-    threading = sys.modules.get("threading")
-    if threading is None or not _thread._count():
-        return
-    expected = (threading.current_thread(), threading.main_thread())
-    others = [t.name for t in threading.enumerate() if t not in expected and t.name not in QUIET_THREADS]
-    if others:
-        import warnings
-
-        warnings.warn(
-            f"a process is forked while other threads run ({', '.join(others)}): a lock that one of them holds "
-            "stays locked in the child; the start methods forkserver and spawn are safe",
-            DeprecationWarning,
-            stacklevel=5,
-        )
+    return notices.tell(
+        notices.ForkBesideThreads,
+        f"a process is forked while other threads run ({', '.join(beside)}): a lock that one of them holds "
+        "stays locked in the child; the start methods forkserver and spawn are safe",
+    )
 
 
 def _fork_quietly():
     import warnings
 
     with warnings.catch_warnings():
-        # Python's own warning counts the lifeline's thread, which is harmless.
+        # Python's own warning counts all threads; ours has told of those that matter.
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()

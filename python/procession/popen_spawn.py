@@ -46,6 +46,7 @@ class PicklingPopen(PopenBase):
             if tracker is not None and tracker._resource_tracker._fd is not None:
                 preparation["tracker"] = self.duplicate_for_child(tracker._resource_tracker._fd)
             data = reduction.ForkingPickler.dumps(preparation)
+            self._look_at_variables(process_obj)
             data = bytes(data) + bytes(_dumps(process_obj))
         finally:
             context.set_spawning_popen(before)

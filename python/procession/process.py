@@ -61,6 +61,7 @@ class BaseProcess:
     _settings: dict = {}  # of a subclass whose constructor does not come here
     _warns_of_threads = True  # when it is forked while other threads run
     _is_worker = False  # of a pool
+    _expected = None  # what its target reads, a `variables.Expected`
     _heeds_interrupts = True  # whether Ctrl-C is a KeyboardInterrupt there from the first moment on
 
     def _Popen(self):

@@ -10,6 +10,7 @@ import time
 from procession import _procession as engine
 from procession import context, process, reduction
 from procession._limits import whole
+from procession.notices import ProcessionWarning
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
 
@@ -19,7 +20,7 @@ SEM_VALUE_MAX = engine.Semaphore.MOST
 _PLACES = 63
 
 
-class OwnerDied(RuntimeWarning):
+class OwnerDied(ProcessionWarning, RuntimeWarning):
     """The process that held a lock ended without releasing it: what the lock guards may be half changed."""
 
 

@@ -3,6 +3,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from procession.context import BaseContext
+from procession.notices import ProcessionWarning
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
 
@@ -10,7 +11,7 @@ _R = TypeVar("_R")
 
 SEM_VALUE_MAX: int
 
-class OwnerDied(RuntimeWarning): ...
+class OwnerDied(ProcessionWarning, RuntimeWarning): ...
 
 class SemLock:
     @property

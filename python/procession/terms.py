@@ -12,7 +12,10 @@ class Terms:
         max_tasks: after how many tasks a worker is replaced, or None.
         max_memory: how many bytes of memory it may have, or None.
         max_age: after how many seconds it is replaced, or None.
+        expected: what the initializer reads, a `variables.Expected`, or None.
     """
+
+    expected = None
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
         self.initializer = initializer

@@ -89,6 +89,10 @@ def work(seat, terms):
         from procession import captured_output
 
         captured_output.speak(*seat.output, core, interrupts)
+    if terms.expected is not None:
+        from procession import variables
+
+        variables.compare(terms.expected)
     if terms.initializer is not None:
         try:
             terms.initializer(*terms.initargs)

@@ -12,7 +12,7 @@ use procession::platform::{Watched, identity, pid_of};
 use procession::pool::{Chunk, Doing, Driver, Verdict};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
@@ -671,11 +671,14 @@ impl PoolCore {
         };
         let mut room = FunctionRoom { inner, blocks: Vec::new() };
         let mut stays = lasting;
-        if support.call_method1("needs_value", (function,))?.is_truthy()? {
+        // Whether it does, or what is pickled in its place, so that it brings along what the worker is to know.
+        let answer = support.call_method1("needs_value", (function,))?;
+        let sent = if answer.is_instance_of::<PyBool>() { function } else { &answer };
+        if sent.is(function) && answer.is_truthy()? {
             // Its globals may change between two jobs.
             stays = false;
             pickled = by_value(py.None())?;
-        } else if let Err(error) = codec::encode_pickle(function, &mut pickled, &mut room) {
+        } else if let Err(error) = codec::encode_pickle(sent, &mut pickled, &mut room) {
             stays = false;
             inner.release(std::mem::take(&mut room.blocks));
             pickled = by_value(error.value(py).clone().into_any().unbind())?;

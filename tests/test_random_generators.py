@@ -1,0 +1,132 @@
+"""A warning where workers draw from copies of one random generator, and none where each has its own."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+LIMIT_S = 60
+COPIES = ("fork", "forkserver")
+
+HEAD = """
+import random, sys
+import numpy as np
+import procession
+from procession.futures import ProcessPoolExecutor
+import helper
+"""
+
+HELPER = """
+import random
+
+dice = random.Random()
+
+def roll():
+    return dice.random()
+"""
+
+MAP = """
+with context.Pool(2) as pool:
+    for _ in range(2):
+        pool.map(draw, range(4), chunksize=1)
+"""
+
+
+def run(tmp_path, method, names, use=MAP):
+    """Run a program: `names` at its top, `use` under the guard; return what it warned of."""
+    (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "program.py").write_text(
+        HEAD
+        + textwrap.dedent(names)
+        + f'\nif __name__ == "__main__":\n    context = procession.get_context({method!r})\n'
+        + textwrap.indent(textwrap.dedent(use), "    ")
+    )
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "Random" in line.partition(": ")[2].partition(":")[0]]
+    assert len(lines) == done.stderr.count("Warning: ") + done.stderr.count("SameRandomNumbers: "), done.stderr
+    return [line.partition("SameRandomNumbers: ")[2] for line in lines]
+
+
+SHARED = {
+    "numpy's generator": ("rng = np.random.default_rng()\ndef draw(x): return rng.random()", "rng of __main__"),
+    "numpy's older one": ("state = np.random.RandomState()\ndef draw(x): return state.rand()", "state of __main__"),
+    "Python's": ("dice = random.Random()\ndef draw(x): return dice.random()", "dice of __main__"),
+    "a method of one": ("roll = random.Random().random\ndef draw(x): return roll()", "roll of __main__"),
+    "one in a list": ("rngs = [np.random.default_rng(1)]\ndef draw(x): return rngs[0].random()", "rngs of __main__"),
+    "one in an object": (
+        "class Sim:\n    def __init__(self): self.rng = random.Random()\n    def step(self): return self.rng.random()\n"
+        "sim = Sim()\ndef draw(x): return sim.step()",
+        "sim of __main__",
+    ),
+    "one in another module": ("def draw(x): return helper.roll()", "dice of helper"),
+    "one that another function uses": (
+        "rng = np.random.default_rng()\ndef inner(): return rng.random()\ndef draw(x): return inner()",
+        "rng of __main__",
+    ),
+}
+
+
+@pytest.mark.parametrize("method", COPIES)
+@pytest.mark.parametrize("case", SHARED)
+def test_a_generator_that_workers_have_copies_of_is_told_once(tmp_path, method, case):
+    names, expected = SHARED[case]
+    (text,) = run(tmp_path, method, names)
+    assert expected in text and "draws from a random generator" in text and "SeedSequence.spawn" in text
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_spawned_workers_make_their_own(tmp_path, case):
+    assert run(tmp_path, "spawn", SHARED[case][0]) == []
+
+
+OWN = {
+    "the functions of random": "def draw(x): return random.random()",
+    "a function out of random": "from random import random as roll\ndef draw(x): return roll()",
+    "the functions of numpy.random": "def draw(x): return np.random.rand()",
+    "the system's": "dice = random.SystemRandom()\ndef draw(x): return dice.random()",
+    "one that the task makes": "def draw(x): return np.random.default_rng(x).random()",
+    "one that the task seeds": "dice = random.Random()\ndef draw(x):\n    dice.seed(x)\n    return dice.random()",
+    "one that is not used": "rng = np.random.default_rng()\ndef draw(x): return x",
+    "one that the task replaces": (
+        "rng = random.Random()\ndef draw(x):\n    global rng\n    rng = random.Random(x)\n    return rng.random()"
+    ),
+}
+
+
+@pytest.mark.parametrize("method", COPIES)
+@pytest.mark.parametrize("case", OWN)
+def test_nothing_is_said_where_each_worker_has_its_own(tmp_path, method, case):
+    assert run(tmp_path, method, OWN[case]) == []
+
+
+@pytest.mark.parametrize("method", COPIES)
+def test_a_generator_that_an_initializer_makes_is_the_workers_own(tmp_path, method):
+    names = """
+    rng = random.Random()
+
+    def set_up():
+        global rng
+        rng = random.Random()
+
+    def draw(x):
+        return rng.random()
+    """
+    assert run(tmp_path, method, names, MAP.replace("Pool(2)", "Pool(2, set_up)")) == []
+
+
+@pytest.mark.parametrize("method", COPIES)
+def test_one_worker_and_one_process_draw_as_they_like(tmp_path, method):
+    names = SHARED["Python's"][0]
+    one = "p = context.Process(target=draw, args=(1,)); p.start(); p.join()\n"
+    assert run(tmp_path, method, names, MAP.replace("Pool(2)", "Pool(1)")) == []
+    assert run(tmp_path, method, names, one) == []
+    assert len(run(tmp_path, method, names, one * 3)) == 1
+
+
+@pytest.mark.parametrize("method", COPIES)
+def test_an_executor_tells_too(tmp_path, method):
+    use = "with ProcessPoolExecutor(2, context) as executor:\n    list(executor.map(draw, range(4)))\n"
+    assert len(run(tmp_path, method, SHARED["numpy's generator"][0], use)) == 1
