@@ -126,4 +126,4 @@ def test_a_pool_that_forks_warns_once_and_only_of_threads_that_are_news(tmp_path
     command = [sys.executable, "-W", "always", "script.py"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
     assert (result.returncode, result.stdout) == (0, "died\ndied\ndied\n1\n")
-    assert result.stderr.count("DeprecationWarning") == warnings, result.stderr
+    assert result.stderr.count("ForkBesideThreads: ") == warnings, result.stderr
