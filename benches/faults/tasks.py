@@ -1,5 +1,6 @@
 """The functions that probes send to workers, the guilty ones among them."""
 
+import decimal
 import itertools
 import os
 import signal
@@ -30,6 +31,12 @@ def slow_square(number):
     """An innocent task that takes long enough for all workers to take part."""
     time.sleep(0.01)
     return number * number
+
+
+def digits(_):
+    """Tells with how many digits its worker computes."""
+    time.sleep(0.02)
+    return len(str(decimal.Decimal(1) / 3)) - len("0.")
 
 
 def own_pid(_):

@@ -175,7 +175,7 @@ class _Walk:
 
 
 _BUILTINS = frozenset(dir(__builtins__) if isinstance(__builtins__, types.ModuleType) else __builtins__)
-_NO_VARIABLES = (type, types.FunctionType, functools.partial)
+_NO_VARIABLES: tuple[type, ...] = (type, types.FunctionType, functools.partial)
 _IMPLIED = frozenset(("__init__", "__new__", "__post_init__", "__call__", "__enter__", "__exit__", "__iter__"))
 
 

@@ -17,7 +17,13 @@ _MOST_ITEMS = 64  # of a container whose contents are compared, and letters of a
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 # Whose text says all, and always the same.
 _TELLING = frozenset(("datetime", "decimal", "enum", "fractions", "pathlib", "pathlib._local", "uuid"))
-_NO_VARIABLES = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType)
+_NO_VARIABLES: tuple[type, ...] = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.ModuleType,
+)
 
 
 def mark(value):

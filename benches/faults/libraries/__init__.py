@@ -31,7 +31,8 @@ def load(name, start_method):
         start_method: one of `start_methods(name)`.
 
     Returns:
-        An object with `pool(workers, initializer)`, whose result has `submit`, `map`, `close` and `terminate`; and
+        An object with `pool(workers, initializer)`, whose result has `submit`, `map`, `close` and `terminate`; with
+        `short_lived(workers, tasks)` where workers can be replaced after so many tasks; and
         `context`, the library's multiprocessing-like constructors (None when it has none).
     """
     return importlib.import_module(f"{__name__}.{name}_library").Library(start_method)

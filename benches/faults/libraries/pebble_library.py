@@ -66,3 +66,7 @@ class Library:
     def pool(self, workers=2, initializer=None):
         """Makes a pool."""
         return Pool(ProcessPool(workers, initializer=initializer, context=self._context))
+
+    def short_lived(self, workers, tasks):
+        """Makes a pool whose workers are replaced after so many tasks."""
+        return Pool(ProcessPool(workers, max_tasks=tasks, context=self._context))

@@ -60,3 +60,7 @@ class StandardLibrary:
     def pool(self, workers=2, initializer=None):
         """Makes a pool."""
         return self.Pool(self.context.Pool(workers, initializer))
+
+    def short_lived(self, workers, tasks):
+        """Makes a pool whose workers are replaced after so many tasks."""
+        return self.Pool(self.context.Pool(workers, maxtasksperchild=tasks))
