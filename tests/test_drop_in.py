@@ -161,7 +161,13 @@ def test_the_default_start_method_of_an_unchanged_program_is_the_interpreters_ow
 @pytest.mark.parametrize(("library", "method"), [("set", "spawn"), ("ours", "forkserver")])
 def test_a_start_method_that_was_set_before_the_installation_stays(tmp_path, library, method):
     write(tmp_path, "program.py", START_METHODS)
-    assert run("program.py", library, "install", folder=tmp_path).split()[1:] == [method, "of", "the", "import"]
+    # The variable that it shows it by is one to warn of.
+    assert run("-W", "ignore", "program.py", library, "install", folder=tmp_path).split()[1:] == [
+        method,
+        "of",
+        "the",
+        "import",
+    ]
 
 
 def test_a_library_with_its_own_engine_keeps_the_standard_one(tmp_path):

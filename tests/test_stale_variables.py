@@ -78,6 +78,11 @@ STALE = {
         "table[1] = 1",
         "table of __main__ (a dict of 0",
     ),
+    "a text of the same length": (
+        "key = 'a'\ndef work(x): return key",
+        "key = 'b'",
+        "key of __main__ (a str of 1, but another)",
+    ),
     "a long list": (
         "rows = []\ndef work(x): return len(rows)",
         "rows.extend(range(9999))",

@@ -71,6 +71,11 @@ def _size(value):
     return None
 
 
+def _difference(here, there):
+    texts = _text(here), _text(there)
+    return "{} in workers, {} in the program".format(*texts) if texts[0] != texts[1] else f"{texts[0]}, but another"
+
+
 def _text(marked):
     """Say what a mark stands for; contents of texts, which may be secret, are not shown."""
     if marked is None:
@@ -125,7 +130,7 @@ def compare(what):
             names = vars(sys.modules[module])
             here = mark(names[name]) if name in names else None
             if here != there and (here is not None or name not in names):
-                told.append(f"{name} of {module} ({_text(here)} in workers, {_text(there)} in the program)")
+                told.append(f"{name} of {module} ({_difference(here, there)})")
         if told:
             tell("StaleVariable", what, _stale(what.name, told, what.method))
         if what.method == "forkserver":
