@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -556,3 +557,24 @@ def test_none_as_keyword_arguments_is_none(context, capfd):
     child.start()
     assert finish(child) == 0
     assert capfd.readouterr().out == "called\n"
+
+
+UNFIXED = """
+import sys
+import procession
+
+
+if __name__ == "__main__":
+    child = procession.get_context(sys.argv[1]).Process(target=print)
+    child.start()
+    child.join()
+    print(child.exitcode, procession.get_start_method(allow_none=True))
+    procession.set_start_method("spawn")
+"""
+
+
+def test_a_child_of_a_context_leaves_the_default_start_method_open(context, tmp_path):
+    (tmp_path / "program.py").write_text(UNFIXED)
+    command = [sys.executable, str(tmp_path / "program.py"), context.get_start_method()]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (run.stdout.split(), run.stderr) == (["0", "None"], "")

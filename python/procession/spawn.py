@@ -199,7 +199,7 @@ def _current_directory():
 def _start_method():
     from procession import context
 
-    return context._default_context.get_start_method()
+    return context._default_context.get_start_method(allow_none=True)  # a child of a context does not fix the default
 
 
 def prepare(data):
@@ -248,7 +248,7 @@ def prepare(data):
     if data.get("ignored_signals"):
         for number in data["ignored_signals"]:
             _signal.signal(number, _signal.SIG_IGN)
-    if "start_method" in data:
+    if data.get("start_method") is not None:
         from procession import context
 
         context._force_start_method(data["start_method"])
