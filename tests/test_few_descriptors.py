@@ -60,3 +60,10 @@ def test_the_forkserver_begins_where_no_descriptors_are_listed(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_PROC)
     done = run("forkserver", 2, 1024, 1024, env={"PYTHONPATH": str(tmp_path)})
     assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
+
+
+@METHODS
+def test_nothing_takes_the_numbers_of_standard_streams_that_are_closed(method, tmp_path):
+    command = [sys.executable, str(PROGRAM.with_name("closed_streams.py")), method, str(tmp_path / "told")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, (tmp_path / "told").read_text()) == (0, str([{}] * 5))

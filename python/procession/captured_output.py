@@ -16,6 +16,7 @@ import traceback
 from collections import deque
 from typing import NamedTuple
 
+from procession import rights
 from procession._procession import ONE_RING, Poller, make_bell
 from procession.task_names import running_name
 
@@ -158,7 +159,7 @@ class Capture:
         streams, writers = [], []
         try:
             for name in STREAMS:
-                reader, writer = os.pipe()
+                reader, writer = rights.pipe()
                 os.set_blocking(reader, False)
                 streams.append(_Stream(reader, name, self._marks))
                 writers.append(writer)

@@ -6,7 +6,7 @@ import struct
 import tempfile
 
 from procession import _procession as engine
-from procession import context, reduction, util
+from procession import context, reduction, rights, util
 from procession._authentication import (  # noqa: F401
     CHALLENGE,
     FAILURE,
@@ -109,8 +109,8 @@ def Pipe(duplex=True):
     """
     if duplex:
         first, second = socket.socketpair()
-        return Connection(first.detach()), Connection(second.detach())
-    reading, writing = os.pipe()
+        return Connection(rights.above_streams(first.detach())), Connection(rights.above_streams(second.detach()))
+    reading, writing = rights.pipe()
     return Connection(reading, writable=False), Connection(writing, readable=False)
 
 

@@ -11,7 +11,7 @@ import time
 import warnings
 from _thread import allocate_lock  # without what `threading` loads
 
-from procession import logs
+from procession import logs, rights
 from procession.late_logging import once_loaded
 from procession.task_names import running_name
 
@@ -45,7 +45,7 @@ class Ear:
 
         self._lock = allocate_lock()
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self._reader, self.writer = mine.detach(), theirs.detach()
+        self._reader, self.writer = (rights.above_streams(end.detach()) for end in (mine, theirs))
         os.set_blocking(self._reader, False)
         os.set_blocking(self.writer, False)
 

@@ -46,7 +46,7 @@ class Arena:
         weakref.finalize(self, os.close, fd)
         self.buffer = mmap.mmap(fd, size)
         # The engine's view of the same memory; at once, as the descriptor may be closed by the program later.
-        self.memory = engine.Memory(os.dup(fd))
+        self.memory = engine.Memory(engine.duplicate_above(fd, 0))
         _arenas[_key(fd)] = self
 
     def __reduce__(self):

@@ -5,7 +5,7 @@ import os
 import sys
 
 from procession import context, main_code, process, spawn
-from procession._procession import SignalsHeld, memory_file, spawn_process
+from procession._procession import SignalsHeld, duplicate_above, memory_file, spawn_process
 from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
@@ -65,7 +65,7 @@ class PicklingPopen(PopenBase):
 
     def duplicate_for_child(self, fd):
         """Have the child inherit a copy of `fd`; return its number there."""
-        self._descriptors.append(os.dup(fd))
+        self._descriptors.append(duplicate_above(fd, 0))
         return self._first + len(self._descriptors) - 1
 
 

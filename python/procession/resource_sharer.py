@@ -9,7 +9,7 @@ import sys
 import threading
 
 from procession import process, util
-from procession._procession import for_one_receiver
+from procession._procession import duplicate_above, for_one_receiver
 
 __all__ = ["DupFd", "stop"]
 
@@ -23,7 +23,7 @@ class DupFd:
 
     def __init__(self, fd):
         for_one_receiver()
-        self._id = _resource_sharer.register(os.dup(fd))
+        self._id = _resource_sharer.register(duplicate_above(fd, 0))
 
     def detach(self):
         """Return the descriptor in the process that unpickled this; it can be had once."""

@@ -67,10 +67,10 @@ class ResourceTracker:
             self._launch()
 
     def _launch(self):
-        from procession import spawn
+        from procession import rights, spawn
         from procession.popen_spawn import TERMINATIONS, start_interpreter
 
-        reader, writer = os.pipe()
+        reader, writer = rights.pipe()
         try:
             self._pid = start_interpreter(spawn.command_line("resource_tracker_main"), [reader], TERMINATIONS)
         except BaseException:

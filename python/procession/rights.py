@@ -1,16 +1,26 @@
 """Pairs of sockets for messages with descriptors, without what `socket` loads."""
 
 import _socket
+import os
 from struct import calcsize, pack, unpack
+
+from procession._procession import above_streams
 
 __all__ = ["adopt", "pair", "receive", "send"]
 
 NUMBER = calcsize("i")  # bytes of a descriptor's
 
 
+def pipe():
+    """Return the two ends of a pipe."""
+    reader, writer = os.pipe()
+    return above_streams(reader), above_streams(writer)
+
+
 def pair():
     """Return two connected sockets that keep messages apart and wait without a limit."""
     ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    ends = [end if end.fileno() > 2 else _socket.socket(fileno=above_streams(end.detach())) for end in ends]
     for end in ends:
         end.setblocking(True)  # whatever the default timeout is
     return ends
@@ -41,5 +51,5 @@ def receive_all(end, size, room):
     for level, kind, numbers in rights:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             count = len(numbers) // NUMBER
-            descriptors += unpack(f"{count}i", numbers[: count * NUMBER])
+            descriptors += map(above_streams, unpack(f"{count}i", numbers[: count * NUMBER]))
     return message, descriptors, flags

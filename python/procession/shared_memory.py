@@ -9,7 +9,7 @@ import types
 
 from procession import resource_tracker
 from procession._limits import whole
-from procession._procession import reserve_memory
+from procession._procession import above_streams, reserve_memory
 
 __all__ = ["ShareableList", "SharedMemory"]
 
@@ -90,12 +90,12 @@ class SharedMemory:
     def _open_name(self, name):
         if name is not None:
             self._name = "/" + name if self._prepend_leading_slash else name
-            self._fd = _open(self._name, self._flags, mode=self._mode)
+            self._fd = above_streams(_open(self._name, self._flags, mode=self._mode))
             return
         while True:
             self._name = _make_filename()
             try:
-                self._fd = _open(self._name, self._flags, mode=self._mode)
+                self._fd = above_streams(_open(self._name, self._flags, mode=self._mode))
                 return
             except FileExistsError:
                 continue

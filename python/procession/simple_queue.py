@@ -29,7 +29,7 @@ class SimpleQueue:
         self._open(engine.Queue(SEM_VALUE_MAX), bell)
 
     def _open(self, messages, bell):
-        self._reader, self._writer = Reader(messages, bell), Writer(messages, os.dup(bell))
+        self._reader, self._writer = Reader(messages, bell), Writer(messages, engine.duplicate_above(bell, 0))
 
     def close(self):
         """Put and get no more from this process."""

@@ -74,6 +74,13 @@ fn duplicate_above(file: i32, at_least: i32) -> PyResult<i32> {
     Ok(platform::duplicate(file, at_least).map_err(raised)?.into_raw_fd())
 }
 
+/// A descriptor, or a copy in its place where its number is a standard stream's.
+#[pyfunction]
+fn above_streams(file: i32) -> PyResult<i32> {
+    let file = platform::adopt(file).and_then(platform::above_streams);
+    Ok(file.map_err(raised)?.into_raw_fd())
+}
+
 /// How many descriptors this process must be allowed to have for `more` of them; 0: it is.
 #[pyfunction]
 fn lacking_descriptors(more: u64) -> u64 {
@@ -150,5 +157,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(lacking_descriptors, module)?)?;
     module.add_function(wrap_pyfunction!(descriptor_limits, module)?)?;
     module.add_function(wrap_pyfunction!(set_descriptor_limit, module)?)?;
+    module.add_function(wrap_pyfunction!(above_streams, module)?)?;
     module.add_function(wrap_pyfunction!(duplicate_above, module)?)
 }

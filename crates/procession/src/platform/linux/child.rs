@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
 
 use super::identity::{identity, pid_of};
+use super::process::above_streams;
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// How a process ended.
@@ -90,7 +91,7 @@ impl AsFd for Child {
 pub fn pidfd_of(pid: i32) -> Result<OwnedFd> {
     let known = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
     let known = known.ok_or_else(|| Error::new(ErrorKind::InvalidInput, format!("no process has the id {pid}")))?;
-    pidfd_open(known, PidfdFlags::empty()).during("pidfd_open")
+    above_streams(pidfd_open(known, PidfdFlags::empty()).during("pidfd_open")?)
 }
 
 /// Sends the signal `number` to the process of a pidfd.
@@ -121,7 +122,7 @@ pub fn collect(pidfd: impl AsFd) -> Result<Option<Ending>> {
 /// # Errors
 /// The system's.
 pub fn own_pidfd() -> Result<OwnedFd> {
-    pidfd_open(getpid(), PidfdFlags::empty()).during("pidfd_open")
+    above_streams(pidfd_open(getpid(), PidfdFlags::empty()).during("pidfd_open")?)
 }
 
 /// What memory a process has at hand, in bytes; nothing when it has ended.

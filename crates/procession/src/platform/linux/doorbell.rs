@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::EventfdFlags;
 
+use super::process::above_streams;
 use crate::error::{During, Result};
 
 /// Rings for whoever waits for its descriptor; rings that nobody heard add up to one.
@@ -19,7 +20,7 @@ impl Doorbell {
     /// The system's.
     pub fn new() -> Result<Doorbell> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Doorbell { file: rustix::event::eventfd(0, flags).during("eventfd")? })
+        Ok(Doorbell { file: above_streams(rustix::event::eventfd(0, flags).during("eventfd")?)? })
     }
 
     /// A new bell, silent, that is heard once for each time it was rung.
@@ -28,7 +29,7 @@ impl Doorbell {
     /// The system's.
     pub fn counting() -> Result<Doorbell> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
-        Ok(Doorbell { file: rustix::event::eventfd(0, flags).during("eventfd")? })
+        Ok(Doorbell { file: above_streams(rustix::event::eventfd(0, flags).during("eventfd")?)? })
     }
 
     /// The bell behind a descriptor that another process passed here.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+use super::process::above_streams;
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// Makes an anonymous file of `size` bytes; `reserve` takes the memory now, so that a full machine is an error here
@@ -20,7 +21,7 @@ use crate::error::{During, Error, ErrorKind, Result};
 pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
     let name = CString::new(name).map_err(|_| Error::new(ErrorKind::InvalidInput, "a name with a NUL byte"))?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = rustix::fs::memfd_create(&name, flags).during("memfd_create")?;
+    let file = above_streams(rustix::fs::memfd_create(&name, flags).during("memfd_create")?)?;
     rustix::fs::ftruncate(&file, size as u64).during("ftruncate")?;
     if reserve {
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size as u64).during("fallocate")?;

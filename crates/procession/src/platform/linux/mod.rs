@@ -52,7 +52,7 @@ pub use memory::{
 };
 pub use oom::offer_to_oom_killer;
 pub use poller::{Poller, Ready, SignalGuard};
-pub use process::{FIRST_DESCRIPTOR, duplicate, end_now, spawn};
+pub use process::{FIRST_DESCRIPTOR, above_streams, duplicate, end_now, spawn};
 pub use processors::processors;
 pub use rights::{
     MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_beside, send_note,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::event::epoll;
 
+use super::process::above_streams;
 use crate::error::{During, Error, Result};
 
 /// Blocks every signal of the calling thread until dropped.
@@ -58,7 +59,7 @@ impl Poller {
     /// # Errors
     /// The system's.
     pub fn new() -> Result<Poller> {
-        Ok(Poller { set: epoll::create(epoll::CreateFlags::CLOEXEC).during("epoll_create")? })
+        Ok(Poller { set: above_streams(epoll::create(epoll::CreateFlags::CLOEXEC).during("epoll_create")?)? })
     }
 
     /// Watches `file` for being readable; `token` names it in the answer of [`Poller::wait`].

@@ -5,6 +5,8 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+#[cfg(not(loom))]
+use super::fork::fill_standard_streams;
 use super::signals::numbers_in;
 use crate::error::{Error, Result};
 
@@ -13,13 +15,29 @@ pub const FIRST_DESCRIPTOR: RawFd = 3;
 
 type AddCloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
 
-/// A copy of `file` whose number is `at_least` or more, closed on exec.
+/// `file`, but with a number that is no standard stream's: in a program that has closed some of these, whatever writes to
+/// them would write into it, and children would take it for theirs. From then on something harmless has their numbers.
+///
+/// # Errors
+/// The system's.
+pub fn above_streams(file: OwnedFd) -> Result<OwnedFd> {
+    if file.as_raw_fd() >= FIRST_DESCRIPTOR {
+        return Ok(file);
+    }
+    let copy = duplicate(file.as_raw_fd(), FIRST_DESCRIPTOR)?;
+    drop(file);
+    #[cfg(not(loom))]
+    fill_standard_streams();
+    Ok(copy)
+}
+
+/// A copy of `file` whose number is `at_least` or more, and no standard stream's, closed on exec.
 ///
 /// # Errors
 /// The system's, among them that `file` is not open.
 pub fn duplicate(file: RawFd, at_least: RawFd) -> Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC reads no memory; a number that is not open is an error of the call.
-    let copy = unsafe { libc::fcntl(file, libc::F_DUPFD_CLOEXEC, at_least) };
+    let copy = unsafe { libc::fcntl(file, libc::F_DUPFD_CLOEXEC, at_least.max(FIRST_DESCRIPTOR)) };
     if copy < 0 {
         return Err(Error::last_os("fcntl(F_DUPFD_CLOEXEC)"));
     }

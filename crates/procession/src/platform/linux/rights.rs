@@ -10,6 +10,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use super::process::above_streams;
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// The longest note beside a descriptor.
@@ -17,12 +18,17 @@ pub const NOTE_BYTES: usize = 128;
 /// The most descriptors that go with one: the kernel's limit.
 pub const MOST_FILES: usize = 253;
 
+fn both_above_streams(pair: rustix::io::Result<(OwnedFd, OwnedFd)>) -> Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = pair.during("socketpair")?;
+    Ok((above_streams(one)?, above_streams(other)?))
+}
+
 /// Two ends of a socket that keeps messages apart.
 ///
 /// # Errors
 /// The system's.
 pub fn note_pair() -> Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).during("socketpair")
+    both_above_streams(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None))
 }
 
 /// Two ends of a stream.
@@ -30,7 +36,7 @@ pub fn note_pair() -> Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// The system's.
 pub fn stream_pair() -> Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).during("socketpair")
+    both_above_streams(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None))
 }
 
 /// Sends a short note with some descriptors; false if there is no room now.

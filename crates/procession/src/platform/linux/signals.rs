@@ -83,6 +83,7 @@ pub fn leave_termination_to(parent: i32) -> Result<()> {
 }
 
 /// Gives SIGTERM and SIGHUP their default meaning.
+#[cfg(not(loom))]
 pub(crate) fn heed_termination() {
     TERMINATIONS.into_iter().for_each(set_default);
 }
