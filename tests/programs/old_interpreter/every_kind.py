@@ -8,7 +8,7 @@ import sys
 import time
 
 import procession
-from procession import shared_memory
+from procession import resource_sharer, shared_memory
 
 
 def square(x):
@@ -77,6 +77,7 @@ def pipes_and_memory(ctx):
         ours.close()
         theirs.close()
         child.join(30)
+        resource_sharer.stop()  # no thread stays beside the forks to come
         assert (child.exitcode, memory.buf[0], listed[0]) == (0, 7, 8)
     finally:
         for named in (memory, listed.shm):
