@@ -55,6 +55,8 @@ ORDER = [
     "broadcast_arguments",
     "shared_array",
     "payloads",
+    "results_shared",
+    "results_instances",
     "job_primes",
     "job_words",
     "job_image",

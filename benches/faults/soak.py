@@ -22,12 +22,34 @@ PATIENCE_S = 2.0
 SIZES = (0, 10, 300, 3000, 50_000)
 
 
+# What results have in common: as it is, and as it changes from task to task.
+TEXTS = {f"key {number}": f"value {number}" for number in range(500)}
+CHANGING = {"number": None, "texts": list(TEXTS)}
+
+
 def work(item):
     """Return what the check expects of (number, size)."""
     number, size = item
     if number % 7 == 0:
         time.sleep(0.0005)
     return number * number, b"x" * size
+
+
+def work_with(item):
+    """As `work`, with objects that other results have, too."""
+    number, size = item
+    CHANGING["number"] = number
+    return *work(item), TEXTS if number % 3 else CHANGING
+
+
+def shares_rightly(answer):
+    """Whether an answer has what it may have in common with others."""
+    if answer is None or len(answer) == 2:
+        return True
+    square, _, found = answer
+    if "number" not in found:
+        return found == TEXTS
+    return found["number"] ** 2 == square and found["texts"] == CHANGING["texts"]
 
 
 class Soak:
@@ -88,11 +110,13 @@ class Soak:
             results = [pool.apply_async(work, (item,)) for item in items]
             answers = [self.outcome(lambda result=result: result.get(OUTCOME_LIMIT_S)) for result in results]
         else:
-            results = getattr(pool, way)(work, items, self.rng.choice([1, 1, 7, 50]))
+            function = self.rng.choice([work, work_with])
+            results = getattr(pool, way)(function, items, self.rng.choice([1, 1, 7, 50]))
             answers = [self.outcome(lambda: results.next(OUTCOME_LIMIT_S)) for _ in items]
             assert next(results, None) is None, "more outcomes than tasks"
         numbers = [answer[0] for answer in answers if answer is not None]
         assert all(answer is None or answer[1] == b"x" * size for answer in answers), "a wrong result"
+        assert all(map(shares_rightly, answers)), "a wrong object in common"
         assert len(set(numbers)) == len(numbers), "a task with two outcomes"
         assert set(numbers) <= {number * number for number in range(count)}, "a wrong result"
         assert way == "imap_unordered" or numbers == sorted(numbers), "results out of order"

@@ -7,7 +7,7 @@
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex};
 
-use procession::platform::prefer_huge_pages;
+use procession::platform::{Mapping, prefer_huge_pages};
 use procession::shared_memory::{Place, Segment, View, append, copy, copy_out, detach_all, read_last};
 use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyBufferError, PyMemoryError};
@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::error::Raised;
-use crate::place::{Bare, Spot, in_place};
+use crate::place::{Bare, Part, Spot, in_place};
 
 /// A part of a view; it lives as long as somebody looks at it.
 #[pyclass(frozen, module = "procession._procession")]
@@ -166,6 +166,22 @@ pub(crate) fn copy_of(py: Python<'_>, bytes: &PyBuffer<u8>, place: &mut [u8]) ->
     // of `place`, which nobody else has. Should another process or thread write at the same time, they are values still.
     unsafe { copy(bytes.buf_ptr().cast(), place.as_mut_ptr(), place.len()) };
     Ok(())
+}
+
+/// Whether a part has the bytes at `offset` of a mapping.
+pub(crate) fn is_equal(part: &Part<'_, '_>, mapping: &Mapping, offset: usize) -> bool {
+    let end = offset.checked_add(part.size).and_then(|end| mapping.address(end));
+    let (Some(_), Some(place)) = (end, mapping.address(offset)) else { return false };
+    // SAFETY:
+    //   * who made the part holds its buffer until this returns: its bytes stay where they are, as many as it says, one after
+    //     the other; those of the mapping lie in it, which lives as long;
+    //   * they are only compared. Should another process or thread write at the same time, the answer may be either, as it
+    //     may be a moment later.
+    let (part, there) = unsafe {
+        let part = std::slice::from_raw_parts(part.address as *const u8, part.size);
+        (part, std::slice::from_raw_parts(place as *const u8, part.len()))
+    };
+    part == there
 }
 
 /// Adds all bytes of a buffer to `out`, one item after the other; one that is not contiguous has one dimension.

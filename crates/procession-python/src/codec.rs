@@ -12,8 +12,9 @@ use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyIn
 use rustc_hash::FxHashSet;
 
 use crate::buffer::{Kind, append_array, array_of, bytes_of, copy_of};
+use crate::instances;
 use crate::numeric::{self, Numeric};
-use crate::pickler::{Apart, loads, pickle_apart, unpickle};
+use crate::pickler::{Apart, LARGE, loads, pickle_apart, unpickle};
 use crate::place::{Bare, Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
 const NONE: u8 = 0;
@@ -48,6 +49,22 @@ const COMMON_BYTES: usize = 16 + SPOT_BYTES;
 const LIST: u8 = 21;
 const DICT: u8 = 22;
 const COMPLEX: u8 = 23;
+/// Stands before a result of a chunk in which objects have places: see `again`. Then comes a word that is another for each
+/// scope, and which places the parent forgets first, a bit each.
+const NAMED: u8 = 24;
+const NAMED_BYTES: usize = 6;
+/// Before the number of a place and the value whose object gets it; and before the number of the place whose object it is.
+const KEPT: u8 = 25;
+const AGAIN: u8 = 26;
+/// Before a number of attributes, the class with their names, and the attributes: an instance that has nothing else.
+const INSTANCE: u8 = 27;
+/// Before a number of fields, the class and the fields: a named tuple.
+const FIELDS: u8 = 28;
+/// Before a number of arguments, what is called with them, the arguments, and the state that the answer gets, or none.
+const REDUCED: u8 = 29;
+/// Before its size and its bytes, the lowest first, a number beyond 64 bits; and before the spot where a large pickle lies.
+const LARGE_INT: u8 = 30;
+const LARGE_PICKLE: u8 = 31;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 const IN_PLACE: u8 = 0;
 const PART_BYTES: usize = 1 + SPOT_BYTES;
@@ -55,7 +72,7 @@ const PART_BYTES: usize = 1 + SPOT_BYTES;
 const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple, list or dict that is not pickled, and how deep they nest.
 pub(crate) const TUPLE_ITEMS: usize = 16;
-const DEPTH: usize = 3;
+pub(crate) const DEPTH: usize = 3;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
 pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
@@ -65,7 +82,7 @@ pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool
 /// What can change of a value so far: of two that are one object only pickle makes one again, and who changes it would see
 /// the difference.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     objects: FxHashSet<usize>,
     /// How many of them need more than the interpreter to be rebuilt.
     numeric: usize,
@@ -73,8 +90,18 @@ struct Seen {
 
 impl Seen {
     /// Whether an object comes for the first time.
-    fn is_new(&mut self, object: &Bound<'_, PyAny>) -> bool {
-        self.objects.insert(object.as_ptr() as usize)
+    pub(crate) fn is_new(&mut self, object: &Bound<'_, PyAny>) -> bool {
+        self.is_new_at(object.as_ptr() as usize)
+    }
+
+    /// The same, for the object at an address.
+    pub(crate) fn is_new_at(&mut self, address: usize) -> bool {
+        self.objects.insert(address)
+    }
+
+    /// How many objects that can change have come.
+    pub(crate) fn count(&self) -> usize {
+        self.objects.len()
     }
 }
 
@@ -129,7 +156,8 @@ pub(crate) fn decode_range(bytes: &mut &[u8]) -> PyResult<Option<(i64, i64)>> {
     Ok(Some((i64::from_le_bytes(take_word(bytes)?), i64::from_le_bytes(take_word(bytes)?))))
 }
 
-fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &mut Seen) -> bool {
+/// As [`encode_simple`], for a part of a value, so many tuples, lists and dicts deep, of which `seen` was there before.
+pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &mut Seen) -> bool {
     if let Some(number) = as_int(value) {
         encode_int(number, out);
     } else if value.is_none() {
@@ -319,6 +347,20 @@ fn put_text(text: &Bound<'_, PyString>, room: &mut dyn Room) -> PyResult<Spot> {
     room.put(&Part { owner: text.as_any(), address: bytes.as_ptr() as usize, size: bytes.len(), copy: &copy })
 }
 
+/// Adds a number beyond 64 bits to `out`; false if the object is none.
+pub(crate) fn encode_large_int(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
+    if !value.is_exact_instance_of::<PyInt>() {
+        return Ok(false);
+    }
+    let py = value.py();
+    let bits: usize = value.call_method0(pyo3::intern!(py, "bit_length"))?.extract()?;
+    let options = PyDict::new(py);
+    options.set_item(pyo3::intern!(py, "signed"), true)?;
+    let arguments = (bits / 8 + 1, pyo3::intern!(py, "little"));
+    let bytes = value.call_method(pyo3::intern!(py, "to_bytes"), arguments, Some(&options))?;
+    Ok(sized(LARGE_INT, bytes.cast::<PyBytes>()?.as_bytes(), out))
+}
+
 /// Adds the pickle of a value to `out`, as a value; its large parts go to `room`.
 pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
     let py = value.py();
@@ -329,6 +371,18 @@ pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &
     let size = (out.len() - start - 9) as u64;
     out[start + 1..start + 9].copy_from_slice(&size.to_le_bytes());
     if apart.is_empty() {
+        if size >= LARGE as u64 && room.takes_pickles() {
+            let pickled = out.split_off(start + 9);
+            let copy = |place: &mut [u8]| {
+                copy_all(&pickled, place);
+                Ok(())
+            };
+            let part = Part { owner: value, address: pickled.as_ptr() as usize, size: pickled.len(), copy: &copy };
+            let spot = room.put(&part)?;
+            out.truncate(start);
+            out.push(LARGE_PICKLE);
+            spot.encode(out);
+        }
         return Ok(());
     }
     out[start] = WITH_BUFFERS;
@@ -365,13 +419,17 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
     let mut value = skip(bytes)?;
     let [tag] = take_word(&mut value)?;
     match tag {
-        LARGE_TUPLE => {
+        LARGE_TUPLE | TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED => {
             let [count] = take_word(&mut value)?;
-            for _ in 0..count {
+            for _ in 0..values_in(tag, count) {
                 find_spots(&mut value, spots)?;
             }
         }
-        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => spots.push(take_spot(&mut value)?),
+        NAMED | KEPT => {
+            take(&mut value, if tag == NAMED { NAMED_BYTES } else { 1 })?;
+            find_spots(&mut value, spots)?;
+        }
+        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_PICKLE => spots.push(take_spot(&mut value)?),
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(&mut value)?) as usize;
             take(&mut value, size)?;
@@ -390,7 +448,69 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
 
 /// Whether the value at the start of `bytes` has parts elsewhere.
 pub(crate) fn has_parts(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_TUPLE)))
+    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_TUPLE | NAMED)))
+}
+
+/// Whether objects have places in the value at the start of `bytes`, so that results must be rebuilt in their order.
+pub(crate) fn is_named(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&NAMED)
+}
+
+/// Begins a result in which objects have places, which comes next, as a value; see [`set_forgotten`].
+pub(crate) fn begin_named(scope: u32, out: &mut Vec<u8>) {
+    out.push(NAMED);
+    out.extend_from_slice(&scope.to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+}
+
+/// Writes which places are forgotten into the result that begins at `start`.
+pub(crate) fn set_forgotten(places: u16, start: usize, out: &mut [u8]) {
+    out[start + 5..start + 7].copy_from_slice(&places.to_le_bytes());
+}
+
+/// Begins a value whose object gets a place.
+pub(crate) fn begin_kept(place: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[KEPT, place]);
+}
+
+/// Adds the object that has a place.
+pub(crate) fn encode_again(place: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[AGAIN, place]);
+}
+
+/// Begins an instance, whose `count` attributes come behind the tuple of its class and their names.
+pub(crate) fn begin_instance(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[INSTANCE, count as u8]);
+}
+
+/// Begins a named tuple, whose `count` fields come behind its class.
+pub(crate) fn begin_fields(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[FIELDS, count as u8]);
+}
+
+/// Begins an object that a call makes: then come what is called, `count` arguments, and the object's state.
+pub(crate) fn begin_reduced(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[REDUCED, count as u8]);
+}
+
+/// How many values, each behind the other, make a value of this tag, by its count.
+fn values_in(tag: u8, count: u8) -> u32 {
+    match tag {
+        DICT => 2 * u32::from(count),
+        INSTANCE | FIELDS => 1 + u32::from(count),
+        REDUCED => 2 + u32::from(count),
+        _ => count.into(),
+    }
+}
+
+/// Begins a list whose `count` items, few enough, come next, each as a value.
+pub(crate) fn begin_list(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[LIST, count as u8]);
+}
+
+/// Begins a dict of `count` keys, few enough; each comes next, as a value, before what belongs to it.
+pub(crate) fn begin_dict(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[DICT, count as u8]);
 }
 
 /// Adds an object that several items have: see `common`.
@@ -456,6 +576,15 @@ fn take_count(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
     if depth < DEPTH { Ok(count) } else { Err(PyValueError::new_err("a tuple arrived that is nested too deep")) }
 }
 
+/// What stands before a value does so once.
+fn check_inner(tag: u8, bytes: &[u8]) -> PyResult<()> {
+    match bytes.first() {
+        Some(&NAMED) => Err(PyValueError::new_err("a result arrived within another")),
+        Some(&KEPT) if tag == KEPT => Err(PyValueError::new_err("an object arrived with two places")),
+        _ => Ok(()),
+    }
+}
+
 /// A value's own bytes, cut from `bytes`: rebuild it with [`decode`].
 pub(crate) fn skip<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
     skip_at(bytes, 0)
@@ -466,18 +595,24 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
     let [tag] = take_word(bytes)?;
     let size = match tag {
         INT | FLOAT => 8,
-        STR | BYTES | BYTEARRAY | ARRAY | NUMBER => u32::from_le_bytes(take_word(bytes)?) as usize,
+        STR | BYTES | BYTEARRAY | ARRAY | NUMBER | LARGE_INT => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
-        TUPLE | LARGE_TUPLE | LIST | DICT => {
-            let count = u32::from(take_count(bytes, depth)?) * if tag == DICT { 2 } else { 1 };
-            for _ in 0..count {
+        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED => {
+            for _ in 0..values_in(tag, take_count(bytes, depth)?) {
                 skip_at(bytes, depth + 1)?;
             }
             0
         }
         COMPLEX => 16,
-        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => SPOT_BYTES,
+        LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_PICKLE => SPOT_BYTES,
         COMMON => COMMON_BYTES,
+        NAMED | KEPT => {
+            take(bytes, if tag == NAMED { NAMED_BYTES } else { 1 })?;
+            check_inner(tag, bytes)?;
+            skip_at(bytes, depth)?;
+            0
+        }
+        AGAIN => 1,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             take(bytes, size)?;
@@ -537,6 +672,33 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             }
             dict.into_any()
         }
+        INSTANCE => {
+            let count = take_count(bytes, depth)?;
+            let class = decode_at(py, bytes, shelf, depth + 1)?.cast_into::<PyTuple>()?;
+            let mut values = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1));
+            instances::rebuild(&class, &mut values)?
+        }
+        FIELDS => {
+            let count = take_count(bytes, depth)?;
+            let class = decode_at(py, bytes, shelf, depth + 1)?;
+            let mut fields = Vec::with_capacity(usize::from(count) + 1);
+            fields.push(class.clone());
+            for _ in 0..count {
+                fields.push(decode_at(py, bytes, shelf, depth + 1)?);
+            }
+            class.call_method1(pyo3::intern!(py, "__new__"), PyTuple::new(py, fields)?)?
+        }
+        REDUCED => {
+            let count = take_count(bytes, depth)?;
+            let callable = decode_at(py, bytes, shelf, depth + 1)?;
+            let arguments = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            let object = callable.call1(PyTuple::new(py, arguments)?)?;
+            let state = decode_at(py, bytes, shelf, depth + 1)?;
+            if !state.is_none() {
+                instances::set_state(&object, &state)?;
+            }
+            object
+        }
         COMPLEX => {
             let (real, imag) = (f64::from_le_bytes(take_word(bytes)?), f64::from_le_bytes(take_word(bytes)?));
             PyComplex::from_doubles(py, real, imag).into_any()
@@ -546,6 +708,40 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             unpickle(py, take(bytes, size)?)?
         }
         LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => fetch(py, tag, take_spot(bytes)?, shelf)?,
+        LARGE_PICKLE => loads(py)?.call1((fetch(py, LARGE_BYTES, take_spot(bytes)?, shelf)?,))?,
+        LARGE_INT => {
+            let size = u32::from_le_bytes(take_word(bytes)?) as usize;
+            let options = PyDict::new(py);
+            options.set_item(pyo3::intern!(py, "signed"), true)?;
+            let arguments = (bytes_of(py, take(bytes, size)?)?, pyo3::intern!(py, "little"));
+            let class = py.get_type::<PyInt>();
+            class.call_method(pyo3::intern!(py, "from_bytes"), arguments, Some(&options))?
+        }
+        NAMED => {
+            let (scope, forgotten) = (u32::from_le_bytes(take_word(bytes)?), u16::from_le_bytes(take_word(bytes)?));
+            shelf.begin(scope, forgotten);
+            check_inner(tag, bytes)?;
+            let value = skip_at(bytes, depth)?;
+            match decode_at(py, &mut &value[..], shelf, depth) {
+                Ok(object) => object,
+                Err(error) => {
+                    // Others may want the objects behind the one that failed.
+                    keep_rest(py, &mut &value[..], shelf, depth);
+                    return Err(error);
+                }
+            }
+        }
+        KEPT => {
+            let [place] = take_word(bytes)?;
+            check_inner(tag, bytes)?;
+            let object = decode_at(py, bytes, shelf, depth);
+            shelf.keep(py, place, &object);
+            object?
+        }
+        AGAIN => {
+            let [place] = take_word(bytes)?;
+            shelf.again(py, place)?
+        }
         COMMON => {
             let name = (u64::from_le_bytes(take_word(bytes)?), u64::from_le_bytes(take_word(bytes)?));
             let spot = take_spot(bytes)?;
@@ -565,6 +761,30 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
         }
         _ => return Err(PyValueError::new_err("a value of an unknown kind arrived")),
     })
+}
+
+/// Rebuilds the objects of a value, one of which has failed, that get places and have none yet.
+fn keep_rest(py: Python<'_>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize) {
+    let Ok(mut value) = skip_at(bytes, depth) else { return };
+    match value {
+        [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED, _, items @ ..] => {
+            value = items;
+            while !value.is_empty() && depth < DEPTH {
+                let before = value.len();
+                keep_rest(py, &mut value, shelf, depth + 1);
+                if value.len() == before {
+                    return;
+                }
+            }
+        }
+        [KEPT, _, inner @ ..]
+            if matches!(inner, [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED, ..]) =>
+        {
+            keep_rest(py, &mut &inner[..], shelf, depth);
+        }
+        [KEPT, place, ..] if !shelf.is_kept(*place) => drop(decode_at(py, &mut value, shelf, depth)),
+        _ => {}
+    }
 }
 
 /// Whether the value at the start of `bytes` is rebuilt without running any code but the interpreter's own.
@@ -618,6 +838,8 @@ pub(crate) struct Preamble<'a> {
     pub mode: Mode,
     /// So many items get it as it was sent, and share what becomes of it: it is rebuilt for the next ones. All share it if 0.
     pub share: u64,
+    /// The results of so many items, from a multiple of that on, may have objects in common; 0 or 1: none.
+    pub sharing: u64,
     /// Its pickle, or where that lies in the pool's segment.
     pub pickled: Result<&'a [u8], (u64, u64)>,
 }
@@ -628,6 +850,7 @@ impl<'a> Preamble<'a> {
         out.extend_from_slice(&self.function.to_le_bytes());
         out.push(self.mode as u8);
         out.extend_from_slice(&self.share.to_le_bytes());
+        out.extend_from_slice(&self.sharing.to_le_bytes());
         match self.pickled {
             Ok(bytes) => {
                 out.push(0);
@@ -662,6 +885,7 @@ impl<'a> Preamble<'a> {
             _ => Mode::Apply,
         };
         let share = u64::from_le_bytes(take_word(bytes)?);
+        let sharing = u64::from_le_bytes(take_word(bytes)?);
         let [form] = take_word(bytes)?;
         let pickled = if form == 0 {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
@@ -669,7 +893,7 @@ impl<'a> Preamble<'a> {
         } else {
             Err((u64::from_le_bytes(take_word(bytes)?), u64::from_le_bytes(take_word(bytes)?)))
         };
-        Ok(Preamble { function, mode, share, pickled })
+        Ok(Preamble { function, mode, share, sharing, pickled })
     }
 }
 

@@ -20,6 +20,7 @@ use procession::pool::{Batch, Driver, Heavy, JobId, Life, Verdict, Waiter};
 use pyo3::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::deliver::Deliveries;
 pub(crate) use self::ending::exception;
 pub(crate) use self::feed::FunctionRoom;
 use crate::error::Raised;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     state: Mutex<Shared>,
     duty: Mutex<Duty>,
     batch: Mutex<Vec<Batch>>,
+    deliveries: Mutex<Deliveries>,
     /// Memory to encode records in, used again and again.
     bodies: Mutex<Vec<Vec<u8>>>,
     followers: Mutex<Vec<Arc<Follower>>>,
@@ -203,6 +205,7 @@ impl Inner {
             }),
             duty: Mutex::default(),
             batch: Mutex::default(),
+            deliveries: Mutex::default(),
             bodies: Mutex::default(),
             followers: Mutex::default(),
             driver_bell: Doorbell::new().map_err(Raised::from)?,

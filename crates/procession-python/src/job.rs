@@ -13,6 +13,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
 use crate::common::Common;
+use crate::received::Received;
 use crate::repeats::Repeats;
 use crate::row::Row;
 
@@ -29,6 +30,8 @@ pub(crate) struct Function {
     pub id: u64,
     /// So many items get it as it was sent, and share what becomes of it; all of them if 0.
     pub share: u64,
+    /// The results of so many items, from a multiple of that on, may have objects in common; 0 or 1: none.
+    pub sharing: u64,
     /// Its pickle, unless that lies in a block.
     pub pickled: Vec<u8>,
     /// Where a large pickle lies until the job ends.
@@ -131,6 +134,8 @@ pub(crate) struct Job {
     pub common: Common,
     /// Large parts that several of its items have in common.
     pub repeats: Repeats,
+    /// Objects that several of its results have in common.
+    pub received: Received,
     state: Mutex<State>,
 }
 
@@ -157,6 +162,7 @@ impl Job {
             is_done: AtomicBool::new(false),
             common: Common::default(),
             repeats: Repeats::default(),
+            received: Received::default(),
             state: Mutex::new(state),
         })
     }

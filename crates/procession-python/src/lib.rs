@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod again;
 mod buffer;
 mod codec;
 mod common;
@@ -11,6 +12,7 @@ mod error;
 mod fast;
 mod groups;
 mod guarded;
+mod instances;
 mod interrupts;
 mod job;
 mod numbers;
@@ -20,8 +22,10 @@ mod place;
 mod pool;
 mod process;
 mod queue;
+mod received;
 mod repeats;
 mod row;
+mod snapshot;
 mod stateless;
 mod sync;
 mod system;

@@ -106,7 +106,7 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
 static REDUCERS: [PyOnceLock<Py<PyDict>>; 3] = [const { PyOnceLock::new() }; 3];
 
 /// Whether somebody has registered how objects of a class are pickled.
-fn has_reducer(class: &Bound<'_, PyType>) -> bool {
+pub(crate) fn has_reducer(class: &Bound<'_, PyType>) -> bool {
     let py = class.py();
     let modules = [
         pyo3::intern!(py, "copyreg"),

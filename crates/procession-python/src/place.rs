@@ -77,6 +77,16 @@ pub(crate) struct Part<'a, 'py> {
 pub(crate) trait Room {
     /// Puts a part somewhere.
     fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot>;
+    /// Whether the bytes of a part are those at a spot where this has put one before.
+    fn has(&self, _spot: Spot, _part: &Part<'_, '_>) -> bool {
+        false
+    }
+    /// Whether a large pickle goes there, too.
+    fn takes_pickles(&self) -> bool {
+        false
+    }
+    /// Nobody is told of what was put so far.
+    fn take_back(&mut self) {}
 }
 
 /// Where large parts come from.
@@ -93,6 +103,21 @@ pub(crate) trait Shelf {
         make: &dyn Fn() -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         make()
+    }
+    /// A result comes in which objects have places: of that scope, and without the objects of the places whose bits are set.
+    fn begin(&self, _scope: u32, _forgotten: u16) {}
+    /// The object of a place, or why there is none.
+    fn keep(&self, _py: Python<'_>, _place: u8, _object: &PyResult<Bound<'_, PyAny>>) {}
+    /// Whether the place got its object in the result that came last.
+    fn is_kept(&self, _place: u8) -> bool {
+        true
+    }
+    /// The object that has a place.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn again<'py>(&self, _py: Python<'py>, _place: u8) -> PyResult<Bound<'py, PyAny>> {
+        Err(pyo3::exceptions::PyValueError::new_err("a value arrived without an object that it names"))
     }
 }
 

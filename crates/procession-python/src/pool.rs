@@ -572,6 +572,7 @@ impl PoolCore {
             },
         }
         sent.share = if is_stateless(function) { 0 } else { shared_by(inner, chunk, state.total) };
+        sent.sharing = sharing(inner, chunk, state.total);
         if state.source.is_none() && state.total == 0 {
             // Nothing to run: it is done, and calls nobody back.
             inner.release(sent.parts);
@@ -696,6 +697,16 @@ impl PoolCore {
             drop(old);
         }
         Ok(Function { id, pickled, parts: room.blocks, ..Function::default() })
+    }
+}
+
+/// How many results, one after the other, may have objects in common: those of a chunk. Where nobody said, all those of a
+/// job whose items the standard library would not send one by one: each worker gets a part of each of its chunks, so this
+/// way no more copies are made than there.
+fn sharing(inner: &Inner, chunk: Chunk, total: u64) -> u64 {
+    match (chunk, shared_by(inner, chunk, total)) {
+        (Chunk::Adaptive, together) if together > 1 => total,
+        (_, together) => together,
     }
 }
 

@@ -12,11 +12,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyRange};
 use rustc_hash::FxHashMap;
 
+use crate::again::Sent;
 use crate::codec::{self, Mode, Preamble};
 use crate::common::LastCommon;
 use crate::error::Raised;
 use crate::interrupts::{Interrupts, Line};
-use crate::place::Bare;
+use crate::place::{Bare, Room};
 use crate::worker_memory::{PoolShelf, ResultRoom};
 
 /// The most plain items that are rebuilt at once.
@@ -35,6 +36,10 @@ pub(crate) struct WorkerCore {
     /// The last function that not all items share, and which of them have it now.
     shared_by: (u64, u64),
     out: Vec<u8>,
+    /// What results of one scope have in common; how many items have one, and the first item of the record.
+    sent: Sent,
+    sharing: u64,
+    record: (u64, u64),
     support: Py<PyAny>,
     map: Py<PyAny>,
     /// The function that was called last, for Python to see.
@@ -60,6 +65,9 @@ impl WorkerCore {
             common: Arc::default(),
             shared_by: (0, 0),
             out: Vec::new(),
+            sent: Sent::default(),
+            sharing: 0,
+            record: (0, 0),
             support,
             map: py.import("builtins")?.getattr("map")?.unbind(),
             current: PyList::new(py, [py.None()])?.unbind(),
@@ -115,7 +123,7 @@ impl WorkerCore {
         loop {
             let untidy = !tidied && (self.large_function.is_some() || !self.worker.holdings().is_empty());
             // What items have in common may be wanted again soon, and is not in anybody's way.
-            let keeps = self.common.is_kept();
+            let keeps = self.common.is_kept() || !self.sent.is_empty();
             let worker = &mut self.worker;
             let turn = py.detach(|| match (untidy, keeps) {
                 (true, _) => worker.turn_or_idle(),
@@ -139,6 +147,7 @@ impl WorkerCore {
                 Ok(Turn::Idle) => {
                     if !untidy {
                         self.common.forget();
+                        self.sent.clear();
                     }
                     self.large_function = None;
                     self.worker.tidied().map_err(Raised::from)?;
@@ -163,6 +172,7 @@ impl WorkerCore {
 
     fn items(&mut self, py: Python<'_>, head: RecordHead, mut body: &[u8], left: &mut u64) -> PyResult<()> {
         let preamble = Preamble::decode(&mut body)?;
+        (self.sharing, self.record) = (preamble.sharing, (head.job, head.first));
         let mut function = self.function(py, &preamble, head.first);
         let mut end = preamble.end_of_share(head.first);
         let mut done = 0;
@@ -414,15 +424,28 @@ impl WorkerCore {
         out.clear();
         // Room for the size that a run has before each result.
         out.push(0);
+        let at = u64::from(self.worker.next_item());
         let mut room = ResultRoom { worker: &mut self.worker, lent: Vec::new() };
-        let encoded = codec::encode(result, &mut out, &mut room);
+        let encoded = if self.sharing > 1 {
+            let (job, first) = self.record;
+            self.sent.enter(job, (first + at) / self.sharing);
+            self.sent.encode(result, &mut out, &mut room)
+        } else {
+            codec::encode(result, &mut out, &mut room)
+        };
         if encoded.is_err() {
-            std::mem::take(&mut room.lent).into_iter().for_each(|offset| self.worker.unlend(offset));
+            room.take_back();
         }
+        // Those in memory that is shared on purpose need nobody's care.
+        let parts = !room.lent.is_empty();
         let answer = match encoded {
-            Ok(()) => match self.send(&mut out) {
+            Ok(()) => match self.send(&mut out, parts) {
                 Ok(()) => Ok(()),
-                Err(error) => self.unsendable(Raised::from(error).into(), result),
+                Err(error) => {
+                    // The parent does not hear of the places that it gives.
+                    self.sent.clear();
+                    self.unsendable(Raised::from(error).into(), result)
+                }
             },
             Err(error) => self.unsendable(error, result),
         };
@@ -434,12 +457,13 @@ impl WorkerCore {
     }
 
     #[inline]
-    fn send(&mut self, out: &mut [u8]) -> procession::Result<()> {
-        if codec::has_parts(&out[1..]) {
-            // Runs have no place for the worker that they come from.
+    fn send(&mut self, out: &mut [u8], parts: bool) -> procession::Result<()> {
+        if parts {
+            // What becomes of the blocks of runs that nobody wants is not looked after.
             return self.worker.outcome(FrameKind::Returned, &out[1..]);
         }
-        self.worker.returned(out)
+        let named = codec::is_named(&out[1..]);
+        self.worker.returned(out, named)
     }
 
     #[cold]

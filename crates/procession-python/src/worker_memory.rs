@@ -8,7 +8,7 @@ use procession::shared_memory::{Segment, View, fill};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::buffer::{Kind, copied};
+use crate::buffer::{Kind, copied, is_equal};
 use crate::common::LastCommon;
 use crate::error::Raised;
 use crate::place::{Bare, Part, Room, Shelf, Spot, raised};
@@ -70,5 +70,19 @@ impl Room for ResultRoom<'_> {
         let written = fill(segment.mapping(), offset + BLOCK_HEAD, part.size, part.copy);
         written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
         Ok(Spot::Block { offset: offset as u64, size: part.size as u64 })
+    }
+
+    fn has(&self, spot: Spot, part: &Part<'_, '_>) -> bool {
+        let Spot::Block { offset, size } = spot else { return false };
+        let mapping = self.worker.own_segment().mapping();
+        size == part.size as u64 && is_equal(part, mapping, offset as usize + BLOCK_HEAD)
+    }
+
+    fn takes_pickles(&self) -> bool {
+        true
+    }
+
+    fn take_back(&mut self) {
+        std::mem::take(&mut self.lent).into_iter().for_each(|offset| self.worker.unlend(offset));
     }
 }

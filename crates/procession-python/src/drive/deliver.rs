@@ -1,21 +1,23 @@
 //! What came in: outcomes go to their jobs, deaths are taken note of, what runs too long is interrupted.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use procession::channel::{BLOCK_HEAD, forsake_worker, give_back};
 use procession::platform::monotonic_now;
-use procession::pool::{Batch, Death, JobId};
+use procession::pool::{Batch, Death, JobId, Outcome};
 use procession::shared_memory::{Segment, View};
-use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::Inner;
+use super::{Inner, lock};
 use crate::buffer::{Kind, copied};
 use crate::codec;
 use crate::job::{Answer, Job};
 use crate::place::{Bare, Shelf, Spot, raised};
+use crate::received::Received;
 
 /// How long an interrupted item may go on before its worker is killed.
 const GRACE_TO_END: Duration = Duration::from_millis(500);
@@ -94,72 +96,27 @@ impl Inner {
     }
 
     pub(super) fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
-        let mut trash = Vec::new();
-        let mut job: Option<Arc<Job>> = None;
-        let mut interrupt = None;
-        let (mut done, mut failed) = (0, 0);
+        let mut told = Told::default();
+        self.begin_delivery(batch);
         for outcome in &batch.outcomes {
-            if job.as_ref().is_none_or(|job| job.id != outcome.job) {
-                job = self.shared().jobs.get(&outcome.job).cloned();
-            }
-            let Some(job) = &job else {
-                if let Some(segment) = &outcome.segment {
-                    // Nobody wants the result: its blocks go back all the same.
-                    let shelf = WorkerShelf(Some(segment));
-                    let spots = codec::spots_of(&batch.bytes[outcome.payload.clone()]);
-                    spots.into_iter().for_each(|spot| shelf.give_back(spot));
-                }
+            let bytes = &batch.bytes[outcome.payload.clone()];
+            let named = is_named(outcome, bytes);
+            if named && self.is_ahead(outcome.job) {
+                lock(&self.deliveries).parked.push_back((outcome.clone(), bytes.to_vec()));
                 continue;
-            };
-            let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
-            if job.unit > 0 && size > 0 {
-                let apart: u64 = match outcome.run {
-                    None => codec::spots_of(&batch.bytes[outcome.payload.clone()]).iter().map(Spot::size).sum(),
-                    Some(_) => 0,
-                };
-                let size = (size + apart as usize) as f64;
-                let mut state = job.state();
-                state.bytes = if state.measured { (state.bytes * 7.0 + size) / 8.0 } else { state.bytes.max(size) };
-                state.measured = true;
             }
-            let mut bytes = &batch.bytes[outcome.payload.clone()];
-            done += if outcome.returned { u64::from(outcome.run.unwrap_or(1)) } else { 0 };
-            let last = match outcome.run {
-                Some(count) => match job.store_simple_run(py, outcome.item, count, bytes) {
-                    Some(last) => last,
-                    None => {
-                        let mut last = false;
-                        for item in outcome.item..outcome.item + u64::from(count) {
-                            let Some((size, after)) = bytes.split_first() else { break };
-                            let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
-                            bytes = after;
-                            let answer = self.rebuild(py, value, &Bare, &mut interrupt);
-                            last |= job.store(py, item, answer, &mut trash);
-                        }
-                        last
-                    }
-                },
-                None if outcome.returned => {
-                    let shelf = WorkerShelf(outcome.segment.as_ref());
-                    let answer = self.rebuild(py, bytes, &shelf, &mut interrupt);
-                    job.store(py, outcome.item, answer, &mut trash)
-                }
-                None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), &mut interrupt) {
-                    Some(failure) => {
-                        failed += 1;
-                        job.store(py, outcome.item, Err(failure), &mut trash)
-                    }
-                    None => false,
-                },
-            };
-            if last {
-                self.finish(py, job);
-            }
-            if job.unit > 0 {
-                self.tell_watchers(py, job);
-                self.wake_followers();
+            self.deliver_one(py, outcome, bytes, &mut told);
+            if named {
+                self.delivered();
             }
         }
+        let outermost = self.is_outermost();
+        // What came while an object was rebuilt, before those in front of it.
+        while outermost && let Some((outcome, bytes)) = self.next_parked() {
+            self.deliver_one(py, &outcome, &bytes, &mut told);
+        }
+        lock(&self.deliveries).open.pop();
+        let Told { mut trash, mut interrupt, done, failed, .. } = told;
         if done + failed > 0 {
             let tally = &mut self.shared().tally;
             tally.done += done;
@@ -187,13 +144,118 @@ impl Inner {
             }
         }
         for death in &batch.deaths {
-            // What it has sent is rebuilt above.
-            forsake_worker(&death.segment);
+            // What it has sent is rebuilt above, unless that waits for the object that is rebuilt now.
+            if outermost {
+                forsake_worker(&death.segment);
+            }
             if let Err(error) = self.bury(py, death) {
                 interrupt = Some(error);
             }
         }
         interrupt.map_or(Ok(()), Err)
+    }
+
+    fn deliver_one(&self, py: Python<'_>, outcome: &Outcome, mut bytes: &[u8], told: &mut Told) {
+        let Told { job, trash, interrupt, done, failed } = told;
+        if job.as_ref().is_none_or(|job| job.id != outcome.job) {
+            *job = self.shared().jobs.get(&outcome.job).cloned();
+        }
+        let Some(job) = job else {
+            if let (Some(segment), None) = (&outcome.segment, outcome.run) {
+                // Nobody wants the result: its blocks go back all the same.
+                let shelf = WorkerShelf { segment: Some(segment), received: None };
+                let spots = codec::spots_of(bytes);
+                spots.into_iter().for_each(|spot| shelf.give_back(spot));
+            }
+            return;
+        };
+        let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
+        if job.unit > 0 && size > 0 {
+            let apart: u64 = match outcome.run {
+                None => codec::spots_of(bytes).iter().map(Spot::size).sum(),
+                Some(_) => 0,
+            };
+            let size = (size + apart as usize) as f64;
+            let mut state = job.state();
+            state.bytes = if state.measured { (state.bytes * 7.0 + size) / 8.0 } else { state.bytes.max(size) };
+            state.measured = true;
+        }
+        *done += if outcome.returned { u64::from(outcome.run.unwrap_or(1)) } else { 0 };
+        let last = match outcome.run {
+            Some(count) => match job.store_simple_run(py, outcome.item, count, bytes) {
+                Some(last) => last,
+                None => {
+                    let mut last = false;
+                    let shelf = WorkerShelf { segment: outcome.segment.as_ref(), received: Some(&job.received) };
+                    for item in outcome.item..outcome.item + u64::from(count) {
+                        let Some((size, after)) = bytes.split_first() else { break };
+                        let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
+                        bytes = after;
+                        let answer = self.rebuild(py, value, &shelf, interrupt);
+                        last |= job.store(py, item, answer, trash);
+                    }
+                    last
+                }
+            },
+            None if outcome.returned => {
+                let shelf = WorkerShelf { segment: outcome.segment.as_ref(), received: Some(&job.received) };
+                let answer = self.rebuild(py, bytes, &shelf, interrupt);
+                job.store(py, outcome.item, answer, trash)
+            }
+            None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), interrupt) {
+                Some(failure) => {
+                    *failed += 1;
+                    job.store(py, outcome.item, Err(failure), trash)
+                }
+                None => false,
+            },
+        };
+        if last {
+            self.finish(py, job);
+        }
+        if job.unit > 0 {
+            self.tell_watchers(py, job);
+            self.wake_followers();
+        }
+    }
+
+    /// Notes which jobs have outcomes in a batch that must be rebuilt in their order.
+    fn begin_delivery(&self, batch: &Batch) {
+        let named = |outcome: &&Outcome| is_named(outcome, &batch.bytes[outcome.payload.clone()]);
+        let jobs = batch.outcomes.iter().filter(named).map(|outcome| outcome.job).collect();
+        lock(&self.deliveries).open.push(jobs);
+    }
+
+    /// Whether outcomes of a job that came before this one wait for the object that is rebuilt now, whose code has come back
+    /// here.
+    fn is_ahead(&self, job: JobId) -> bool {
+        let deliveries = lock(&self.deliveries);
+        let before = deliveries.open.split_last().map_or(&[][..], |(_, before)| before);
+        let is_parked = || deliveries.parked.iter().any(|(parked, _)| parked.job == job);
+        !before.is_empty() && (before.iter().any(|jobs| jobs.contains(&job)) || is_parked())
+    }
+
+    /// One that must be rebuilt in its order has been.
+    fn delivered(&self) {
+        if let Some(jobs) = lock(&self.deliveries).open.last_mut() {
+            jobs.pop_front();
+        }
+    }
+
+    /// Whether it is not within another delivery.
+    fn is_outermost(&self) -> bool {
+        lock(&self.deliveries).open.len() == 1
+    }
+
+    /// The next outcome that waited; what comes of its job meanwhile waits, too.
+    fn next_parked(&self) -> Option<(Outcome, Vec<u8>)> {
+        let mut deliveries = lock(&self.deliveries);
+        let next = deliveries.parked.pop_front()?;
+        if let Some(jobs) = deliveries.open.last_mut() {
+            jobs.clear();
+            jobs.push_back(next.0.job);
+        }
+        Some(next)
     }
 
     pub(super) fn rebuild(
@@ -267,12 +329,47 @@ impl Inner {
     }
 }
 
-/// The large parts of a result, in its worker's segment; each goes back when nobody looks at it any more.
-struct WorkerShelf<'a>(Option<&'a Arc<Segment>>);
+/// What has been delivered.
+#[derive(Default)]
+struct Told {
+    job: Option<Arc<Job>>,
+    trash: Vec<Py<PyAny>>,
+    interrupt: Option<PyErr>,
+    done: u64,
+    failed: u64,
+}
+
+/// What is being delivered: rebuilding an object may run code that waits for the pool and so delivers what comes next.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    /// For each batch the jobs of those outcomes that are still to be rebuilt in their order.
+    open: Vec<VecDeque<JobId>>,
+    /// Outcomes that came before those in front of them were rebuilt.
+    parked: VecDeque<(Outcome, Vec<u8>)>,
+}
+
+/// Whether an outcome must be rebuilt after all that came before it.
+fn is_named(outcome: &Outcome, bytes: &[u8]) -> bool {
+    // A run has only such results, or none: the first tells.
+    let first = if outcome.run.is_some() { bytes.get(1..).unwrap_or_default() } else { bytes };
+    outcome.returned && codec::is_named(first)
+}
+
+/// The large parts of a result, in its worker's segment; each goes back when nobody looks at it any more. And the objects
+/// that results before it have had.
+struct WorkerShelf<'a> {
+    segment: Option<&'a Arc<Segment>>,
+    received: Option<&'a Received>,
+}
 
 impl WorkerShelf<'_> {
+    /// What names the worker among those of a job.
+    fn worker(&self) -> usize {
+        self.segment.map_or(0, |segment| Arc::as_ptr(segment) as usize)
+    }
+
     fn give_back(&self, spot: Spot) {
-        if let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) {
+        if let (Some(segment), Spot::Block { offset, size }) = (self.segment, spot) {
             give_back(segment, offset as usize, size as usize);
         }
     }
@@ -280,7 +377,7 @@ impl WorkerShelf<'_> {
 
 impl Shelf for WorkerShelf<'_> {
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
-        let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return Bare.view(spot) };
+        let (Some(segment), Spot::Block { offset, size }) = (self.segment, spot) else { return Bare.view(spot) };
         let (offset, size) = (offset as usize, size as usize);
         let its = segment.clone();
         let go_back = Box::new(move || give_back(&its, offset, size));
@@ -288,10 +385,31 @@ impl Shelf for WorkerShelf<'_> {
     }
 
     fn copy<'py>(&self, py: Python<'py>, spot: Spot, kind: Kind) -> Option<PyResult<Bound<'py, PyAny>>> {
-        let (Some(segment), Spot::Block { offset, size }) = (self.0, spot) else { return None };
+        let (Some(segment), Spot::Block { offset, size }) = (self.segment, spot) else { return None };
         let start = (offset as usize).saturating_add(BLOCK_HEAD);
         let copied = copied(py, segment, start, size as usize, kind, true);
         self.give_back(spot);
         copied
+    }
+
+    fn begin(&self, scope: u32, forgotten: u16) {
+        if let Some(received) = self.received {
+            received.begin(self.worker(), scope, forgotten);
+        }
+    }
+
+    fn keep(&self, py: Python<'_>, place: u8, object: &PyResult<Bound<'_, PyAny>>) {
+        if let Some(received) = self.received {
+            received.keep(py, self.worker(), place, object);
+        }
+    }
+
+    fn is_kept(&self, place: u8) -> bool {
+        self.received.is_none_or(|received| received.is_kept(self.worker(), place))
+    }
+
+    fn again<'py>(&self, py: Python<'py>, place: u8) -> PyResult<Bound<'py, PyAny>> {
+        let received = self.received.ok_or_else(|| PyValueError::new_err("a value arrived without its results"))?;
+        received.again(py, self.worker(), place)
     }
 }

@@ -21,6 +21,7 @@ impl Inner {
         let idle = self.remove(job, &ended, callbacks);
         drop(ended);
         job.common.clear();
+        job.received.clear();
         self.release(job.repeats.clear());
         if callbacks {
             self.arm_driver(py, true);

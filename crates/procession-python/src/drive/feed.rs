@@ -76,7 +76,8 @@ impl Inner {
             None => Ok(&job.function.pickled[..]),
             Some((block, size)) => Err((block.offset as u64, *size)),
         };
-        Preamble { function: job.function.id, mode: job.mode, share: job.function.share, pickled }.encode(body);
+        let (function, share, sharing) = (job.function.id, job.function.share, job.function.sharing);
+        Preamble { function, mode: job.mode, share, sharing, pickled }.encode(body);
         let start = body.len();
         if grant.chunk == 1 && job.encode_simple(py, grant.first, grant.count, body) {
             return Ok(self.send(py, job, grant, body, start, Vec::new()));

@@ -90,8 +90,9 @@ pub struct Producer {
     look_at: usize,
     tail: u64,
     seen_head: u64,
-    /// Whether the last thing in the ring is a run that may grow.
+    /// Whether the last thing in the ring is a run that may grow, and of which kind.
     in_run: bool,
+    named: bool,
 }
 
 /// The parent's end.
@@ -277,7 +278,17 @@ impl Producer {
         let segment = Arc::new(Segment::open(descriptor)?);
         let ring = Mapping::mirrored(&*segment, RING_AT as u64, RING_BYTES)?;
         let arena = Arena::new(segment.clone(), END);
-        Ok(Producer { segment, ring, arena, lent: Vec::new(), look_at: 0, tail: 0, seen_head: 0, in_run: false })
+        Ok(Producer {
+            segment,
+            ring,
+            arena,
+            lent: Vec::new(),
+            look_at: 0,
+            tail: 0,
+            seen_head: 0,
+            in_run: false,
+            named: false,
+        })
     }
 
     /// Writes into the ledger.
@@ -368,7 +379,8 @@ impl Producer {
     }
 
     /// Writes a small result into a run: `framed` is a byte with its size, less than [`RUN_END`], and the result. It
-    /// counts after [`Producer::publish`].
+    /// counts after [`Producer::publish`]. A run has either only results that are `named`, which name what was in others, or
+    /// none.
     ///
     /// # Errors
     /// What `stuck` says.
@@ -378,12 +390,13 @@ impl Producer {
         ticket: Ticket,
         item: u32,
         framed: &[u8],
+        named: bool,
         stuck: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
         debug_assert!(framed.len() <= usize::from(RUN_END));
-        if !self.in_run {
+        if !self.in_run || self.named != named {
             self.write(FrameKind::Run, ticket, item, &[], stuck)?;
-            self.in_run = true;
+            (self.in_run, self.named) = (true, named);
         }
         self.make_room(framed.len() + 1, stuck)?;
         copy_in(&self.ring, self.tail as usize % RING_BYTES, framed);
@@ -391,10 +404,10 @@ impl Producer {
         Ok(())
     }
 
-    /// As [`Producer::write_small`] in a run that goes on; false, and nothing written, if it does not, or without room.
+    /// As [`Producer::write_small`] in a run that goes on, without names; false, and nothing written, if it does not, or without room.
     #[inline]
     pub fn write_small_quickly<const N: usize>(&mut self, framed: &[u8; N]) -> bool {
-        if !self.in_run || self.tail + N as u64 + 1 > self.seen_head + RING_BYTES as u64 {
+        if !self.in_run || self.named || self.tail + N as u64 + 1 > self.seen_head + RING_BYTES as u64 {
             return false;
         }
         copy_in(&self.ring, self.tail as usize % RING_BYTES, framed);

@@ -79,7 +79,7 @@ pub struct Outcome {
     pub run: Option<u32>,
     /// Whether it returned (or raised).
     pub returned: bool,
-    /// The segment of its worker, with the large parts of the payload.
+    /// The segment of its worker, with the large parts of the payload; it also tells the workers apart.
     pub segment: Option<Arc<Segment>>,
     /// Where its payload lies.
     pub payload: Payload,
@@ -670,7 +670,8 @@ impl Driver {
             return;
         }
         let Some((job, first)) = self.scheduler.finished(ticket, item, count) else { return };
-        batch.outcomes.push(Outcome { job, item: first, run: Some(count), returned: true, segment: None, payload });
+        let segment = self.seats[index].as_ref().map(|seat| seat.ring.segment().clone());
+        batch.outcomes.push(Outcome { job, item: first, run: Some(count), returned: true, segment, payload });
     }
 
     fn handle(&mut self, index: usize, frame: Frame, payload: Payload, batch: &mut Batch) {

@@ -202,7 +202,7 @@ impl Worker {
     /// # Errors
     /// `Interrupted` when a signal handler ran: look at what it wants and wait again.
     pub fn turn(&mut self) -> Result<Turn> {
-        self.next(Idle::Never)
+        self.next_record(Idle::Never)
     }
 
     /// As [`Worker::turn`], but [`Turn::Idle`] before it sleeps.
@@ -210,7 +210,7 @@ impl Worker {
     /// # Errors
     /// Those of [`Worker::turn`].
     pub fn turn_or_idle(&mut self) -> Result<Turn> {
-        self.next(Idle::AtOnce)
+        self.next_record(Idle::AtOnce)
     }
 
     /// As [`Worker::turn`], but [`Turn::Idle`] once it has slept for a second.
@@ -218,10 +218,10 @@ impl Worker {
     /// # Errors
     /// Those of [`Worker::turn`].
     pub fn turn_or_rest(&mut self) -> Result<Turn> {
-        self.next(Idle::AfterRest)
+        self.next_record(Idle::AfterRest)
     }
 
-    fn next(&mut self, idle: Idle) -> Result<Turn> {
+    fn next_record(&mut self, idle: Idle) -> Result<Turn> {
         loop {
             if self.ring.is_retired() {
                 return Ok(Turn::Leave);
@@ -367,6 +367,12 @@ impl Worker {
         self.body = body;
     }
 
+    /// The number of the item, of those of the record, whose outcome is next.
+    #[inline]
+    pub fn next_item(&self) -> u32 {
+        self.next
+    }
+
     /// The arguments are rebuilt from here on: a death now is blamed on the first item.
     pub fn decoding(&self) {
         if self.timed {
@@ -403,12 +409,13 @@ impl Worker {
         Ok(())
     }
 
-    /// The result of the item that ran: all but the first byte of `framed`, which is room for the size of a small one.
+    /// The result of the item that ran: all but the first byte of `framed`, which is room for the size of a small one. It is
+    /// `named` if it can only be read after those that came before it.
     ///
     /// # Errors
     /// No memory for a large result: the item is not reported then.
     #[inline]
-    pub fn returned(&mut self, framed: &mut [u8]) -> Result<()> {
+    pub fn returned(&mut self, framed: &mut [u8], named: bool) -> Result<()> {
         let size = framed.len() - 1;
         if size >= usize::from(RUN_END) {
             return self.outcome(FrameKind::Returned, &framed[1..]);
@@ -416,7 +423,7 @@ impl Worker {
         framed[0] = size as u8;
         let (bells, parent) = (&self.bells, &self.parent);
         let mut stuck = || wake(bells, parent);
-        self.ring.write_small(self.ticket, self.next, framed, &mut stuck)?;
+        self.ring.write_small(self.ticket, self.next, framed, named, &mut stuck)?;
         self.next += 1;
         Ok(())
     }
@@ -430,7 +437,7 @@ impl Worker {
         const { assert!(N <= RUN_END as usize) };
         framed[0] = (N - 1) as u8;
         if !self.ring.write_small_quickly(framed) {
-            return self.returned(framed);
+            return self.returned(framed, false);
         }
         self.next += 1;
         Ok(())
