@@ -8,6 +8,7 @@ import threading
 import time
 
 import procession
+import procession.futures
 import pytest
 from procession.pool import PoolTerminated, ThreadPool
 
@@ -307,4 +308,51 @@ def test_jobs_that_come_while_a_pool_of_threads_ends_have_an_outcome(end, error)
     for items in inputs:
         items.go.set()
     assert join() == [error] * len(inputs)
+    pool.join()
+
+
+def test_a_fork_is_refused_what_the_threads_of_its_parent_compute():
+    go = threading.Event()
+    with ThreadPool(1) as pool:
+        done = pool.apply_async(square, (3,))
+        assert done.get(LIMIT_S) == 9
+        result = pool.apply_async(go.wait, (LIMIT_S,))
+        results = pool.imap(square, [1])
+        child = procession.get_context("fork").Process(target=use_results, args=(pool, done, result, results))
+        child.start()
+        child.join(LIMIT_S)
+        go.set()
+        assert child.exitcode == 0
+
+
+def use_results(pool, done, result, results):
+    assert done.get() == 9
+    for call in (result.get, result.wait, lambda: next(results)):
+        with pytest.raises(RuntimeError, match="does not come here"):
+            call()
+    with pytest.raises(ValueError, match="not running"):
+        pool.apply(square, (1,))
+    pool.terminate()
+    pool.join()
+
+
+def test_a_fork_is_refused_the_pool_and_the_executor_of_its_parent(context):
+    with context.Pool(1) as pool, procession.futures.ProcessPoolExecutor(1, context) as executor:
+        assert executor.submit(square, 3).result(LIMIT_S) == 9
+        result = pool.apply_async(nap, (60,))
+        child = procession.get_context("fork").Process(target=use_pools, args=(pool, executor, result))
+        child.start()
+        child.join(LIMIT_S)
+        assert child.exitcode == 0
+
+
+def use_pools(pool, executor, result):
+    calls = [result.get, result.cancel, result.ready, lambda: executor.submit(square, 1)]
+    calls += [lambda method=method: method(pool, square) for name, method in METHODS.items() if "star" not in name]
+    for call in [*calls, pool.close]:
+        with pytest.raises(RuntimeError, match="belongs to"):
+            call()
+    executor.kill_workers()
+    executor.shutdown()
+    pool.terminate()
     pool.join()

@@ -1,6 +1,8 @@
 """The joblib backend: Parallel on procession's pool."""
 
 import os
+import threading
+import time
 
 import pytest
 
@@ -8,6 +10,8 @@ joblib = pytest.importorskip("joblib")
 
 import procession.joblib  # noqa: E402
 from procession import cpus  # noqa: E402
+
+LIMIT_S = 30
 
 
 def own_pid(_):
@@ -23,7 +27,7 @@ def fail_at_three(number):
 @pytest.fixture(autouse=True)
 def no_pool_left():
     yield
-    procession.joblib._drop_pools()
+    procession.joblib._pools.clear()
 
 
 def test_parallel_computes_in_the_same_workers_call_after_call():
@@ -40,6 +44,39 @@ def test_an_error_in_a_call_is_raised_and_the_backend_goes_on():
         with pytest.raises(LookupError):
             joblib.Parallel()(joblib.delayed(fail_at_three)(n) for n in range(6))
         assert joblib.Parallel()(joblib.delayed(abs)(n) for n in (-1, -2)) == [1, 2]
+
+
+def wait_until(path, begun):
+    begun.touch()
+    return wait_for(path)
+
+
+def wait_for(path):
+    until = time.monotonic() + LIMIT_S
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.001)
+    return path.exists()
+
+
+@pytest.mark.parametrize("others", [3, 2])
+def test_a_failed_call_of_another_thread_does_not_end_a_call(tmp_path, others):
+    path, begun = tmp_path / "go", tmp_path / "begun"
+    answers = []
+
+    def call():
+        with joblib.parallel_config("procession", n_jobs=2):
+            answers.append(joblib.Parallel()([joblib.delayed(wait_until)(path, begun)]))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert wait_for(begun)
+    try:
+        with joblib.parallel_config("procession", n_jobs=others), pytest.raises(LookupError):
+            joblib.Parallel()(joblib.delayed(fail_at_three)(n) for n in range(6))
+    finally:
+        path.touch()
+        thread.join(LIMIT_S)
+    assert answers == [[True]]
 
 
 def workers_for(n_jobs):

@@ -77,6 +77,7 @@ class IMapIterator(Wakeable):
 
     async def __anext__(self):
         while not self._outcomes and not self._at_end():
+            self._check_here()
             future = self._watch()
             if self._outcomes or self._at_end():  # it came before the watcher was in the list
                 break

@@ -13,6 +13,7 @@ from joblib.parallel import ParallelBackendBase, register_parallel_backend
 from procession import context as contexts
 from procession import standard
 from procession.cpus import budget
+from procession.shared_pools import SharedPool, _Behind
 
 __all__ = ["ProcessionBackend", "register"]
 
@@ -78,19 +79,23 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready=True):
-        """Stop what runs: the workers are ended, and new ones take their place if there is more to come."""
-        _drop_pools()
+        """Stop what runs for this call; calls of other threads go on."""
+        self._pool.terminate()
         self._pool = _pool_of(self._n_jobs, self.inner_max_num_threads) if ensure_ready else None
 
 
 def _pool_of(n_jobs, threads):
+    """Return a handle of the pool; other threads may have theirs."""
+    forgotten = []
     with _lock:
         key = os.getpid(), n_jobs, threads
         pool = _pools.get(key)
-        if pool is None:
-            _end_pools()
-            pool = _pools[key] = _context().Pool(n_jobs, _limit_threads, (threads,))
-        return pool
+        if pool is None or pool._crew.unusable:
+            # It ends behind this lock, or with the last handle that another thread has of it.
+            forgotten.extend(_pools.values())
+            _pools.clear()
+            pool = _pools[key] = _Behind(n_jobs, _limit_threads, (threads,), context=_context())
+        return SharedPool(pool)
 
 
 def _context():
@@ -115,16 +120,12 @@ def _limit_threads(count):
     threadpoolctl.threadpool_limits(count)
 
 
-def _drop_pools():
-    with _lock:
-        _end_pools()
+def _after_fork():
+    global _lock
+    _lock = threading.Lock()
 
 
-def _end_pools():
-    while _pools:
-        (pid, *_), pool = _pools.popitem()
-        if pid == os.getpid():
-            pool.terminate()
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def register():

@@ -109,6 +109,7 @@ class AsyncResult(Wakeable):
 
     def __await__(self):
         while not self.ready():
+            self._check_here()
             future = self._watch()
             if self.ready():  # settled before the watcher was in the list: nobody would wake it
                 break
