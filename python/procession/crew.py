@@ -508,8 +508,6 @@ class Crew:
             self.ending = True
         if self.ended:
             return
-        if util.is_exiting():
-            self.core.exiting()
         self.core.end(_terminated)
         # Idle workers now end by themselves, and so write out what their tasks have printed.
         until = time.monotonic() + IDLE_GRACE_S
@@ -555,6 +553,8 @@ class Crew:
             self._ear.close()
         if self._capture is not None:
             self._capture.close()
+        if util.is_exiting():
+            self.core.keep_duty(TERMINATE_GRACE_S)
         self.core.release()
         del ending
         if self._room is not None:
@@ -562,12 +562,10 @@ class Crew:
 
 
 def stay_at_exit(error):
-    """Keep a daemon thread, which ends with the program, waiting, where its error is that end: nobody can use that.
-
-    Args:
-        error: what its task failed with; None if it could not be handed in.
-    """
-    if not util.is_exiting() or not (error is None or isinstance(error, portable.PoolTerminated)):
+    """Keep a daemon thread, which ends with the program, waiting, where its error is that end: nobody can use that."""
+    if not util.is_exiting():
+        return
+    if not isinstance(error, portable.PoolTerminated) and not str(error).startswith("Pool not running"):
         return
     import threading
 

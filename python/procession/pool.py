@@ -5,7 +5,7 @@ import warnings
 
 from procession import context, cpus, limits, portable, sharing, stacks, util
 from procession._limits import few, positive, seconds, wishes
-from procession.crew import Crew
+from procession.crew import Crew, stay_at_exit
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
 from procession.portable import MaybeEncodingError as MaybeEncodingError
@@ -139,9 +139,13 @@ class Pool:
             WorkerDied: its worker ended, and `retries` further tries did not help.
         """
         self._check_running()
-        if timeout is None and retries == 0:
-            return self._core.apply(func, args, kwds)
-        return self._core.apply(func, args, kwds, wishes(timeout, retries, retry_on))
+        try:
+            if timeout is None and retries == 0:
+                return self._core.apply(func, args, kwds)
+            return self._core.apply(func, args, kwds, wishes(timeout, retries, retry_on))
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     def apply_async(
         self,
@@ -162,8 +166,12 @@ class Pool:
         """
         self._check_running()
         callbacks = _callbacks(callback, error_callback)
-        core = self._core.apply_async(func, args, kwds, callbacks, wishes(timeout, retries, retry_on))
-        return ApplyResult(self, core)
+        wanted = wishes(timeout, retries, retry_on)
+        try:
+            return ApplyResult(self, self._core.apply_async(func, args, kwds, callbacks, wanted))
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     def map(self, func, iterable, chunksize=None, *, timeout=None, retries=0, retry_on=()):
         """Call `func` on each item and return the list of results, in order. Waits for all of them.
@@ -229,12 +237,20 @@ class Pool:
     def _map(self, func, iterable, chunksize, star, wanted):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
-        return self._core.map(func, iterable, chunksize, star, wanted)
+        try:
+            return self._core.map(func, iterable, chunksize, star, wanted)
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     def _map_async(self, func, iterable, chunksize, star, callbacks, wanted):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
-        return MapResult(self, self._core.map_async(func, iterable, chunksize, star, callbacks, wanted))
+        try:
+            return MapResult(self, self._core.map_async(func, iterable, chunksize, star, callbacks, wanted))
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     def _sized(self, iterable, chunksize):
         if chunksize is not None:
@@ -252,7 +268,11 @@ class Pool:
         if buffersize is not None:
             buffersize = positive(buffersize, "buffersize")
         ordered = kind is IMapIterator
-        return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize, wanted))
+        try:
+            return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize, wanted))
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     # -- what goes on ------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import types
 
 from procession import context
 from procession._limits import seconds
+from procession.crew import stay_at_exit
 
 __all__ = ["ApplyResult", "AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 
@@ -54,7 +55,14 @@ class ApplyResult:
         """
         if not self._core.wait(seconds(timeout)):
             raise context.TimeoutError(f"the result is not there after {timeout} seconds")
-        return self._core.value()
+        return self._value()
+
+    def _value(self):
+        try:
+            return self._core.value()
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     def __await__(self):
         """Wait in a coroutine, and give what `get` gives. Cancelling the coroutine's task cancels this."""
@@ -64,7 +72,7 @@ class ApplyResult:
             except BaseException:
                 self.cancel()
                 raise
-        return self._core.value()
+        return self._value()
 
     __class_getitem__ = classmethod(types.GenericAlias)
 
@@ -104,13 +112,24 @@ class IMapIterator:
     def __init__(self, pool, core):
         self._pool = pool
         self._core = core
-        self._next = core.next
+        self._read = core.next
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        return self._next(None)[0]
+        try:
+            return self._read(None)[0]
+        except Exception as error:
+            stay_at_exit(error)
+            raise
+
+    def _next(self, timeout):
+        try:
+            return self._read(timeout)
+        except Exception as error:
+            stay_at_exit(error)
+            raise
 
     def __aiter__(self):
         return self

@@ -231,6 +231,20 @@ impl Inner {
         Some(OnDuty { inner: self })
     }
 
+    /// Takes the duty for good, as soon as the thread that has it gives it up.
+    pub(crate) fn keep_duty(&self, py: Python<'_>, until: Option<Instant>) {
+        loop {
+            if let Some(duty) = self.take_duty() {
+                return std::mem::forget(duty);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return;
+            }
+            self.waiter.wake();
+            py.detach(|| std::thread::sleep(Duration::from_millis(1)));
+        }
+    }
+
     /// Waits until `ready` or the deadline; says whether it became ready. Drives the pool meanwhile, or lets the thread
     /// that does so wake it.
     ///

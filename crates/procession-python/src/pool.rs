@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::IntoRawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -117,22 +117,7 @@ fn mode(star: bool) -> Mode {
 }
 
 fn give(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
-    answer.map_err(|failure| {
-        stay_at_exit(py, Some(&failure));
-        PyErr::from_value(failure.into_bound(py))
-    })
-}
-
-/// Whether the program ends, and its pools with it.
-static EXITING: AtomicBool = AtomicBool::new(false);
-
-/// Keeps a thread that ends with the program from telling of the `failure` that this end may have caused; none: has caused.
-fn stay_at_exit(py: Python<'_>, failure: Option<&Py<PyAny>>) {
-    if EXITING.load(Ordering::Relaxed)
-        && let Err(error) = py.import("procession.crew").and_then(|crew| crew.call_method1("stay_at_exit", (failure,)))
-    {
-        error.write_unraisable(py, None);
-    }
+    answer.map_err(|failure| PyErr::from_value(failure.into_bound(py)))
 }
 
 #[pymethods]
@@ -159,12 +144,6 @@ impl PoolCore {
             handle
         };
         Ok(PoolCore { owned: self.owned.clone(), known: self.known.clone(), handle })
-    }
-
-    /// From now on daemon threads that wait for a task, or hand one in, stay where they are when their pool ends.
-    #[staticmethod]
-    fn exiting() {
-        EXITING.store(true, Ordering::Relaxed);
     }
 
     /// Prepares a seat: its index and three descriptors for the worker, which the caller closes after the start.
@@ -251,7 +230,7 @@ impl PoolCore {
         kwds: &Bound<'_, PyAny>,
         wishes: Wishes,
     ) -> PyResult<Py<PyAny>> {
-        let inner = self.engine(py)?;
+        let inner = self.owned.get()?;
         let job = self.single(py, &inner, function, args, kwds, None, wishes)?;
         complete(py, &inner, &job)
     }
@@ -267,7 +246,7 @@ impl PoolCore {
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
     ) -> PyResult<JobCore> {
-        let inner = self.engine(py)?;
+        let inner = self.owned.get()?;
         let job = self.single(py, &inner, function, args, kwds, callbacks, wishes)?;
         handle(py, &inner, job)
     }
@@ -283,7 +262,7 @@ impl PoolCore {
         star: bool,
         wishes: Wishes,
     ) -> PyResult<Py<PyAny>> {
-        let inner = self.engine(py)?;
+        let inner = self.owned.get()?;
         let job = self.all(py, &inner, function, items, chunk, star, None, wishes)?;
         complete(py, &inner, &job)
     }
@@ -301,7 +280,7 @@ impl PoolCore {
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
     ) -> PyResult<JobCore> {
-        let inner = self.engine(py)?;
+        let inner = self.owned.get()?;
         let job = self.all(py, &inner, function, items, chunk, star, callbacks, wishes)?;
         handle(py, &inner, job)
     }
@@ -325,7 +304,7 @@ impl PoolCore {
             Results::Unordered { answers: VecDeque::new() }
         };
         let state = State { source: Some(items.clone().into_any().unbind()), ..state(results, Vec::new(), None) };
-        let inner = self.engine(py)?;
+        let inner = self.owned.get()?;
         let options = options(wishes);
         let job =
             self.submit(py, &inner, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state, options)?;
@@ -390,6 +369,12 @@ impl PoolCore {
     /// Ends `drive`.
     fn quit(&self) -> PyResult<()> {
         self.owned.get()?.quit_driver();
+        Ok(())
+    }
+
+    /// No other thread drives any more, whoever waits: the interpreter ends, and ends them where they call Python.
+    fn keep_duty(&self, py: Python<'_>, limit: f64) -> PyResult<()> {
+        self.owned.get()?.keep_duty(py, deadline(Some(limit))?);
         Ok(())
     }
 
@@ -535,11 +520,6 @@ impl PoolCore {
         let job = self.submit(py, inner, function, mode(star), chunk, 0, None, state, options)?;
         feed_new(py, inner, &job)?;
         Ok(job)
-    }
-
-    /// The engine, for a call that hands in a job.
-    fn engine(&self, py: Python<'_>) -> PyResult<Arc<Inner>> {
-        self.owned.get().inspect_err(|_| stay_at_exit(py, None))
     }
 
     /// Makes a job and hands it in. One that cannot run, or comes to a pool that can run none, has failed already.
