@@ -135,7 +135,6 @@ class Crew:
         self._warned = False  # of other threads, which is once enough
         self._stuck = None  # what looks after workers that were forked beside other threads
         self._lock = RLock()
-        self._pid = os.getpid()
         self._driver = None
         self._room = None  # for descriptors
 
@@ -520,7 +519,7 @@ class Crew:
 
     def await_end(self, limit):
         """Wait for the workers to end, `limit` seconds (None: for ever) before they are killed."""
-        if self._pid != os.getpid():  # they are the parent's, whose threads may have had the lock
+        if not self.is_ours():  # the parent's threads may have had the lock
             return
         with self._lock:
             # No replacement is started from here on.

@@ -85,7 +85,6 @@ class SharedPool(Pool):
     def __init__(self, behind):
         self._behind = behind
         self._state = RUN
-        self._pid = os.getpid()
         self._processes = behind._processes
         self._ctx = behind._ctx
         self._maxtasksperchild = None
@@ -121,4 +120,4 @@ class SharedPool(Pool):
 
     def _serves_us(self):
         # A fork has the handle, too, whose workers serve the parent.
-        return not self._crew.ended and self._pid == os.getpid()
+        return self._crew.is_ours() and not self._crew.ended
