@@ -349,10 +349,11 @@ def test_a_fork_is_refused_the_pool_and_the_executor_of_its_parent(context):
 def use_pools(pool, executor, result):
     calls = [result.get, result.cancel, result.ready, lambda: executor.submit(square, 1)]
     calls += [lambda method=method: method(pool, square) for name, method in METHODS.items() if "star" not in name]
-    for call in [*calls, pool.close]:
+    for call in calls:
         with pytest.raises(RuntimeError, match="belongs to"):
             call()
     executor.kill_workers()
     executor.shutdown()
+    pool.close()
     pool.terminate()
     pool.join()
