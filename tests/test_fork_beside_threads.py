@@ -159,3 +159,19 @@ def test_the_watch_of_a_pool_ends_with_it(tmp_path):
     assert not watch.is_alive()
     """
     assert run(tmp_path, program).count("ForkBesideThreads: ") == 1
+
+
+def test_a_program_run_as_a_module_may_fork_beside_threads(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import threading, procession\n"
+        "if __name__ == '__main__':\n"
+        "    go = threading.Event()\n"
+        "    threading.Thread(target=go.wait).start()\n"
+        "    with procession.get_context('fork').Pool(1) as pool:\n"
+        "        print(pool.apply(abs, (-1,)))\n"
+        "    go.set()\n"
+    )
+    command = [sys.executable, "-m", "program"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
+    assert "forked while other threads run" in ended.stderr

@@ -39,7 +39,9 @@ def tell(category, text):
     names = frame.f_globals
     registry = names.setdefault("__warningregistry__", {})
     place = frame.f_code.co_filename, frame.f_lineno
-    warnings.warn_explicit(text, category, *place, names.get("__name__"), registry, names)
+    # The loader of a program that `python -m` runs knows it by another name, and refuses this one.
+    source = None if names.get("__name__") == "__main__" else names
+    warnings.warn_explicit(text, category, *place, names.get("__name__"), registry, source)
     return place
 
 
