@@ -20,6 +20,6 @@ def test_every_call_that_meets_the_end_of_a_pool_of_threads_has_an_answer():
 
 
 def race(*options):
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "benches.faults.races", *options]
+    command = [sys.executable, "-W", "ignore", "-m", "benches.faults.races", *options]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout + ended.stderr

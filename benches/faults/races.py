@@ -236,7 +236,7 @@ class Left(Bout):
     """A program that ends while its threads use pools."""
 
     def run(self):
-        command = [sys.executable, "-m", "benches.faults.leaving"]
+        command = [sys.executable, "-W", "ignore", "-m", "benches.faults.leaving"]
         options = [type(self.kind).__name__, self.kind.context.get_start_method(), str(THREADS)]
         ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=LIMIT_S)
         self.calls = THREADS * leaving.POOLS
