@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from procession import reduction
 from procession.culprit import explain, with_path
 
 
@@ -56,5 +57,21 @@ def test_a_cycle_ends():
 
 
 def test_the_error_keeps_its_type_and_gains_the_path():
-    error = with_path(TypeError("cannot pickle"), [LOCK], "task")
-    assert type(error) is TypeError and str(error) == "cannot pickle (task[0]: lock)"
+    with pytest.raises(TypeError, match=r"cannot pickle '_thread.lock' object \(\[0\]: lock\)"):
+        reduction.ForkingPickler.dumps([LOCK])
+    # Nothing was pickled in vain since.
+    error = TypeError("other")
+    assert with_path(error, [LOCK], "task") is error and str(error) == "other"
+
+
+class Computing:
+    @property
+    def __dict__(self):
+        raise RuntimeError("computed in vain")
+
+    def __reduce__(self):
+        return list, ([LOCK],)
+
+
+def test_an_object_whose_attributes_cannot_be_read_does_not_hide_the_error():
+    assert explain([1, Computing()]) == "in list: lock"

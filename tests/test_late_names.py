@@ -75,22 +75,31 @@ else:
 if "__main__" == __name__:
 
     def last(): pass
+    elsewhere = type("elsewhere", (), {})
 def after(): pass
+def function():
+    global Row
+    Row = 1
 """
 
 
-def test_what_stands_under_the_guard_is_recognised(tmp_path):
-    from procession import main_names
+def test_what_the_main_module_defines_for_those_who_import_it_is_recognised(tmp_path):
+    from procession import main_source
 
-    def names(text):
+    def defined(text, *names):
         path = tmp_path / f"main{len(text)}.py"
         path.write_text(textwrap.dedent(text))
-        return main_names._guarded(str(path))
+        return {name for name in names if main_source.defines(str(path), name)}
 
-    assert names(GUARDS) == {"Inner", "on_error", "in_loop", "last"}
-    assert names("def f(): pass\nif __name__ == '__main__':\n    f()\n") == set()
-    assert names("if __name__ == '__main__':\n    def broken(:\n") == set()
-    assert main_names._guarded(str(tmp_path / "nowhere.py")) == set()
+    everything = {"value", "Inner", "on_error", "in_loop", "last", "imported", "after", "method", "elsewhere", "Row"}
+    assert defined(GUARDS, *everything) == {"value", "imported", "after"}
+    assert defined("def f(): pass\nif __name__ == '__main__':\n    f()\n", "f") == {"f"}
+    assert defined("def f(): pass\nif __name__ == '__main__':\n    def f(): return 1\n", "f") == {"f"}
+    assert defined("try:\n    from a import b as c, d.e\nexcept E as f:\n    pass\n", "b", "c", "d", "f") == set()
+    text = "try:\n    from a import b as c, d\n    x = (y, z) = g()\nfinally:\n    class F: w = 1\n"
+    assert defined(text + "for i in k: u: int = 1\n", *"abcdxyzgFwiku") == set("cdxyzFiu")
+    assert defined("class Shape: pass\nif __name__ == '__main__':\n    def broken(:\n", "Shape") == {"Shape"}
+    assert not main_source.defines(str(tmp_path / "nowhere.py"), "f")
 
 
 COUNTED_WARNINGS = """

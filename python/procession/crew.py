@@ -9,18 +9,19 @@ from _weakref import proxy
 from procession import (
     forwarded_logs,
     limits,
+    main_names,
     portable,
     reduction,  # noqa: F401  # before the fork: each worker needs it
     stacks,
     util,
 )
-from procession._procession import PoolCore, SignalsHeld, descriptor_limits, lacking_descriptors
+from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 from procession.deaths import Barren
 from procession.limits import in_units
-from procession.main_names import ForkedMain, ImportedMain, may_read
+from procession.main_names import may_read
 from procession.maker import Maker
 from procession.math_threads import UNCHANGED, are_limited
-from procession.portable import by_value, needs_value, rebuild
+from procession.portable import rebuild
 from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work
 
@@ -120,13 +121,13 @@ class Crew:
             self._capture = Capture(on_line)
         self._groups = None if terms.max_memory is None else limits.groups()
         self._maker = Maker(ctx.get_start_method())
-        # Of `__main__`, what the oldest worker knows.
         self._forks = ctx.get_start_method() == "fork"
-        self._main = ForkedMain() if self._forks else ImportedMain
+        # Of `__main__`, what the oldest worker knows.
+        self.receiver = Receiver(main_names.snapshot().has) if self._forks else main_names.importing
         self._watch = None
         if terms.initializer is not None and not self._forks and may_read(terms.initializer):
             self._start_watch()
-            if not needs_value(terms.initializer, self._main):
+            if not self._goes_by_value(terms.initializer):
                 terms.expected = self._watch.of_initializer
         self._aged = []
         self._broken = False
@@ -306,13 +307,15 @@ class Crew:
         if self._capture is not None:
             self._capture.hear()
 
-    def by_value(self, obj, error):
-        """Return the pickle of `obj` by value."""
-        return by_value(obj, error, self._main)
+    def explained(self, error, obj):
+        """Return the error for what cannot be pickled, which says where in `obj` the culprit is."""
+        from procession import culprit
+
+        return culprit.with_path(error, obj)
 
     def needs_value(self, function):
         """Return whether workers would look for `function` in vain; or else what is to be pickled in its place."""
-        alone = needs_value(function, self._main)
+        alone = self._goes_by_value(function)
         watch = self._watch
         if watch is None:
             if not may_read(function):
@@ -334,6 +337,13 @@ class Crew:
         method = self._ctx.get_start_method()
         self._watch = Watch(method, self._terms.initializer, self._count == 1)
         return self._watch
+
+    def _goes_by_value(self, function):
+        return (
+            isinstance(function, main_names.BY_NAME)
+            and main_names.is_of_main(function)
+            and not self.receiver.finds(function)
+        )
 
     def worker_ready(self, index):
         """A worker has started: the one before it may go."""

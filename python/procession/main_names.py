@@ -1,13 +1,19 @@
-"""Which functions and classes of `__main__` children find in theirs; the others have to travel by value."""
+"""Which functions and classes of `__main__` other processes find in theirs; the others have to travel by value."""
 
 import os
 import sys
 import types
 from _weakref import ref
 
+from procession import process
+from procession._procession import Receiver
+
 __all__: list[str] = []
 
 BY_NAME = (type, types.FunctionType)
+_KEPT = 16  # so many snapshots are remembered, for what comes late from children that are gone
+
+imported: frozenset | None = None  # the names of this process's `__main__`, when it was imported for the parent
 
 
 _LIBRARIES = (
@@ -43,46 +49,17 @@ def may_read(function):
     )
 
 
-def is_of_main(obj):
-    """Return whether `obj` is a function or class that a pickle would look for in `__main__`."""
-    return isinstance(obj, BY_NAME) and getattr(obj, "__module__", None) == "__main__"
+def after_import():
+    """Take note of what `__main__` has, which this process has just imported for its parent."""
+    global imported
+    imported = frozenset(vars(sys.modules["__main__"]))
 
 
-class ImportedMain:
-    """The `__main__` of children that import its file: without what stands under `if __name__ == "__main__"`."""
+def main_is_importable():
+    """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
+    from procession import spawn
 
-    imported = True
-
-    @staticmethod
-    def knows(obj):
-        """Return whether children find `obj`, a function or class of `__main__`, under its name."""
-        name = obj.__qualname__.split(".")[0]
-        return name not in guarded() and _found(obj) is obj
-
-
-class ForkedMain:
-    """The `__main__` of children that are copies of this process as it is now: without what is defined later."""
-
-    imported = False
-
-    def __init__(self):
-        names = vars(sys.modules["__main__"]).items()
-        # Weak, so that nothing lives longer; and a later function at the same address is not taken for the earlier one.
-        # Asking a module that is to be loaded when it is used what it is would load it.
-        self._there = {name: ref(obj) for name, obj in list(names) if issubclass(type(obj), BY_NAME)}
-
-    def knows(self, obj):
-        """Return whether children find `obj`, a function or class of `__main__`, under its name."""
-        path = obj.__qualname__.split(".")
-        outermost = self._there.get(path[0])
-        if _found(obj) is not obj:
-            return False
-        # What a decorator made is neither function nor class: how to find it tells nothing about when it was made.
-        return outermost is not None and outermost() is found_at(path[:1])
-
-
-def _found(obj):
-    return found_at(obj.__qualname__.split("."))
+    return spawn.main_source() is not None
 
 
 def found_at(path):
@@ -93,71 +70,131 @@ def found_at(path):
     return found
 
 
-def guarded():
-    """Return the names of the functions and classes that only the program itself defines, not who imports its file."""
-    path = getattr(sys.modules.get("__main__"), "__file__", None)
-    return _guarded(path) if path else frozenset()
+def _found(obj):
+    return found_at(obj.__qualname__.split("."))
 
 
-_known = {}  # files that were looked at
+def is_of_main(obj):
+    """Return whether a pickle would look for `obj`, a function or class, in `__main__`."""
+    return getattr(obj, "__module__", None) in ("__main__", "__mp_main__")
 
 
-def _guarded(path):
-    names = _known.get(path)
-    if names is None:
-        names = _known[path] = _look(path)
-    return names
+# -- copies of a process ---------------------------------------------------------------------------------------------
 
 
-def _look(path):
-    try:
-        with open(path, "rb") as file:
-            source = file.read()
-        # Most programs define nothing there, and need not be parsed to know it.
-        if not _may_define_under_guard(source):
-            return frozenset()
-        import ast
+class Snapshot:
+    """What `__main__` has when a process is forked: that much the child has, too, and knows by the snapshot's name."""
 
-        tree = ast.parse(source)
-    except (OSError, SyntaxError, ValueError):
-        return frozenset()
-    names = set()
-    for statement in tree.body:
-        if isinstance(statement, ast.If) and _is_guard(statement.test):
-            names.update(_defined(statement.body))
-    return frozenset(names)
+    def __init__(self, names):
+        self.process = os.getpid()
+        self.name = f"{self.process}-{os.urandom(8).hex()}"
+        # Weak, so that nothing lives longer; and a later function at the same address is not taken for the earlier one.
+        self._there = names
+
+    def has(self, obj):
+        """Return whether a function or class that stands in `__main__` did so when the snapshot was taken."""
+        path = obj.__qualname__.split(".")
+        outermost = self._there.get(path[0])
+        if outermost is None or _found(obj) is not obj:
+            return False
+        # What a decorator made may be anything: how to find it tells nothing about when it was made.
+        return outermost() is found_at(path[:1])
+
+    def find(self, path):
+        """Return what stood in `__main__` under a path of names, or None."""
+        reference = self._there.get(path[0])
+        found = None if reference is None else reference()
+        for name in path[1:]:
+            found = getattr(found, name, None)
+        return found
+
+    def is_like(self, names):
+        """Return whether `__main__` has the same again."""
+        return self._there == names
 
 
-def _may_define_under_guard(source):
-    """Return whether an indented definition stands anywhere below a line that may be a guard."""
-    below = False
-    for line in source.splitlines():
-        if not below:
-            below = line.startswith(b"if") and b"__name__" in line
-        elif line[:1] in (b" ", b"\t") and line.lstrip().startswith((b"def ", b"class ", b"async ")):
-            return True
-    return False
+_taken: list[Snapshot] = []  # the last ones
+_inherited: Snapshot | None = None  # the one of the fork that made this process, once another is taken here
 
 
-def _is_guard(test):
-    import ast
+def snapshot():
+    """Return what `__main__` has now, for children that are forked from here on."""
+    global _inherited
+    names = {}
+    for name, obj in list(vars(sys.modules["__main__"]).items()):
+        # Asking a module that is to be loaded when it is used what it is would load it.
+        if issubclass(type(obj), BY_NAME) or type(obj).__name__ == "_lru_cache_wrapper":
+            names[name] = ref(obj)
+    last = _taken[-1] if _taken else None
+    if last is not None and last.process != os.getpid():
+        _inherited = last
+    elif last is not None and last.is_like(names):
+        return last
+    # Objects of children that import it say that they are of this module.
+    sys.modules["__mp_main__"] = sys.modules["__main__"]
+    taken = Snapshot(names)
+    _taken[:] = [*_taken[1 - _KEPT :], taken]
+    return taken
 
-    if isinstance(test, ast.BoolOp):
-        return isinstance(test.op, ast.And) and any(_is_guard(value) for value in test.values)
-    if not (isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq)):
+
+def inherited():
+    """Return the snapshot of the fork that made this process, None if it was not forked."""
+    last = _taken[-1] if _taken else None
+    return last if last is not None and last.process != os.getpid() else _inherited
+
+
+def known_as(obj):
+    """Return the names of the snapshots that have a function or class of `__main__`."""
+    return [taken.name for taken in _taken if taken.has(obj)]
+
+
+def find(names, path):
+    """Return what stood in `__main__` under a path when one of the named snapshots was taken, or None."""
+    for taken in _taken:
+        if taken.name in names:
+            found = taken.find(path)
+            if found is not None:
+                return found
+    return None
+
+
+# -- who knows what --------------------------------------------------------------------------------------------------
+
+
+def imports(obj):
+    """Return whether children that import the file of `__main__` find `obj`, a function or class, under its name."""
+    if not main_is_importable():
         return False
-    sides = [test.left, *test.comparators]
-    return any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides) and any(
-        isinstance(side, ast.Constant) and side.value == "__main__" for side in sides
-    )
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    name = obj.__qualname__.split(".")[0]
+    if imported is not None and name not in imported:
+        return False
+    if path is not None:
+        from procession import main_source
+
+        if not main_source.defines(path, name):
+            return False
+    return _found(obj) is obj
 
 
-def _defined(statements):
-    import ast
+def _parent_knows(obj):
+    forked = inherited()
+    if forked is not None:
+        return forked.has(obj)
+    return imported is None or obj.__qualname__.split(".")[0] in imported
 
-    for statement in statements:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield statement.name
-        else:
-            for block in ("body", "orelse", "handlers", "finalbody"):
-                yield from _defined(getattr(statement, block, ()))
+
+def _anybody_knows(obj):
+    if not imports(obj):
+        return False
+    forked = inherited()
+    if forked is not None and not forked.has(obj):
+        return False
+    # Children that were forked before it was defined lack it.
+    copies = {getattr(child._popen, "snapshot", None) for child in list(process._children)}
+    return all(copy.has(obj) for copy in copies if copy is not None)
+
+
+anybody = Receiver(_anybody_knows)
+parent = Receiver(_parent_knows)
+importing = Receiver(imports)

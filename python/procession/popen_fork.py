@@ -4,7 +4,7 @@ import _signal
 import os
 import sys
 
-from procession import child, fork_threads, process, settings, util
+from procession import child, fork_threads, main_names, process, settings, util
 from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
 from procession.popen_base import PopenBase, mask_for
 
@@ -17,6 +17,7 @@ class Popen(PopenBase):
     method = "fork"
     beside = ()  # the names of other threads that ran
     place = None  # the file and the line of the warning about them
+    snapshot = None  # what the child knows of `__main__`
 
     def _launch(self, process_obj):
         if process_obj._warns_of_threads:
@@ -26,6 +27,7 @@ class Popen(PopenBase):
         self._look_at_variables(process_obj)
         # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
         gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else ()
+        self.snapshot = main_names.snapshot()
         try:
             chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:

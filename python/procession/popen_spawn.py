@@ -47,7 +47,7 @@ class PicklingPopen(PopenBase):
                 preparation["tracker"] = self.duplicate_for_child(tracker._resource_tracker._fd)
             data = reduction.ForkingPickler.dumps(preparation)
             self._look_at_variables(process_obj)
-            data = bytes(data) + bytes(_dumps(process_obj))
+            data = bytes(data) + bytes(reduction.ForkingPickler.dumps(process_obj))
         finally:
             context.set_spawning_popen(before)
         return file_of(data)
@@ -67,17 +67,6 @@ class PicklingPopen(PopenBase):
         """Have the child inherit a copy of `fd`; return its number there."""
         self._descriptors.append(duplicate_above(fd, 0))
         return self._first + len(self._descriptors) - 1
-
-
-def _dumps(process_obj):
-    from procession import reduction
-
-    try:
-        return reduction.dumps_for_import(process_obj)
-    except reduction.NOT_BY_NAME as error:
-        from procession import culprit
-
-        raise culprit.with_path(error, process_obj) from error
 
 
 def file_of(data):

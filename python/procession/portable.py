@@ -1,4 +1,4 @@
-"""What a pool's engine asks of Python: picklers, and failures that can travel between processes."""
+"""What a pool's engine asks of Python: failures that can travel between processes."""
 
 import _pickle as pickle  # without what `pickle` loads
 
@@ -9,6 +9,7 @@ __all__ = ["MaybeEncodingError", "RemoteTraceback", *LATE]
 
 _REPR_LIMIT = 10_000
 _PROTOCOL = 5  # the highest
+_PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
 
 
 def __getattr__(name):
@@ -89,13 +90,16 @@ def failure(error):
 
 
 def _pickled(error):
-    try:
+    if (
+        type(error).__module__ == "builtins"
+        and not error.__dict__
+        and all(type(value) in _PLAIN for value in error.args)
+    ):
         return pickle.dumps(error, _PROTOCOL)
-    except Exception:
-        from procession import reduction
+    from procession import reduction
 
-        # Its class may be one of a notebook, or stand in a function. Otherwise this raises the same once more.
-        return bytes(reduction.ForkingPickler.dumps(error, _PROTOCOL))
+    # Its class may be one of a notebook, or stand in a function.
+    return bytes(reduction.ForkingPickler.dumps(error, _PROTOCOL))
 
 
 def _traceback_lines(error):
@@ -113,6 +117,12 @@ def _traceback_lines(error):
 
 def unsendable(error, value):
     """Return the bytes of the failure of a task whose result `value` cannot be sent because of `error`."""
+    try:
+        from procession import culprit
+
+        error = culprit.with_path(error, value)
+    except Exception:  # such as no descriptor left to load it with
+        pass
     return failure(MaybeEncodingError(error, value))
 
 
@@ -135,34 +145,3 @@ def rebuild(sent):
         error = MaybeEncodingError(problem, f"{name}: {message}", raised=True)
     error.__cause__ = RemoteTraceback(remote)
     return error
-
-
-def by_value(obj, error, main):
-    """Return the pickle of `obj` by value, after plain pickling raised `error` (or None: it was not tried).
-
-    Args:
-        main: what workers know of `__main__`, as in `main_names`.
-
-    Raises:
-        PicklingError, TypeError, AttributeError: it cannot be pickled so either; the text says where the culprit is.
-    """
-    from procession import culprit, reduction
-
-    if error is not None and not isinstance(error, reduction.NOT_BY_NAME):
-        raise error
-    try:
-        return bytes(reduction.dumps_by_value(obj, None, error, main))
-    except reduction.NOT_BY_NAME as raised:
-        raise culprit.with_path(raised, obj) from None
-
-
-def needs_value(function, main):
-    """Return whether workers would look for `function` in vain: it comes from a REPL, a notebook, stdin or `-c`, was
-    defined after they began, or by the program itself only."""
-    if getattr(function, "__module__", None) != "__main__":
-        return False
-    from procession import main_names, reduction
-
-    if main.imported and not reduction.main_is_importable():
-        return True
-    return main_names.is_of_main(function) and not main.knows(function)

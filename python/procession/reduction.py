@@ -5,16 +5,17 @@ import copyreg
 import io
 import os
 import sys
+import types
 
 from procession import _procession as engine
-from procession import context, main_names, sharing, spawn, standard
+from procession import context, sharing, standard
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
 HAVE_SEND_HANDLE = True
 _ANSWER = b"A"  # some byte must travel with descriptors
 
-# What plain pickling raises for functions, classes and objects that only cloudpickle knows.
+# What pickling raises for what cannot be pickled.
 NOT_BY_NAME = (pickle.PicklingError, AttributeError, TypeError)
 
 
@@ -27,6 +28,8 @@ class ForkingPickler(pickle.Pickler):
         super().__init__(*args, **options)
         arrays = {} if options.get("buffer_callback") is None else _array_reducers()
         self.dispatch_table = copyreg.dispatch_table | arrays | extra_reducers()
+        if not hasattr(type(self), "reducer_override"):
+            self.reducer_override = reducers().reduce
 
     @classmethod
     def register(cls, type, reduce):
@@ -35,18 +38,23 @@ class ForkingPickler(pickle.Pickler):
 
     @classmethod
     def dumps(cls, obj, protocol=None):
-        """Return the pickle of `obj`, by value where plain pickling fails or children could not import.
+        """Return the pickle of `obj`, with the functions and classes in it by value that others could not import.
 
         Raises:
-            PicklingError, TypeError, AttributeError: it cannot be pickled at all.
+            PicklingError, TypeError, AttributeError: it cannot be pickled; the text says where the culprit is.
         """
-        if not main_is_importable():
-            return _dumps_with(_MainByValue, obj, protocol)
         buffer = io.BytesIO()
+        failed = True
         try:
             sharing.dump(cls, obj, buffer, protocol)
+            failed = False
         except NOT_BY_NAME as error:
-            return dumps_by_value(obj, protocol, error)
+            engine.pickled(True)
+            from procession import culprit
+
+            raise culprit.with_path(error, obj) from error.__cause__
+        finally:
+            engine.pickled(failed)
         return buffer.getbuffer()
 
     loads = staticmethod(pickle.loads)
@@ -71,18 +79,32 @@ def dump(obj, file, protocol=None):
     file.write(ForkingPickler.dumps(obj, protocol))
 
 
+class _Pickler(pickle.Pickler):
+    """The C pickler, with compiled code that it asks about functions, classes and objects of other classes."""
+
+    __slots__ = ("reducer_override",)
+
+
 def make_pickler(sink):
     """Return a pickler that writes to `sink` and offers it large buffers by `sink.keep`.
 
-    It serves again and again: call `clear_memo` after each `dump`.
-
-    It is the C pickler itself where that will do: its `dump` runs no Python code for plain objects.
+    It serves again and again: call `clear_memo` after each `dump`. Its `dump` runs no Python code for plain objects.
     """
-    if not main_is_importable():
-        return _by_value_pickler()(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
-    pickler = pickle.Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
-    pickler.dispatch_table = engine.Reducers(ForkingPickler._extra_reducers, copyreg.dispatch_table, _other_reducers)
+    pickler = _Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
+    pickler.reducer_override = reducers().reduce
     return pickler
+
+
+def reducers(by_value=None):
+    """Return what finds the reducers of objects; functions and classes without a name are given to `by_value`."""
+    names = ForkingPickler._extra_reducers, copyreg.dispatch_table
+    return engine.Reducers(*names, _other_reducers, _OTHERS, by_value or _by_value)
+
+
+def _by_value(obj):
+    from procession import by_value
+
+    return by_value.reduce(obj)
 
 
 def _array_reducers():
@@ -122,133 +144,30 @@ class _Bytes:
         return sys.modules["numpy"].asarray(cls(array))
 
 
+# The names of the classes that `_other_reducers` is asked for.
+_OTHERS = frozenset({"socket", "ndarray", "module", "_lru_cache_wrapper"})
+
+
 def _other_reducers(cls):
     """Return where a reducer of `cls` may be found beside ours and the interpreter's; it may be registered any time."""
     if cls.__name__ == "socket":
         return extra_reducers()
     if sharing.is_array_class(cls):
         return {cls: _reduce_array}
+    if cls.__name__ == "module":
+        return {types.ModuleType: _reduce_module}
     return standard.reducers()
 
 
-# -- by value -------------------------------------------------------------------------------------------------------
+def _reduce_module(module):
+    """Reduce a module to its name, or to its contents if there is no module of that name."""
+    if sys.modules.get(module.__name__) is module:
+        from importlib import import_module
 
+        return import_module, (module.__name__,)
+    import cloudpickle.cloudpickle
 
-def main_is_importable():
-    """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
-    return spawn.main_source() is not None
-
-
-class _NeedsValue(Exception):
-    """A function or class of `__main__` came up that children would look for in vain: start again, by value."""
-
-
-class _MainByValue(ForkingPickler):
-    """For a `__main__` that children cannot import."""
-
-    def reducer_override(self, obj):
-        if main_names.is_of_main(obj):
-            raise _NeedsValue
-        return NotImplemented
-
-
-class _GuardedByValue(ForkingPickler):
-    """For a `__main__` of which children import a part."""
-
-    def reducer_override(self, obj):
-        if main_names.is_of_main(obj) and not main_names.ImportedMain.knows(obj):
-            raise _NeedsValue
-        return NotImplemented
-
-
-def dumps_for_import(obj):
-    """Return the pickle of `obj` for a child that imports `__main__`; what it does not find there goes by value."""
-    if main_is_importable() and main_names.guarded():
-        return _dumps_with(_GuardedByValue, obj, None)
-    return ForkingPickler.dumps(obj)
-
-
-def _dumps_with(pickler, obj, protocol):
-    buffer = io.BytesIO()
-    try:
-        sharing.dump(pickler, obj, buffer, protocol)
-    except (_NeedsValue, *NOT_BY_NAME) as error:
-        return dumps_by_value(obj, protocol, error)
-    return buffer.getbuffer()
-
-
-def dumps_by_value(obj, protocol, first_error, main=main_names.ImportedMain):
-    """Return the pickle of `obj` by value, after plain pickling raised `first_error`.
-
-    Args:
-        main: what of `__main__` goes by name all the same, where children can import it.
-
-    Raises:
-        PicklingError, TypeError, AttributeError: it cannot be pickled so either.
-    """
-    try:
-        pickler_class = _by_value_pickler()
-    except ImportError:
-        raise first_error from None
-    buffer = io.BytesIO()
-
-    def pickler(*args, **options):
-        made = pickler_class(*args, **options)
-        made.main = main if not main.imported or main_is_importable() else None
-        return made
-
-    sharing.dump(pickler, obj, buffer, protocol)
-    return buffer.getbuffer()
-
-
-_by_value = None  # the class of the pickler below, once it is made
-
-
-class _Registered:
-    """The reducers that somebody registered, as they are now; the engine hears of each use."""
-
-    def __getitem__(self, cls):
-        reducer = ForkingPickler._extra_reducers.get(cls) or standard.reducers().get(cls)
-        if reducer is None:
-            raise KeyError(cls)
-        engine.reducing_specially()
-        return reducer
-
-
-def _by_value_pickler():
-    global _by_value
-    if _by_value is None:
-        _by_value = _make_by_value_pickler()
-    return _by_value
-
-
-def _make_by_value_pickler():
-    from collections import ChainMap
-
-    import cloudpickle
-
-    from procession import main_by_value
-
-    class ByValuePickler(cloudpickle.Pickler):
-        """cloudpickle's, with our reducers, and by name what children find in `__main__`."""
-
-        main = None  # which `__main__` that is; None when children cannot import it
-
-        def __init__(self, file, protocol=None, buffer_callback=None):
-            arrays = {} if buffer_callback is None else _array_reducers()
-            sockets = {cls: reduce for cls, reduce in extra_reducers().items() if reduce is _reduce_socket}
-            # It is used again when others have been registered. The C half takes it over when it is initialized.
-            self.dispatch_table = ChainMap(_Registered(), sockets, *cloudpickle.Pickler.dispatch_table.maps, arrays)
-            super().__init__(file, protocol, buffer_callback)
-
-        def reducer_override(self, obj):
-            if not main_names.is_of_main(obj):
-                return super().reducer_override(obj)
-            if self.main is None:
-                return main_by_value.reduced(obj, super().reducer_override(obj))
-            return NotImplemented if self.main.knows(obj) else super().reducer_override(obj)
-
-    return ByValuePickler
+    return cloudpickle.cloudpickle._module_reduce(module)
 
 
 # -- descriptors ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 import sys
 import types
 
-from procession import logs, process, standard, util
+from procession import logs, main_names, process, standard, util
 from procession._procession import set_descriptor_limit
 
 __all__ = [
@@ -262,6 +262,8 @@ def prepare(data):
         import_main_path(data["init_main_from_path"], data.get("main_code"))
     else:
         lacks_main = True
+        return
+    main_names.after_import()
 
 
 def _set_environment(environment):

@@ -526,13 +526,6 @@ pub(crate) fn begin_tuple(count: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&[LARGE_TUPLE, count as u8]);
 }
 
-/// Adds a pickle that was made elsewhere, as a value.
-pub(crate) fn encode_pickled(pickled: &[u8], out: &mut Vec<u8>) {
-    out.push(PICKLE);
-    out.extend_from_slice(&(pickled.len() as u64).to_le_bytes());
-    append(pickled, out);
-}
-
 fn cut_off() -> PyErr {
     PyValueError::new_err("a value arrived cut off")
 }

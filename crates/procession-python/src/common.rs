@@ -216,16 +216,9 @@ fn for_one_receiver() -> PyResult<()> {
     if FOR_SEVERAL.get() { Err(PyRuntimeError::new_err("this pickle is for several readers")) } else { Ok(()) }
 }
 
-/// Says that a reducer that somebody registered is about to be called, for a pickler that is not looked into here.
-#[pyfunction]
-fn reducing_specially() {
-    SPECIAL.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Adds the functions to the module.
+/// Adds the function to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(for_one_receiver, module)?)?;
-    module.add_function(wrap_pyfunction!(reducing_specially, module)?)
+    module.add_function(wrap_pyfunction!(for_one_receiver, module)?)
 }
 
 /// Adds items that have an object in common to `out`; false, and nothing added, if they have none with a pickle of its own.

@@ -18,6 +18,7 @@ use procession::channel::Spin;
 use procession::platform::{Doorbell, Poller, SignalGuard};
 use procession::pool::{Batch, Driver, Heavy, JobId, Life, Verdict, Waiter};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::deliver::Deliveries;
@@ -25,6 +26,7 @@ pub(crate) use self::ending::exception;
 pub(crate) use self::feed::FunctionRoom;
 use crate::error::Raised;
 use crate::job::Job;
+use crate::naming::Receiver;
 
 /// The longest sleep: then a look around, in case somebody is stopped or a signal went to another thread.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
@@ -39,6 +41,8 @@ pub(crate) struct Inner {
     /// Python's side: `worker_ended(index, starting, expected) -> str`, `worker_leaves(index)`, `failure(bytes) -> exception`,
     /// `lost(text) -> exception`, `start_driver()`.
     pub support: Py<PyAny>,
+    /// What workers find in `__main__`.
+    receiver: PyOnceLock<Py<Receiver>>,
     state: Mutex<Shared>,
     duty: Mutex<Duty>,
     batch: Mutex<Vec<Batch>>,
@@ -176,12 +180,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// Who gets what is pickled for this pool.
+    pub(crate) fn receiver(&self, py: Python<'_>) -> PyResult<Py<Receiver>> {
+        let receiver = self.receiver.get_or_try_init(py, || {
+            Ok::<_, PyErr>(self.support.bind(py).getattr("receiver")?.cast_into::<Receiver>()?.unbind())
+        })?;
+        Ok(receiver.clone_ref(py))
+    }
+
     pub(crate) fn new(driver: Driver, workers: usize, bounds: Bounds, support: Py<PyAny>) -> PyResult<Inner> {
         Ok(Inner {
             waiter: driver.waiter(),
             workers,
             bounds,
             support,
+            receiver: PyOnceLock::new(),
             state: Mutex::new(Shared {
                 driver,
                 jobs: FxHashMap::default(),

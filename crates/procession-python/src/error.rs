@@ -30,3 +30,12 @@ impl From<Raised> for PyErr {
         }
     }
 }
+
+/// An exception with its traceback, for Python to look at both.
+pub(crate) fn traced<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
+    let value = error.value(py).clone().into_any();
+    if let Some(traceback) = error.traceback(py) {
+        let _ = value.setattr("__traceback__", traceback);
+    }
+    value
+}

@@ -1,19 +1,15 @@
 //! Pickles, made by the C pickler, which is used again and again: making one costs more than pickling a small object.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
 
 use procession::shared_memory::{Place, View, append};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyKeyError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyList};
 
 use crate::buffer::{Kind, bytes_of, copy_of, parts_of};
-use crate::common::SPECIAL;
-use crate::numeric::is_array_class;
+use crate::reducers::note_culprit;
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
 pub(crate) const LARGE: usize = 32 << 10;
@@ -155,54 +151,6 @@ impl Announced {
     }
 }
 
-/// Finds the reducer of a class among those that modules have registered, at any time: the `dispatch_table` of a pickler.
-#[pyclass(frozen, mapping, module = "procession._procession")]
-pub(crate) struct Reducers {
-    ours: Py<PyDict>,
-    general: Py<PyDict>,
-    /// All others: called for few classes only.
-    others: Py<PyAny>,
-}
-
-#[pymethods]
-impl Reducers {
-    /// Looks in `ours`, then in `general`, then in the dict that `others(cls)` returns, if any.
-    #[new]
-    fn new(ours: Py<PyDict>, general: Py<PyDict>, others: Py<PyAny>) -> Reducers {
-        Reducers { ours, general, others }
-    }
-
-    fn __getitem__<'py>(&self, cls: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = cls.py();
-        if let Some(reducer) = self.ours.bind(py).get_item(cls)? {
-            SPECIAL.fetch_add(1, Ordering::Relaxed);
-            return Ok(reducer);
-        }
-        if let Some(reducer) = self.general.bind(py).get_item(cls)? {
-            return Ok(reducer);
-        }
-        if !may_have_reducer(cls)? {
-            return Err(PyKeyError::new_err(()));
-        }
-        let others = self.others.bind(py).call1((cls,))?;
-        let found = if others.is_none() { None } else { others.cast::<PyDict>()?.get_item(cls)? };
-        // For arrays it only decides which of them may be written to.
-        SPECIAL.fetch_add(usize::from(found.is_some() && !is_array_class(cls)), Ordering::Relaxed);
-        found.ok_or_else(|| PyKeyError::new_err(()))
-    }
-}
-
-/// Whether `others` may know a reducer of a class: it is Python code, which most objects need not pay for.
-fn may_have_reducer(cls: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = cls.py();
-    let name = cls.getattr(intern!(py, "__name__"))?;
-    if name.eq(intern!(py, "socket"))? || name.eq(intern!(py, "ndarray"))? {
-        return Ok(true);
-    }
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    modules.contains(intern!(py, "multiprocessing.reduction"))
-}
-
 /// A C pickler and where it writes.
 struct Pickler {
     sink: Py<Sink>,
@@ -268,6 +216,7 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
         sink.written().bytes = bytes;
     }
     // One that failed half way is not used again.
+    note_culprit(answer.is_err());
     answer?;
     pickler.clear.call0(py)?;
     IDLE.lock().expect("no panic while locked").push(pickler);

@@ -12,13 +12,15 @@ use procession::platform::{Watched, identity, pid_of};
 use procession::pool::{Chunk, Doing, Driver, Verdict};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyIterator, PyList, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::codec::{self, Mode};
 use crate::drive::{Bounds, FunctionRoom, Inner, exception};
-use crate::error::Raised;
+use crate::error::{Raised, traced};
 use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
+use crate::naming::Scope;
+use crate::reducers::by_value_count;
 use crate::row::Row;
 use crate::stateless::{is_named, is_stateless};
 
@@ -644,26 +646,22 @@ impl PoolCore {
         }
         let mut pickled = Vec::new();
         let support = inner.support.bind(py);
-        let by_value = |error: Py<PyAny>| -> PyResult<Vec<u8>> {
-            let pickled = support.call_method1("by_value", (function, error))?;
-            let mut out = Vec::new();
-            codec::encode_pickled(pickled.cast::<PyBytes>()?.as_bytes(), &mut out);
-            Ok(out)
-        };
         let mut room = FunctionRoom { inner, blocks: Vec::new() };
-        let mut stays = lasting;
-        // Whether it does, or what is pickled in its place, so that it brings along what the worker is to know.
+        // Whether it goes by value, or what is pickled in its place, so that it brings along what the worker is to know.
         let answer = support.call_method1("needs_value", (function,))?;
         let sent = if answer.is_instance_of::<PyBool>() { function } else { &answer };
-        if sent.is(function) && answer.is_truthy()? {
-            // Its globals may change between two jobs.
-            stays = false;
-            pickled = by_value(py.None())?;
-        } else if let Err(error) = codec::encode_pickle(sent, &mut pickled, &mut room) {
-            stays = false;
+        let by_value = by_value_count();
+        let encoded = {
+            let _scope = Scope::to(inner.receiver(py)?);
+            codec::encode_pickle(sent, &mut pickled, &mut room)
+        };
+        if let Err(error) = encoded {
             inner.release(std::mem::take(&mut room.blocks));
-            pickled = by_value(error.value(py).clone().into_any().unbind())?;
+            let error = support.call_method1("explained", (traced(py, &error), function))?;
+            return Err(PyErr::from_value(error));
         }
+        // What it consists of may change between two jobs, when it goes by value.
+        let stays = lasting && by_value_count() == by_value;
         let id = {
             let mut shared = inner.shared();
             shared.next_function += 1;

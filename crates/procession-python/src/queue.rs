@@ -9,8 +9,10 @@ use procession::channel::{self, Attempt, Eagerness, Oldest};
 use pyo3::exceptions::{PyAssertionError, PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
 
+use crate::error::traced;
+use crate::naming::Scope;
 use crate::pickler;
 use crate::wait::{deadline, raised, until_done};
 
@@ -27,7 +29,7 @@ const FALSE: u8 = 7;
 /// From this size on a message is copied detached from the interpreter.
 const LARGE_BYTES: usize = 64 * 1024;
 
-static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static WITH_PATH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 static FULL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -44,15 +46,17 @@ fn imported<'py>(
 /// The pickle of any object, for another process; by value where plain pickling fails.
 pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let mut pickle = Vec::new();
-    match pickler::pickle(value, &mut pickle) {
-        Ok(()) => return Ok(pickle),
-        Err(e) if !e.is_instance_of::<PyException>(value.py()) => return Err(e),
-        Err(_) => {}
+    let answer = {
+        let _scope = Scope::to_anybody();
+        pickler::pickle(value, &mut pickle)
+    };
+    let Err(error) = answer else { return Ok(pickle) };
+    let py = value.py();
+    if !error.is_instance_of::<PyException>(py) {
+        return Err(error);
     }
-    // The slow way knows more, and says better what is wrong.
-    let dumps = imported(&DUMPS, value.py(), "procession.reduction", "ForkingPickler")?.getattr("dumps")?;
-    let bytes = PyMemoryView::from(&dumps.call1((value,))?)?.call_method0("tobytes")?;
-    Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+    let with_path = imported(&WITH_PATH, py, "procession.culprit", "with_path")?;
+    Err(PyErr::from_value(with_path.call1((traced(py, &error), value))?))
 }
 
 /// The object behind a pickle.

@@ -15,8 +15,9 @@ use rustc_hash::FxHashMap;
 use crate::again::Sent;
 use crate::codec::{self, Mode, Preamble};
 use crate::common::LastCommon;
-use crate::error::Raised;
+use crate::error::{Raised, traced};
 use crate::interrupts::{Interrupts, Line};
+use crate::naming::Scope;
 use crate::place::{Bare, Room};
 use crate::worker_memory::{PoolShelf, ResultRoom};
 
@@ -426,6 +427,7 @@ impl WorkerCore {
         out.push(0);
         let at = u64::from(self.worker.next_item());
         let mut room = ResultRoom { worker: &mut self.worker, lent: Vec::new() };
+        let scope = Scope::to_parent();
         let encoded = if self.sharing > 1 {
             let (job, first) = self.record;
             self.sent.enter(job, (first + at) / self.sharing);
@@ -433,6 +435,7 @@ impl WorkerCore {
         } else {
             codec::encode(result, &mut out, &mut room)
         };
+        drop(scope);
         if encoded.is_err() {
             room.take_back();
         }
@@ -469,17 +472,15 @@ impl WorkerCore {
     #[cold]
     fn unsendable(&mut self, error: PyErr, result: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = result.py();
-        let failure = self.support.bind(py).call_method1("unsendable", (error.value(py), result))?;
+        let failure = self.support.bind(py).call_method1("unsendable", (traced(py, &error), result))?;
         let failure = failure.cast::<PyBytes>()?.as_bytes();
         Ok(self.worker.outcome(FrameKind::Raised, failure).map_err(Raised::from)?)
     }
 
     #[cold]
     fn failed(&mut self, py: Python<'_>, error: PyErr) -> PyResult<()> {
-        if let Some(traceback) = error.traceback(py) {
-            error.value(py).setattr("__traceback__", traceback)?;
-        }
-        let failure = self.support.bind(py).call_method1("failure", (error.value(py),))?;
+        let _scope = Scope::to_parent();
+        let failure = self.support.bind(py).call_method1("failure", (traced(py, &error),))?;
         let failure = failure.cast::<PyBytes>()?.as_bytes();
         Ok(self.worker.outcome(FrameKind::Raised, failure).map_err(Raised::from)?)
     }

@@ -7,14 +7,14 @@ use procession::pool::Grant;
 use procession::shared_memory::{Block, Segment, fill};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::{Inner, lock};
 use crate::codec::{self, Preamble};
 use crate::common;
-use crate::error::Raised;
+use crate::error::{Raised, traced};
 use crate::interrupts::is_ctrl_c;
 use crate::job::Job;
+use crate::naming::Scope;
 use crate::place::{Part, Room, Spot};
 use crate::repeats::Found;
 
@@ -89,7 +89,11 @@ impl Inner {
             self.shared().driver.scheduler.withdrawn(grant, grant.count);
             return Ok(true);
         }
-        let encoded = self.encode_all(py, job, grant, &items, body);
+        let encoded = self.receiver(py).map(|receiver| {
+            let _scope = Scope::to(receiver);
+            self.encode_all(py, job, grant, &items, body)
+        });
+        let encoded = encoded.unwrap_or_else(|error| Err((0, grant.count, error)));
         let sent = match encoded {
             Ok(blocks) => {
                 if !blocks.is_empty() {
@@ -163,11 +167,11 @@ impl Inner {
         match items {
             [item] => {
                 let encoded = codec::encode(item.bind(py), body, room);
-                all(encoded.or_else(|error| self.by_value(py, items, &error, body)))
+                all(encoded)
             }
             _ if is_chunk => {
                 let encoded = codec::encode_chunk(py, &bound(py, items), body, room);
-                all(encoded.or_else(|error| self.by_value(py, items, &error, body)))
+                all(encoded)
             }
             _ => {
                 match codec::encode_group(py, &bound(py, items), body, room) {
@@ -229,34 +233,11 @@ impl Inner {
         }
     }
 
-    /// Pickles the items of a chunk by value, after plain pickling failed with `error`.
-    pub(super) fn by_value(
-        &self,
-        py: Python<'_>,
-        chunk: &[Py<PyAny>],
-        error: &PyErr,
-        body: &mut Vec<u8>,
-    ) -> PyResult<()> {
-        if is_ctrl_c(py, error) {
-            return Err(error.clone_ref(py));
-        }
-        let support = self.support.bind(py);
-        let value = |object: &Bound<'_, PyAny>, body: &mut Vec<u8>| -> PyResult<()> {
-            let pickled = support.call_method1("by_value", (object, error.value(py)))?;
-            codec::encode_pickled(pickled.cast::<PyBytes>()?.as_bytes(), body);
-            Ok(())
-        };
-        if let [item] = chunk {
-            return value(item.bind(py), body);
-        }
-        let start = body.len();
-        body.push(codec::TOGETHER);
-        let list = pyo3::types::PyList::new(py, chunk)?;
-        let answer = value(list.as_any(), body);
-        if answer.is_err() {
-            body.truncate(start);
-        }
-        answer
+    /// The exception for an item that cannot be pickled, which says where in the item the culprit is.
+    fn explained(&self, py: Python<'_>, error: PyErr, item: Option<Py<PyAny>>) -> Py<PyAny> {
+        let plain = traced(py, &error).unbind();
+        let Some(item) = item else { return plain };
+        self.support.bind(py).call_method1("explained", (&plain, item)).map_or(plain, Bound::unbind)
     }
 
     /// Items of a grant cannot be sent: `count` from `first` fail, or go alone if they are several; those around wait again.
@@ -275,7 +256,7 @@ impl Inner {
         }
         if count == 1 {
             self.shared().tally.failed += 1;
-            let failure = error.value(py).clone().into_any().unbind();
+            let failure = self.explained(py, error, job.items(py, grant.first + u64::from(first), 1).pop());
             let mut trash = Vec::new();
             if job.store(py, grant.first + u64::from(first), Err(failure), &mut trash) {
                 self.finish(py, job);

@@ -1,0 +1,371 @@
+"""By value travels what a receiver cannot name, and nothing else: all else is pickled, or refuses, as usual."""
+
+import ctypes
+import functools
+import io
+import logging
+import pickle
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import types
+import weakref
+from pathlib import Path
+
+import procession
+import pytest
+from procession import reduction
+
+LIMIT_S = 110
+PROGRAM = Path(__file__).with_name("own_classes.py")
+
+
+def run(*command, given=None, cwd=None):
+    result = subprocess.run(
+        [sys.executable, *command], input=given, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert result.stderr == ""
+    return result.stdout
+
+
+@pytest.mark.parametrize("how", ["script", "module", "command", "stdin"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_objects_of_classes_that_children_cannot_import_travel_everywhere_and_come_back(method, how):
+    text = PROGRAM.read_text()
+    command = {
+        "script": [str(PROGRAM), method],
+        "module": ["-m", PROGRAM.stem, method],
+        "command": ["-c", text, method],
+        "stdin": ["-", method],
+    }[how]
+    assert run(*command, given=text if how == "stdin" else None, cwd=PROGRAM.parent) == "done\n"
+
+
+DECORATED = """
+import contextlib, dataclasses, functools, inspect, sys
+import procession
+
+METHOD = sys.argv[1]
+
+def call(function, *args):
+    return function(*args)
+
+def parameters(function):
+    return function.cache_parameters()
+
+if __name__ == "__main__":
+    context = procession.get_context(METHOD)
+    pool = context.Pool(1)
+    pool.apply(call, (int,))
+
+    @functools.cache
+    def fib(n):
+        return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+    @functools.lru_cache(maxsize=7, typed=True)
+    def square(n):
+        return n * n
+
+    @functools.singledispatch
+    def show(x):
+        return "any"
+
+    @show.register
+    def _(x: int):
+        return "int, " + show("s")
+
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(*args):
+            return "wrapped", function(*args)
+        return wrapper
+
+    @decorate
+    def decorated(x):
+        return x + 1
+
+    @contextlib.contextmanager
+    def managed(x):
+        yield x
+
+    def manage(x):
+        with managed(x) as y:
+            return y
+
+    class Memo:
+        def __init__(self, function):
+            functools.update_wrapper(self, function)
+            self.function = function
+
+        def __call__(self, *args):
+            return self.function(*args)
+
+    @Memo
+    def memo(x):
+        return x * 3
+
+    class Methods:
+        @functools.singledispatchmethod
+        def dispatched(self, x):
+            return "any"
+
+        @dispatched.register
+        def _(self, x: int):
+            return "int"
+
+        @functools.cached_property
+        def once(self):
+            return 4
+
+        @functools.lru_cache
+        def cached(self):
+            return 6
+
+        @staticmethod
+        @functools.cache
+        def static(x):
+            return x
+
+        @property
+        def half(self):
+            return 8
+
+    missing = object()
+
+    @dataclasses.dataclass
+    class Record:
+        a: int
+        b: int = 2
+
+        def required(self):
+            return [
+                field.name for field in dataclasses.fields(self)
+                if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            ]
+
+        def derived(self):
+            @dataclasses.dataclass
+            class Derived(type(self)):
+                c: int = dataclasses.field(default=1, kw_only=True)
+            return Derived(5).a
+
+    def defaults(x=inspect.Parameter.empty, y=missing, z=functools._initial_missing):
+        return x is inspect._empty, y is missing, z is functools._initial_missing
+
+    calls = [
+        (55, fib, 10), (9, square, 3), ("int, any", show, 1), (("wrapped", 2), decorated, 1), (3, manage, 3),
+        (6, memo, 2),
+        ("int", Methods().dispatched, 3), (6, Methods().cached), (2, Methods.static, 2), (4, lambda: Methods().once),
+        (8, lambda: Methods().half), (["a"], Record(1).required), (5, Record(1).derived), ((True,) * 3, defaults),
+        (9, functools.partial(square, 3)), (16, square.__wrapped__, 4),
+    ]
+    for number, (wanted, function, *args) in enumerate(calls):
+        queue = context.SimpleQueue()
+        queue.put(function)
+        got = pool.apply(function, args), pool.apply(call, (function, *args)), queue.get()(*args)
+        if got != (wanted,) * 3:
+            print(number, wanted, got)
+    print(pool.apply(parameters, (square,)) == square.cache_parameters())
+    pool.terminate()
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "stdin"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_decorated_functions_travel_with_what_their_decorators_were_told(tmp_path, method, how):
+    (tmp_path / "script.py").write_text(DECORATED)
+    given = DECORATED if how == "stdin" else None
+    assert run("script.py" if how == "script" else "-", method, cwd=tmp_path, given=given) == "True\n"
+
+
+KNOWN = """
+import procession, sys
+
+class Early:
+    pass
+
+def define():
+    global Later
+    class Later:
+        pass
+
+def same(obj):
+    return obj
+
+def is_early(obj):
+    return isinstance(obj, Early)
+
+def make(name):
+    return globals()[name]()
+
+def changed(obj):
+    return obj.changed
+
+def put(name, queue):
+    queue.put(make(name))
+
+if __name__ == "__main__":
+    context = procession.get_context(sys.argv[1])
+    class Guarded:
+        changed = 1
+    define()
+    with context.Pool(1) as pool:
+        print(pool.apply(is_early, (Early(),)), type(pool.apply(make, ("Early",))) is Early)
+        print(type(pool.apply(same, (Guarded(),))) is Guarded, type(pool.apply(same, (Later(),))) is Later)
+        if sys.argv[1] == "fork":
+            print(type(pool.apply(make, ("Guarded",))) is Guarded, type(pool.apply(make, ("Later",))) is Later)
+        else:
+            first = pool.apply(changed, (Guarded(),))
+            Guarded.changed = 2
+            print(first == 1, pool.apply(changed, (Guarded(),)) == Guarded.changed == 2)
+    queue = context.SimpleQueue()
+    child = context.Process(target=put, args=("Early", queue))
+    child.start()
+    print(type(queue.get()) is Early)
+    child.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_who_has_the_class_itself_gets_objects_of_that(tmp_path, method):
+    (tmp_path / "script.py").write_text(KNOWN)
+    assert run("script.py", method, cwd=tmp_path) == "True True\n" * 3 + "True\n"
+
+
+def generate():
+    yield 1
+
+
+def values_that_refuse():
+    lock = threading.Lock()
+    return {
+        "generator": generate(),
+        "lock": lock,
+        "event": threading.Event(),
+        "thread": threading.Thread(),
+        "frame": sys._getframe(),
+        "code": generate.__code__,
+        "weak reference": weakref.ref(generate),
+        "weak set": weakref.WeakSet([generate]),
+        "weak dict": weakref.WeakValueDictionary(),
+        "keys": {}.keys(),
+        "mapping proxy": types.MappingProxyType({}),
+        "property": property(),
+        "class method": classmethod(len),
+        "match": re.match("a", "a"),
+        "array of ctypes": (ctypes.c_int * 3)(1, 2, 3),
+        "pointer of ctypes": ctypes.pointer(ctypes.c_int(1)),
+        "database": sqlite3.connect(":memory:"),
+        "text": tempfile.TemporaryFile("w+"),
+        "binary": tempfile.TemporaryFile(),
+        "stream": io.TextIOWrapper(io.BytesIO()),
+        "class of keys": type({}.keys()),
+        "closure over a lock": lambda: lock,
+    }
+
+
+KINDS = sorted(values_that_refuse())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_refuses_to_be_pickled_keeps_refusing_with_the_first_error(kind):
+    value = values_that_refuse()[kind]
+    with pytest.raises(Exception) as standard:
+        pickle.dumps(value)
+    queue = procession.SimpleQueue()
+    first, second = procession.Pipe()
+    with pytest.raises(type(standard.value)) as put:
+        queue.put(value)
+    with pytest.raises(type(standard.value)) as sent:
+        first.send([value])
+    with pytest.raises(type(standard.value)) as dumped:
+        reduction.ForkingPickler.dumps({"k": value})
+    for raised in (put, sent, dumped):
+        assert str(raised.value).startswith(str(standard.value)[:40])
+    assert queue.empty()
+    if hasattr(value, "close"):
+        value.close()
+    first.close()
+    second.close()
+
+
+def test_the_error_of_an_item_says_where_the_culprit_is(context):
+    lock = threading.Lock()
+    with context.Pool(1) as pool:
+        with pytest.raises(TypeError, match=r"\[1\]\['k'\]\.lock: lock"):
+            pool.map(str, [[0, {"k": types.SimpleNamespace(lock=lock)}]])
+        with pytest.raises(procession.pool.MaybeEncodingError, match=r"cannot pickle 'generator' object"):
+            pool.apply(generate)
+        assert pool.apply(abs, (-1,)) == 1
+    pool.join()
+
+
+class Told(Exception):
+    pass
+
+
+class Refusing:
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        raise self.error
+
+
+ERRORS = [Told, TypeError, MemoryError, KeyError, pickle.PicklingError]
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_what_an_object_raises_when_it_is_pickled_comes_through(context, kind):
+    error = kind("mine")
+    queue = context.SimpleQueue()
+    with pytest.raises(kind) as raised:
+        queue.put([Refusing(error)])
+    assert raised.value is error
+    with context.Pool(1) as pool, pytest.raises(kind) as raised:
+        pool.apply(str, (Refusing(error),))
+    pool.join()
+    assert raised.value is error
+
+
+class Counting:
+    """Counts how often it is reduced."""
+
+    def __init__(self, then):
+        self.then, self.count = then, 0
+
+    def __reduce__(self):
+        self.count += 1
+        return list, ((self.then,),)
+
+
+@pytest.mark.parametrize(("then", "most"), [(1, 1), (lambda: 1, 1), (threading.Lock(), 2)])
+def test_objects_are_reduced_once_and_at_most_twice_where_that_fails(context, then, most):
+    def count(send):
+        counting = Counting(then)
+        try:
+            send(counting)
+        except TypeError:
+            pass
+        assert 1 <= counting.count <= most
+
+    queue = context.SimpleQueue()
+    count(queue.put)
+    count(reduction.ForkingPickler.dumps)
+    with context.Pool(1) as pool:
+        count(lambda obj: pool.apply(len, (obj,)))
+        count(lambda obj: pool.map(type, [obj, 1, 2]))
+        count(lambda obj: pool.map(type, [obj, 1, 2], chunksize=3))
+        count(lambda obj: list(pool.imap(type, [obj])))
+    pool.join()
+
+
+def test_modules_loggers_and_sockets_travel(context):
+    queue = context.SimpleQueue()
+    for value in (socket, logging.getLogger("some.logger"), functools):
+        queue.put(value)
+        assert queue.get() is value
