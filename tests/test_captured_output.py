@@ -70,7 +70,10 @@ def test_what_a_worker_wrote_before_it_was_killed_arrives(context, lines):
         for round_number in range(5):
             with pytest.raises(WorkerDied):
                 pool.apply(speak_and_die, (round_number,))
-            assert texts(lines, task="speak_and_die[0]") == [f"last words of {round_number}", "and half a"]
+            assert texts(lines, task=f"speak_and_die[{round_number}]") == [
+                f"last words of {round_number}",
+                "and half a",
+            ]
             assert len({line.pid for line in lines}) == 1
             lines.clear()
         with pytest.raises(WorkerDied):

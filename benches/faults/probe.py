@@ -10,13 +10,13 @@ import sys
 import traceback
 from contextlib import contextmanager, nullcontext
 
-from benches.faults import end_probes, libraries, object_probes, pool_probes, state_probes, tasks
+from benches.faults import abandoned_probes, end_probes, libraries, object_probes, pool_probes, state_probes, tasks
 from benches.faults.footprint import footprint, growth
 from benches.faults.verdict import Fault
 
 # Those whose process itself is compared before and after; the others end it, or are judged from outside.
-LEAVE_NOTHING = {*range(1, 9), 13, 14, 15, 17, 18, 20, 21, 22}
-ROOMS = (pool_probes, end_probes, object_probes, state_probes)
+LEAVE_NOTHING = {*range(1, 9), 13, 14, 15, 17, 18, *range(20, 25)}
+ROOMS = (pool_probes, end_probes, object_probes, state_probes, abandoned_probes)
 PROBES = {number: probe for room in ROOMS for number, probe in room.PROBES.items()}
 PROBES = dict(sorted(PROBES.items()))
 

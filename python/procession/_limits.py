@@ -67,7 +67,7 @@ def wishes(timeout, retries, retry_on):
     Raises:
         TypeError, ValueError: a value makes no sense.
     """
-    if timeout is None and retries == 0:
+    if timeout is None and type(retries) is int and retries == 0 and type(retry_on) is tuple and not retry_on:
         return None
     limit = seconds(timeout)
     if limit is not None and not 0 < limit < 3e9:
@@ -82,4 +82,6 @@ def wishes(timeout, retries, retry_on):
     for cls in classes:
         if not (isinstance(cls, type) and issubclass(cls, BaseException)):
             raise TypeError(f"retry_on must be an exception class or a tuple of them, not {retry_on!r}")
+    if limit is None and tries == 0:
+        return None
     return limit, tries, classes or None

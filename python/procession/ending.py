@@ -1,7 +1,8 @@
 """How a child ends: with which status, and what runs before, in one order for all start methods and Python versions.
 
 1. What it was started for returns or raises. An exception is printed, SystemExit is an exit status.
-2. The functions of `threading._register_atexit` run, the last first; then threads that are no daemons are joined.
+2. The functions of `threading._register_atexit` run, the last first; then threads that are no daemons are joined,
+   in a worker of a pool for so long only: `left_threads.py`.
 3. Exit functions run, the last first, and among them `weakref.finalize`, where the first of these was registered.
 4. `util._exit_function`: finalizers of priority 0 and more, children that are daemons terminated, the others joined,
    the other finalizers. Only where a log asks for it is it an exit function as others.
@@ -20,6 +21,9 @@ from procession import finalize, logs, process, standard, util
 __all__ = []
 
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1  # of exit statuses: an int of C
+
+# What joins the threads of a worker whose tasks have left some: it does not do so for ever.
+await_threads = None
 
 # Finalizers of `weakref` with a smaller number are of a process that this one was copied from.
 _first_finalizer = 0
@@ -79,7 +83,7 @@ def finish(status):
     # In one function as far as nothing special is to be done: each that a forked child calls costs it a page.
     loaded, well = sys.modules, True
     if "threading" in loaded:
-        well = _succeeds(loaded["threading"]._shutdown)
+        well = _succeeds(await_threads or loaded["threading"]._shutdown)
     if logs._logger:
         util.info("the process ends with status %s", status)
     try:

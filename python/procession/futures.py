@@ -109,7 +109,13 @@ class ProcessPoolExecutor(Executor):
         limit = None if timeout is None else time.monotonic() + timeout
         chunks = iter(_chunks(zip(*iterables, strict=False), chunksize))
         ahead = itertools.islice(chunks, buffersize)
-        futures = deque(self.submit(_run_chunk, fn, chunk) for chunk in ahead)
+        futures = deque()
+        try:
+            futures.extend(self.submit(_run_chunk, fn, chunk) for chunk in ahead)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
         return _results(weakref.ref(self), fn, futures, chunks, limit)
 
     def shutdown(self, wait=True, *, cancel_futures=False):
@@ -191,10 +197,12 @@ def _results(executor, fn, futures, chunks, limit):
             if chunk is not None and (submit_to := executor()) is not None:
                 futures.appendleft(submit_to.submit(_run_chunk, fn, chunk))
             yield from values
-    except KeyboardInterrupt:
-        # It reaches what runs in the standard executor's workers, too.
-        for call in filter(None, [future, *futures]):
-            call.cancel()
+    except BaseException as error:
+        # Whoever reads has gone, was interrupted or has no more time: nobody can get these results any more. When a
+        # call fails, those that run go on, as with the standard executor.
+        if future is None or not future.done() or future.cancelled() or future.exception() is not error:
+            for call in filter(None, [future, *futures]):
+                call.cancel()
         raise
     finally:
         for future in futures:
@@ -277,7 +285,11 @@ class _Engine:
             if self._pool is None:
                 self._pool = self._make_pool()
             self._waiting.append((future, fn, args, kwargs, wanted))
-        self._feed()
+        try:
+            self._feed()
+        except BaseException:  # a signal handler's, and nobody gets the future
+            future.cancel()
+            raise
         return future
 
     def shutdown(self, wait, cancel_futures=False):

@@ -1,6 +1,7 @@
-"""What the lazy methods of a pool answer: iterators over outcomes that come in chunk by chunk.
+"""What the lazy methods of a pool of threads answer: iterators over outcomes that come in chunk by chunk.
 
-As in `results.py`, a pool makes one, hands it out, and delivers into it from any thread.
+The outcomes are an object of their own, which the pool delivers into from any thread. So the pool does not keep the
+iterator, and learns when nobody has it any more.
 """
 
 import threading
@@ -20,20 +21,104 @@ class Failure:
         self.error = error
 
 
-class IMapIterator(Wakeable):
-    """Results of a lazy map in the order of the input; usable with `for` and with `async for`.
+class Outcomes(Wakeable):
+    """The outcomes of a lazy map, in the order of the input.
 
-    An item that failed raises at its place, and the iteration can go on behind it.
+    Args:
+        taken: is called when one was read; None for nothing.
     """
 
     def __init__(self, taken=None):
         super().__init__()
-        self._arrival = threading.Condition(threading.Lock())
-        self._outcomes = deque()
+        self.arrival = threading.Condition(threading.Lock())
+        self.ready = deque()
+        self.taken = taken
+        self.unread = False  # whether nobody can read them any more
         self._early = {}
         self._delivered = 0
         self._length = None
-        self._taken = taken
+
+    def at_end(self):
+        """Return whether all have come in."""
+        return self._delivered == self._length
+
+    def deliver(self, index, outcomes):
+        """Take the list of outcomes of chunk `index`; True when this was the last one."""
+        with self.arrival:
+            if self._length is not None and self._delivered >= self._length:
+                return False
+            if self.unread:
+                outcomes = []
+            self._place(index, outcomes)
+            self.arrival.notify_all()
+            last = self.at_end()
+        self._wake_watchers()
+        return last
+
+    def _place(self, index, outcomes):
+        self._early[index] = outcomes
+        while (ready := self._early.pop(self._delivered, None)) is not None:
+            self.ready.extend(ready)
+            self._delivered += 1
+
+    def set_length(self, chunks):
+        """Learn how many chunks there are in all; True when all of them were there already."""
+        with self.arrival:
+            self._length = chunks
+            self.arrival.notify_all()
+            last = self.at_end()
+        self._wake_watchers()
+        return last
+
+    def end(self):
+        """Have no more outcomes, whatever is read or delivered."""
+        with self.arrival:
+            self._early.clear()
+            self.ready.clear()
+            self._length = self._delivered
+            self.arrival.notify_all()
+        self._wake_watchers()
+
+    def _settle(self, success, error, tell=False):
+        """End with `error` behind what has arrived in order."""
+        with self.arrival:
+            if not self.at_end():
+                self.ready.append(Failure(error))
+                self._early.clear()
+                self._length = self._delivered
+            self.arrival.notify_all()
+        self._wake_watchers()
+        return True
+
+
+class UnorderedOutcomes(Outcomes):
+    """The outcomes of a lazy map in the order in which they come in."""
+
+    def _place(self, index, outcomes):
+        self.ready.extend(outcomes)
+        self._delivered += 1
+
+
+class IMapIterator:
+    """Results of a lazy map in the order of the input; usable with `for` and with `async for`.
+
+    An item that failed raises at its place, and the iteration can go on behind it. When the iterator is forgotten after
+    somebody has read it, the map ends as by `close`, but that a generator of the items is left to whoever else has it;
+    one that nobody has read goes on to its last item.
+
+    Args:
+        outcomes: an `Outcomes`.
+        source: what has `give_up(closes)` and `forsake()`.
+    """
+
+    outcomes_type = Outcomes
+
+    def __init__(self, outcomes, source):
+        self._outcomes = outcomes
+        self._ready = outcomes.ready
+        self._taken = outcomes.taken
+        self._source = source
+        self._asked = False
 
     def __iter__(self):
         return self
@@ -43,8 +128,9 @@ class IMapIterator(Wakeable):
 
         Blocks until it is there; raises `procession.TimeoutError` after `timeout` seconds without.
         """
+        self._asked = True
         try:
-            outcome = self._outcomes.popleft()
+            outcome = self._ready.popleft()
         except IndexError:
             outcome = self._next_slow(timeout)
         if self._taken is not None:
@@ -56,30 +142,33 @@ class IMapIterator(Wakeable):
     __next__ = next
 
     def _next_slow(self, timeout):
-        if not self._at_end():
-            self._check_here()
+        outcomes = self._outcomes
+        if not outcomes.at_end():
+            outcomes._check_here()
         limit = None if timeout is None else monotonic() + timeout
-        with self._arrival:
+        with outcomes.arrival:
             while True:
                 try:
-                    return self._outcomes.popleft()
+                    return self._ready.popleft()
                 except IndexError:  # nothing there, or another reader was faster
                     pass
-                if self._at_end():
+                if outcomes.at_end():
                     raise StopIteration
                 left = None if limit is None else limit - monotonic()
                 if left is not None and left <= 0:
                     raise context.TimeoutError(f"no result after {timeout} seconds")
-                self._arrival.wait(left)
+                outcomes.arrival.wait(left)
 
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        while not self._outcomes and not self._at_end():
-            self._check_here()
-            future = self._watch()
-            if self._outcomes or self._at_end():  # it came before the watcher was in the list
+        self._asked = True
+        outcomes = self._outcomes
+        while not self._ready and not outcomes.at_end():
+            outcomes._check_here()
+            future = outcomes._watch()
+            if self._ready or outcomes.at_end():  # it came before the watcher was in the list
                 break
             await future
         try:
@@ -87,50 +176,26 @@ class IMapIterator(Wakeable):
         except StopIteration:
             raise StopAsyncIteration from None
 
-    def _at_end(self):
-        return self._delivered == self._length
+    def close(self):
+        """End the map: no further items are taken, those that have not started do not start; a thread that is in one
+        runs on to its end, unheard. No more results come.
 
-    def _deliver(self, index, outcomes):
-        """Take the list of outcomes of chunk `index`; True when this was the last one."""
-        with self._arrival:
-            if self._length is not None and self._delivered >= self._length:
-                return False
-            self._place(index, outcomes)
-            self._arrival.notify_all()
-            last = self._at_end()
-        self._wake_watchers()
-        return last
+        The items are closed, too, if they come from a generator: before this returns, unless another thread is in the
+        generator, which then closes it. Does not wait.
 
-    def _place(self, index, outcomes):
-        self._early[index] = outcomes
-        while (ready := self._early.pop(self._delivered, None)) is not None:
-            self._outcomes.extend(ready)
-            self._delivered += 1
+        Raises:
+            Exception: what the generator raised when it was closed.
+        """
+        self._source.give_up(True)
 
-    def _set_length(self, chunks):
-        """Learn how many chunks there are in all; True when all of them were there already."""
-        with self._arrival:
-            self._length = chunks
-            self._arrival.notify_all()
-            last = self._at_end()
-        self._wake_watchers()
-        return last
-
-    def _settle(self, success, error, tell=False):
-        """End the iteration with `error` behind what has arrived in order."""
-        with self._arrival:
-            if not self._at_end():
-                self._outcomes.append(Failure(error))
-                self._early.clear()
-                self._length = self._delivered
-            self._arrival.notify_all()
-        self._wake_watchers()
-        return True
+    def __del__(self):
+        if self._asked:
+            self._source.give_up(False)
+        else:
+            self._source.forsake()
 
 
 class IMapUnorderedIterator(IMapIterator):
     """Results of a lazy map in the order in which they come in."""
 
-    def _place(self, index, outcomes):
-        self._outcomes.extend(outcomes)
-        self._delivered += 1
+    outcomes_type = UnorderedOutcomes

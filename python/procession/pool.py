@@ -140,7 +140,7 @@ class Pool:
         """
         self._check_running()
         try:
-            if timeout is None and retries == 0:
+            if timeout is None and retries == 0 and retry_on == ():
                 return self._core.apply(func, args, kwds)
             return self._core.apply(func, args, kwds, wishes(timeout, retries, retry_on))
         except Exception as error:

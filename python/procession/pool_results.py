@@ -107,7 +107,12 @@ class MapResult(ApplyResult):
 
 
 class IMapIterator:
-    """The results of `imap`, one after the other, in the order of the items; for `for` and `async for`."""
+    """The results of `imap`, one after the other, in the order of the items; for `for` and `async for`.
+
+    When it is forgotten after somebody has read it, the map ends as by `close`, but that a generator of the items is
+    left to whoever else has it. One that nobody has read goes on to its last item: it may have been made for what the
+    function does.
+    """
 
     def __init__(self, pool, core):
         self._pool = pool
@@ -155,6 +160,21 @@ class IMapIterator:
         if found is None:
             raise context.TimeoutError(f"the next result is not there after {timeout} seconds")
         return found[0]
+
+    def close(self):
+        """End the map: no further items are taken, those that have not started do not start, those that run are
+        interrupted, by an exception first and by the end of their worker half a second later. No more results come.
+
+        The items are closed, too, if they come from a generator, so that its `finally` blocks run: before this returns,
+        unless another thread is in the generator, which then closes it. Does not wait.
+
+        Raises:
+            Exception: what the generator raised when it was closed.
+        """
+        self._core.close()
+
+    def __del__(self):
+        self._core.forsake()
 
 
 class IMapUnorderedIterator(IMapIterator):

@@ -113,7 +113,11 @@ class AsyncResult(Wakeable):
             future = self._watch()
             if self.ready():  # settled before the watcher was in the list: nobody would wake it
                 break
-            yield from future
+            try:
+                yield from future
+            except BaseException:
+                self.cancel()
+                raise
         return self.get()
 
     def _settle(self, success, value, tell=True):
@@ -152,7 +156,7 @@ ApplyResult = AsyncResult
 class MapResult(AsyncResult):
     """The result of a map: a list in the order of the input, ready when every chunk has come back.
 
-    One failed chunk makes the whole map fail, with the failure that came first, but only once the others
+    One failed chunk makes the whole map fail, with the failure of the first item that failed, but only once the others
     are through: after `get` no task of the map is running any more.
     """
 
@@ -161,28 +165,42 @@ class MapResult(AsyncResult):
         self._values = [None] * length
         self._chunks_left = chunks
         self._first_error = None
+        self._failed_at = length
+        self._running = {}  # the chunks in work, by their first item
         if chunks == 0:
             self._settle(True, self._values)
+
+    def cancel(self):
+        """Give the map up: what has not started does not start any more; calls that run, run on, unheard.
+
+        `get` raises `concurrent.futures.CancelledError`.  Returns whether there was no outcome yet.
+        """
+        cancelled = super().cancel()
+        if cancelled:
+            for chunk in list(self._running.values()):
+                chunk.clear()
+        return cancelled
 
     def _chunk_done(self, start, values):
         """Take the values of the chunk that begins at item `start`; True when the map is complete."""
         self._values[start : start + len(values)] = values
-        return self._count_down(None)
+        return self._count_down()
 
-    def _chunk_failed(self, error):
-        """Take the failure of a chunk; True when the map is complete."""
-        return self._count_down(error)
+    def _chunk_failed(self, start, error):
+        """Take the failure of the chunk that begins at item `start`; True when the map is complete."""
+        with self._lock:
+            if start < self._failed_at:
+                self._first_error, self._failed_at = error, start
+        return self._count_down()
 
-    def _count_down(self, error):
+    def _count_down(self):
         with self._lock:
             self._chunks_left -= 1
-            if self._first_error is None:
-                self._first_error = error
             if self._chunks_left:
                 return False
         if self._first_error is None:
             self._settle(True, self._values)
         else:
-            self._values = None
             self._settle(False, self._first_error)
+            self._values = None
         return True

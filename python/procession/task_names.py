@@ -1,6 +1,6 @@
 """How messages name a task: its function, its place in the job, its arguments in short."""
 
-__all__ = ["call_text", "function_name", "running_name", "short_name"]
+__all__ = ["call_text", "function_name", "running_name", "task_name"]
 
 _MOST_TEXT = 200
 
@@ -15,21 +15,30 @@ def function_name(function):
         return "a function"
 
 
-def short_name(function, kind, index):
-    """Return `function[index]` for an item of a map, the function's name for a single call."""
-    name = function_name(function)
-    return name if kind == "apply" else f"{name}[{index}]"
-
-
 def running_name(current, interrupts):
     """Return the name of the task that runs in this worker, an empty text if none does.
 
+    It is `function[index]`, with the place of its item in the map, or the number of the call among all that the pool
+    was given, from 0.
+
     Args:
-        current: a list of the function that is called.
-        interrupts: knows which item of its job runs.
+        current: a list of the function that is called, and whether by a call of its own.
+        interrupts: knows which item of which job runs.
     """
-    item, function = interrupts.item(), current[0]
-    return "" if item is None or function is None else short_name(function, "map", item[1])
+    item, (function, is_call) = interrupts.item(), current
+    return "" if item is None or function is None else task_name(function, is_call, item)
+
+
+def task_name(function, is_call, item):
+    """Return the name of a task, as `running_name` does.
+
+    Args:
+        function: what it calls.
+        is_call: whether by a call of its own, and not by a map.
+        item: the number of its job, and its place in that.
+    """
+    job, index = item
+    return f"{function_name(function)}[{job - 1 if is_call else index}]"
 
 
 def call_text(function, kind, index, item):

@@ -8,9 +8,11 @@ import itertools
 import os
 import queue
 import threading
+from functools import partial
 
-from procession.iterators import Failure, IMapIterator
+from procession.iterators import Failure, Outcomes
 from procession.portable import PoolTerminated
+from procession.thread_trials import Trial, Watch
 
 # How many results of an iterable without a length may lie unread before its next item is taken.
 LOOK_AHEAD_ITEMS = 1024
@@ -19,10 +21,14 @@ LOOK_AHEAD_ITEMS = 1024
 class Crew:
     """What the threads of a pool share.  It knows no pool, so that a forgotten pool can be collected."""
 
-    def __init__(self, count):
+    def __init__(self, count, name, initializer, initargs):
         self.turn = threading.RLock()
         self.steps = queue.SimpleQueue()
         self.closing = False
+        self.threads = []
+        self.watch = Watch(f"{name}-deadlines")
+        self._names = (f"{name}-{number}" for number in itertools.count(1))
+        self._initial = initializer, initargs
         self._count = count
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -32,6 +38,17 @@ class Crew:
     def is_ours(self):
         """Whether this process has the threads (a forked child has not)."""
         return self._pid == os.getpid()
+
+    def hire(self):
+        """Start a thread."""
+        thread = threading.Thread(target=work, args=(self, *self._initial), name=next(self._names), daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def replace(self, thread):
+        """Have another thread in the place of one whose task was given up; that one ends when the task returns."""
+        self.threads.remove(thread)
+        self.hire()
 
     def start(self, result, step):
         """Queue the step that settles `result`, or has others follow; None if it is settled already.
@@ -68,8 +85,8 @@ class Crew:
             self.closing = True
             jobs = list(self._jobs.values())
         for job in jobs:
-            if isinstance(job, IMapIterator) and job._taken is not None:
-                job._taken(0)
+            if isinstance(job, Outcomes) and job.taken is not None:
+                job.taken(0)
         if not jobs:
             self._dismiss()
 
@@ -94,6 +111,7 @@ class Crew:
         self._dismiss()
 
     def _dismiss(self):
+        self.watch.end()
         for _ in range(self._count):
             self.steps.put(None)
 
@@ -104,64 +122,137 @@ class Chunks:
     So a map of any length is queued by one hand-over, and a pool that is terminated at once has begun nothing of it.
     """
 
-    def __init__(self, crew, result, mapper, func, items, size):
+    def __init__(self, crew, result, mapper, func, items, size, wanted):
         self._crew = crew
         self._result = result
         self._mapper = mapper
         self._func = func
         self._items = items
         self._size = size
+        self._wanted = wanted
         self._next = 0
 
     def step(self):
-        """Take a chunk, pass the right to the next one on, compute the chunk."""
+        """Take a chunk, pass the right to the next one on, compute the chunk; True when this thread is to end."""
         start, self._next = self._next, self._next + self._size
-        chunk = self._items[start : self._next]
+        chunk = list(self._items[start : self._next])
         if self._next < len(self._items):
             self._crew.steps.put(self.step)
-        run_chunk(self._crew, self._result, self._mapper, self._func, start, chunk)
+        if self._wanted is None:
+            run_chunk(self._crew, self._result, self._mapper, self._func, start, chunk)
+            return False
+        call = partial(_first_of, self._mapper, self._func, chunk)
+        result = self._result
+        return Trial(self._crew, self._wanted, call, partial(self._settle, start), lambda: not result.ready()).step()
+
+    def _settle(self, start, success, value):
+        done = self._result._chunk_done(start, [value]) if success else self._result._chunk_failed(start, value)
+        if done:
+            self._crew.done(self._result)
 
 
 class Source:
     """The input of a lazy map.  Its `step` travels through the queue: whoever holds it may read an item."""
 
-    def __init__(self, crew, kind, func, iterable, chunksize, buffersize):
+    def __init__(self, crew, outcomes_type, func, iterable, chunksize, buffersize, wanted):
         self._crew = crew
         self._func = func
         self._items = iter(iterable)
         self._chunksize = chunksize
         self._bounded = buffersize is not None or not hasattr(iterable, "__len__")
         self._most_unread = buffersize or LOOK_AHEAD_ITEMS
+        self._wanted = wanted
         self._lock = threading.Lock()
         self._unread = 0
         self._parked = False
         self._index = 0
-        self.results = kind(self._take if self._bounded else None)
+        self._reading = False  # whether a thread takes items just now
+        self._closed = False
+        self._closes = False  # whether the items are to be closed when none does
+        self._running = {}  # the chunks in work
+        self.results = outcomes_type(self._take if self._bounded else None)
 
     def step(self):
-        """Read a chunk, pass the right to read on, compute the chunk."""
-        error = None
-        chunk = []
+        """Read a chunk, pass the right to read on, compute the chunk; True when this thread is to end."""
+        chunk, error = [], None
+        with self._lock:
+            if self._closed:
+                return False
+            self._reading = True
         try:
             chunk.extend(itertools.islice(self._items, self._chunksize))
         except BaseException as raised:
             error, chunk = raised, []
+        with self._lock:
+            self._reading = False
+            items, closes = None, self._closes
+            if closed := self._closed:
+                items, self._items = self._items, iter(())
+        if closed:
+            if closes:
+                _close_quietly(items)
+            return False
         index, self._index = self._index, self._index + 1
         if error is not None:
-            self.results._deliver(index, [Failure(error)])
+            self.results.deliver(index, [Failure(error)])
             self._finish(index + 1)
         elif not chunk:
             self._finish(index)
         else:
             self._pass_on(len(chunk))
-            if self.results._deliver(index, _outcomes(self._func, chunk)):
+            return self._compute(index, chunk)
+        return False
+
+    def _compute(self, index, chunk):
+        if self._wanted is not None:
+            call, settle = partial(self._func, chunk[0]), partial(self._settle, index)
+            return Trial(self._crew, self._wanted, call, settle, lambda: not self._closed).step()
+        self._running[index] = chunk
+        if not self._closed:
+            outcomes = _outcomes(self._func, chunk)
+            if self.results.deliver(index, outcomes):
                 self._crew.done(self.results)
+        self._running.pop(index, None)
+        return False
+
+    def _settle(self, index, success, value):
+        if self.results.deliver(index, [value if success else Failure(value)]):
+            self._crew.done(self.results)
+
+    def give_up(self, closes):
+        """End the map: take no more items, begin no more of those that were taken; `closes`: close the generator of the
+        items, too."""
+        if not self._crew.is_ours():  # a thread that stayed behind in the fork may have the lock
+            return
+        with self._lock:
+            items = None
+            self._closes |= closes
+            if not self._reading:
+                items, self._items = self._items, iter(())
+            self._closed = True
+        for chunk in list(self._running.values()):
+            chunk.clear()
+        self.results.end()
+        self._crew.done(self.results)
+        if closes and hasattr(items, "throw"):
+            items.close()
+
+    def forsake(self):
+        """Nobody can read the results any more: they need no memory, and no reader to go on."""
+        if not self._crew.is_ours():
+            return
+        self.results.unread = True
+        self._bounded = False
+        with self._lock:
+            parked, self._parked = self._parked, False
+        if parked:
+            self._crew.steps.put(self.step)
 
     def _pass_on(self, count):
         if self._bounded:
             with self._lock:
                 self._unread += count
-                self._parked = self._unread >= self._most_unread and not self._crew.closing
+                self._parked = self._bounded and self._unread >= self._most_unread and not self._crew.closing
                 if self._parked:
                     return
         self._crew.steps.put(self.step)
@@ -177,7 +268,7 @@ class Source:
 
     def _finish(self, chunks):
         self._items = iter(())
-        if self.results._set_length(chunks):
+        if self.results.set_length(chunks):
             self._crew.done(self.results)
 
 
@@ -191,13 +282,15 @@ def work(crew, initializer, initargs):
             return
     while True:
         step = crew.steps.get()
-        if step is None:
+        if step is None or step():
             return
-        step()
         step = None  # an idle worker keeps no argument and no result alive
 
 
-def run_call(crew, result, func, args, kwds):
+def run_call(crew, result, func, args, kwds, wanted):
+    if wanted is not None:
+        settle = partial(_settle_call, crew, result)
+        return Trial(crew, wanted, partial(func, *args, **kwds), settle, lambda: not result.ready()).step()
     if not result.ready():  # it may have been cancelled
         try:
             value = func(*args, **kwds)
@@ -206,30 +299,53 @@ def run_call(crew, result, func, args, kwds):
         else:
             result._settle(True, value)
     crew.done(result)
+    return False
+
+
+def _settle_call(crew, result, success, value):
+    result._settle(success, value)
+    crew.done(result)
 
 
 def run_chunk(crew, result, mapper, func, start, chunk):
-    if result.ready():  # it was cancelled
-        if result._chunk_failed(None):
-            crew.done(result)
-        return
-    try:
-        values = list(mapper(func, chunk))
-        if len(values) < len(chunk):
-            raise _stopped(func)
-    except BaseException as error:
-        last = result._chunk_failed(error)
+    size = len(chunk)
+    result._running[start] = chunk  # before the look: whoever cancels it settles it first
+    if result._settled:
+        last = result._chunk_failed(start, None)
     else:
-        last = result._chunk_done(start, values)
+        try:
+            values = list(mapper(func, chunk))
+            if len(values) < size and not result._settled:
+                raise _stopped(func)
+        except BaseException as error:
+            last = result._chunk_failed(start, error)
+        else:
+            last = result._chunk_done(start, values)
+    result._running.pop(start, None)
     if last:
         crew.done(result)
+
+
+def _first_of(mapper, func, chunk):
+    for value in mapper(func, chunk):
+        return value
+    raise _stopped(func)
+
+
+def _close_quietly(items):
+    """Close a generator in a thread where nobody can get what that raises."""
+    try:
+        if hasattr(items, "throw"):
+            items.close()
+    except BaseException as error:
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
 
 
 def _outcomes(func, chunk):
     """Return one outcome for each item; a failing one does not keep the others from being computed."""
     outcomes = []
     calls = map(func, chunk)
-    while len(outcomes) < len(chunk):
+    while len(outcomes) < len(chunk):  # which is emptied when nobody wants the rest
         try:
             outcomes.extend(calls)  # keeps what it has when a call raises, and `calls` goes on behind it
             if len(outcomes) < len(chunk):

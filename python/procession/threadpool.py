@@ -12,13 +12,15 @@ from functools import partial
 from time import monotonic
 
 from procession import cpus, pool
-from procession._limits import positive
+from procession._limits import positive, wishes
 from procession.iterators import IMapIterator, IMapUnorderedIterator
 from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
-from procession.threadcrew import Chunks, Crew, Source, run_call, work
+from procession.threadcrew import Chunks, Crew, Source, run_call
 
 # A thread cannot be killed.  `join` after `terminate` leaves one that is stuck in its task after this time.
 TERMINATED_JOIN_LIMIT_S = 5.0
+# How long a wait goes on at most after a signal.
+LOOK_AROUND_S = 0.2
 _numbers = itertools.count(1)
 
 
@@ -39,53 +41,100 @@ class ThreadPool(pool.Pool):
             raise TypeError(f"initializer must be callable, not {initializer!r}")
         self._state = RUN
         self._processes = count
-        self._crew = Crew(count)
-        name = f"ThreadPool-{next(_numbers)}"
-        self._pool = [
-            threading.Thread(target=work, args=(self._crew, initializer, initargs), name=f"{name}-{index}", daemon=True)
-            for index in range(1, count + 1)
-        ]
-        for thread in self._pool:
-            thread.start()
+        self._crew = Crew(count, f"ThreadPool-{next(_numbers)}", initializer, initargs)
+        self._pool = self._crew.threads
+        for _ in range(count):
+            self._crew.hire()
 
-    def apply(self, func, args=(), kwds={}):  # noqa: B006 - the documented signature
+    # The last arguments of the methods are those of `Pool`, with one difference: a thread cannot be ended, so a call
+    # that takes longer than `timeout` runs on, unheard, and another thread takes the place of the one that is in it.
+
+    def apply(self, func, args=(), kwds={}, *, timeout=None, retries=0, retry_on=()):  # noqa: B006 - as documented
         """Call `func(*args, **kwds)` in a worker and return its result; blocks until it is there."""
-        return self.apply_async(func, args, kwds).get()
+        return self._complete(*self._call(func, args, kwds, (None, None), wishes(timeout, retries, retry_on)))
 
-    def apply_async(self, func, args=(), kwds={}, callback=None, error_callback=None):  # noqa: B006
+    def apply_async(
+        self,
+        func,
+        args=(),
+        kwds={},  # noqa: B006 - as documented
+        callback=None,
+        error_callback=None,
+        *,
+        timeout=None,
+        retries=0,
+        retry_on=(),
+    ):
         """Have `func(*args, **kwds)` called; return an AsyncResult at once."""
-        self._check_running()
-        _check_callable(func)
-        result = AsyncResult(callback, error_callback, self._crew.turn)
-        self._crew.start(result, partial(run_call, self._crew, result, func, args, kwds))
+        wanted = wishes(timeout, retries, retry_on)
+        result, step = self._call(func, args, kwds, (callback, error_callback), wanted)
+        self._crew.start(result, step)
         return result
 
-    def map(self, func, iterable, chunksize=None):
-        """Return `[func(item) for item in iterable]`, computed by the workers; blocks until all is there."""
-        return self.map_async(func, iterable, chunksize).get()
+    def _call(self, func, args, kwds, callbacks, wanted):
+        self._check_running()
+        _check_callable(func)
+        result = AsyncResult(*callbacks, self._crew.turn)
+        return result, partial(run_call, self._crew, result, func, args, kwds, wanted)
 
-    def map_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
-        """Like `map`, but return an AsyncResult at once."""
-        return self._map(map, func, iterable, chunksize, callback, error_callback)
+    def _complete(self, result, step):
+        """Have a step done and return its result; whatever ends the wait gives it up, as nobody else has it."""
+        try:
+            self._crew.start(result, step)
+            # A signal that comes just before a lock is waited for ends no wait.
+            while not result.ready():
+                result.wait(LOOK_AROUND_S)
+        except BaseException:
+            result.cancel()
+            raise
+        return result.get()
 
-    def starmap(self, func, iterable, chunksize=None):
-        """Return `[func(*item) for item in iterable]`; blocks until all is there."""
-        return self.starmap_async(func, iterable, chunksize).get()
+    def _map(self, func, iterable, chunksize, star, wanted):
+        return self._complete(*self._chunks(func, iterable, chunksize, star, None, wanted))
 
-    def starmap_async(self, func, iterable, chunksize=None, callback=None, error_callback=None):
-        """Like `starmap`, but return an AsyncResult at once."""
-        return self._map(itertools.starmap, func, iterable, chunksize, callback, error_callback)
+    def _map_async(self, func, iterable, chunksize, star, callbacks, wanted):
+        result, step = self._chunks(func, iterable, chunksize, star, callbacks, wanted)
+        self._crew.start(result, step)
+        return result
 
-    def imap(self, func, iterable, chunksize=1, *, buffersize=None):
+    def _chunks(self, func, iterable, chunksize, star, callbacks, wanted):
+        self._check_running()
+        _check_callable(func)
+        size = None if chunksize is None else _check_chunksize(chunksize)
+        items = iterable if isinstance(iterable, tuple | range) else list(iterable)
+        if wanted is not None:
+            size = 1  # each call has a limit of its own
+        elif size is None:
+            # Four chunks a worker, rounded up, as documented by example and relied upon.
+            size = max(1, -(-len(items) // (self._processes * 4)))
+        count = -(-len(items) // size)
+        result = MapResult(len(items), count, *(callbacks or (None, None)), self._crew.turn)
+        mapper = itertools.starmap if star else map
+        chunks = Chunks(self._crew, result, mapper, func, items, size, wanted)
+        return result, chunks.step if count else None
+
+    def imap(self, func, iterable, chunksize=1, *, buffersize=None, timeout=None, retries=0, retry_on=()):
         """Return an iterator over `func(item)` in the order of `iterable`, which is read as needed.
 
         With `buffersize` it is read no further once so many items are ahead of the results that were read.
         """
-        return self._lazy_map(IMapIterator, func, iterable, chunksize, buffersize)
+        wanted = wishes(timeout, retries, retry_on)
+        return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted)
 
-    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None):
+    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None, timeout=None, retries=0, retry_on=()):
         """Like `imap`, in the order in which they are done."""
-        return self._lazy_map(IMapUnorderedIterator, func, iterable, chunksize, buffersize)
+        wanted = wishes(timeout, retries, retry_on)
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted)
+
+    def _imap(self, kind, func, iterable, chunksize, buffersize, wanted):
+        self._check_running()
+        _check_callable(func)
+        if buffersize is not None:
+            buffersize = positive(buffersize, "buffersize")
+        size = _check_chunksize(chunksize) if wanted is None else 1
+        source = Source(self._crew, kind.outcomes_type, func, iterable, size, buffersize, wanted)
+        self._crew.start(source.results, source.step)
+        return kind(source.results, source)
 
     def stats(self):
         """Threads are not counted: raises NotImplementedError."""
@@ -114,9 +163,10 @@ class ThreadPool(pool.Pool):
         if self._state == RUN:
             raise ValueError("Pool is still running: call close() or terminate() before join()")
         limit = None if self._state == CLOSE else monotonic() + TERMINATED_JOIN_LIMIT_S
-        for thread in self._pool:
+        for thread in list(self._pool):
             if thread is not threading.current_thread():
                 thread.join(None if limit is None else max(0.0, limit - monotonic()))
+        self._crew.watch.join(TERMINATED_JOIN_LIMIT_S if limit is None else max(0.0, limit - monotonic()))
         stuck = sum(thread.is_alive() for thread in self._pool)
         if stuck and limit is not None:
             message = f"{stuck} threads of {self!r} are still in their tasks"
@@ -146,29 +196,6 @@ class ThreadPool(pool.Pool):
             raise ValueError("Pool not running")
         if not self._crew.is_ours():
             raise ValueError("Pool not running: its threads stayed behind in the fork, create one here")
-
-    def _map(self, mapper, func, iterable, chunksize, callback, error_callback):
-        self._check_running()
-        _check_callable(func)
-        size = None if chunksize is None else _check_chunksize(chunksize)
-        items = iterable if isinstance(iterable, tuple | range) else list(iterable)
-        if size is None:
-            # Four chunks a worker, rounded up, as documented by example and relied upon.
-            size = max(1, -(-len(items) // (self._processes * 4)))
-        count = -(-len(items) // size)
-        result = MapResult(len(items), count, callback, error_callback, self._crew.turn)
-        chunks = Chunks(self._crew, result, mapper, func, items, size)
-        self._crew.start(result, chunks.step if count else None)
-        return result
-
-    def _lazy_map(self, kind, func, iterable, chunksize, buffersize):
-        self._check_running()
-        _check_callable(func)
-        if buffersize is not None:
-            buffersize = positive(buffersize, "buffersize")
-        source = Source(self._crew, kind, func, iterable, _check_chunksize(chunksize), buffersize)
-        self._crew.start(source.results, source.step)
-        return source.results
 
     __class_getitem__ = classmethod(types.GenericAlias)
 

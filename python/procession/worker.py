@@ -1,9 +1,11 @@
 """What a worker of a pool runs."""
 
 import _signal  # without the enums of `signal`
+import _thread
 import os
+import sys
 
-from procession import child, context, forwarded_logs, math_threads, process, stacks
+from procession import child, context, ending, forwarded_logs, math_threads, process, stacks
 from procession._procession import WorkerCore, leave_termination_to, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
@@ -93,10 +95,53 @@ def work(seat, terms):
         from procession import variables
 
         variables.compare(terms.expected)
-    if terms.initializer is not None:
-        try:
-            terms.initializer(*terms.initargs)
-        except BaseException as error:
-            core.init_failed(Portable.failure(error))
-            return
-    core.run(terms.max_tasks or 0, terms.max_memory)
+    _note_makers(core.current, interrupts)
+    try:
+        if terms.initializer is not None:
+            try:
+                terms.initializer(*terms.initargs)
+            except BaseException as error:
+                core.init_failed(Portable.failure(error))
+                return
+        core.run(terms.max_tasks or 0, terms.max_memory)
+    finally:
+        _bound_threads()
+
+
+_tasks = None  # in a worker: the function that is called, what knows which item runs, the thread that tasks run in
+
+
+def _note_makers(current, interrupts):
+    """Have each thread that is started know which task has done so, should it not end: see `left_threads`."""
+    global _tasks
+    forked_in_worker, _tasks = _tasks is not None, (current, interrupts, _thread.get_ident())
+    if forked_in_worker:
+        return
+    threading = sys.modules.get("threading")
+    name = "start_joinable_thread" if hasattr(_thread, "start_joinable_thread") else "start_new_thread"
+    # Where `threading` will find it, or has it already.
+    home, name = (_thread, name) if threading is None else (threading, f"_{name}")
+    begin = getattr(home, name)
+
+    def begin_noted(function, *args, **kwargs):
+        thread = getattr(function, "__self__", None)
+        threading = sys.modules.get("threading")
+        if threading is not None and isinstance(thread, threading.Thread):
+            current, interrupts, main = _tasks
+            if _thread.get_ident() == main:
+                thread._made_by = tuple(current), interrupts.item()
+            else:
+                thread._made_by = getattr(threading.current_thread(), "_made_by", None)
+        return begin(function, *args, **kwargs)
+
+    setattr(home, name, begin_noted)
+
+
+def _bound_threads():
+    """Have the threads that tasks have left not hold this process for ever."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        from procession import left_threads
+
+        if left_threads.of_tasks(threading):
+            ending.await_threads = left_threads.await_threads

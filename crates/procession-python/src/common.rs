@@ -12,7 +12,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 
 use crate::buffer::is_only_reference;
 use crate::codec;
-use crate::interrupts::is_ctrl_c;
+use crate::interrupts::is_interrupt;
 use crate::numeric::is_array_of_numbers;
 use crate::pickler::{Apart, pickle_apart};
 use crate::place::{Part, Room, Spot};
@@ -71,7 +71,7 @@ impl Common {
         drop(other);
         let made = match made(object) {
             Ok(bytes) => bytes.map(|bytes| PyBytes::new(py, &bytes)),
-            Err(error) if is_ctrl_c(py, &error) => return Err(error),
+            Err(error) if is_interrupt(py, &error) => return Err(error),
             Err(_) => None,
         };
         let pickle = made.as_ref().map_or(Pickle::Never, |bytes| Pickle::Made(bytes.clone().unbind()));
@@ -259,7 +259,7 @@ pub(crate) fn encode(
         Ok(()) => Ok(true),
         Err(error) => {
             out.truncate(start);
-            if is_ctrl_c(py, &error) { Err(error) } else { Ok(false) }
+            if is_interrupt(py, &error) { Err(error) } else { Ok(false) }
         }
     }
 }

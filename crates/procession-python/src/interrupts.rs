@@ -7,14 +7,40 @@ use procession::shared_memory::Segment;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 
-/// Whether an error is Ctrl-C, which the main thread gets in the midst of anything: it is not about what was done.
-pub(crate) fn is_ctrl_c(py: Python<'_>, error: &PyErr) -> bool {
+/// Whether a signal handler has raised an error, Ctrl-C or whatever it raises, in the midst of what was done: it is not
+/// about that, and belongs to whoever waits.
+pub(crate) fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
     let is_main = || -> PyResult<bool> {
         let threading = py.import("threading")?;
         let (current, main) = (threading.call_method0("current_thread")?, threading.call_method0("main_thread")?);
         Ok(current.is(&main))
     };
-    error.is_instance_of::<PyKeyboardInterrupt>(py) && is_main().unwrap_or(false)
+    let is_of_signal = error.is_instance_of::<PyKeyboardInterrupt>(py) || is_of_handler(py, error).unwrap_or(false);
+    is_of_signal && is_main().unwrap_or(false)
+}
+
+/// Whether a signal handler is among the functions that an error has come through.
+fn is_of_handler(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    let Some(first) = error.traceback(py) else { return Ok(false) };
+    let signal = py.import("_signal")?;
+    let code_of = |number: i32| -> PyResult<Py<PyAny>> {
+        let handler = signal.call_method1("getsignal", (number,))?;
+        let function = match handler.getattr("__code__") {
+            Ok(code) => return Ok(code.unbind()),
+            Err(_) => handler.getattr("func").or_else(|_| handler.get_type().getattr("__call__"))?,
+        };
+        Ok(function.getattr("__code__")?.unbind())
+    };
+    let codes: Vec<_> = (1..signal.getattr("NSIG")?.extract()?).filter_map(|number| code_of(number).ok()).collect();
+    let mut next = first.into_any();
+    while !next.is_none() {
+        let code = next.getattr("tb_frame")?.getattr("f_code")?;
+        if codes.iter().any(|other| other.is(&code)) {
+            return Ok(true);
+        }
+        next = next.getattr("tb_next")?;
+    }
+    Ok(false)
 }
 
 /// Tells whether the parent wants the item that runs now to be given up.

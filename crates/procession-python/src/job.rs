@@ -83,6 +83,10 @@ pub(crate) struct State {
     pub changing: bool,
     /// Whether nobody can read the outcomes any more.
     pub unread: bool,
+    /// Whether somebody has asked for an outcome (`imap`).
+    pub asked: bool,
+    /// Whether the source is to be closed when nobody takes items from it any more.
+    pub closes_source: bool,
     /// Whether items are taken without regard to how many outcomes were read.
     pub unbounded: bool,
     /// Measured bytes of an item with its result; 0 while unknown.
@@ -130,6 +134,8 @@ pub(crate) struct Job {
     pub most: Option<u64>,
     pub options: Options,
     pub is_done: AtomicBool,
+    /// Whether nobody wants it any more: it takes no items and publishes none.
+    pub is_given_up: AtomicBool,
     /// The object that several of its items have in common.
     pub common: Common,
     /// Large parts that several of its items have in common.
@@ -160,6 +166,7 @@ impl Job {
             most,
             options,
             is_done: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
             common: Common::default(),
             repeats: Repeats::default(),
             received: Received::default(),
@@ -175,6 +182,10 @@ impl Job {
 
     pub(crate) fn done(&self) -> bool {
         self.is_done.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 
     /// Stores an outcome, unless the item has one: the first counts. True when it was the last. What must be dropped outside
@@ -350,7 +361,7 @@ impl Job {
     /// How many more items may be taken from the source now.
     pub(crate) fn room(&self, workers: u64) -> u64 {
         let state = self.state();
-        if state.source.is_none() || state.pulling {
+        if state.source.is_none() || state.pulling || self.given_up() {
             return 0;
         }
         let few = 4 * workers + 4;
@@ -370,6 +381,28 @@ impl Job {
         // Whole chunks, and not one item at a time.
         let room = most.saturating_sub(ahead) / self.unit * self.unit;
         if room * 4 >= most || ahead <= few { room } else { 0 }
+    }
+
+    /// Lets go of all that a job holds, of which nothing will be stored, taken or published any more; what is to be dropped when nothing
+    /// is locked, and the source if that is to be closed now: whoever takes items from it just then will close it.
+    pub(crate) fn let_go(&self, closes_source: bool) -> (impl Sized, Option<Py<PyAny>>) {
+        self.is_given_up.store(true, Ordering::Release);
+        let mut state = self.state();
+        state.unread = true;
+        let source = if state.pulling { None } else { state.source.take() };
+        state.closes_source = closes_source;
+        let none = Results::Unordered { answers: VecDeque::new() };
+        let held = (
+            std::mem::replace(&mut state.results, none),
+            std::mem::take(&mut state.items),
+            state.row.take(),
+            state.function.take(),
+            state.callbacks.take(),
+        );
+        match closes_source {
+            true => ((held, None), source),
+            false => ((held, source), None),
+        }
     }
 
     /// Nobody can read the outcomes of a lazy job any more.
@@ -392,6 +425,10 @@ impl Job {
     pub(crate) fn next(&self) -> Next {
         let mut state = self.state();
         let state = &mut *state;
+        state.asked = true;
+        if self.given_up() {
+            return Next::End;
+        }
         let answer = match &mut state.results {
             Results::Ordered { next, answers } => {
                 let answer = answers.remove(next);

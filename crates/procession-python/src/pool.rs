@@ -339,7 +339,7 @@ impl PoolCore {
         if self.handle == 0 {
             inner.break_down(py, why, true);
         } else {
-            inner.end_handle(py, self.handle, why);
+            inner.end_handle(py, self.handle, why)?;
         }
         Ok(())
     }
@@ -409,7 +409,9 @@ fn feed_new(py: Python<'_>, inner: &Inner, job: &Arc<Job>) -> PyResult<()> {
     if job.done() {
         return Ok(());
     }
-    inner.feed(py).inspect_err(|_| inner.abandon(job))
+    inner.feed(py).inspect_err(|_| {
+        let _ = inner.abandon(py, job, false);
+    })
 }
 
 fn handle(py: Python<'_>, inner: &Arc<Inner>, job: Arc<Job>) -> PyResult<JobCore> {
@@ -422,8 +424,8 @@ fn handle(py: Python<'_>, inner: &Arc<Inner>, job: Arc<Job>) -> PyResult<JobCore
 /// Waits for a job that nobody else knows.
 fn complete(py: Python<'_>, inner: &Inner, job: &Arc<Job>) -> PyResult<Py<PyAny>> {
     if let Err(error) = inner.wait(py, None, || job.done()) {
-        // Ctrl-C: what has not started does not start any more.
-        inner.abandon(job);
+        // Ctrl-C, or what else a signal handler raises: there is no handle to ask for the results by.
+        inner.abandon(py, job, false)?;
         return Err(error);
     }
     give(py, job.value(py))
@@ -446,6 +448,8 @@ fn state(results: Results, items: Vec<Option<Py<PyAny>>>, callbacks: Option<(Py<
         pulling: false,
         changing: false,
         unread: false,
+        asked: false,
+        closes_source: false,
         unbounded: false,
         bytes: 0.0,
         measured: false,
@@ -720,7 +724,7 @@ impl JobCore {
             return Ok(false);
         }
         let engine = self.engine()?;
-        engine.call_off(py, &self.job, &why);
+        engine.call_off(py, &self.job, &why)?;
         Ok(true)
     }
 
@@ -747,6 +751,34 @@ impl JobCore {
         }
         let until = deadline(timeout)?;
         self.engine()?.wait(py, until, || self.job.done())
+    }
+
+    /// Ends a lazy job: it takes no more items, what runs is interrupted, there are no more outcomes. Its source is closed
+    /// if it is a generator, at once or by the thread that takes an item from it just now.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.engine_of_ours() {
+            Some(engine) => engine.abandon(py, &self.job, true),
+            None => {
+                drop(self.job.let_go(false));
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody can read the outcomes of a lazy job any more: it ends if somebody has, and goes on without a reader if it was
+    /// made for what its function does.
+    fn forsake(&self, py: Python<'_>) -> PyResult<()> {
+        if self.job.done() {
+            return Ok(());
+        }
+        match self.engine_of_ours() {
+            Some(engine) if self.job.state().asked => engine.abandon(py, &self.job, false),
+            Some(_) => {
+                self.job.abandon_reader();
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -786,17 +818,13 @@ impl JobCore {
 }
 
 impl JobCore {
+    /// The engine, unless it has ended or belongs to the parent of this process.
+    fn engine_of_ours(&self) -> Option<Arc<Inner>> {
+        self.owned.get().ok()?.upgrade()
+    }
+
     fn engine(&self) -> PyResult<Arc<Inner>> {
         let engine = self.owned.get()?.upgrade();
         engine.ok_or_else(|| PyValueError::new_err("Pool not running: it has ended, make a new one"))
-    }
-}
-
-impl Drop for JobCore {
-    fn drop(&mut self) {
-        // Nobody can read the outcomes of a lazy job any more: they need no memory, and no reader to go on.
-        if self.job.unit > 0 && self.owned.is_ours() {
-            self.job.abandon_reader();
-        }
     }
 }

@@ -5,11 +5,11 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use procession::channel::FrameKind;
+use procession::channel::{FrameKind, is_called_off};
 use procession::pool::{RecordHead, Turn, Worker};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyIterator, PyList, PyRange};
+use pyo3::types::{PyBool, PyBytes, PyIterator, PyList, PyRange};
 use rustc_hash::FxHashMap;
 
 use crate::again::Sent;
@@ -43,11 +43,14 @@ pub(crate) struct WorkerCore {
     record: (u64, u64),
     support: Py<PyAny>,
     map: Py<PyAny>,
-    /// The function that was called last, for Python to see.
+    /// The function that was called last, and whether by a call of its own, for Python to see.
     current: Py<PyList>,
     current_id: u64,
+    current_is_call: bool,
     /// What is called before and after each item.
     around: Option<(Py<PyAny>, Py<PyAny>)>,
+    /// Whether nobody wants the rest of the record.
+    unwanted: bool,
 }
 
 #[pymethods]
@@ -71,9 +74,12 @@ impl WorkerCore {
             record: (0, 0),
             support,
             map: py.import("builtins")?.getattr("map")?.unbind(),
-            current: PyList::new(py, [py.None()])?.unbind(),
+            current: PyList::new(py, [py.None().into_bound(py), PyBool::new(py, false).to_owned().into_any()])?
+                .unbind(),
             current_id: 0,
+            current_is_call: false,
             around: None,
+            unwanted: false,
         })
     }
 
@@ -82,7 +88,7 @@ impl WorkerCore {
         Interrupts::of(self.worker.own_segment().clone())
     }
 
-    /// A list of one: the function that was called last.
+    /// A list of two: the function that was called last, and whether by `apply` rather than by a map.
     #[getter]
     fn current(&self, py: Python<'_>) -> Py<PyList> {
         self.current.clone_ref(py)
@@ -164,6 +170,7 @@ impl WorkerCore {
 impl WorkerCore {
     fn record(&mut self, py: Python<'_>, head: RecordHead, left: &mut u64) -> PyResult<()> {
         self.worker.decoding();
+        self.unwanted = false;
         self.common.keep_of(head.job);
         let record = self.worker.take_body();
         let answer = self.items(py, head, body_of(&record), left);
@@ -174,6 +181,11 @@ impl WorkerCore {
     fn items(&mut self, py: Python<'_>, head: RecordHead, mut body: &[u8], left: &mut u64) -> PyResult<()> {
         let preamble = Preamble::decode(&mut body)?;
         (self.sharing, self.record) = (preamble.sharing, (head.job, head.first));
+        let is_call = preamble.mode == Mode::Apply;
+        if self.current_is_call != is_call {
+            self.current_is_call = is_call;
+            self.current.bind(py).set_item(1, is_call)?;
+        }
         let mut function = self.function(py, &preamble, head.first);
         let mut end = preamble.end_of_share(head.first);
         let mut done = 0;
@@ -245,7 +257,7 @@ impl WorkerCore {
                 return Ok(self.worker.undecodable().map_err(Raised::from)?);
             }
             done += size;
-            if !self.goes_on(head, done, left) {
+            if self.unwanted || !self.goes_on(head, done, left) {
                 return Ok(self.worker.hand_back().map_err(Raised::from)?);
             }
         }
@@ -259,7 +271,7 @@ impl WorkerCore {
             return true;
         }
         let slow = self.worker.between();
-        !(*left == 0 || (slow && head.splittable) || self.worker.is_heavy())
+        !(*left == 0 || (slow && head.splittable) || self.unwanted || self.worker.is_heavy())
     }
 
     /// The items that come next in a record, if they were pickled as one.
@@ -316,6 +328,9 @@ impl WorkerCore {
                 // The list lets go of what has run.
                 values.set_item(index, py.None())?;
                 self.item(py, function, mode, Ok(value), index + 1 < size as usize)?;
+                if self.unwanted {
+                    break;
+                }
             }
             return Ok(true);
         }
@@ -340,6 +355,9 @@ impl WorkerCore {
             let value = codec::decode(py, &mut bytes, &self.shelf());
             self.worker.excuse(self.common.spent());
             self.item(py, function, mode, value, index + 1 < size)?;
+            if self.unwanted {
+                break;
+            }
         }
         Ok(())
     }
@@ -375,7 +393,7 @@ impl WorkerCore {
                 // The iterator took what the function raised for its own end.
                 None => self.failed(py, PyStopIteration::new_err(()))?,
             }
-            if (done < count || !last) && (self.worker.between() || self.worker.is_heavy()) {
+            if (done < count || !last) && (self.worker.between() || self.unwanted || self.worker.is_heavy()) {
                 return Ok((done, false));
             }
         }
@@ -479,6 +497,7 @@ impl WorkerCore {
 
     #[cold]
     fn failed(&mut self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        self.unwanted |= is_called_off(self.worker.own_segment());
         let _scope = Scope::to_parent();
         let failure = self.support.bind(py).call_method1("failure", (traced(py, &error),))?;
         let failure = failure.cast::<PyBytes>()?.as_bytes();

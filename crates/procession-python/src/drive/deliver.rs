@@ -8,13 +8,14 @@ use procession::channel::{BLOCK_HEAD, forsake_worker, give_back};
 use procession::platform::monotonic_now;
 use procession::pool::{Batch, Death, JobId, Outcome};
 use procession::shared_memory::{Segment, View};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::{Inner, lock};
 use crate::buffer::{Kind, copied};
 use crate::codec;
+use crate::interrupts::is_interrupt;
 use crate::job::{Answer, Job};
 use crate::place::{Bare, Shelf, Spot, raised};
 use crate::received::Received;
@@ -269,7 +270,7 @@ impl Inner {
             Ok(value) => Ok(value.unbind()),
             Err(error) => {
                 let failure = error.value(py).clone().unbind().into_any();
-                if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+                if is_interrupt(py, &error) {
                     *interrupt = Some(error);
                 }
                 Err(failure)

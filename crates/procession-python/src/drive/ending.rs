@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use procession::platform::SignalGuard;
 use procession::pool::Stage;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 
-use super::{Inner, idle::set_aside};
+use super::{Inner, Shared, idle::set_aside};
 use crate::job::{Ended, Job};
 
 /// Less memory of free blocks is not worth a thread that gives it back.
@@ -113,39 +114,89 @@ impl Inner {
     }
 
     /// Nobody uses a handle any more: its jobs at hand, and those that are handed in later by it, are given up, with `why`.
-    pub(crate) fn end_handle(&self, py: Python<'_>, handle: u64, why: Py<PyAny>) {
+    ///
+    /// # Errors
+    /// What a signal handler raised; they are given up all the same.
+    pub(crate) fn end_handle(&self, py: Python<'_>, handle: u64, why: Py<PyAny>) -> PyResult<()> {
         let (jobs, before) = {
             let mut shared = self.shared();
-            let Some((life, reason)) = shared.handles.get_mut(&handle) else { return };
+            let Some((life, reason)) = shared.handles.get_mut(&handle) else { return Ok(()) };
             life.end();
             let before = reason.replace(why.clone_ref(py));
             (shared.jobs.values().filter(|job| job.handle == handle).cloned().collect::<Vec<_>>(), before)
         };
         drop(before);
         if jobs.is_empty() {
-            return;
+            return Ok(());
         }
         let why = exception(py, why);
+        let mut answer = Ok(());
         for job in jobs {
-            self.call_off(py, &job, &why);
+            answer = answer.and(self.call_off(py, &job, &why));
         }
+        answer
     }
 
     /// Gives a job up: what runs is interrupted, and what has no outcome fails with `why`.
-    pub(crate) fn call_off(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) {
-        self.shared().called_off.insert(job.id);
+    ///
+    /// # Errors
+    /// What a signal handler raised; the job is given up all the same.
+    pub(crate) fn call_off(&self, py: Python<'_>, job: &Arc<Job>, why: &Py<PyAny>) -> PyResult<()> {
+        let guard = SignalGuard::block_all();
+        let interrupted = py.check_signals();
+        self.withdraw(&mut self.shared(), job);
         self.fail(py, job, why);
-        self.arm_driver(py, true);
-        self.waiter.wake();
+        let stopped = self.stop_called_off(py);
+        drop(guard);
+        interrupted.and(stopped)
     }
 
-    /// Nobody waits for a job any more: what has not started does not start.
-    pub(crate) fn abandon(&self, job: &Arc<Job>) {
-        let Some(ended) = job.end() else { return };
-        self.remove(job, &ended, false);
-        drop(ended);
+    /// Takes back what no worker has claimed of a job, and has the rest interrupted.
+    fn withdraw(&self, shared: &mut Shared, job: &Arc<Job>) {
+        shared.driver.cancel(job.id);
+        if shared.driver.scheduler.is_out(job.id) {
+            shared.called_off.insert(job.id);
+        }
+    }
+
+    /// Interrupts what was called off; a thread sees to what does not listen.
+    fn stop_called_off(&self, py: Python<'_>) -> PyResult<()> {
+        if self.shared().called_off.is_empty() {
+            return Ok(());
+        }
+        self.arm_driver(py, true);
+        self.waiter.wake();
+        self.interrupt_overdue(py)
+    }
+
+    /// Nobody can ask for the outcomes of a job any more: what has not started does not start, what runs is interrupted.
+    ///
+    /// # Errors
+    /// What a signal handler raised, or the source of its items when it was closed, if `closes_source` says that it is to
+    /// be; the job is given up all the same.
+    pub(crate) fn abandon(&self, py: Python<'_>, job: &Arc<Job>, closes_source: bool) -> PyResult<()> {
+        // Another Ctrl-C while this one is obeyed waits until that is done.
+        let guard = SignalGuard::block_all();
+        let interrupted = py.check_signals();
+        let ended = job.end();
+        let (held, source) = job.let_go(closes_source);
+        if let Some(ended) = &ended {
+            let mut shared = self.shared();
+            self.withdraw(&mut shared, job);
+            shared.expired.retain(|(other, _), _| *other != job.id);
+            drop(shared);
+            self.remove(job, ended, false);
+        }
+        drop((ended, held));
         job.common.clear();
         self.release(job.repeats.clear());
+        job.is_done.store(true, Ordering::Release);
+        self.tell_watchers(py, job);
+        self.wake_followers();
+        let stopped = self.stop_called_off(py);
+        drop(guard);
+        let closed = source.map_or(Ok(()), |source| close_source(source.bind(py)));
+        interrupted.and(stopped).and(closed)
     }
 
     /// All outcomes that a job has not got become `why`.
@@ -153,6 +204,12 @@ impl Inner {
         drop(job.give_up(py, why));
         self.finish(py, job);
     }
+}
+
+/// Closes what items were taken from if it is a generator, so that its `finally` blocks run now; a file, which can be
+/// closed as well, may be in use elsewhere.
+pub(super) fn close_source(source: &Bound<'_, PyAny>) -> PyResult<()> {
+    if source.hasattr("throw")? { source.call_method0("close").map(drop) } else { Ok(()) }
 }
 
 /// The exception itself, or what its maker makes or raises: some load more than a whole pool.

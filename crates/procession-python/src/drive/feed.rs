@@ -8,11 +8,12 @@ use procession::shared_memory::{Block, Segment, fill};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::ending::close_source;
 use super::{Inner, lock};
 use crate::codec::{self, Preamble};
 use crate::common;
 use crate::error::{Raised, traced};
-use crate::interrupts::is_ctrl_c;
+use crate::interrupts::is_interrupt;
 use crate::job::Job;
 use crate::naming::Scope;
 use crate::place::{Part, Room, Spot};
@@ -101,7 +102,7 @@ impl Inner {
                 }
                 Ok(self.send(py, job, grant, body, start, blocks))
             }
-            Err((_, _, error)) if is_ctrl_c(py, &error) => {
+            Err((_, _, error)) if is_interrupt(py, &error) => {
                 self.shared().driver.scheduler.withdrawn(grant, 0);
                 Err(error)
             }
@@ -176,7 +177,7 @@ impl Inner {
             _ => {
                 match codec::encode_group(py, &bound(py, items), body, room) {
                     Ok(()) => return Ok(()),
-                    Err(error) if is_ctrl_c(py, &error) => return all(Err(error)),
+                    Err(error) if is_interrupt(py, &error) => return all(Err(error)),
                     Err(_) => {}
                 }
                 // One of them cannot be pickled, or not like that.
@@ -297,6 +298,9 @@ impl Inner {
         let mut end = None;
         let source = source.bind(py);
         for _ in 0..room {
+            if job.given_up() {
+                break;
+            }
             match source.cast::<pyo3::types::PyIterator>().map(|iterator| iterator.clone().next()) {
                 Ok(Some(Ok(item))) => {
                     changing |= !codec::is_lasting(&item, 0);
@@ -327,6 +331,12 @@ impl Inner {
         let (over, last, dropped) = {
             let mut state = job.state();
             state.pulling = false;
+            if job.given_up() {
+                let (unused, closes) = (state.source.take(), state.closes_source);
+                drop(state);
+                drop((unused, taken));
+                return if closes { close_source(source).map(|()| false) } else { Ok(false) };
+            }
             if state.source.is_none() {
                 // It was given up meanwhile, and has its last outcome.
                 drop(state);

@@ -62,7 +62,7 @@ impl Inner {
             let jobs: Vec<_> = states.iter().map(job).collect();
             (states, jobs, shared.driver.scheduler.pending(), shared.tally)
         };
-        let running = states.iter().filter(|state| state.running.is_some()).count() as u64;
+        let running = jobs.iter().flatten().count() as u64;
         let described = states.into_iter().zip(jobs).map(|(state, job)| {
             let item = state.running.map_or(0, |(_, item, _)| item);
             (state, job.map(|job| job.describe(py, item)))

@@ -41,6 +41,8 @@ const FIRST_AT: usize = 176;
 const TAKEN_AT: usize = 184;
 /// Set in the interrupt word, so that it is never zero when it names an item.
 const INTERRUPTED: u64 = 1 << 63;
+/// Stands there for all items of a record.
+const ALL_ITEMS: u32 = u32::MAX;
 const TRIMMED_AT: usize = 192;
 /// A lent block starts with a word that says whether it still is; its bytes begin after this many.
 pub const BLOCK_HEAD: usize = 64;
@@ -204,6 +206,11 @@ impl Consumer {
         self.segment.word64(INTERRUPT_AT).store(name_of(ticket, item), SeqCst);
     }
 
+    /// Asks the worker to give up all that is left of the record `ticket`.
+    pub fn call_off(&self, ticket: Ticket) {
+        self.interrupt(ticket, ALL_ITEMS);
+    }
+
     /// What the worker has written about itself; none if it wrote nonsense.
     pub fn ledger(&self) -> Option<Ledger> {
         let phase = match self.segment.word32(PHASE_AT).load(SeqCst) {
@@ -229,8 +236,15 @@ fn name_of(ticket: Ticket, item: u32) -> u64 {
 pub fn is_interrupted(segment: &Segment) -> bool {
     let phase = segment.word32(PHASE_AT).load(SeqCst);
     let running = phase == Phase::Running as u32 || phase == Phase::Decoding as u32;
-    let now = name_of(segment.word64(TICKET_AT).load(SeqCst), segment.word32(ITEM_AT).load(SeqCst));
-    running && segment.word64(INTERRUPT_AT).load(SeqCst) == now
+    let (ticket, item) = (segment.word64(TICKET_AT).load(SeqCst), segment.word32(ITEM_AT).load(SeqCst));
+    let wanted = segment.word64(INTERRUPT_AT).load(SeqCst);
+    running && (wanted == name_of(ticket, item) || wanted == name_of(ticket, ALL_ITEMS))
+}
+
+/// Whether the worker of `segment` was asked to give up all that is left of the record that it works on.
+pub fn is_called_off(segment: &Segment) -> bool {
+    let ticket = segment.word64(TICKET_AT).load(SeqCst);
+    segment.word64(INTERRUPT_AT).load(SeqCst) == name_of(ticket, ALL_ITEMS)
 }
 
 /// The job and the item that the worker of `segment` works on now; none between items. For the worker's own threads.

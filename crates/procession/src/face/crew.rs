@@ -233,16 +233,14 @@ impl Crew {
         }
     }
 
-    /// Kills the worker that runs an item of `job`, if one does.
-    pub(super) fn kill_runner(&mut self, driver: &Driver, job: JobId, why: TaskError) -> bool {
+    /// Kills the workers that run items of `job`.
+    pub(super) fn kill_runners(&mut self, driver: &Driver, job: JobId, why: &TaskError) {
         for (index, member) in &mut self.members {
             if let Some((_, running, item)) = driver.running(*index)
                 && running == job
             {
-                member.end(Blame { job, item, why });
-                return true;
+                member.end(Blame { job, item, why: why.clone() });
             }
         }
-        false
     }
 }

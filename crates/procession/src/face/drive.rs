@@ -32,6 +32,8 @@ const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 const NOTES_AGAIN: Duration = Duration::from_millis(2);
 /// How long the pool's own thread leaves the driving to callers.
 const GRACE: Duration = Duration::from_millis(5);
+/// How long an item may go on that nobody wants any more: most take less than a new worker.
+const GRACE_TO_END: Duration = Duration::from_millis(50);
 /// How long workers get to end by themselves when their pool is dropped.
 const END_LIMIT: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,8 @@ pub(super) struct Shared {
     pub life: Life,
     /// Jobs that nobody waits for.
     pub detached: usize,
+    /// Jobs that nobody wants any more while workers run their items, and until when these may end by themselves.
+    called_off: Vec<(JobId, Instant)>,
     keeper_parked: bool,
     /// Those to be woken when nothing is locked: what they do is not ours.
     woken: Vec<Waker>,
@@ -100,6 +104,7 @@ impl Inner {
             broken: None,
             life: Life::default(),
             detached: 0,
+            called_off: Vec::new(),
             keeper_parked: true,
             woken: Vec::new(),
             next_id: 1,
@@ -235,7 +240,11 @@ impl Inner {
     fn longest_sleep(&self, shared: &Shared) -> Duration {
         if shared.crew.has_unsent() {
             NOTES_AGAIN
-        } else if self.terms.timeout.is_some() || self.terms.memory.is_some() || shared.missing > 0 {
+        } else if self.terms.timeout.is_some()
+            || self.terms.memory.is_some()
+            || shared.missing > 0
+            || !shared.called_off.is_empty()
+        {
             SAMPLE
         } else {
             LOOK_AROUND
@@ -261,6 +270,9 @@ impl Inner {
         if (self.terms.timeout.is_some() || self.terms.memory.is_some()) && now - shared.sampled >= SAMPLE / 2 {
             shared.sampled = now;
             shared.crew.enforce(&mut shared.driver, &self.terms);
+        }
+        if !shared.called_off.is_empty() {
+            shared.stop_called_off(now);
         }
         if shared.crew.has_unsent() {
             shared.crew.send_notes();
@@ -295,7 +307,7 @@ impl Inner {
     pub(super) fn keep(&self) {
         let mut shared = self.shared();
         loop {
-            while shared.detached == 0 && !shared.has_ended() {
+            while !shared.has_loose_ends() && !shared.has_ended() {
                 shared.keeper_parked = true;
                 shared = self.keeper_bell.wait(shared).unwrap_or_else(PoisonError::into_inner);
             }
@@ -305,13 +317,13 @@ impl Inner {
             shared.keeper_parked = false;
             let (back, _) = self.keeper_bell.wait_timeout(shared, GRACE).unwrap_or_else(PoisonError::into_inner);
             shared = back;
-            if shared.driving || shared.has_ended() || shared.detached == 0 {
+            if shared.driving || shared.has_ended() || !shared.has_loose_ends() {
                 continue;
             }
             drop(shared);
             // Gives way as soon as a caller waits: that one gets its answer sooner when it drives itself.
             let soon = Some(Instant::now() + LOOK_AROUND);
-            self.wait(soon, |shared| shared.followers > 0 || shared.has_ended() || shared.detached == 0);
+            self.wait(soon, |shared| shared.followers > 0 || shared.has_ended() || !shared.has_loose_ends());
             shared = self.shared();
         }
     }
@@ -324,7 +336,8 @@ impl Inner {
         }
         let stop = shared.life.end();
         let jobs: Vec<JobId> = shared.jobs.keys().copied().collect();
-        let busy = jobs.iter().any(|job| shared.jobs.get(job).is_some_and(|job| !job.is_done()));
+        let busy = !shared.called_off.is_empty()
+            || jobs.iter().any(|job| shared.jobs.get(job).is_some_and(|job| !job.is_done()));
         jobs.into_iter().for_each(|job| shared.fail(job, &TaskError::Cancelled));
         if stop {
             shared.driver.stop();
@@ -343,9 +356,15 @@ impl Inner {
         }
     }
 
-    /// A job that nobody asks for any more.
-    pub(super) fn forget(&self, job: JobId) -> Option<Job> {
-        self.shared().forget(job)
+    /// A job that nobody asks for any more, and whether workers still run its items, which somebody has to see to.
+    pub(super) fn forget(&self, job: JobId) -> (Option<Job>, bool) {
+        let mut shared = self.shared();
+        let forgotten = shared.forget(job);
+        let runs_on = !shared.called_off.is_empty();
+        if runs_on && std::mem::take(&mut shared.keeper_parked) {
+            self.keeper_bell.notify_one();
+        }
+        (forgotten, runs_on)
     }
 }
 
@@ -361,6 +380,20 @@ impl Shared {
     pub(super) fn new_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// Whether there is something to drive for that nobody waits for.
+    fn has_loose_ends(&self) -> bool {
+        self.detached > 0 || !self.called_off.is_empty()
+    }
+
+    /// Ends the workers that still run what nobody wants any more.
+    fn stop_called_off(&mut self, now: Instant) {
+        let (driver, crew) = (&self.driver, &mut self.crew);
+        self.called_off.retain(|(job, _)| driver.scheduler.is_out(*job));
+        for (job, _) in self.called_off.iter().filter(|(_, until)| *until <= now) {
+            crew.kill_runners(driver, *job, &TaskError::Cancelled);
+        }
     }
 
     /// Whether the pool was dropped.
@@ -409,7 +442,12 @@ impl Shared {
         self.life.job_ended();
         match job.done == job.total {
             true => self.driver.scheduler.cancel(id),
-            false => self.driver.cancel(id),
+            false => {
+                self.driver.cancel(id);
+                if self.driver.scheduler.is_out(id) {
+                    self.called_off.push((id, Instant::now() + GRACE_TO_END));
+                }
+            }
         }
         if std::mem::take(&mut job.is_detached) {
             self.detached -= 1;

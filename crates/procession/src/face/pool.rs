@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Bare, Stateless, WithState};
-use crate::pool::Chunk;
+use crate::pool::{Chunk, JobId};
 
 use super::builder::Builder;
 use super::drive::Inner;
@@ -101,7 +101,8 @@ impl Pool {
 
     /// Calls `function` with each item in the workers, and gives the results in the order of the items.
     ///
-    /// The first failure ends it: what has not run by then does not run.
+    /// The first failure ends it: what has not run by then does not run, and what runs is ended, with its worker if it takes
+    /// long.
     ///
     /// ```
     /// # fn main() -> procession::Result<()> {
@@ -264,6 +265,7 @@ impl Pool {
     /// Calls `function` with each item, as the results are asked for: an iterator over them in the order of the items.
     ///
     /// It takes from `items` only as much as keeps the workers busy, however many there are, and never holds more than that.
+    /// Dropping the iterator ends it: what has not run does not run, and what runs is ended, with its worker if it takes long.
     ///
     /// ```
     /// use procession::Pool;
@@ -325,6 +327,15 @@ impl Pool {
             return Vec::new();
         }
         self.inner.shared().crew.members.values().map(|member| member.started.child.id()).collect()
+    }
+
+    /// Takes a job away; what runs of it and is not done is ended.
+    pub(super) fn forget(&self, job: JobId) -> Option<Job> {
+        let (forgotten, runs_on) = self.inner.forget(job);
+        if runs_on {
+            self.start_keeper();
+        }
+        forgotten
     }
 
     fn start_keeper(&self) {
@@ -416,8 +427,7 @@ impl Pool {
         job.is_strict = is_strict;
         let id = self.inner.submit(job, true, Chunk::Adaptive);
         self.inner.wait(None, |shared| shared.jobs.get(&id).is_none_or(Job::is_done));
-        let answers = self.inner.forget(id).map(|job| job.answers);
-        match answers {
+        match self.forget(id).map(|job| job.answers) {
             Some(Answers::Ordered { answers, .. }) => answers.into(),
             _ => Vec::new(),
         }

@@ -142,7 +142,7 @@ impl<I> Drop for Stream<'_, I> {
         if let Ok(job) = self.job
             && self.pool.inner.is_ours()
         {
-            self.pool.inner.forget(job);
+            self.pool.forget(job);
         }
     }
 }

@@ -147,7 +147,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
         if shared.jobs.get(job).is_none_or(Job::is_done) {
             return false;
         }
-        shared.crew.kill_runner(&shared.driver, *job, TaskError::Cancelled);
+        shared.crew.kill_runners(&shared.driver, *job, &TaskError::Cancelled);
         shared.fail(*job, &TaskError::Cancelled);
         drop(inner.wake_tasks(guard));
         true
@@ -185,7 +185,7 @@ impl Wake for Ring {
 }
 
 fn taken<R: DeserializeOwned + 'static>(inner: &Inner, job: JobId) -> Outcome<R> {
-    rebuild(match inner.forget(job).map(|job| job.answers) {
+    rebuild(match inner.forget(job).0.map(|job| job.answers) {
         Some(Answers::Ordered { mut answers, .. }) => answers.pop_front().flatten(),
         _ => None,
     })

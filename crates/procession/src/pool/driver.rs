@@ -542,6 +542,9 @@ impl Driver {
 
     /// The items that have run for longer than `limit` says of their job at the time `now`, of the clock
     /// [`platform::monotonic_now`]; and those whose worker was asked to give them up more than `grace` ago.
+    ///
+    /// A limit of zero is that of a job that nobody wants any more: its whole record is to be given up, and the time that
+    /// it gets for that does not begin again with each item.
     pub fn overdue(
         &mut self,
         now: Duration,
@@ -567,13 +570,22 @@ impl Driver {
                 _ => {
                     let started = seat.ring.running_since();
                     let more = if ledger.phase == Phase::Decoding { TIME_TO_DECODE } else { Duration::ZERO };
-                    let over = limit(job, item)
-                        .is_some_and(|limit| limit.is_zero() || now.saturating_sub(started) >= limit + more);
+                    let limit = limit(job, item);
+                    let unwanted = limit.is_some_and(|limit| limit.is_zero());
+                    let over = limit.is_some_and(|limit| unwanted || now.saturating_sub(started) >= limit + more);
                     // The time may be that of the item before: look again which one runs.
                     if over && seat.ring.ledger() == Some(ledger) {
-                        seat.ring.interrupt(ledger.ticket, ledger.item);
-                        seat.asked = Some((held, ledger.item, now));
-                        all.push(Overdue { index, job, item, kill: false });
+                        let since = match seat.asked {
+                            Some((ticket, _, since)) if unwanted && ticket == held => since,
+                            _ => now,
+                        };
+                        match unwanted {
+                            true => seat.ring.call_off(ledger.ticket),
+                            false => seat.ring.interrupt(ledger.ticket, ledger.item),
+                        }
+                        seat.asked = Some((held, ledger.item, since));
+                        let kill = now.saturating_sub(since) > grace;
+                        all.push(Overdue { index, job, item, kill });
                     }
                 }
             }

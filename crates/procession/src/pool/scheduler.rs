@@ -281,7 +281,8 @@ impl Scheduler {
     /// How many items are known that have no outcome.
     pub fn pending(&self) -> u64 {
         let waiting: u64 = self.jobs.keys().map(|job| self.waiting(*job)).sum();
-        waiting + self.out.values().map(|out| u64::from(out.grant.count - out.done)).sum::<u64>()
+        let wanted = self.out.values().filter(|out| self.jobs.contains_key(&out.grant.job));
+        waiting + wanted.map(|out| u64::from(out.grant.count - out.done)).sum::<u64>()
     }
 
     /// Whether a record of the job is out.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use procession::{Pool, Process, TaskError};
+use procession::{Barrier, Pool, Process, TaskError};
 
 use super::METHOD;
 
@@ -380,4 +380,57 @@ fn a_task_is_a_future() {
     let task = pool.submit(stall, 0);
     assert!(task.cancel());
     assert!(matches!(std::pin::pin!(task).poll(&mut context), std::task::Poll::Ready(Err(TaskError::Cancelled))));
+}
+
+fn touch_and_stall(path: String) -> u32 {
+    std::fs::write(format!("{path}-{}", std::process::id()), "runs").unwrap();
+    stall(0)
+}
+
+/// A place for the notes of tasks, of this test alone.
+fn notes(name: &str) -> String {
+    let path = std::env::temp_dir().join(format!("procession-{name}-{}-{METHOD:?}", std::process::id()));
+    path.to_str().unwrap().into()
+}
+
+/// How many tasks have written a note; removes them.
+fn await_notes(path: &str, count: usize) {
+    let (folder, name) = path.rsplit_once('/').unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let all = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let found: Vec<_> = all.filter(|path| path.to_str().is_some_and(|path| path.contains(name))).collect();
+        if found.len() >= count {
+            return found.into_iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+        assert!(std::time::Instant::now() < until, "no task runs");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_runs_of_a_dropped_stream_ends_with_it() {
+    let (pool, path) = (pool_of(2).unwrap(), notes("stream"));
+    let mut stream = pool.imap_unordered(
+        |path: String| if path.is_empty() { 0 } else { touch_and_stall(path) },
+        std::iter::once(String::new()).chain(std::iter::repeat(path.clone())),
+    );
+    assert_eq!(stream.next(), Some((0, Ok(0))));
+    await_notes(&path, 2);
+    drop(stream);
+    assert_eq!(pool.map(square, 0..100).unwrap().len(), 100);
+}
+
+#[test]
+fn what_runs_of_a_map_that_has_failed_ends_with_it() {
+    fn fails_beside((path, both_run): (String, Barrier)) -> u32 {
+        both_run.wait().unwrap();
+        if path.is_empty() { panic!("failed") } else { touch_and_stall(path) }
+    }
+    let (pool, path, both_run) = (pool_of(2).unwrap(), notes("map"), Barrier::new(2).unwrap());
+    let failed = pool.map(fails_beside, [(path.clone(), both_run.clone()), (String::new(), both_run.clone())]);
+    assert!(matches!(failed, Err(TaskError::Panicked { .. })));
+    // It takes both workers to get beyond the barrier.
+    pool.map(|both_run: Barrier| drop(both_run.wait()), [both_run.clone(), both_run]).unwrap();
+    await_notes(&path, 0);
 }
