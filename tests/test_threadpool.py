@@ -7,7 +7,8 @@ import threading
 
 import pytest
 from procession.context import TimeoutError
-from procession.portable import PoolTerminated
+from procession.pool import Pool
+from procession.portable import PoolTerminated, TaskTimeout
 from procession.threadcrew import LOOK_AHEAD_ITEMS
 from procession.threadpool import ThreadPool
 
@@ -247,3 +248,77 @@ def test_a_buffersize_bounds_what_is_read_ahead(pool, buffersize):
         assert len(read) <= expected + 1 + buffersize
     with pytest.raises(ValueError, match="buffersize must be 1 or more"):
         pool.imap(abs, [1], buffersize=0)
+
+
+def test_a_task_that_runs_too_long_fails_alone_and_its_place_is_filled():
+    go_on = threading.Event()
+
+    def stays_at_three(number):
+        if number == 3:
+            go_on.wait(LIMIT_S)
+        return number
+
+    with ThreadPool(1) as pool:
+        later = [pool.apply_async(stays_at_three, (number,), timeout=0.5) for number in range(6)]
+        for number, result in enumerate(later):
+            if number == 3:
+                with pytest.raises(TaskTimeout, match="timeout of 0.5 s"):
+                    result.get(LIMIT_S)
+            else:
+                assert result.get(LIMIT_S) == number
+        with pytest.raises(TaskTimeout):
+            pool.map(stays_at_three, range(6), timeout=0.5)
+        got = []
+        results = pool.imap(stays_at_three, range(6), timeout=0.5)
+        for _ in range(6):
+            try:
+                got.append(results.next(LIMIT_S))
+            except TaskTimeout:
+                got.append("late")
+        assert got == [0, 1, 2, "late", 4, 5] and len(pool._pool) == 1
+        pool.close()
+        pool.join()
+        go_on.set()
+
+
+def test_exceptions_named_in_retry_on_are_tried_again():
+    tries = []
+
+    def fails_twice(number):
+        tries.append(number)
+        if len(tries) < 3:
+            raise ConnectionError
+        return number
+
+    with ThreadPool(2) as pool:
+        assert pool.apply(fails_twice, (7,), retries=2, retry_on=OSError) == 7
+        tries.clear()
+        with pytest.raises(ConnectionError):
+            pool.starmap(fails_twice, [(7,)], retries=1, retry_on=(OSError, KeyError))
+        tries.clear()
+        with pytest.raises(ConnectionError):
+            list(pool.imap_unordered(fails_twice, [7], retries=2, retry_on=KeyError))
+
+
+def test_a_map_raises_the_failure_of_the_first_item_that_failed():
+    second_failed = threading.Event()
+
+    def fails(number):
+        if number == 0:
+            second_failed.wait(LIMIT_S)
+        else:
+            second_failed.set()
+        raise LookupError(number)
+
+    with ThreadPool(2) as pool, pytest.raises(LookupError, match="0"):
+        pool.map(fails, range(2), 1)
+
+
+@pytest.mark.parametrize("method", ["apply", "apply_async", "map", "map_async", "starmap", "imap", "imap_unordered"])
+@pytest.mark.parametrize("kind", [ThreadPool, Pool])
+def test_retry_on_is_checked_where_nothing_is_tried_again(method, kind):
+    with kind(1) as pool:
+        for wrong in ("oops", [OSError], (OSError, "oops"), int, None):
+            with pytest.raises(TypeError, match="retry_on must be an exception class"):
+                getattr(pool, method)(abs, [1], retry_on=wrong)
+    pool.join()
