@@ -74,7 +74,9 @@ class ApplyResult:
                 raise
         return self._value()
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    @classmethod
+    def __class_getitem__(cls, item):
+        return types.GenericAlias(cls, item)
 
 
 async def _arrival(core):

@@ -187,13 +187,16 @@ fn between_processes(waits: bool, rounds: u64, until: Option<Instant>) -> (u64, 
     outcome
 }
 
+/// Rings so many times; returns how many rounds there were, and how many rings were lost.
+type Trial<'a> = &'a dyn Fn() -> (u64, u64);
+
 /// Tries all of them; says how it went.
 fn try_all(rounds: u64, limit: Option<Duration>) {
     let until = || limit.map(|limit| Instant::now() + limit);
     let event = || Event::new().unwrap();
     let bounded = Bounded(Semaphore::create(Cell::create(Semaphore::BYTES).unwrap(), 0, 1).unwrap());
     let queue = Put(Queue::create(u32::MAX).unwrap());
-    let trials: [(&str, &dyn Fn() -> (u64, u64)); 6] = [
+    let trials: [(&str, Trial); 6] = [
         ("an event, two threads", &|| between_threads(&Set(event()), rounds, until())),
         ("an event, two processes", &|| between_processes(false, rounds, until())),
         ("an event that is waited for, two threads", &|| between_threads(&Waited(event()), rounds, until())),
