@@ -22,4 +22,4 @@ def quiet():
 def test_every_task_has_one_outcome_while_workers_are_killed(method):
     soak = Soak(method, seed=11)
     soak.run(seconds=3, kills=4)
-    assert soak.kills > 3 and soak.tasks > 10
+    assert soak.kills > 3 and soak.tasks > 10 and soak.pools > 0

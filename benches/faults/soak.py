@@ -1,4 +1,5 @@
-"""Kills workers at random under random work, and checks that every task has exactly one right outcome.
+"""Kills workers at random under random work, beside other pools, forked strangers and abandoned maps, and checks that every
+task has exactly one right outcome.
 
 python -m benches.faults.soak --seconds 60 --start-method forkserver
 """
@@ -13,10 +14,16 @@ import time
 
 import procession
 
+from benches.faults.company import OtherPools, abandoned_lazy_map, forked_stranger
+
 OUTCOME_LIMIT_S = 120
 # The longest pause between two kills, while tasks have outcomes in between: a pool gives up when its workers die again
 # and again before they are ready, and an interpreter started from nothing takes its time.
 PAUSE_S = {"fork": 0.02, "forkserver": 0.02, "spawn": 0.5}
+# After so many tasks a worker is replaced: often enough for some in each minute, seldom enough for other work.
+TASKS_A_WORKER = {"fork": 500, "forkserver": 500, "spawn": 5000}
+# Of so many maps, one is followed by a forked process, one by a lazy map that is not read to its end.
+STRANGER_EVERY, ABANDONED_EVERY = 20, 10
 # The longest pause for the first outcome after a kill.
 PATIENCE_S = 2.0
 SIZES = (0, 10, 300, 3000, 50_000)
@@ -61,10 +68,12 @@ class Soak:
     """
 
     def __init__(self, method, seed):
+        self.method = method
         self.context = procession.get_context(method)
         self.rng = random.Random(seed)
         self.pause = PAUSE_S[method]
         self.kills = self.maps = self.tasks = self.lost = self.outcomes = 0
+        self.pools = self.strangers = self.abandoned = 0
 
     def run(self, seconds, kills=0):
         """Keep the pool busy and its workers dying; AssertionError or TimeoutError when it fails.
@@ -74,16 +83,21 @@ class Soak:
             kills: and until so many were killed.
         """
         stop = threading.Event()
-        with self.context.Pool(3) as pool:
+        others = OtherPools(self.context, self.rng.random())
+        with self.context.Pool(3, maxtasksperchild=TASKS_A_WORKER[self.method]) as pool, others:
             killer = threading.Thread(target=self.kill_until, args=(stop, pool))
             killer.start()
             try:
                 end = time.monotonic() + seconds
                 while time.monotonic() < end or (self.kills < kills and killer.is_alive()):
                     self.one_map(pool)
+                    self.company(pool)
+                    others.check()
             finally:
                 stop.set()
                 killer.join()
+        others.check()
+        self.pools = others.made
         pool.join()
 
     def kill_until(self, stop, pool):
@@ -97,6 +111,15 @@ class Soak:
                 with contextlib.suppress(ProcessLookupError, TypeError):
                     os.kill(rng.choice(workers).pid, rng.choice([signal.SIGKILL, signal.SIGSEGV]))
                     self.kills += 1
+
+    def company(self, pool):
+        """Do now and then what a program does beside its maps."""
+        if self.rng.randrange(STRANGER_EVERY) == 0:
+            self.strangers += 1
+            forked_stranger(pool)
+        if self.rng.randrange(ABANDONED_EVERY) == 0:
+            self.abandoned += 1
+            abandoned_lazy_map(pool, work)
 
     def one_map(self, pool):
         """Submit some tasks in some way and check their outcomes."""
@@ -148,7 +171,8 @@ def main():
         soak.run(options.seconds)
         print(
             f"{method}: {soak.kills} kills, {soak.maps} maps, {soak.tasks} tasks, {soak.lost} lost with their workers, "
-            f"0 wrong, 0 hung (seed {seed})"
+            f"0 wrong, 0 hung, beside {soak.pools} other pools, {soak.strangers} forked strangers, "
+            f"{soak.abandoned} abandoned lazy maps (seed {seed})"
         )
 
 
