@@ -1,5 +1,4 @@
-"""Kills workers at random under random work, beside other pools, forked strangers and abandoned maps, and checks that every
-task has exactly one right outcome.
+"""Kills workers at random under random work, beside what else programs do: each task has exactly one right outcome.
 
 python -m benches.faults.soak --seconds 60 --start-method forkserver
 """
