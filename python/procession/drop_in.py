@@ -20,7 +20,10 @@ OURS = "procession"
 # imported with that in its place.
 KEEP_STANDARD = ("joblib.externals.loky", "loky")
 # What is called in which module of ours after a library was imported: it puts our engine in the place of its own.
-AFTERWARDS = {"joblib": ("procession.joblib", "stand_in")}
+AFTERWARDS = {
+    "concurrent.futures.process": ("procession.standard_executor", "stand_in"),
+    "joblib": ("procession.joblib", "stand_in"),
+}
 
 _OTHER_NAMES = {"popen_spawn_posix": "popen_spawn"}
 
@@ -33,8 +36,9 @@ def install():
     The default start method is that of the replaced module from then on: the program was written for it. One that was
     set, here or there, stays.
 
-    Modules that were imported before and hold `multiprocessing` or a submodule of it as a global variable
-    get ours there; what else they took out of it stays the standard library's, so call this early.
+    Modules that were imported before and hold `multiprocessing`, a submodule of it or
+    `concurrent.futures.ProcessPoolExecutor` as a global variable get ours there; what else they took out of it stays
+    the standard library's, so call this early.
     """
     if standard.is_replaced():
         return
@@ -46,9 +50,9 @@ def install():
     context._take_over(standard.loaded("context")._default_context)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
-    _rebind_globals()
     for library in AFTERWARDS.keys() & sys.modules.keys():
         _call_afterwards(library)
+    _rebind_globals()
 
 
 def _is_standard(name):
@@ -62,14 +66,22 @@ def _our_name(name):
 
 def _rebind_globals():
     names = {id(module): name for name, module in standard.kept.items()}
+    classes, staying = {}, set()
+    if "concurrent.futures.process" in sys.modules:
+        from procession import standard_executor
+
+        classes, staying = standard_executor.replacements(_belongs)
     for user_name, user in list(sys.modules.items()):
         if _is_standard(user_name) or user_name == OURS or user_name.startswith(OURS + "."):
             continue
+        keeps = user_name in staying or _belongs(user_name)
         for variable, value in list(getattr(user, "__dict__", {}).items()):
             name = names.get(id(value))
             if name is not None:
                 with contextlib.suppress(ImportError):
                     setattr(user, variable, importlib.import_module(_our_name(name)))
+            elif not keeps and id(value) in classes:
+                setattr(user, variable, classes[id(value)])
 
 
 class _Finder:
@@ -142,7 +154,9 @@ class _StandardLoader(standard.AroundLoader):
         """Run the module's code."""
         # What it shares with others must not be imported for the first time now.
         importlib.import_module("concurrent.futures.process")
-        with standard_modules():
+        from procession import standard_executor
+
+        with standard_modules(), standard_executor.kept():
             self._loader.exec_module(module)
 
 

@@ -17,7 +17,7 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
-from procession import cpus
+from procession import cpus, standard
 from procession._limits import few, whole, wishes
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
@@ -130,6 +130,12 @@ class ProcessPoolExecutor(Executor):
             self._engine.give_up()
         return super().__exit__(kind, error, traceback)
 
+    @property
+    def _processes(self):
+        """The workers by their process numbers, under the name by which programs look for those of the standard one."""
+        pool = self._engine._pool
+        return {worker.pid: worker for worker in list(getattr(pool, "_pool", ()))}
+
     def terminate_workers(self):
         """End the workers by SIGTERM; unfinished futures fail with BrokenProcessPool."""
         self._engine.stop_workers("terminate")
@@ -170,7 +176,7 @@ def _our_context(context):
 
     if context is None:
         return procession.get_context()
-    if type(context).__module__.partition(".")[0] == "procession":
+    if isinstance(context, procession.context.BaseContext):
         return context
     return procession.get_context(context if isinstance(context, str) else context.get_start_method())
 
@@ -463,3 +469,8 @@ def _finish_at_exit():
 # Before the interpreter joins its threads and runs exit functions, which end pools; where there is no
 # such hook the pools end first and their futures fail.
 getattr(threading, "_register_atexit", lambda function: None)(_finish_at_exit)
+
+if standard.is_replaced():  # the standard one may have been imported by this module first
+    from procession import standard_executor
+
+    standard_executor.stand_in()
