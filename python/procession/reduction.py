@@ -257,13 +257,16 @@ def recv_handle(conn):
 
 
 def _reduce_socket(sock):
-    return _rebuild_socket, (DupFd(sock.fileno()), sock.family, sock.type, sock.proto)
+    return _rebuild_socket, (DupFd(sock.fileno()), sock.family, sock.type, sock.proto, sock.gettimeout())
 
 
-def _rebuild_socket(df, family, type, proto):
+def _rebuild_socket(df, family, type, proto, timeout):
     import socket
 
-    return socket.socket(family, type, proto, fileno=df.detach())
+    sock = socket.socket(family, type, proto, fileno=df.detach())
+    # The system's flag for it travels with the descriptor, but a new object knows only the default of this process.
+    sock.settimeout(timeout)
+    return sock
 
 
 class AbstractReducer:
