@@ -11,7 +11,7 @@ import sys
 from _thread import get_ident
 
 from procession import context, ending, finalize, log_names, logs, process, util
-from procession._procession import hold_lifeline, set_signal_mask
+from procession._procession import hold_lifeline, leave_termination_to, set_signal_mask
 
 __all__ = []
 
@@ -47,6 +47,33 @@ def run(process_obj, begin, *arguments):
         process_obj = begin(*arguments)
         if logs._logger:
             util.info("the child %s begins", process_obj.name)
+        if "procession.around" in sys.modules or type(process_obj)._bootstrap is not process._own_bootstrap:
+            status = _run_within_tools(process_obj)
+        else:
+            process_obj.run()
+            status = 0
+    except SystemExit as request:
+        status = ending.status_of(request)
+    except BaseException:
+        ending.tell(process_obj)
+    finally:
+        status = ending.finish(status)
+    return status
+
+
+def _run_within_tools(process_obj):
+    from procession import around
+
+    work = process_obj._bootstrap
+    if work.__func__.__module__ == "coverage.multiproc":  # which calls it for the same as `around.coverage` does
+        return around.live(lambda: run_whole(process_obj))
+    return around.live(lambda: work(parent_sentinel=process._parent_process._sentinel))
+
+
+def run_whole(process_obj):
+    """Run a process object, and what comes after it; return the exit status. Tools around it see all of that."""
+    status = 1
+    try:
         process_obj.run()
         status = 0
     except SystemExit as request:
@@ -96,6 +123,14 @@ def go_on(signum, frame):
 
     A handler, not SIG_IGN: programs that a task starts do not inherit it.
     """
+
+
+def leave_termination():
+    """Leave SIGTERM and SIGHUP to the parent of this worker or helper; SIGTERM stays with a tool that handles it."""
+    leave_termination_to(process._parent_process._pid)
+    around = sys.modules.get("procession.around")
+    if around is not None:
+        around.heed_termination()
 
 
 def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):

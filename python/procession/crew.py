@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import time
 from _thread import RLock, get_ident
 from _weakref import proxy
@@ -34,8 +35,11 @@ EXIT_LIMIT_S = 60.0
 # How many descriptors a worker costs this process: its memory, its pidfd, the file for its stacks.
 MEMBER_DESCRIPTORS = 3
 STARTING_DESCRIPTORS = 24
-# A worker that does not end by SIGTERM gets SIGKILL after this.
+# A worker that runs nothing then ends by itself, which takes as long as its exit functions do: where they hang it gets
+# SIGTERM after this. One that does not end by SIGTERM gets SIGKILL after this, too.
 TERMINATE_GRACE_S = 1.0
+# The same where tools are around workers, which have something to write.
+TOOLS_GRACE_S = 5.0
 
 
 class Member:
@@ -522,10 +526,26 @@ class Crew:
         until = time.monotonic() + IDLE_GRACE_S
         for process in list(self.processes):
             process.join(max(0.0, until - time.monotonic()))
-        for process in list(self.processes):
+        leaving = self._leaving()
+        for process in set(self.processes) - leaving:
             if process.exitcode is None:
                 process.terminate()
-        self.await_end(TERMINATE_GRACE_S)
+        grace = TOOLS_GRACE_S if "procession.around" in sys.modules else TERMINATE_GRACE_S
+        until = time.monotonic() + grace
+        for process in leaving:
+            process.join(max(0.0, until - time.monotonic()))
+            if process.exitcode is None:
+                process.terminate()
+        self.await_end(grace)
+
+    def _leaving(self):
+        """Return the processes of workers that run nothing, and are on their way out."""
+        if all(process.exitcode is not None for process in list(self.processes)):
+            return set()
+        with self._lock:  # under which nobody gives the engine up
+            unoccupied = [] if self.ended else self.core.unoccupied()
+        members = (self.members.get(index) for index in unoccupied)
+        return {member.process for member in members if member is not None}
 
     def await_end(self, limit):
         """Wait for the workers to end, `limit` seconds (None: for ever) before they are killed."""

@@ -3,6 +3,7 @@
 import _signal  # without the enums of `signal`
 import os
 import select
+import sys
 import time
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
@@ -53,6 +54,10 @@ class PopenBase:
     method: str | None = None
 
     def __init__(self, process_obj):
+        if "coverage" in sys.modules:
+            from procession import around
+
+            around.look_for_coverage()
         util._flush_std_streams()
         self.returncode = None
         self.unknown = None  # why the exit status is not known, where it is not

@@ -61,6 +61,10 @@ class PicklingPopen(PopenBase):
             data["blocks_interrupts"] = True
         if process_obj._settings:
             data["settings"] = process_obj._settings
+        if "procession.around" in sys.modules:
+            from procession import around
+
+            data["around"] = around.pickles()
         return data
 
     def duplicate_for_child(self, fd):

@@ -8,7 +8,7 @@ from _weakrefset import WeakSet
 from procession import standard
 from procession._procession import open_pidfd
 
-__all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
+__all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 
 try:
     ORIGINAL_DIR: str | None = os.path.abspath(os.getcwd())
@@ -31,6 +31,29 @@ def active_children():
     _cleanup()
     here = os.getpid()
     return [child for child in list(_children) if child._parent_pid == here]  # those of a parent are not ours
+
+
+def around_child(factory):
+    """Have each child that is started from now on, and its children, live within the context manager that `factory()`
+    returns there: for profilers, tracers, and what else looks into processes. Workers of pools and servers of managers
+    are children, too.
+
+    It is entered before the target, in the order of these calls, and left after the exit functions, with no exception:
+    the target's own has been printed. An error in it is printed, and the child ends with status 1. Who is killed leaves
+    nothing, so a pool that is terminated gives its idle workers time for it.
+
+    Args:
+        factory: a callable that children can import: a function or class of a module, or a `functools.partial` of one.
+
+    Returns:
+        A function that takes it back.
+
+    Raises:
+        TypeError: it is not callable, or children cannot import it.
+    """
+    from procession import around
+
+    return around.add(factory)
 
 
 def _end_children():
@@ -93,6 +116,12 @@ class BaseProcess:
         """Call the target; subclasses override this."""
         if self._target:
             self._target(*self._args, **self._kwargs)
+
+    def _bootstrap(self, parent_sentinel=None):
+        """Run in the child and return the exit status; a tool may put another function around it."""
+        from procession import child
+
+        return child.run_whole(self)
 
     def start(self):
         """Start the process.
@@ -359,6 +388,8 @@ def _identity_chores(process, parent_sentinel):
     }
     return [(globals().update, (names,)), *standard._chores(process, parent)]
 
+
+_own_bootstrap = BaseProcess._bootstrap
 
 _current_process = _MainProcess()
 _parent_process = None

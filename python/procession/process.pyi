@@ -1,16 +1,20 @@
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any
 
 from typing_extensions import disjoint_base
 
-__all__ = ["BaseProcess", "active_children", "current_process", "parent_process"]
+__all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 
 ORIGINAL_DIR: str | None
 
 def current_process() -> BaseProcess: ...
 def parent_process() -> BaseProcess | None: ...
 def active_children() -> list[BaseProcess]: ...
+def around_child(
+    factory: Callable[[], AbstractContextManager[object, bool | None]],
+) -> Callable[[], None]: ...
 def own_pidfd() -> int: ...
 
 class BaseProcess:

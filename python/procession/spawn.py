@@ -262,6 +262,10 @@ def prepare(data):
         import_main_path(data["init_main_from_path"], data.get("main_code"))
     else:
         lacks_main = True
+    if "around" in data:
+        from procession import around
+
+        around.adopt(data["around"])
         return
     main_names.after_import()
 

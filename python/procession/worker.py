@@ -5,8 +5,8 @@ import _thread
 import os
 import sys
 
-from procession import child, context, ending, forwarded_logs, math_threads, process, stacks
-from procession._procession import WorkerCore, leave_termination_to, offer_to_oom_killer
+from procession import child, context, ending, forwarded_logs, math_threads, stacks
+from procession._procession import WorkerCore, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
 
@@ -76,7 +76,7 @@ class Portable:
 def work(seat, terms):
     """Run tasks until the pool is closed or as many are done as `terms` allow."""
     _signal.signal(_signal.SIGINT, child.go_on)
-    leave_termination_to(process._parent_process._pid)
+    child.leave_termination()
     core = seat.take()
     stacks.listen(seat.report)
     offer_to_oom_killer(OOM_SCORE)

@@ -222,6 +222,11 @@ impl PoolCore {
         Ok((workers.collect(), waiting, [tally.done, tally.failed, tally.retried, tally.deaths]))
     }
 
+    /// The seats of the workers that have begun and run nothing.
+    fn unoccupied(&self) -> PyResult<Vec<usize>> {
+        Ok(self.owned.get()?.unoccupied())
+    }
+
     /// `function(*args, **kwds)` in a worker; waits for it.
     #[pyo3(signature = (function, args, kwds, wishes=None, /))]
     fn apply(

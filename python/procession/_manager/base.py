@@ -6,12 +6,11 @@ import signal
 import threading
 import traceback
 
-from procession import context, process, util
+from procession import child, context, process, util
 from procession._manager.client import links_to
 from procession._manager.proxy import AutoProxy, adopt
 from procession._manager.server import Server
 from procession._manager.wire import State, Token, serializer_named
-from procession._procession import leave_termination_to
 
 # How long `start` waits between looks whether the server has died before it could say anything.
 LOOK_EVERY_S = 1.0
@@ -132,7 +131,7 @@ class BaseManager:
         """What the child process does."""
         # Ctrl-C in the terminal is for the parent, which may still want its objects.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        leave_termination_to(process.parent_process().pid)
+        child.leave_termination()
         try:
             if initializer is not None:
                 initializer(*initargs)

@@ -53,6 +53,11 @@ impl Inner {
         shared.alarm = Some(shared.alarm.map_or(at, |before| before.min(at)));
     }
 
+    /// The seats of the workers that have begun and run nothing.
+    pub(crate) fn unoccupied(&self) -> Vec<usize> {
+        self.shared().driver.unoccupied()
+    }
+
     /// What the workers do, with the items that they run; how many items wait; what has become of the others.
     pub(crate) fn survey(&self, py: Python<'_>) -> (Vec<(WorkerState, Option<Described>)>, u64, Tally) {
         let (states, jobs, pending, tally) = {

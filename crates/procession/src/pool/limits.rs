@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::channel::Phase;
 use crate::platform::{self, Memory};
 
-use super::driver::{Driver, key};
+use super::driver::{Driver, Seat, key};
 use super::scheduler::JobId;
 
 /// A worker that has more memory than it may.
@@ -102,6 +102,14 @@ impl Driver {
             seat.ring.retire();
             self.wake_worker(index);
         }
+    }
+
+    /// The seats whose workers have begun and hold no record: once the pool has ended these leave by themselves.
+    pub fn unoccupied(&self) -> Vec<usize> {
+        let free = |phase| matches!(phase, Phase::Idle | Phase::Leaving);
+        let is_free = |seat: &Seat| seat.ring.ledger().is_some_and(|ledger| free(ledger.phase));
+        let seats = self.seats.iter().enumerate();
+        seats.filter_map(|(index, seat)| seat.as_ref().is_some_and(is_free).then_some(index)).collect()
     }
 
     /// What the workers do just now.

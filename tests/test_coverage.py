@@ -1,0 +1,174 @@
+"""Coverage measures children here as it measures those of the standard library, whichever its settings."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+LIMIT_S = 100
+
+WORK = """
+import os
+
+
+def initialize():
+    global base
+    base = 10
+
+
+def task(number):
+    if os.getpid() == 1:
+        return 0
+    total = base
+    for step in range(number):
+        total += step
+    return total
+
+
+def target(number):
+    if number > 2:
+        number *= 2
+    else:
+        number = 0
+
+
+def ask():
+    return os.getpid()
+
+
+def hang(announce):
+    announce.release()
+    while True:
+        pass
+"""
+PROGRAM = """
+import sys
+import {package} as multiprocessing
+import work
+
+
+class Manager(multiprocessing.managers.BaseManager):
+    pass
+
+
+Manager.register("ask", work.ask)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    process = context.Process(target=work.target, args=(3,))
+    process.start()
+    process.join()
+    manager = Manager(ctx=context)
+    manager.start()
+    manager.ask()
+    manager.shutdown()
+    pool = context.Pool(2, work.initialize)
+    pool.map(work.task, range(4))
+    {end}
+"""
+CLOSED, TERMINATED = "pool.close(); pool.join()", "pool.terminate()"
+BUSY = """
+import sys
+import procession
+import work
+
+if __name__ == "__main__":
+    context = procession.get_context(sys.argv[1])
+    with context.Pool(1, work.initialize) as pool:
+        for number in range(4):
+            pool.apply(work.task, (number,))
+        with context.Manager() as manager:
+            announce = manager.Semaphore(0)
+            result = pool.apply_async(work.hang, (announce,))
+            announce.acquire()
+"""
+SETTINGS = {
+    "multiprocessing": "concurrency = multiprocessing",
+    "threads, too": "concurrency = multiprocessing, thread",
+    "with sigterm": "concurrency = multiprocessing\nsigterm = true",
+    "subprocess": "patch = subprocess",
+    "both": "concurrency = multiprocessing\npatch = subprocess",
+}
+
+
+def measured(tmp_path, settings, program, *command):
+    """Return which percentage of `work.py` coverage has seen of a program."""
+    tmp_path.mkdir()
+    (tmp_path / "work.py").write_text(WORK)
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / ".coveragerc").write_text(f"[run]\nsource = .\nparallel = True\nbranch = True\n{settings}\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+
+    def run(*arguments):
+        called = [sys.executable, *arguments]
+        done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(*command)
+    run("-m", "coverage", "combine")
+    return float(run("-m", "coverage", "report", "--format=total", "--precision=2", "--include=work.py"))
+
+
+def run(*arguments):
+    return "-m", "coverage", "run", *arguments
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_children_are_measured_as_those_of_the_standard_library(tmp_path, context, settings):
+    method = context.get_start_method()
+    theirs = PROGRAM.format(package="multiprocessing.managers, multiprocessing", end=CLOSED)
+    theirs = theirs.replace(" as multiprocessing", "")
+    ours = measured(tmp_path / "ours", settings, PROGRAM.format(package="procession", end=CLOSED),
+                    *run("program.py", method))  # fmt: skip
+    standard = measured(tmp_path / "theirs", settings, theirs, *run("program.py", method))
+    if "concurrency" in settings:
+        assert ours == standard
+    else:  # which sees nothing of what is forked
+        assert ours >= standard
+    assert ours > 60
+
+
+@pytest.mark.parametrize("command", [
+    run("program.py"),
+    run("-m", "procession", "program.py"),
+    ("-m", "procession", *run("program.py")),
+], ids=["changed import", "procession under coverage", "coverage under procession"])  # fmt: skip
+def test_workers_that_are_terminated_idle_have_been_measured(tmp_path, context, command):
+    package = "multiprocessing.managers, multiprocessing" if "procession" in command else "procession"
+    program = PROGRAM.format(package=package, end=TERMINATED)
+    if package != "procession":
+        program = program.replace(" as multiprocessing", "")
+    seen = measured(tmp_path / "run", SETTINGS["multiprocessing"], program, *command, context.get_start_method())
+    assert seen > 60
+
+
+def test_a_busy_worker_is_measured_until_it_is_terminated_if_coverage_is_to_heed_that(tmp_path, context):
+    method = context.get_start_method()
+    with_it = measured(tmp_path / "with", SETTINGS["with sigterm"], BUSY, *run("program.py", method))
+    without = measured(tmp_path / "without", SETTINGS["multiprocessing"], BUSY, *run("program.py", method))
+    assert with_it > without
+
+
+def test_a_child_of_a_child_is_measured(tmp_path, context):
+    program = """
+import sys
+import procession
+import work
+
+
+def middle(method):
+    process = procession.get_context(method).Process(target=work.target, args=(3,))
+    process.start()
+    process.join()
+
+
+if __name__ == "__main__":
+    process = procession.get_context(sys.argv[1]).Process(target=middle, args=(sys.argv[1],))
+    process.start()
+    process.join()
+"""
+    nothing = "import work\n"
+    seen = measured(tmp_path / "seen", SETTINGS["multiprocessing"], program, *run("program.py", context._name))
+    assert seen > measured(tmp_path / "nothing", SETTINGS["multiprocessing"], nothing, *run("program.py"))
