@@ -57,8 +57,8 @@ enum Was {
     Lasting,
     /// What the lists and dicts in it have; and the objects in it that have places of their own.
     Walked(Snapshot, Vec<(usize, u64)>),
-    /// What it was sent as.
-    Sent(Vec<u8>),
+    /// What it was sent as, so many tuples, lists and dicts deep.
+    Sent(Vec<u8>, usize),
 }
 
 impl Known {
@@ -166,10 +166,10 @@ enum Now {
 }
 
 /// Compares an object with what it was sent as.
-fn same_or_new(value: &Bound<'_, PyAny>, sent: &[u8], room: &mut dyn Room) -> PyResult<Now> {
+fn same_or_new(value: &Bound<'_, PyAny>, sent: &[u8], depth: usize, room: &mut dyn Room) -> PyResult<Now> {
     let mut now = Vec::with_capacity(sent.len());
     let mut room = SameRoom { room, spots: codec::spots_of(sent).into_iter(), differs: false };
-    match codec::encode(value, &mut now, &mut room) {
+    match codec::encode_deep(value, &mut now, &mut room, depth) {
         Ok(()) if now == sent => Ok(Now::Same),
         Ok(()) if codec::spots_of(&now).is_empty() => Ok(Now::New(now)),
         Err(error) if !room.differs => Err(error),
@@ -290,7 +290,7 @@ impl Sent {
 
     /// A result.
     fn top(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>) -> Result<(), Trouble> {
-        if self.again(value, encoding)? {
+        if self.again(value, encoding, 0)? {
             return Ok(());
         }
         if !self.open(value, encoding, 0)? {
@@ -336,7 +336,7 @@ impl Sent {
             Some(snapshot) => Was::Walked(snapshot, parts),
             // All of it is in its code.
             None if depth == 0 && places.is_empty() && classes.is_empty() => {
-                Was::Sent(encoding.out[start + 2..].to_vec())
+                Was::Sent(encoding.out[start + 2..].to_vec(), 0)
             }
             None => {
                 drop(encoding.out.drain(start..start + 2));
@@ -407,7 +407,7 @@ impl Sent {
             None => {
                 let start = encoding.out.len();
                 codec::begin_kept(0, encoding.out);
-                codec::encode(value, encoding.out, encoding.room)?;
+                codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?;
                 let bytes = encoding.out.len() - start;
                 let place = self.place(value, Was::Lasting, bytes, encoding);
                 encoding.out[start + 1] = place as u8;
@@ -422,7 +422,7 @@ impl Sent {
         self.places.iter().position(|known| known.as_ref().is_some_and(|known| known.is(value)))
     }
 
-    /// A result, or a part of it, that is pickled, or copied, as one.
+    /// A result, or a part of it, that is pickled, or copied, as one; it may come again at any depth.
     fn whole(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>) -> Result<(), Trouble> {
         if codec::encode_large_int(value, encoding.out)? {
             return Ok(());
@@ -431,11 +431,11 @@ impl Sent {
             if !(is_atom(value) || is_memory(value) && encoding.seen.is_new(value)) {
                 return Err(Trouble::Entangled);
             }
-            return Ok(codec::encode(value, encoding.out, encoding.room)?);
+            return Ok(codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?);
         }
         let start = encoding.out.len();
         codec::begin_kept(0, encoding.out);
-        codec::encode(value, encoding.out, encoding.room)?;
+        codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?;
         self.given = self.given.saturating_add(1);
         let sent = &encoding.out[start + 2..];
         let bytes = sent.len() + codec::spots_of(sent).iter().map(Spot::size).sum::<u64>() as usize;
@@ -456,7 +456,7 @@ impl Sent {
             } else if !encoding.seen.is_new(value) {
                 return Err(Trouble::Entangled);
             }
-            Was::Sent(sent.to_vec())
+            Was::Sent(sent.to_vec(), DEPTH)
         };
         let place = self.place(value, was, bytes, encoding);
         encoding.out[start + 1] = place as u8;
@@ -495,7 +495,7 @@ impl Sent {
     fn part(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>, depth: usize) -> Result<(), Trouble> {
         let may_have_place = is_container(value, depth) || encoding.gives && is_memory(value);
         if !may_have_place && codec::encode_at(value, encoding.out, depth, &mut encoding.seen)
-            || self.again(value, encoding)?
+            || self.again(value, encoding, depth)?
             || self.open(value, encoding, depth)?
         {
             return Ok(());
@@ -505,13 +505,20 @@ impl Sent {
 
     /// Adds the place of an object that has one and is what it was, or what it is now if that took pickling it; false, and
     /// nothing added, if it has none or has changed.
-    fn again(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>) -> Result<bool, Trouble> {
+    fn again(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        encoding: &mut Encoding<'_, '_>,
+        depth: usize,
+    ) -> Result<bool, Trouble> {
         let Some(place) = self.place_of(value) else { return Ok(false) };
         let Some(known) = &self.places[place] else { return Ok(false) };
-        if let Was::Sent(sent) = &known.was {
-            match same_or_new(value, sent, encoding.room)? {
+        if let Was::Sent(sent, sent_at) = &known.was {
+            let sent_at = *sent_at;
+            match same_or_new(value, sent, sent_at, encoding.room)? {
                 Now::Same => {}
-                Now::New(now) => {
+                // What nests may do so from where it stands only.
+                Now::New(now) if depth <= sent_at => {
                     self.changed = self.changed.saturating_add(1);
                     self.forget(place);
                     // It is pickled once only: reducers may do more than that.
@@ -519,13 +526,13 @@ impl Sent {
                     codec::begin_kept(0, encoding.out);
                     encoding.out.extend_from_slice(&now);
                     let bytes = now.len();
-                    let place = self.place(value, Was::Sent(now), bytes, encoding);
+                    let place = self.place(value, Was::Sent(now, sent_at), bytes, encoding);
                     encoding.out[start + 1] = place as u8;
                     self.mark_seen(place, encoding)?;
                     encoding.places.push(place);
                     return Ok(true);
                 }
-                Now::Unknown => {
+                Now::New(_) | Now::Unknown => {
                     self.changed = self.changed.saturating_add(1);
                     self.forget(place);
                     return Ok(false);
@@ -555,12 +562,12 @@ impl Sent {
                 }
                 parts.iter().try_for_each(|(part, _)| self.mark_seen(*part, encoding))?;
             }
-            Was::Sent(_) if known.is_memory => {
+            Was::Sent(..) if known.is_memory => {
                 if !encoding.seen.is_new_at(known.address) {
                     return Err(Trouble::Entangled);
                 }
             }
-            Was::Sent(_) => encoding.opaque += 1,
+            Was::Sent(..) => encoding.opaque += 1,
         }
         Ok(())
     }
@@ -592,14 +599,14 @@ impl Sent {
                         object.is_some_and(|object| self.is_what_it_was(&object, *part, room))
                     })
             }
-            Was::Sent(sent) => matches!(same_or_new(value, sent, room), Ok(Now::Same)),
+            Was::Sent(sent, depth) => matches!(same_or_new(value, sent, *depth, room), Ok(Now::Same)),
         }
     }
 
     /// Gives an object a place: a free one, or that of what was not used for longest.
     fn place(&mut self, value: &Bound<'_, PyAny>, was: Was, bytes: usize, encoding: &mut Encoding<'_, '_>) -> usize {
         let weak = match &was {
-            Was::Sent(_) => PyWeakrefReference::new(value).ok(),
+            Was::Sent(..) => PyWeakrefReference::new(value).ok(),
             _ => None,
         };
         let object = weak.map_or_else(|| Held::Strong(value.clone().unbind()), |weak| Held::Weak(weak.unbind()));

@@ -267,11 +267,22 @@ fn sized(tag: u8, bytes: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Adds the code of any value to `out`; nothing is added when it cannot be pickled. Large parts go to `room`.
 pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
-    if encode_simple(value, out) {
+    encode_deep(value, out, room, 0)
+}
+
+/// The same, for a part of a value, so many tuples, lists and dicts deep.
+pub(crate) fn encode_deep(
+    value: &Bound<'_, PyAny>,
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+    depth: usize,
+) -> PyResult<()> {
+    if encode_at(value, out, depth, &mut Seen::default()) {
         return Ok(());
     }
     let start = out.len();
-    let answer = if is_plain(value) { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
+    let is_plain = is_plain_at(value, depth, &mut Seen::default());
+    let answer = if is_plain { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
     if answer.is_err() {
         out.truncate(start);
     }

@@ -282,7 +282,7 @@ fn encode_item(
         if part.is(object) {
             codec::encode_common(name, spot, out);
         } else {
-            codec::encode(&part, out, room)?;
+            codec::encode_deep(&part, out, room, 1)?;
         }
     }
     Ok(())
