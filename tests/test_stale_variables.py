@@ -229,3 +229,45 @@ def test_a_filter_by_the_class_silences_it(tmp_path):
     names = "import warnings\nwarnings.simplefilter('ignore', procession.StaleVariable)\nn = 1\ndef work(x): return n"
     assert run(tmp_path, "forkserver", names, "n = 2", MAP) == []
     assert run(tmp_path, "forkserver", "n = 1\ndef work(x): return n", "n = 2", MAP, "-W ignore") == []
+
+
+BY_VALUE = """
+import functools, sys
+import procession
+
+rate = 1
+
+
+def main():
+    global rate
+    rate = 2
+    context = procession.get_context(sys.argv[1])
+
+    def nested(x):
+        return print(x * rate)
+
+    class Own(context.Process):
+        def run(self):
+            print(3 * rate)
+
+    targets = [nested, lambda x: nested(x), functools.partial(nested)]
+    for number, target in enumerate(targets):
+        child = context.Process(target=target, args=(number,))
+        child.start()
+        child.join()
+    child = Own()
+    child.start()
+    child.join()
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_nothing_is_said_of_a_target_that_travels_with_its_variables(context, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(BY_VALUE)
+    command = [sys.executable, program, context.get_start_method()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["0", "2", "4", "6"], "", 0)

@@ -77,10 +77,14 @@ class PopenBase:
         if process_obj._is_worker:  # whose pool does it, function by function
             return
         target = process_obj._target or type(process_obj).run
-        if main_names.may_read(target) and (self.method == "fork" or spawn.main_source() is not None):
-            from procession import watch
+        if not main_names.may_read(target) or (self.method != "fork" and spawn.main_source() is None):
+            return
+        from procession import reads, watch
 
+        function, _ = reads.plain(target)
+        if self.method == "fork" or not main_names.is_of_main(function) or main_names.importing.finds(function):
             process_obj._expected = watch.of_process(process_obj, self.method)
+        # Else it travels by value, and its variables with it.
 
     def _adopt(self, process_obj, pid, sentinel):
         """Take hold of child `pid`, while signals are held; `sentinel` is closed with this object."""
