@@ -99,6 +99,47 @@ def test_a_documented_name_is_called_alike(name):
         assert_called_alike(ours, theirs)
 
 
+OWN = {
+    "ForkBesideThreads", "MaybeEncodingError", "OverMemory", "OwnerDied", "PoolTerminated", "ProcessionWarning",
+    "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskTimeout", "WorkerDied", "end_shared_pools", "install",
+    "share", "shared_pool",
+}  # fmt: skip
+
+
+def test_what_the_package_adds_is_exported_too():
+    assert set(procession.__all__) == OWN | set(multiprocessing.__all__)
+    assert len(procession.__all__) == len(set(procession.__all__)) and set(procession.__all__) <= set(dir(procession))
+    for module in map(importlib.import_module, ("procession.pool", "procession.notices", "procession.shared_pools")):
+        for name in OWN & set(dir(module)):
+            assert getattr(procession, name) is getattr(module, name)
+    assert issubclass(procession.OverMemory, procession.WorkerDied)
+
+
+STAR = """
+import sys
+from {library} import *
+print(*sorted(set(globals()) & {own!r}))
+print(*sys.modules)
+"""
+
+
+def test_a_star_import_gives_all_names_and_loads_what_they_need_only():
+    program = STAR.format(library="procession", own=OWN)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names, modules = done.stdout.splitlines()
+    assert set(names.split()) == OWN
+    heavy = {"managers", "futures", "sharedctypes", "shared_memory", "dummy", "connection", "queues", "spawn"}
+    assert {f"procession.{name}" for name in heavy} & set(modules.split()) == set()
+
+
+@pytest.mark.parametrize("library", ["multiprocessing", "procession"])
+def test_a_star_import_of_a_replaced_program_gives_the_standard_names(library):
+    program = STAR.format(library=library, own=OWN | set(multiprocessing.__all__))
+    command = [sys.executable, "-m", "procession", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()[0].split()) == set(multiprocessing.__all__)
+
+
 @pytest.mark.parametrize("name", SUBMODULES)
 def test_what_the_standard_library_can_subscript_ours_can(name):
     theirs = importlib.import_module(f"multiprocessing.{name}")

@@ -20,15 +20,18 @@ _EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "Timeout
 # What the standard library does not have, and where it is.
 _OWN = {
     "ForkBesideThreads": "notices",
+    "MaybeEncodingError": "portable",
+    "OverMemory": "portable",
     "OwnerDied": "synchronize",
-    "PoolTerminated": "pool",
+    "PoolTerminated": "portable",
     "ProcessionWarning": "notices",
     "SameRandomNumbers": "notices",
     "StaleVariable": "notices",
     "StuckAfterFork": "notices",
-    "TaskTimeout": "pool",
-    "WorkerDied": "pool",
+    "TaskTimeout": "portable",
+    "WorkerDied": "portable",
     "end_shared_pools": "shared_pools",
+    "install": "drop_in",
     "share": "sharing",
     "shared_pool": "shared_pools",
 }
@@ -47,7 +50,9 @@ if "__main__" in _sys.modules:
 
 globals().update((name, getattr(_default, name)) for name in _METHODS)
 
-__all__ = ["reducer", *_METHODS, *_EXCEPTIONS]
+# Those of the standard library; `from multiprocessing import *` of a replaced program gives it no others.
+_STANDARD = ("reducer", *_METHODS, *_EXCEPTIONS)
+__all__ = [*_STANDARD, *_OWN]
 
 
 def _module(name):
@@ -61,10 +66,6 @@ def __getattr__(name):
     if name in _EXCEPTIONS:
         value = globals()[name] = getattr(_context, name)
         return value
-    if name == "install":
-        from procession.drop_in import install
-
-        return install
     if name in _OWN:
         value = globals()[name] = getattr(_module(_OWN[name]), name)
         return value
@@ -79,4 +80,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_EXCEPTIONS, *_OWN, *_SUBMODULES})
+    return sorted({*globals(), *__all__, *_OWN, *_SUBMODULES})

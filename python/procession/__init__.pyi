@@ -38,9 +38,11 @@ from procession.notices import ProcessionWarning as ProcessionWarning
 from procession.notices import SameRandomNumbers as SameRandomNumbers
 from procession.notices import StaleVariable as StaleVariable
 from procession.notices import StuckAfterFork as StuckAfterFork
-from procession.pool import PoolTerminated as PoolTerminated
-from procession.pool import TaskTimeout as TaskTimeout
-from procession.pool import WorkerDied as WorkerDied
+from procession.portable import MaybeEncodingError as MaybeEncodingError
+from procession.portable import OverMemory as OverMemory
+from procession.portable import PoolTerminated as PoolTerminated
+from procession.portable import TaskTimeout as TaskTimeout
+from procession.portable import WorkerDied as WorkerDied
 from procession.process import active_children as active_children
 from procession.process import current_process as current_process
 from procession.process import parent_process as parent_process
@@ -88,6 +90,21 @@ __all__ = [
     "BufferTooShort",
     "ProcessError",
     "TimeoutError",
+    "ForkBesideThreads",
+    "MaybeEncodingError",
+    "OverMemory",
+    "OwnerDied",
+    "PoolTerminated",
+    "ProcessionWarning",
+    "SameRandomNumbers",
+    "StaleVariable",
+    "StuckAfterFork",
+    "TaskTimeout",
+    "WorkerDied",
+    "end_shared_pools",
+    "install",
+    "share",
+    "shared_pool",
 ]
 
 _T = TypeVar("_T")

@@ -50,6 +50,7 @@ def install():
     context._take_over(standard.loaded("context")._default_context)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
+    ours.__all__ = [*ours._STANDARD]
     for library in AFTERWARDS.keys() & sys.modules.keys():
         _call_afterwards(library)
     _rebind_globals()
