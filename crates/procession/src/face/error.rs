@@ -89,6 +89,14 @@ impl fmt::Display for TaskError {
     }
 }
 
+impl TaskError {
+    /// Of a result that could not be rebuilt.
+    pub(super) fn unreadable<R>(reason: String) -> TaskError {
+        let name = std::any::type_name::<R>();
+        TaskError::Codec { message: format!("a result of type {name} could not be rebuilt: {reason}") }
+    }
+}
+
 /// What people call the signals that end processes; their numbers are the same wherever Linux runs.
 fn name_of(signal: i32) -> Option<&'static str> {
     Some(match signal {

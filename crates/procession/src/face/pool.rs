@@ -462,10 +462,7 @@ pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> 
         Some(Answer::Large(bytes)) => function::decode_owned(bytes),
         Some(Answer::Attached(bytes, files)) => function::receiving(files, || function::decode(&bytes)),
     };
-    value.map_err(|reason| {
-        let name = std::any::type_name::<R>();
-        TaskError::Codec { message: format!("a result of type {name} could not be rebuilt: {reason}") }
-    })
+    value.map_err(TaskError::unreadable::<R>)
 }
 
 impl Drop for Pool {

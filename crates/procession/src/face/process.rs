@@ -261,7 +261,7 @@ impl<R: Serialize + DeserializeOwned + 'static> Process<R> {
             Progress::Returned => {
                 let outcome = started.outcome()?;
                 let value = function::receiving(self.files(), || function::decode_owned(outcome));
-                value.map_err(|reason| TaskError::Codec { message: reason })
+                value.map_err(TaskError::unreadable::<R>)
             }
             Progress::Failed => Err(Failure::decode(&started.outcome()?).into()),
             Progress::Started => Err(never_arrived(ending)),

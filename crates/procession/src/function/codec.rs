@@ -5,6 +5,8 @@ use std::any::Any;
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::causes::told;
+
 /// Adds the bytes of `value` to `into`.
 pub(crate) fn encode<T: Serialize + 'static>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
     let any: &dyn Any = value;
@@ -26,7 +28,7 @@ pub(crate) fn encode<T: Serialize + 'static>(value: &T, into: &mut Vec<u8>) -> R
     if is_row::<T>() {
         rows!(i8, u16, i16, u32, i32, u64, i64, usize, isize, f32, f64);
     }
-    postcard::serialize_with_flavor(value, Sink(into)).map_err(|e| e.to_string())
+    told(|| postcard::serialize_with_flavor(value, Sink(into)))
 }
 
 /// The bytes of `value`, where [`encode`] would but copy them.
@@ -59,7 +61,7 @@ pub(crate) fn decode<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, S
     }
     match value {
         Some(value) => Ok(value),
-        None => postcard::from_bytes(bytes).map_err(|e| e.to_string()),
+        None => told(|| postcard::from_bytes(bytes)),
     }
 }
 
@@ -203,8 +205,9 @@ mod tests {
 
         #[test]
         fn any_bytes_decode_without_panic(bytes in any::<Vec<u8>>()) {
-            let _ = decode::<(String, Vec<u32>, Option<Bytes>)>(&bytes);
-            let _ = decode::<Vec<f64>>(&bytes);
+            let panicked = |error: String| error.contains("panicked");
+            prop_assert!(!decode::<(String, Vec<u32>, Option<Bytes>)>(&bytes).is_err_and(panicked));
+            prop_assert!(!decode::<Vec<f64>>(&bytes).is_err_and(panicked));
         }
     }
 

@@ -69,12 +69,22 @@ pub(crate) fn guarded<T>(f: impl FnOnce() -> Result<T, Failure>) -> Result<T, Fa
     let answer = catch_unwind(AssertUnwindSafe(f));
     GUARDED.set(before);
     answer.unwrap_or_else(|payload| {
-        let last = LAST.with(|last| last.borrow_mut().take());
-        let (message, location) = last.unwrap_or_else(|| (message_of(&*payload), String::new()));
-        // Its destructor may panic too.
-        std::mem::forget(payload);
+        let (message, location) = taken(true, payload);
         Err(Failure::Panicked { message, location })
     })
+}
+
+/// The message of a panic that was caught, and its place where that is known.
+pub(super) fn words_of(payload: Box<dyn std::any::Any + Send>) -> (String, String) {
+    taken(GUARDED.get(), payload)
+}
+
+fn taken(is_remembered: bool, payload: Box<dyn std::any::Any + Send>) -> (String, String) {
+    let last = if is_remembered { LAST.with(|last| last.borrow_mut().take()) } else { None };
+    let words = last.unwrap_or_else(|| (message_of(&*payload), String::new()));
+    // Its destructor may panic too.
+    std::mem::forget(payload);
+    words
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! `Json`: values that cross as text which says what they are.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::ser::Error as _;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Bytes;
+use super::{Bytes, unread, unwritten};
 
 /// A value that crosses as JSON.
 ///
@@ -51,13 +50,13 @@ impl<T> From<T> for Json<T> {
 
 impl<T: Serialize> Serialize for Json<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&serde_json::to_vec(&self.0).map_err(S::Error::custom)?)
+        serializer.serialize_bytes(&serde_json::to_vec(&self.0).map_err(unwritten)?)
     }
 }
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json<T>, D::Error> {
         let text = Bytes::deserialize(deserializer)?;
-        serde_json::from_slice(&text).map(Json).map_err(D::Error::custom)
+        serde_json::from_slice(&text).map(Json).map_err(unread)
     }
 }

@@ -5,6 +5,7 @@
 //! start of the executable goes to the child, which finds the same constant there and calls through it.
 
 mod attachments;
+mod causes;
 mod codec;
 mod failure;
 #[cfg(feature = "json")]
@@ -15,6 +16,7 @@ mod routines;
 mod stateless;
 
 pub(crate) use attachments::{attach, fetch, receiving, sending};
+pub(crate) use causes::{unread, unwritten};
 pub use codec::Bytes;
 pub(crate) use codec::{as_bytes, decode, decode_owned, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};

@@ -1,10 +1,9 @@
 //! `Plain`: rows of plain values that cross as they lie in memory.
 
 use bytemuck::Pod;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Bytes;
+use super::{Bytes, unread};
 
 /// A row of plain values that crosses as it lies in memory, wherever it stands.
 ///
@@ -58,7 +57,7 @@ impl<'de, T: Pod> Deserialize<'de> for Plain<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Plain<T>, D::Error> {
         let bytes = Bytes::deserialize(deserializer)?;
         if size_of::<T>() == 0 || !bytes.len().is_multiple_of(size_of::<T>()) {
-            return Err(D::Error::custom("a row of plain values that ends within one"));
+            return Err(unread("a row of plain values that ends within one"));
         }
         Ok(Plain(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()))
     }

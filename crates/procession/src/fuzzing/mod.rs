@@ -166,17 +166,24 @@ pub fn record(bytes: &[u8]) {
     decode_body(bytes);
 }
 
+/// Whatever the bytes are, nothing of ours may panic over them; of other panics a reader makes an error.
+fn whole<T>(decoded: Result<T, String>) {
+    if let Err(reason) = decoded {
+        assert!(!reason.contains("it panicked"), "{reason}");
+    }
+}
+
 /// Values of several types.
 pub fn codec(bytes: &[u8]) {
     type Several = (String, Vec<u32>, Option<Bytes>, Vec<(u8, i64)>, std::collections::BTreeMap<String, Vec<bool>>);
-    let _ = decode::<Several>(bytes);
-    let _ = decode::<Vec<Vec<String>>>(bytes);
-    let _ = decode::<Result<char, Box<(f64, [u16; 3])>>>(bytes);
-    let _ = decode::<Vec<f64>>(bytes);
-    let _ = decode::<Vec<u8>>(bytes);
-    let _ = decode::<std::time::Duration>(bytes);
-    let _ = decode_owned::<Vec<u8>>(bytes.to_vec());
-    let _ = decode_owned::<(u8, u8)>(bytes.to_vec());
+    whole(decode::<Several>(bytes));
+    whole(decode::<Vec<Vec<String>>>(bytes));
+    whole(decode::<Result<char, Box<(f64, [u16; 3])>>>(bytes));
+    whole(decode::<Vec<f64>>(bytes));
+    whole(decode::<Vec<u8>>(bytes));
+    whole(decode::<std::time::Duration>(bytes));
+    whole(decode_owned::<Vec<u8>>(bytes.to_vec()));
+    whole(decode_owned::<(u8, u8)>(bytes.to_vec()));
     let _ = Failure::decode(bytes);
 }
 
@@ -197,7 +204,9 @@ pub fn routine(bytes: &[u8]) {
     let Some(Ok(mut routine)) = arrived(here).map(|crossing| crossing.prepare(&[])) else {
         unreachable!("the function that was sent is here")
     };
-    let _ = routine.run(input.0, &mut Vec::new(), &mut || ());
+    if let Err(Failure::Codec { message }) = routine.run(input.0, &mut Vec::new(), &mut || ()) {
+        whole::<()>(Err(message));
+    }
 }
 
 /// Notes with descriptors, and the descriptors that a value asks for.

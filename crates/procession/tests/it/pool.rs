@@ -337,6 +337,74 @@ fn workers_that_never_get_ready_are_started_again_so_often_and_no_more() {
     assert_eq!(starts, 4);
 }
 
+/// A number that its own process cannot write down where it is 3, and no other process rebuild where it is 5.
+#[derive(Debug, PartialEq)]
+struct Fussy(u32);
+
+impl serde::Serialize for Fussy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert_ne!(self.0, 3, "not written");
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Fussy {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Fussy, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        assert_ne!(number, 5, "not rebuilt");
+        Ok(Fussy(number))
+    }
+}
+
+/// Looks at outcomes of 0 to 7: only 3 and 5 have failed, each with its own cause.
+fn judge_fussy(number: u32, outcome: Result<u32, TaskError>) {
+    match (number, outcome) {
+        (3, Err(TaskError::Codec { message, .. })) => {
+            assert!(message.contains("not written") && message.contains("panicked"), "{message}")
+        }
+        (5, Err(TaskError::Codec { message, .. })) => {
+            assert!(message.contains("not rebuilt") && message.contains("panicked"), "{message}")
+        }
+        (number, outcome) => assert_eq!(outcome, Ok(number)),
+    }
+}
+
+#[test]
+fn a_result_whose_encoding_or_rebuilding_panics_fails_alone() {
+    let pool = pool_of(2).unwrap();
+    let numbers = |outcome: Result<Fussy, TaskError>| outcome.map(|fussy| fussy.0);
+    for (number, outcome) in (0..8).zip(pool.map_each(Fussy, 0..8)) {
+        judge_fussy(number, numbers(outcome));
+    }
+    for (number, outcome) in (0..8).zip(pool.imap(Fussy, 0..8)) {
+        judge_fussy(number, numbers(outcome));
+    }
+    for number in 0..8 {
+        judge_fussy(number, numbers(pool.submit(Fussy, number).wait()));
+    }
+    // With descriptors beside it, which are no other value's afterwards.
+    let attached = |number: u32| (procession::Event::new().unwrap(), Fussy(number));
+    for (number, outcome) in (0..8).zip(pool.map_each(attached, 0..8)) {
+        judge_fussy(number, outcome.map(|(event, fussy)| {
+            event.set();
+            fussy.0
+        }));
+    }
+    assert_eq!(pool.map(square, [3]).unwrap(), [9]);
+}
+
+#[test]
+fn an_argument_whose_encoding_or_rebuilding_panics_fails_alone() {
+    let pool = pool_of(2).unwrap();
+    for (number, outcome) in (0..8).zip(pool.map_each(|fussy: Fussy| fussy.0, (0..8).map(Fussy))) {
+        judge_fussy(number, outcome);
+    }
+    for number in 0..8 {
+        judge_fussy(number, pool.submit(|fussy: Fussy| fussy.0, Fussy(number)).wait());
+    }
+    assert_eq!(pool.map(square, [3]).unwrap(), [9]);
+}
+
 #[test]
 fn a_panic_ends_its_worker_where_that_is_wanted() {
     let who = |number: u32| if number == 3 { panic!("three") } else { std::process::id() };

@@ -110,6 +110,42 @@ fn an_argument_that_cannot_be_sent_is_an_error_at_once() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
+#[test]
+fn a_result_whose_rebuilding_panics_is_an_error_each_time_it_is_asked_for() {
+    #[derive(Debug, PartialEq, serde::Serialize)]
+    struct Fussy;
+    impl<'de> serde::Deserialize<'de> for Fussy {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Fussy, D::Error> {
+            panic!("not rebuilt")
+        }
+    }
+    let process = Process::spawn_by(METHOD, |()| Fussy, ()).unwrap();
+    for _ in 0..2 {
+        match process.join() {
+            Err(TaskError::Codec { message, .. }) => {
+                assert!(message.contains("Fussy") && message.contains("not rebuilt"), "{message}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_result_with_more_descriptors_than_a_process_may_open_names_the_cause() {
+    fn all_but_one(_: ()) -> procession::Event {
+        let event = procession::Event::new().unwrap();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            std::mem::forget(file);
+        }
+        event
+    }
+    let message = match Process::spawn_by(METHOD, all_but_one, ()).unwrap().join() {
+        Err(TaskError::Codec { message, .. }) => message,
+        other => panic!("{:?}", other.map(drop)),
+    };
+    assert!(message.contains("Event") && message.contains("open files"), "{message}");
+}
+
 /// Starts a child that runs for ever, and tells who it is.
 fn parent_of_a_stalled_child(_: ()) -> u32 {
     let child = Process::spawn_by(METHOD, stall, ()).unwrap();

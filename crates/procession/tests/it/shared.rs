@@ -421,3 +421,33 @@ fn the_first_of_many_is_waited_for() {
     assert_eq!(wait(&[&crash]).unwrap(), [0]);
     let _: Result<(), TaskError> = crash.join();
 }
+
+#[test]
+fn what_cannot_be_kept_behind_a_lock_says_why() {
+    let error = Lock::new(vec![Event::new().unwrap()]).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("travels in arguments, results and messages"), "{error}");
+}
+
+#[test]
+fn a_message_whose_rebuilding_panics_is_an_error_and_the_next_one_comes() {
+    #[derive(Debug, PartialEq, serde::Serialize)]
+    struct Fussy(u32);
+    impl<'de> serde::Deserialize<'de> for Fussy {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Fussy, D::Error> {
+            let number = u32::deserialize(deserializer)?;
+            assert_ne!(number, 5, "not rebuilt");
+            Ok(Fussy(number))
+        }
+    }
+    let queue = Queue::new().unwrap();
+    let (out, into) = pipe::<Fussy, Fussy>().unwrap();
+    for number in [5, 6] {
+        queue.put(Fussy(number)).unwrap();
+        out.send(&Fussy(number)).unwrap();
+    }
+    assert!(queue.get().unwrap_err().to_string().contains("not rebuilt"));
+    assert!(into.recv().unwrap_err().to_string().contains("not rebuilt"));
+    assert_eq!(queue.get().unwrap(), Fussy(6));
+    assert_eq!(into.recv().unwrap(), Fussy(6));
+}

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Result;
+use crate::function::unread;
 use crate::sync::Acquired;
 
 use super::guarded::{Guarded, Poisoned, judged};
@@ -163,7 +164,7 @@ impl<T> Serialize for Lock<T> {
 impl<'de, T> Deserialize<'de> for Lock<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (file, _, _) = read_file(deserializer)?;
-        let memory = Guarded::open(file).map_err(serde::de::Error::custom)?;
+        let memory = Guarded::open(file).map_err(unread)?;
         Ok(Lock { memory: Arc::new(memory), value: PhantomData })
     }
 }

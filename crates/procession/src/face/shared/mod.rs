@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{attach, fetch};
+use crate::function::{attach, fetch, unread, unwritten};
 use crate::sync::Cell;
 
 /// Calls `wait` until it is not ended by a signal.
@@ -68,7 +68,7 @@ fn write_file<S: Serializer>(
     size: usize,
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
-    let file = attach(file.as_fd()).map_err(serde::ser::Error::custom)?;
+    let file = attach(file.as_fd()).map_err(unwritten)?;
     Place { file, at: at as u64, size: size as u64 }.serialize(serializer)
 }
 
@@ -76,12 +76,12 @@ fn read_file<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<(std::os::fd::OwnedFd, usize, usize), D::Error> {
     let place = Place::deserialize(deserializer)?;
-    let file = fetch(place.file).map_err(serde::de::Error::custom)?;
+    let file = fetch(place.file).map_err(unread)?;
     Ok((file, place.at as usize, place.size as usize))
 }
 
 fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    let (_, at, size) = cell.share().map_err(serde::ser::Error::custom)?;
+    let (_, at, size) = cell.share().map_err(unwritten)?;
     write_file(cell, at, size, serializer)
 }
 
@@ -89,7 +89,7 @@ fn read_cell<'de, D: Deserializer<'de>>(deserializer: D, least: usize) -> std::r
     let (file, at, size) = read_file(deserializer)?;
     if size < least {
         let error = Error::new(ErrorKind::Protocol, "too little memory for what it is said to be");
-        return Err(serde::de::Error::custom(error));
+        return Err(unread(error));
     }
-    Cell::open(file, at, size).map_err(serde::de::Error::custom)
+    Cell::open(file, at, size).map_err(unread)
 }

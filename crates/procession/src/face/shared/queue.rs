@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::channel;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{attach, decode, encode, fetch, receiving, sending};
+use crate::function::{attach, decode, encode, fetch, receiving, sending, unread, unwritten};
 use crate::platform::{MOST_FILES, note_pair, peek, receive_note_now, send_note};
 
 use super::super::wait::{Alarm, sealed::Source};
@@ -318,7 +318,7 @@ impl<T> Clone for Queue<T> {
 impl<T> Serialize for Queue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let parts = [self.parts.queue.as_fd(), self.parts.into.as_fd(), self.parts.out.as_fd()];
-        let numbers = parts.map(|file| attach(file).map_err(serde::ser::Error::custom));
+        let numbers = parts.map(|file| attach(file).map_err(unwritten));
         let [queue, into, out] = numbers;
         (queue?, into?, out?).serialize(serializer)
     }
@@ -330,6 +330,6 @@ impl<'de, T> Deserialize<'de> for Queue<T> {
         let open = || -> Result<Parts> {
             Ok(Parts { queue: channel::Queue::open(fetch(queue)?)?, into: fetch(into)?, out: fetch(out)? })
         };
-        Ok(Queue { parts: Arc::new(open().map_err(serde::de::Error::custom)?), message: PhantomData })
+        Ok(Queue { parts: Arc::new(open().map_err(unread)?), message: PhantomData })
     }
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::function::unread;
 use crate::platform::{identity, is_alive};
 use crate::shared_memory::word32;
 use crate::sync::Acquired;
@@ -231,10 +232,10 @@ impl<T> Serialize for RwLock<T> {
 impl<'de, T> Deserialize<'de> for RwLock<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (file, head, _) = read_file(deserializer)?;
-        let memory = Guarded::open(file).map_err(serde::de::Error::custom)?;
+        let memory = Guarded::open(file).map_err(unread)?;
         if head != HEAD_BYTES || memory.size() < HEAD_BYTES {
             let error = Error::new(ErrorKind::Protocol, "too little memory for what it is said to be");
-            return Err(serde::de::Error::custom(error));
+            return Err(unread(error));
         }
         Ok(RwLock { memory: Arc::new(memory), value: PhantomData })
     }

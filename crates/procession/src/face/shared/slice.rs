@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::function::unread;
 use crate::shared_memory::{Number, Row};
 use crate::sync::Acquired;
 
@@ -183,9 +184,9 @@ impl<T> Serialize for SharedSlice<T> {
 impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (file, item, size) = read_file(deserializer)?;
-        let memory = Guarded::open(file).map_err(serde::de::Error::custom)?;
+        let memory = Guarded::open(file).map_err(unread)?;
         if item != size_of::<T>() || align_of::<T>() > GUARDED_AT || size != memory.size() {
-            return Err(serde::de::Error::custom("a shared slice of other numbers"));
+            return Err(unread("a shared slice of other numbers"));
         }
         Ok(SharedSlice { memory: Arc::new(memory), number: PhantomData })
     }

@@ -1,0 +1,75 @@
+//! Why a value could not be turned into bytes or back: what its parts say is lost in postcard's errors, and a part that panics
+//! must not unwind whoever asked, who waits for other values too.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::failure::words_of;
+
+thread_local! {
+    static CAUSE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn keep(cause: &impl Display) {
+    CAUSE.set(Some(cause.to_string()));
+}
+
+/// The error of a part that cannot be written down; its words are kept for [`told`].
+pub(crate) fn unwritten<E: serde::ser::Error>(cause: impl Display) -> E {
+    keep(&cause);
+    E::custom(cause)
+}
+
+/// The error of a part that cannot be rebuilt; its words are kept for [`told`].
+pub(crate) fn unread<E: serde::de::Error>(cause: impl Display) -> E {
+    keep(&cause);
+    E::custom(cause)
+}
+
+/// What `work` gives, or the cause of its failure in words; a panic is one, too.
+pub(super) fn told<T>(work: impl FnOnce() -> postcard::Result<T>) -> Result<T, String> {
+    // A part may have dropped an earlier error and gone on.
+    CAUSE.with_borrow_mut(|cause| {
+        if cause.is_some() {
+            *cause = None;
+        }
+    });
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            let is_a_parts = matches!(error, postcard::Error::SerdeSerCustom | postcard::Error::SerdeDeCustom);
+            let cause = is_a_parts.then(|| CAUSE.take()).flatten();
+            Err(cause.unwrap_or_else(|| error.to_string()))
+        }
+        Err(payload) => {
+            let (message, location) = words_of(payload);
+            let place = if location.is_empty() { location } else { format!(" at {location}") };
+            Err(format!("it panicked{place}: {message}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once_and_only_for_errors_of_parts() {
+        let custom = || Err::<(), _>(unread("too few"));
+        assert_eq!(told(custom), Err("too few".into()));
+        let other = told(|| Err::<(), _>(postcard::Error::SerdeDeCustom)).unwrap_err();
+        assert_ne!(other, "too few");
+        let swallowed = told(|| {
+            let _: postcard::Error = unwritten("swallowed");
+            Err::<(), _>(postcard::Error::DeserializeUnexpectedEnd)
+        });
+        assert_eq!(swallowed, Err(postcard::Error::DeserializeUnexpectedEnd.to_string()));
+        assert_ne!(told(|| Err::<(), _>(postcard::Error::SerdeSerCustom)).unwrap_err(), "swallowed");
+    }
+
+    #[test]
+    fn a_panic_is_a_cause() {
+        assert_eq!(told::<()>(|| panic!("part {}", 7)), Err("it panicked: part 7".into()));
+    }
+}
