@@ -1,9 +1,12 @@
 """Results of a chunk that have an object in common: it is sent once, and is one object where the results are."""
 
 import copyreg
+import gc
 import os
 import signal
 import threading
+import weakref
+from typing import NamedTuple
 
 import numpy
 import procession
@@ -47,6 +50,11 @@ class Unloadable:
 
 class Registered:
     pass
+
+
+class Pair(NamedTuple):
+    one: object
+    other: object
 
 
 class Asking:
@@ -158,6 +166,69 @@ def give_registered(_number):
 def reduce_registered(_registered):
     calls["number"] += 1
     return int, (calls["number"],)
+
+
+SHAPES = {
+    "beside a list": lambda registered: (registered, [1]),
+    "behind a list": lambda registered: ([1], registered),
+    "in a list": lambda registered: [1, registered],
+    "in a dict": lambda registered: {"registered": registered},
+    "in a tuple": lambda registered: (1, (registered, {})),
+    "in a named tuple": lambda registered: Pair(registered, [1]),
+    "in an exception": lambda registered: ValueError(registered),
+    "beside a number": lambda registered: (registered, numpy.float64(1.5)),
+}
+
+
+def give_shaped(shape):
+    return SHAPES[shape](Registered())
+
+
+def give_shaped_again(shape):
+    return SHAPES[shape](OBJECTS.setdefault("registered", Registered()))
+
+
+def calls_so_far(_number):
+    return calls["number"]
+
+
+class Meta(type):
+    """Something runs when classes are asked for what they lack, as any thread may at any time."""
+
+    def __getattr__(cls, name):
+        CHANGING["number"] = 1
+        raise AttributeError(name)
+
+
+class Watched(metaclass=Meta):
+    def __init__(self):
+        self.number = 1
+
+
+CHANGING = {"number": 0, "watched": Watched()}
+
+
+def give_changing(number):
+    """Return a dict that changes while it is encoded for the first time."""
+    if number == 0:
+        CHANGING["number"] = 0
+    return (CHANGING, 1) if number % 2 else CHANGING
+
+
+def give_watched(number):
+    """Return objects that the worker itself forgets."""
+    if number % CHUNK == 0:
+        OBJECTS["forgotten"] = Model()
+        references.append(weakref.ref(OBJECTS["forgotten"]))
+    return OBJECTS.pop("forgotten") if number % CHUNK == CHUNK - 1 else OBJECTS["forgotten"]
+
+
+def number_of_alive(_number):
+    gc.collect()
+    return sum(reference() is not None for reference in references)
+
+
+references = []
 
 
 def give_asking(number):
@@ -326,6 +397,32 @@ def test_a_registered_reducer_is_called_for_each_result(monkeypatch):
     monkeypatch.setitem(copyreg.dispatch_table, Registered, reduce_registered)
     with procession.get_context("fork").Pool(1) as pool:
         assert pool.map(give_registered, range(30), chunksize=30) == list(range(1, 31))
+    pool.join()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_reducer_is_called_once_for_each_result_wherever_it_stands(monkeypatch, shape):
+    monkeypatch.setitem(copyreg.dispatch_table, Registered, reduce_registered)
+    with procession.get_context("fork").Pool(1) as pool:
+        for give in (give_shaped, give_shaped_again):
+            before = pool.apply(calls_so_far, (0,))
+            pool.map(give, [shape] * 50, chunksize=50)
+            assert pool.apply(calls_so_far, (0,)) - before == 50
+    pool.join()
+
+
+def test_what_changes_while_a_result_is_encoded_is_in_the_next_one(context):
+    with context.Pool(1) as pool:
+        _, *results = pool.map(give_changing, range(9), chunksize=9)
+        assert [(result[0] if isinstance(result, tuple) else result)["number"] for result in results] == [1] * 8
+    pool.join()
+
+
+def test_what_a_job_has_returned_is_let_go_when_the_next_one_runs(context):
+    with context.Pool(1) as pool:
+        for size in (CHUNK, None):
+            assert len(pool.map(give_watched, range(ITEMS), chunksize=size)) == ITEMS
+            assert pool.apply(number_of_alive, (0,)) == 0
     pool.join()
 
 

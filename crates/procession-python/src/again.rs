@@ -17,7 +17,7 @@ use pyo3::types::{PyByteArray, PyDict, PyList, PyTuple, PyType, PyWeakrefReferen
 
 use crate::codec::{self, DEPTH, Seen, TUPLE_ITEMS};
 use crate::instances::{Classes, Parts};
-use crate::numeric::is_array_of_numbers;
+use crate::numeric::{self, Numeric, is_array_of_numbers};
 use crate::place::{Part, Room, Spot};
 use crate::snapshot::{Snapshot, is_atom};
 
@@ -90,6 +90,11 @@ fn is_memory(value: &Bound<'_, PyAny>) -> bool {
     value.is_exact_instance_of::<PyByteArray>() || is_array_of_numbers(value)
 }
 
+/// Whether an object is a number of numpy.
+fn is_number(value: &Bound<'_, PyAny>) -> bool {
+    matches!(numeric::kind_of(value), Some(Numeric::Number))
+}
+
 /// Whether it does not matter that two such objects are one, or they are too small for that.
 fn is_nothing_to_share(value: &Bound<'_, PyAny>) -> bool {
     if value.is_exact_instance_of::<PyTuple>() {
@@ -137,6 +142,8 @@ struct Encoding<'a, 'b> {
     gives: bool,
     /// Parts that are pickled and may have parts in common with others.
     opaque: usize,
+    /// Whether nothing beside one part of the result can change.
+    alone: bool,
     /// Lists and dicts that have parts.
     open: usize,
     /// What gets a place has this number or a later one.
@@ -203,6 +210,13 @@ impl Sent {
         self.bytes = 0;
         self.forgotten = u16::MAX;
         drop(before);
+    }
+
+    /// Lets go of what is of another job.
+    pub(crate) fn keep_of(&mut self, job: u64) {
+        if self.job != job && !self.is_empty() {
+            self.clear();
+        }
     }
 
     /// Whether it holds anything.
@@ -293,6 +307,7 @@ impl Sent {
         if self.again(value, encoding, 0)? {
             return Ok(());
         }
+        encoding.alone = !value.is_instance_of::<PyTuple>() || self.changing(value, 0) < 2;
         if !self.open(value, encoding, 0)? {
             return self.whole(value, encoding);
         }
@@ -300,6 +315,18 @@ impl Sent {
             return Err(Trouble::Entangled);
         }
         Ok(())
+    }
+
+    /// How many parts of a tuple, and of tuples in it, can change; two stand for more.
+    fn changing(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> usize {
+        let exact = value.cast_exact::<PyTuple>().ok().cloned();
+        match exact.or_else(|| self.classes.fields(value)).filter(|tuple| tuple.len() <= TUPLE_ITEMS && depth < DEPTH) {
+            Some(tuple) => tuple.iter_borrowed().fold(0, |found, part| match found {
+                0 | 1 => found + self.changing(&part, depth + 1),
+                _ => found,
+            }),
+            None => usize::from(!is_atom(value) && !is_number(value)),
+        }
     }
 
     /// A tuple, list, dict or instance, part by part; false, and nothing done, if it is to be pickled.
@@ -317,12 +344,14 @@ impl Sent {
             // Room for what is known once its parts are.
             codec::begin_kept(0, encoding.out);
         }
-        if is_container(value, depth) {
-            self.container(value, encoding, depth)?;
-        } else if !self.instance(value, encoding, depth)? {
+        let lasted = if is_container(value, depth) {
+            self.container(value, encoding, depth)?
+        } else if let Some(lasted) = self.instance(value, encoding, depth)? {
+            lasted
+        } else {
             encoding.out.truncate(start);
             return Ok(false);
-        }
+        };
         if !gives {
             return Ok(true);
         }
@@ -332,10 +361,11 @@ impl Sent {
         let addresses: Vec<_> = places.iter().filter_map(|at| Some(known(at)?.address)).collect();
         let apart = places.iter().filter_map(known).map(|part| part.bytes).sum::<usize>();
         let bytes = encoding.out.len() - start + apart;
-        let was = match Snapshot::of(value, &addresses, &mut self.classes) {
+        let snapshot = if lasted { Snapshot::of(value, &addresses, &mut self.classes) } else { None };
+        let was = match snapshot {
             Some(snapshot) => Was::Walked(snapshot, parts),
             // All of it is in its code.
-            None if depth == 0 && places.is_empty() && classes.is_empty() => {
+            None if lasted && depth == 0 && places.is_empty() && classes.is_empty() => {
                 Was::Sent(encoding.out[start + 2..].to_vec(), 0)
             }
             None => {
@@ -350,17 +380,18 @@ impl Sent {
         Ok(true)
     }
 
-    /// The parts of an instance, one after the other; false, and nothing done, if it is to be pickled.
+    /// The parts of an instance, one after the other; whether it has these still, as parts may run code, and other threads
+    /// with it. None, and nothing done, if it is to be pickled.
     fn instance(
         &mut self,
         value: &Bound<'_, PyAny>,
         encoding: &mut Encoding<'_, '_>,
         depth: usize,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<Option<bool>, Trouble> {
         if depth >= DEPTH {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(parts) = self.classes.parts(value) else { return Ok(false) };
+        let Some(parts) = self.classes.parts(value) else { return Ok(None) };
         if !matches!(parts, Parts::Fields(..)) && !encoding.seen.is_new(value) {
             return Err(Trouble::Entangled);
         }
@@ -370,6 +401,15 @@ impl Sent {
                 codec::begin_instance(values.len(), encoding.out);
                 self.class(names.as_any(), encoding)?;
                 values.iter().try_for_each(|value| self.part(value, encoding, depth + 1))?;
+                let now = self.classes.attributes(value);
+                let has = |now: Bound<'_, PyDict>| {
+                    now.len() == values.len()
+                        && now
+                            .iter()
+                            .zip(names.iter_borrowed().skip(1).zip(&values))
+                            .all(|((name, value), (was_named, was))| name.is(&*was_named) && value.is(was))
+                };
+                return Ok(Some(now.is_some_and(has)));
             }
             Parts::Fields(class, fields) => {
                 codec::begin_fields(fields.len(), encoding.out);
@@ -393,7 +433,7 @@ impl Sent {
                 }
             }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// A class, a function, or a tuple of a class and names: what is pickled by its name and stays as it is.
@@ -433,27 +473,31 @@ impl Sent {
             }
             return Ok(codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?);
         }
+        let is_atom = is_atom(value);
+        // Looked at before it is pickled: what changes it meanwhile makes it another one than was sent.
+        let snapshot = if is_atom { None } else { Snapshot::of(value, &[], &mut self.classes) };
+        if !is_atom && snapshot.is_none() && !is_memory(value) {
+            encoding.add_opaque()?;
+        }
         let start = encoding.out.len();
         codec::begin_kept(0, encoding.out);
         codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?;
         self.given = self.given.saturating_add(1);
         let sent = &encoding.out[start + 2..];
         let bytes = sent.len() + codec::spots_of(sent).iter().map(Spot::size).sum::<u64>() as usize;
-        let was = if is_atom(value) {
+        let was = if is_atom {
             if bytes < WORTH {
                 drop(encoding.out.drain(start..start + 2));
                 return Ok(());
             }
             Was::Lasting
-        } else if let Some(snapshot) = Snapshot::of(value, &[], &mut self.classes) {
+        } else if let Some(snapshot) = snapshot {
             if !snapshot.addresses().all(|address| encoding.seen.is_new_at(address)) {
                 return Err(Trouble::Entangled);
             }
             Was::Walked(snapshot, Vec::new())
         } else {
-            if !is_memory(value) {
-                encoding.opaque += 1;
-            } else if !encoding.seen.is_new(value) {
+            if is_memory(value) && !encoding.seen.is_new(value) {
                 return Err(Trouble::Entangled);
             }
             Was::Sent(sent.to_vec(), DEPTH)
@@ -464,16 +508,17 @@ impl Sent {
         Ok(())
     }
 
-    /// The parts of a tuple, list or dict, one after the other.
+    /// The parts of a tuple, list or dict, one after the other; whether it has these still.
     fn container(
         &mut self,
         value: &Bound<'_, PyAny>,
         encoding: &mut Encoding<'_, '_>,
         depth: usize,
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
         if let Ok(tuple) = value.cast_exact::<PyTuple>() {
             codec::begin_tuple(tuple.len(), encoding.out);
-            return tuple.iter_borrowed().try_for_each(|item| self.part(&item, encoding, depth + 1));
+            tuple.iter_borrowed().try_for_each(|item| self.part(&item, encoding, depth + 1))?;
+            return Ok(true);
         }
         if !encoding.seen.is_new(value) {
             return Err(Trouble::Entangled);
@@ -482,14 +527,20 @@ impl Sent {
         if let Ok(list) = value.cast_exact::<PyList>() {
             let items: Vec<_> = list.iter().collect();
             codec::begin_list(items.len(), encoding.out);
-            return items.iter().try_for_each(|item| self.part(item, encoding, depth + 1));
+            items.iter().try_for_each(|item| self.part(item, encoding, depth + 1))?;
+            return Ok(list.len() == items.len() && list.iter().zip(&items).all(|(item, was)| item.is(was)));
         }
-        let entries: Vec<_> = value.cast_exact::<PyDict>().map_err(PyErr::from)?.iter().collect();
+        let dict = value.cast_exact::<PyDict>().map_err(PyErr::from)?;
+        let entries: Vec<_> = dict.iter().collect();
         codec::begin_dict(entries.len(), encoding.out);
         entries.iter().try_for_each(|(key, item)| {
             self.part(key, encoding, depth + 1)?;
             self.part(item, encoding, depth + 1)
-        })
+        })?;
+        let same = |((key, item), (was_key, was)): ((Bound<'_, PyAny>, Bound<'_, PyAny>), &(_, _))| {
+            key.is(was_key) && item.is(was)
+        };
+        Ok(dict.len() == entries.len() && dict.iter().zip(&entries).all(same))
     }
 
     fn part(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>, depth: usize) -> Result<(), Trouble> {
@@ -513,7 +564,11 @@ impl Sent {
     ) -> Result<bool, Trouble> {
         let Some(place) = self.place_of(value) else { return Ok(false) };
         let Some(known) = &self.places[place] else { return Ok(false) };
+        let is_opaque = matches!(known.was, Was::Sent(..)) && !known.is_memory;
         if let Was::Sent(sent, sent_at) = &known.was {
+            if is_opaque {
+                encoding.add_opaque()?;
+            }
             let sent_at = *sent_at;
             match same_or_new(value, sent, sent_at, encoding.room)? {
                 Now::Same => {}
@@ -528,11 +583,14 @@ impl Sent {
                     let bytes = now.len();
                     let place = self.place(value, Was::Sent(now, sent_at), bytes, encoding);
                     encoding.out[start + 1] = place as u8;
-                    self.mark_seen(place, encoding)?;
+                    if !is_opaque {
+                        self.mark_seen(place, encoding)?;
+                    }
                     encoding.places.push(place);
                     return Ok(true);
                 }
                 Now::New(_) | Now::Unknown => {
+                    encoding.opaque -= usize::from(is_opaque);
                     self.changed = self.changed.saturating_add(1);
                     self.forget(place);
                     return Ok(false);
@@ -543,7 +601,9 @@ impl Sent {
             self.forget(place);
             return Ok(false);
         }
-        self.mark_seen(place, encoding)?;
+        if !is_opaque {
+            self.mark_seen(place, encoding)?;
+        }
         codec::encode_again(place as u8, encoding.out);
         encoding.places.push(place);
         self.again = self.again.saturating_add(1);
@@ -653,6 +713,28 @@ impl Sent {
 impl<'a, 'b> Encoding<'a, 'b> {
     fn new(out: &'a mut Vec<u8>, room: &'a mut (dyn Room + 'b), first: u64, gives: bool) -> Encoding<'a, 'b> {
         let (places, classes, given) = (Vec::new(), Vec::new(), Vec::new());
-        Encoding { out, room, seen: Seen::default(), places, given, classes, gives, opaque: 0, open: 0, first }
+        Encoding {
+            out,
+            room,
+            seen: Seen::default(),
+            places,
+            given,
+            classes,
+            gives,
+            opaque: 0,
+            alone: true,
+            open: 0,
+            first,
+        }
+    }
+
+    /// Notes that a part is about to be pickled that may have parts in common with others. Reducers may do more than
+    /// answer, so it is not pickled in vain.
+    fn add_opaque(&mut self) -> Result<(), Trouble> {
+        if !self.alone || self.opaque > 0 || self.open > 0 || self.seen.count() > 0 {
+            return Err(Trouble::Entangled);
+        }
+        self.opaque += 1;
+        Ok(())
     }
 }

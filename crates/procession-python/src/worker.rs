@@ -172,6 +172,7 @@ impl WorkerCore {
         self.worker.decoding();
         self.unwanted = false;
         self.common.keep_of(head.job);
+        self.sent.keep_of(head.job);
         let record = self.worker.take_body();
         let answer = self.items(py, head, body_of(&record), left);
         self.worker.put_body(record);
