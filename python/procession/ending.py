@@ -99,6 +99,7 @@ def finish(status):
         or standard.kept
         or "procession.forkserver" in loaded
         or "multiprocessing.util" in loaded
+        or getattr(sys, "frozen", False)
     ):
         _succeeds(_run_exit_functions)
         _succeeds(standard.end)

@@ -58,6 +58,8 @@ class PopenBase:
             from procession import around
 
             around.look_for_coverage()
+        if getattr(sys, "frozen", False):
+            spawn.check_frozen()
         util._flush_std_streams()
         self.returncode = None
         self.unknown = None  # why the exit status is not known, where it is not

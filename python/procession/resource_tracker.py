@@ -10,6 +10,7 @@ from _thread import RLock  # without `threading`
 
 __all__ = ["ensure_running", "register", "unregister"]
 
+_END_SECONDS = 5.0
 _LONGEST_LINE = 512  # what the kernel writes to a pipe in one piece, by any system
 
 
@@ -87,6 +88,23 @@ class ResourceTracker:
                 self._exitcode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
             except ChildProcessError:
                 pass
+
+    def _end(self):
+        """Let the process end, as this one does, and wait for it: not for ever, as other processes may write, too."""
+        if self._fd is None or self._owner != os.getpid():
+            return
+        from procession._procession import open_pidfd
+        from procession.popen_base import wait_ready
+
+        try:
+            watched = open_pidfd(self._pid)
+        except ProcessLookupError:
+            return
+        os.close(self._fd)
+        self._fd = None
+        if wait_ready(watched, _END_SECONDS):
+            self._reap()
+        os.close(watched)
 
     def inherit(self, descriptor):
         """Use the tracker of the parent, whose pipe this process inherited."""

@@ -83,6 +83,7 @@ def command_line(module, *arguments):
         raise RuntimeError("sys.executable is not known: call set_executable()")
     text = ", ".join(map(repr, arguments))
     if getattr(sys, "frozen", False):
+        check_frozen()
         return [executable, FROZEN_SWITCH, module, text]
     directory = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = _BOOTSTRAP.format(directory=directory, module=module, arguments=text)
@@ -99,15 +100,37 @@ def is_forking(argv):
     return len(argv) >= 2 and argv[1] == FROZEN_SWITCH
 
 
+_is_diverted = False  # whether this process is what the command line of a frozen executable says
+
+
 def freeze_support():
     """Be the child and exit, when this is a frozen executable that was started as one; else do nothing."""
-    if is_forking(sys.argv):
+    global _is_diverted
+    if is_forking(sys.argv) and not _is_diverted:
         from ast import literal_eval
         from importlib import import_module
 
-        module, arguments = sys.argv[2], literal_eval(f"({sys.argv[3]},)")
+        _is_diverted = True
+        module, arguments = sys.argv[2], literal_eval(f"[{sys.argv[3]}]")
         import_module(f"procession.{module}").main(*arguments)
         sys.exit()
+
+
+def check_frozen():
+    """Refuse to start a child in a frozen executable that should be one itself: it would start itself for ever.
+
+    Raises:
+        RuntimeError: it has not called `freeze_support`.
+    """
+    if is_forking(sys.argv) and not _is_diverted:
+        raise RuntimeError(
+            "this program is frozen into an executable, which was started as a child and runs as the program again.\n"
+            "Its main module has to begin what it does with freeze_support():\n"
+            "\n"
+            "    if __name__ == '__main__':\n"
+            "        procession.freeze_support()\n"
+            "        ...\n"
+        )
 
 
 # -- what the child is told -----------------------------------------------------------------------------------------
@@ -285,6 +308,8 @@ _main_modules = []  # keeps the modules that `__main__` used to be: their global
 
 
 def _import_main_by_name(name):
+    if getattr(sys, "frozen", False):  # a frozen executable runs it in each child, up to `freeze_support`
+        return
     current = sys.modules["__main__"]
     if getattr(getattr(current, "__spec__", None), "name", None) == name:
         return
@@ -300,6 +325,8 @@ def import_main_path(path, sent=None):
     Args:
         sent: its code, as `main_code.for_child` returned it in the parent, or None.
     """
+    if getattr(sys, "frozen", False):
+        return
     current = sys.modules["__main__"]
     if _stem(path) == "ipython" or getattr(current, "__file__", None) == path:
         return

@@ -158,6 +158,15 @@ def _exit_function():
         _end_children(process.active_children())
     _run_finalizers()
     _end_forkserver()
+    if getattr(sys, "frozen", False):
+        _end_tracker()
+
+
+def _end_tracker():
+    # What a program that is one file has unpacked goes away with it: a helper would miss what it has not read yet.
+    tracker = sys.modules.get("procession.resource_tracker")
+    if tracker is not None:
+        tracker._resource_tracker._end()
 
 
 def _end_forkserver():
