@@ -95,6 +95,31 @@ def test_threads_that_do_no_harm_are_not_news(tmp_path, before):
     assert run(tmp_path, f"{before}\n{POOL}") == ""
 
 
+NESTED = """
+def start(method, function):
+    p = procession.get_context(method).Process(target=function); p.start(); p.join()
+    assert p.exitcode == 0
+
+def alone():
+{forks}
+
+def beside():
+    start_c_thread(); start("fork", nothing)
+
+def renamed():
+    libc.prctl(15, b"renamed"); alone()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_ends_a_child_after_its_parent_is_no_news_when_the_child_forks(tmp_path, method):
+    head = NESTED.replace("{forks}", textwrap.indent(f"{PROCESS}{POOL}", "    "))
+    for function, times in [("alone", 0), ("renamed", 0), ("beside", 1)]:
+        (tmp_path / "nested.py").write_text(HEAD + head)
+        told = run(tmp_path, f"from nested import *\nstart({method!r}, {function})")
+        assert (told.count("ForkBesideThreads: "), told.count("(1 of C libraries)")) == (times, times), told
+
+
 HANGS = """
 held, end = threading.Event(), threading.Event()
 

@@ -195,11 +195,64 @@ WAITING = (
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_outcome_that_cannot_come_to_a_stranger_is_not_waited_for(method, tmp_path):
-    calls = ["threaded.get", "threaded.wait", "lazy.next", "process.result", "process.exception", "process.cancel"]
+    calls = ["threaded.get", "threaded.wait", "lazy.next", "process.result", "process.result"]
     text = WAITING + "    else:\n" + "".join(f"        attempt({call})\n" for call in calls)
     *errors, well, ended = printed(tmp_path, text, method)
     assert [well, ended] == END and len(errors) == len(calls)
     assert all("RuntimeError" in error and "belongs to process" in error for error in errors)
+
+
+WAYS = """
+import asyncio, concurrent.futures as standard, warnings
+
+warnings.simplefilter("ignore")
+
+
+def outcome(call):
+    try:
+        return call()
+    except RuntimeError as error:
+        return "belongs to process" in str(error)
+
+
+async def awaited():
+    outcomes = []
+    for wait in (lambda: asyncio.wrap_future(process), lambda: threaded, lambda: lazy.__anext__()):
+        try:
+            outcomes.append(await wait())
+        except RuntimeError as error:
+            outcomes.append("belongs to process" in str(error))
+    return outcomes
+
+
+say(*(len(part) for part in standard.wait([process, waiting, dropped])))
+say(len(list(standard.as_completed([process, waiting, dropped]))))
+process.add_done_callback(lambda future: say("callback", future is process))
+say(process.done(), process.running(), process.cancel(), process.cancelled(), dropped.cancelled())
+say(outcome(process.result), "belongs to process" in str(waiting.exception()))
+say(asyncio.run(awaited()))
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_future_of_the_parent_has_an_outcome_in_a_stranger_however_it_is_waited_for(method, tmp_path):
+    more = "    waiting, _, dropped = [objects.executor.submit(event.wait) for _ in range(3)]\n    dropped.cancel()\n"
+    begin = WAITING.replace(
+        "    pid = os", f"{more}    process.add_done_callback(lambda _: said.append(1))\n    pid = os", 1
+    )
+    begin = begin.replace("    go, context", "    said = []\n    go, context", 1)
+    text = begin + "    else:\n" + "".join(f"        {line}\n" for line in WAYS.splitlines() + ["say(said)"])
+    lines = printed(tmp_path, text, method)
+    assert lines == [
+        "3 0",
+        "3",
+        "callback True",
+        "True False False False True",
+        "True True",
+        "[True, True, True]",
+        "[]",
+        *END,
+    ]
 
 
 OWN = """

@@ -8,6 +8,8 @@ import os
 import sys
 from _thread import _count
 
+from procession._procession import lifeline_thread
+
 __all__ = ["others"]
 
 # Threads of the package itself, which hold no lock that a child could miss.
@@ -19,7 +21,7 @@ _WAITING = {"libgomp": "libgomp", "libtbb": "libtbb"}
 # What threads are called that survivors start.
 _QUIET_NAMES = frozenset(("jemalloc_bg_thd",))
 
-_seen = (0, 0, 0, [])  # how many threads there were, of them Python's, how many modules, and what was found
+_seen = (0, 0, 0, [])  # how many threads there were, of them known, how many modules, and what was found
 
 
 def others():
@@ -38,21 +40,23 @@ def _of_libraries(threading):
         number = os.stat("/proc/self/task").st_nlink - 2
     except OSError:
         return []
-    of_python = 1 + _count()
-    if number <= of_python:
+    lifeline = lifeline_thread()  # of a child, which holds nothing
+    known = 1 + _count() + (lifeline is not None)
+    if number <= known:
         return []
-    state = number, of_python, len(sys.modules)
+    state = number, known, len(sys.modules)
     if _seen[:3] != state:
-        _seen = (*state, _look(threading, number - of_python))
+        _seen = (*state, _look(threading, number - known, {os.getpid(), lifeline}))
     return _seen[3]
 
 
-def _look(threading, number):
-    """Return the names of threads that are not Python's, of which there are so many."""
-    python = set() if threading is None else {t.native_id for t in threading.enumerate()}
+def _look(threading, number, known):
+    """Return the names of threads that are neither `known` nor Python's, of which there are so many."""
+    if threading is not None:
+        known |= {t.native_id for t in threading.enumerate()}
     own, named = _name("self"), []
     for thread in os.listdir("/proc/self/task"):
-        if int(thread) not in python and int(thread) != os.getpid():
+        if int(thread) not in known:
             name = _name(f"self/task/{thread}")
             if name and name != own:
                 number -= 1

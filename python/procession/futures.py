@@ -14,7 +14,7 @@ import weakref
 from _contextvars import copy_context  # without what `contextvars` loads
 from collections import deque
 from concurrent.futures import Executor, Future, InvalidStateError
-from concurrent.futures._base import CANCELLED, FINISHED, RUNNING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
 from procession import cpus, standard
@@ -221,23 +221,29 @@ class PoolFuture(Future):
 
     _result_of_pool = None
 
-    def __init__(self):
-        super().__init__()
+    @property
+    def _condition(self):
+        # Whatever is asked of a future, by `wait` and `as_completed` too, comes here first.
+        if self._pid != os.getpid():
+            self._leave_behind()
+        return self._lock_and_waiters
+
+    @_condition.setter
+    def _condition(self, condition):
+        self._lock_and_waiters = condition
         self._pid = os.getpid()
 
-    def _check_ours(self):
-        if self._pid != os.getpid() and not self.done():
-            raise RuntimeError(f"this future belongs to process {self._pid}: its outcome does not come here")
-
-    def result(self, timeout=None):
-        """As of `Future`; RuntimeError in a copy of the process that it belongs to, if it was not done there."""
-        self._check_ours()
-        return super().result(timeout)
-
-    def exception(self, timeout=None):
-        """As of `Future`; RuntimeError as of `result`."""
-        self._check_ours()
-        return super().exception(timeout)
+    def _leave_behind(self):
+        """In a copy of the process that it belongs to, where its outcome does not come: have that as the outcome."""
+        owner, self._pid = self._pid, os.getpid()
+        self._lock_and_waiters = threading.Condition()  # a thread that stayed behind may have had the other
+        if self._state == CANCELLED:
+            self._state = CANCELLED_AND_NOTIFIED
+        if self._state in (CANCELLED_AND_NOTIFIED, FINISHED):
+            return
+        self._waiters, self._done_callbacks, self._result_of_pool = [], [], None
+        self._exception = RuntimeError(f"this future belongs to process {owner}: its outcome does not come here")
+        self._state = FINISHED
 
     def cancel(self):
         """Give the call up, whether it waits or runs: one that runs is interrupted, its worker killed if that does not
@@ -246,7 +252,6 @@ class PoolFuture(Future):
         Returns:
             Whether it had not ended.
         """
-        self._check_ours()
         if super().cancel():
             return True
         with self._condition:

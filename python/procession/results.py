@@ -26,9 +26,11 @@ class Wakeable:
             raise RuntimeError(f"this result belongs to process {self._pid}: its outcome does not come here")
 
     def _watch(self):
-        """Return a future of the running loop that is done at the next `_wake_watchers`."""
+        """Return a future of the running loop that is done at the next `_wake_watchers`; RuntimeError as of
+        `_check_here`."""
         import asyncio
 
+        self._check_here()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._watchers.append((loop, future))

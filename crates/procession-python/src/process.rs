@@ -132,6 +132,12 @@ fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
     process::hold(parent, Duration::from_millis(grace_ms)).map_err(raised)
 }
 
+/// The number of the thread that `hold_lifeline` gave this very process, None without one.
+#[pyfunction]
+fn lifeline_thread() -> Option<u32> {
+    platform::lifeline_thread()
+}
+
 /// Who a process is: a number that never comes again while the machine runs.
 #[pyfunction]
 fn identity_of(pid: u32) -> u64 {
@@ -154,6 +160,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fork_to, module)?)?;
     module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
+    module.add_function(wrap_pyfunction!(lifeline_thread, module)?)?;
     module.add_function(wrap_pyfunction!(identity_of, module)?)?;
     module.add_function(wrap_pyfunction!(is_alive, module)?)?;
     module.add_function(wrap_pyfunction!(hold_lifeline, module)?)

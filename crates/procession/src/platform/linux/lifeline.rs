@@ -4,6 +4,7 @@
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
@@ -13,6 +14,16 @@ use crate::error::{Error, Result};
 
 /// Of which the thread touches a page.
 const STACK_BYTES: usize = 16 * 1024;
+
+/// The process that has such a thread, in the high half, and that thread. A fork has this word, but not the thread.
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// The number of the thread that ends this process after its parent; none in a process that is nobody's child, or was
+/// forked by other means.
+pub fn lifeline_thread() -> Option<u32> {
+    let held = HELD.load(Ordering::Relaxed);
+    (held >> 32 == u64::from(std::process::id())).then_some(held as u32)
+}
 
 /// Starts a thread that waits until `parent` is readable, then `grace_ms`, then kills the process.
 ///
@@ -26,7 +37,9 @@ pub fn end_after(parent: OwnedFd, grace_ms: u32) -> Result<()> {
     // Both halves of one pointer-sized argument, so that nothing need be allocated for the thread.
     let argument = ((number as usize) << 32) | grace_ms as usize;
     let _blocked = SignalGuard::block_all(); // the new thread inherits the mask
-    keep_here(start(argument)?);
+    let thread = start(argument)?;
+    HELD.store(u64::from(std::process::id()) << 32 | u64::from(thread.unsigned_abs()), Ordering::Relaxed);
+    keep_here(thread);
     let _ = parent.into_raw_fd(); // the thread's now
     Ok(())
 }

@@ -46,7 +46,7 @@ pub(crate) use fork::{
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id};
-pub use lifeline::end_after;
+pub use lifeline::{end_after, lifeline_thread};
 pub use memory::{
     Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, prefer_huge_pages, release, reserve,
 };
