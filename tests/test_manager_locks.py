@@ -1,8 +1,10 @@
 """What the clients of a manager hold, and who has it when they are killed."""
 
+import functools
 import gc
 import multiprocessing.managers
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import threading
 import weakref
 
 import pytest
+from procession import current_process
 from procession._manager import holders
 from procession.managers import AcquirerProxy, BaseManager, ConditionProxy, SyncManager
 from procession.synchronize import OwnerDied
@@ -259,8 +262,16 @@ def wait_for_notice(condition, waits):
         condition.wait()
 
 
-def test_a_killed_waiter_of_a_condition_swallows_no_notice(manager, context):
-    condition, waiting = manager.Condition(), context.Event()
+@pytest.fixture(params=[None, ("127.0.0.1", 0)], ids=["local", "network"])
+def manager_anywhere(context, request):
+    with SyncManager(request.param, b"key", ctx=context) as manager:
+        current_process().authkey, before = b"key", current_process().authkey
+        yield weakref.proxy(manager)
+        current_process().authkey = before
+
+
+def test_a_killed_waiter_of_a_condition_swallows_no_notice(manager_anywhere, context):
+    condition, waiting = manager_anywhere.Condition(), context.Event()
     children = [context.Process(target=wait_for_notice, args=(condition, waiting)) for _ in range(2)]
     for child in children:
         child.start()
@@ -277,6 +288,73 @@ def test_a_killed_waiter_of_a_condition_swallows_no_notice(manager, context):
     assert second.exitcode == 0
 
 
+class Queues(BaseManager):
+    """A manager of queues that are in this process."""
+
+
+def get_from(address, waits):
+    Queues.register("Queue", exposed=("get", "put"))
+    client = Queues(address, b"key")
+    client.connect()
+    items = client.Queue()
+    waits.set()
+    items.get()
+
+
+@pytest.mark.filterwarnings("ignore::procession.ForkBesideThreads")
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
+@pytest.mark.parametrize("address", [None, ("127.0.0.1", 0)], ids=["local", "network"])
+def test_a_killed_waiter_of_a_queue_takes_nothing_from_it(context, address, kind):
+    items = getattr(queue, kind)()
+    Queues.register("Queue", lambda: items, exposed=("get", "put"))
+    server = Queues(address, b"key").get_server()
+    serving = threading.Thread(target=serve, args=(server,), daemon=True)
+    serving.start()
+    waits = context.Event()
+    child = context.Process(target=get_from, args=(server.address, waits))
+    child.start()
+    assert waits.wait(LIMIT_S)
+    while not items.not_empty._waiters:
+        assert child.is_alive()
+    child.kill()
+    child.join(LIMIT_S)
+    taken, get = threading.Event(), items._get
+    items._get = lambda: (taken.set(), get())[1]
+    items.put("one")
+    assert taken.wait(LIMIT_S)  # for the one who died, and is given back
+    assert items.get(timeout=LIMIT_S) == "one"
+    server.stop_event.set()
+    serving.join(LIMIT_S)
+    assert not serving.is_alive()
+
+
+def serve(server):
+    with pytest.raises(SystemExit):
+        server.serve_forever()
+    del current_process()._manager_server
+
+
+def wait_for_lock(lock, waits):
+    waits.set()
+    lock.acquire()
+
+
+def test_that_an_owner_died_is_told_to_the_next_who_lives(manager_anywhere, context):
+    lock, taken, waits = manager_anywhere.Lock(), context.Event(), context.Event()
+    owner = context.Process(target=take_and_stay, args=(lock, taken))
+    owner.start()
+    assert taken.wait(LIMIT_S)
+    waiter = context.Process(target=wait_for_lock, args=(lock, waits))
+    waiter.start()
+    assert waits.wait(LIMIT_S)
+    for _ in range(100):  # until the waiter's request has come, as a rule
+        assert not lock.acquire(False)
+    for child in waiter, owner:
+        child.kill()
+        child.join(LIMIT_S)
+    is_to_be_had(lock, told=True)
+
+
 def come(barrier, coming):
     coming.set()
     barrier.wait()
@@ -291,8 +369,7 @@ def test_a_killed_party_of_a_barrier_is_not_counted(manager, context):
         assert child.is_alive()
     child.kill()
     child.join(LIMIT_S)
-    while barrier.n_waiting > 0:
-        assert not barrier.broken
+    assert barrier.n_waiting == 0
     child = context.Process(target=come, args=(barrier, coming))
     child.start()
     assert barrier.wait(LIMIT_S) in (0, 1)
@@ -335,6 +412,34 @@ def test_what_a_client_from_elsewhere_held_goes_to_the_next_when_it_ends(manager
     child.kill()
     child.join(LIMIT_S)
     is_to_be_had(lock, told="Semaphore" not in kind)
+
+
+def take_and_wait_with(waited, lock, ready):
+    lock.acquire()
+    if hasattr(waited, "notify"):
+        waited.acquire()
+    ready.set()
+    (waited.get if hasattr(waited, "get") else waited.wait)()
+
+
+@pytest.mark.parametrize("kind", ["Queue", "Event", "Condition", "Barrier"])
+def test_what_a_client_from_elsewhere_held_goes_to_the_next_whatever_it_waits_for(manager, context, kind):
+    lock, ready = manager.Lock(), context.Event()
+    waited = getattr(manager, kind)(*[2] * (kind == "Barrier"))
+    target = functools.partial(take_and_wait_with, waited)
+    child = context.Process(target=from_elsewhere, args=(target, lock, ready))
+    child.start()
+    assert ready.wait(LIMIT_S)
+    if kind == "Condition":
+        with waited:  # to be had when that one waits
+            pass
+    while kind == "Barrier" and waited.n_waiting < 1:
+        assert child.is_alive()
+    assert not lock.acquire(True, SOON_S)
+    child.kill()
+    child.join(LIMIT_S)
+    is_to_be_had(lock, told=True)
+    assert kind != "Barrier" or waited.n_waiting == 0
 
 
 STANDARD_CLIENT = """

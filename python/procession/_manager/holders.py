@@ -2,7 +2,8 @@
 
 A client says once for each connection to which process and thread it belongs, before the first request that may take
 something.  A process that the server can see (of its machine and its pid namespace) has ended when the system says so,
-whatever becomes of its connections.  One elsewhere has when the last of its connections is gone; it keeps one for that.
+whatever becomes of its connections.  One elsewhere has when it has hung up the last of its connections, even if its
+request is being carried out there; it keeps one for that.
 """
 
 import contextlib
@@ -40,7 +41,7 @@ class Client:
 
     def __init__(self, identity=None, peer=None):
         self.identity, self.peer = identity, peer
-        self.connections = 0
+        self.connections = set()
         self.ended = self.told_who = False
         self.held = {}
 
@@ -73,9 +74,15 @@ class Client:
 
     def look(self):
         """End it if its process has ended; say whether it has."""
-        if not self.ended and self.identity is not None and not engine.is_alive(self.identity):
+        if not self.ended and self._is_gone():
             self.end()
         return self.ended
+
+    def _is_gone(self):
+        if self.identity is not None:
+            return not engine.is_alive(self.identity)
+        with notes:  # nobody closes one meanwhile
+            return self.told_who and all(map(has_hung_up, self.connections))
 
 
 # Acts for what the server's process does itself.
@@ -92,7 +99,7 @@ class Clients:
     def of(self, connection):
         """Return a client for a connection that has not said whose it is; perhaps it never does."""
         client = Client(peer=lambda: _peer_of(connection))
-        client.connections = 1
+        client.connections.add(connection)
         with notes:
             self._strangers.add(client)
         return client
@@ -106,15 +113,17 @@ class Clients:
                 seen = int(identity, 16) if place == _place() else None
                 client = self._known[token] = Client(seen)
                 client.told_who = True
-            client.connections += 1
+            client.connections |= stranger.connections
             return client
+
+    def hang_up(self, client, connection):
+        """A connection is about to be closed."""
+        with notes:
+            client.connections.discard(connection)
 
     def leave(self, client, stop_event):
         """A connection is gone: look whether its process is, for as long as that takes, if it holds something."""
-        with notes:
-            client.connections -= 1
-            if client.told_who and client.identity is None and client.connections == 0:
-                client.end()
+        client.look()
         pause = SHORTEST_PAUSE_S
         while client.held and not client.look() and client.identity is not None and pause < LONGEST_PAUSE_S:
             stop_event.wait(pause)
@@ -204,6 +213,20 @@ def take_told():
     """Return what the answer is to say of an owner's death, once: None, or whether the lock is robust."""
     told, _attended.told = _attended.told, None
     return told
+
+
+def has_hung_up(connection):
+    """Return whether the other side of an open connection has closed it, or has ended, with all that it sent read."""
+    # The kind of socket makes no difference here, but to ask for it would be three system calls.
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, connection.fileno())
+    try:
+        return not end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        end.detach()
 
 
 def _place():

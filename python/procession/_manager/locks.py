@@ -55,6 +55,18 @@ class Lock(_Scope):
                 self._orphaned = True
                 self._lock.release()
 
+    def undo_acquire(self, told):
+        """The client that got it died before it learnt of that, and whether it was told that another one had."""
+        with holders.notes:
+            if self._holder is holders.acting_for()[0]:  # or it has gone to the next already
+                if told:
+                    self.orphan()
+                self.release()
+
+    def orphan(self):
+        """Have the next one to get it told that its owner has died."""
+        self._orphaned = True
+
     def _begin(self, owner):
         with holders.notes:
             try:
@@ -171,6 +183,12 @@ class Semaphore(_Scope):
                 self._is_held = False
             client.let_go(self, n)
 
+    def undo_acquire(self, _told):
+        """The client that got a permit died before it learnt of that."""
+        with holders.notes:
+            if not self._is_held or holders.acting_for()[0].held.get(self):
+                self.release()
+
     def locked(self):
         """Return whether no permit is left."""
         return self._semaphore._value == 0
@@ -234,6 +252,15 @@ class OfThreads(_Scope):
         """The calling thread ends, and so has its client or the server."""
         for _ in range(vars(self._depth).pop("count", 0)):
             self._lock.release()
+
+
+def undo_acquire(thing, told):
+    """Give back what a client got that died before it learnt of that, and whether it was told that another one had."""
+    undo = getattr(thing, "undo_acquire", None)
+    if undo is None:
+        thing.release()
+    else:
+        undo(told)
 
 
 def stand_in(thing):

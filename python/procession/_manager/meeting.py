@@ -4,7 +4,7 @@ import contextlib
 import threading
 
 from procession._manager import holders
-from procession._manager.locks import RLock
+from procession._manager.locks import RLock, undo_acquire
 
 
 class Condition(threading.Condition):
@@ -33,9 +33,15 @@ class Condition(threading.Condition):
                 self.pass_on()
         return woken
 
-    def undo_wait(self, woken):
-        """The client died before it learnt that its wait was over."""
-        with contextlib.suppress(RuntimeError):  # it has gone to the next already
+    def undo_acquire(self, told):
+        """The client that got the lock died before it learnt of that."""
+        undo_acquire(self._lock, told)
+
+    def undo_wait(self, woken, told):
+        """The client died before it learnt that its wait was over, and whether it was told that another one had."""
+        with holders.notes, contextlib.suppress(RuntimeError):  # it has gone to the next already
+            if told:
+                self._lock.orphan()
             self._release_save()
         if woken:
             self.pass_on()
@@ -61,7 +67,7 @@ class Barrier:
     @property
     def n_waiting(self):
         """How many wait."""
-        return sum(not client.ended for client in self._round.waiting.values())
+        return sum(not client.look() for client in list(self._round.waiting.values()))
 
     def wait(self, timeout=None):
         """Block until all parties wait; return this one's number, from 0 to parties - 1.
@@ -74,7 +80,7 @@ class Barrier:
             if self.broken:
                 raise threading.BrokenBarrierError
             this = self._round
-            this.waiting = {number: other for number, other in this.waiting.items() if not other.ended}
+            this.forget_the_dead(looking=len(this.waiting) + 1 >= self.parties)
             number = next(number for number in range(self.parties) if number not in this.waiting)
             if len(this.waiting) + 1 < self.parties:
                 self._stay(this, number, client, timeout)
@@ -142,6 +148,12 @@ class _Round:
     def __init__(self):
         self.waiting = {}
         self.is_over = self.is_broken = False
+
+    def forget_the_dead(self, looking):
+        """Leave out who has ended; `looking`: also those of whom that is not known yet, which takes a look at each."""
+        for number, client in list(self.waiting.items()):
+            if client.ended or (looking and client.look()):
+                del self.waiting[number]
 
 
 def _itself(lock):

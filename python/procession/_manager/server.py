@@ -12,13 +12,15 @@ import threading
 import traceback
 
 from procession import connection, process, util
-from procession._manager import holders, wire
+from procession._manager import holders, locks, wire
 from procession._manager.meeting import Condition
 from procession._manager.referents import Referents, public_methods
 
 EXPIRE_EVERY_S = 1.0
 # After an accept that failed for want of something: give the others time to end.
 ACCEPT_PAUSE_S = 0.05
+# Methods that may wait, and take something then.
+WAITING = frozenset(("acquire", "wait", "get", "get_nowait"))
 WANT = frozenset((errno.EBADF, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 BACKLOG = 128
 
@@ -47,6 +49,7 @@ class Server:
         self.serializer = wire.serializer_named(serializer)
         self.listener = connection.Listener(address=address, backlog=BACKLOG, authkey=self.authkey)
         self.address = self.listener.address
+        self._is_remote = isinstance(self.address, tuple)
         self.referents = Referents()
         self.clients = holders.Clients()
         self.stop_event = threading.Event()
@@ -141,7 +144,10 @@ class Server:
         """The life of one connection."""
         try:
             with client:
-                self._serve(client)
+                try:
+                    self._serve(client)
+                finally:
+                    self.clients.hang_up(self.lent.client, client)
         except (EOFError, OSError):
             pass  # the client is gone
         except BaseException:
@@ -227,15 +233,18 @@ class Server:
         except Exception:
             payload = self.serializer.dumps((wire.UNSERIALIZABLE, traceback.format_exc()))
         try:
+            # What is sent to the dead over a network is accepted by the system all the same.
+            if request is not None and request[1] in WAITING and self._is_remote and holders.has_hung_up(client):
+                raise EOFError("the client has hung up")
             client.send_bytes(payload)
         except (OSError, EOFError):
             if request is not None and answer[0] == wire.RETURN:
                 self._undo(request, answer[1])
             elif request is not None and answer[0] == wire.OWNER_DIED:
-                self._undo(request, answer[1][0])
+                self._undo(request, answer[1][0], True)
             raise
 
-    def _undo(self, request, result):
+    def _undo(self, request, result, told=False):
         """The client died while it waited: what it got without knowing goes back to the others."""
         ident, method, _args, _kwds = request
         if ident is None:
@@ -244,12 +253,24 @@ class Server:
             referent = self.referents.get(ident)
             obj = referent.obj
             if method == "acquire" and result:
-                referent.used.release()
+                locks.undo_acquire(referent.used, told)
             elif method == "wait" and isinstance(obj, Condition):
-                obj.undo_wait(result)
-            elif method in ("get", "get_nowait") and type(obj) is queue.Queue:
-                with obj.mutex:
-                    obj.queue.appendleft(result)
-                    obj.not_empty.notify()
+                obj.undo_wait(result, told)
+            elif method in ("get", "get_nowait"):
+                _put_back(obj, result)
         except Exception:
             util.info("manager: could not take back %s:\n%s", method, traceback.format_exc())
+
+
+def _put_back(obj, item):
+    """Put an item into a queue again, as the next one that is got."""
+    if type(obj) is queue.Queue:
+        with obj.mutex:
+            obj.queue.appendleft(item)
+            obj.not_empty.notify()
+    elif type(obj) in (queue.LifoQueue, queue.PriorityQueue):
+        with obj.mutex:
+            obj._put(item)
+            obj.not_empty.notify()
+    elif type(obj) is queue.SimpleQueue:
+        obj.put(item)  # which has no other end
