@@ -17,6 +17,8 @@ import helper
 """
 
 HELPER = """
+from package import inner
+
 setting = 1
 
 def read(x):
@@ -30,6 +32,8 @@ class Base:
 def run(tmp_path, method, names, changes, use, before=""):
     """Run a program: `names` at its top, `changes` and `use` under the guard; return what it warned of."""
     (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "package").mkdir(exist_ok=True)
+    (tmp_path / "package" / "inner.py").write_text("level = 1\ntable = {}\n\ndef read():\n    return level\n")
     (tmp_path / "program.py").write_text(
         HEAD
         + textwrap.dedent(names)
@@ -107,6 +111,21 @@ STALE = {
     ),
     "a comprehension": ("n = 1\ndef work(x): return [n for _ in range(2)]", "n = 2", "n of __main__"),
     "a module of the program": ("def work(x): return helper.setting", "helper.setting = 2", "setting of helper (1 in"),
+    "a module of a package": (
+        "import package.inner\ndef work(x): return package.inner.level",
+        "package.inner.level = 2",
+        "level of package.inner (1 in",
+    ),
+    "what a module of a package calls": (
+        "import package.inner\ndef work(x): return package.inner.read()",
+        "package.inner.level = 2",
+        "level of package.inner (1 in",
+    ),
+    "a module in another one": (
+        "def work(x): return helper.inner.level",
+        "helper.inner.level = 2",
+        "level of package.inner (1 in",
+    ),
     "a function of another module": ("work = helper.read", "helper.setting = 2", "read() reads"),
     "what a call in another module reads": (
         "def work(x): return helper.read(x)",
@@ -153,6 +172,14 @@ SILENT = {
         "o = object()",
     ),
     "what a library keeps": ("import string\ndef work(x): return string.digits", "string.digits = '1'"),
+    "what it sets in a module of a package": (
+        "import package.inner\ndef work(x):\n    package.inner.level = 5\n    return package.inner.level",
+        "package.inner.level = 2",
+    ),
+    "what it fills in a module of a package": (
+        "import package.inner\ndef work(x): return package.inner.table.setdefault(x, 1)",
+        "package.inner.table[1] = 1",
+    ),
     "a function by value": ("n = 1\nwork = lambda x: n", "n = 2"),
     "a function that the guard defines": ("n = 1", "n = 2\ndef work(x): return n"),
 }

@@ -34,6 +34,12 @@ def is_of_program(module):
     return not (file.startswith(_LIBRARIES) or "site-packages" in file or "dist-packages" in file)
 
 
+def leads_to_program(module):
+    """Return whether a module is of the program, or a package without a file, in which modules of it may be."""
+    names = getattr(module, "__dict__", None) or {}
+    return is_of_program(module) or names.get("__file__") is None and "__path__" in names
+
+
 def may_read(function):
     """Return whether a function may read a global variable, or call what does."""
     if type(function) is not types.FunctionType:
@@ -43,7 +49,7 @@ def may_read(function):
         function.__closure__ is not None
         or any(type(const) is types.CodeType for const in code.co_consts)
         or any(
-            name in names and (type(names[name]) is not types.ModuleType or is_of_program(names[name]))
+            name in names and (type(names[name]) is not types.ModuleType or leads_to_program(names[name]))
             for name in code.co_names
         )
     )

@@ -7,7 +7,7 @@ import functools
 import sys
 import types
 
-from procession.main_names import is_of_program
+from procession.main_names import is_of_program, leads_to_program
 
 __all__ = ["Reads", "of_function", "plain"]
 
@@ -148,20 +148,21 @@ class _Walk:
         self.reads.written.update((module, name) for name in steps.stored)
         for name in steps.loaded:
             if name in names:
-                self._value(module, name, names[name], steps)
+                self._value(module, name, names[name], steps, name)
             elif name not in _BUILTINS:
                 self.reads.places[module, name] = None
 
-    def _value(self, module, name, value, steps):
+    def _value(self, module, name, value, steps, path):
+        """Take note of a variable, which the code calls by a path: names with dots between them."""
         if name.startswith("__"):
             return
         if isinstance(value, types.ModuleType):
-            if is_of_program(value):
+            if leads_to_program(value):
                 inside = vars(value)
                 for owner, attribute in steps.attributes:
-                    if owner == name and attribute in inside:
-                        self._value(inside["__name__"], attribute, inside[attribute], steps)
-                self.reads.written.update((inside["__name__"], attr) for owner, attr in steps.set_on if owner == name)
+                    if owner == path and attribute in inside:
+                        self._value(inside["__name__"], attribute, inside[attribute], steps, f"{path}.{attribute}")
+                self.reads.written.update((inside["__name__"], attr) for owner, attr in steps.set_on if owner == path)
             return
         if isinstance(value, _NO_VARIABLES) or type(value).__module__ == "functools":
             self.meet(value)
@@ -170,7 +171,7 @@ class _Walk:
         if cls not in self.classes and is_of_program(sys.modules.get(cls.__module__)):
             self.classes.append(cls)
         self.reads.places[module, name] = None
-        if steps.sets_items or any(owner == name and attr in _CHANGING for owner, attr in steps.attributes):
+        if steps.sets_items or any(owner == path and attr in _CHANGING for owner, attr in steps.attributes):
             self.reads.changed.add((module, name))
 
 
@@ -208,7 +209,7 @@ class _steps:
             number = 0
 
     def _step(self, kind, number, names, before):
-        """Take note of an instruction; return the name of the global variable that it has loaded, or None."""
+        """Take note of an instruction; return the path of what it has loaded from a global variable, or None."""
         if kind in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
             name = names[number >> 1 if kind == "LOAD_GLOBAL" else number]
             self.loaded[name] = None
@@ -219,7 +220,9 @@ class _steps:
             self.sets_items = True
         elif before is not None and kind in ("LOAD_ATTR", "LOAD_METHOD"):
             shift = kind == "LOAD_ATTR" and sys.version_info >= (3, 12)
-            self.attributes.add((before, names[number >> 1 if shift else number]))
+            name = names[number >> 1 if shift else number]
+            self.attributes.add((before, name))
+            return f"{before}.{name}"
         elif before is not None and kind == "STORE_ATTR":
             self.set_on.add((before, names[number]))
         return None
