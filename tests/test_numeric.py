@@ -197,3 +197,83 @@ assert array.tolist() == [1.0] and "numpy.linalg" in sys.modules
 def test_numpy_that_is_to_be_loaded_when_it_is_used_is_loaded_for_an_array_only():
     code = _procession.encode_simple(numpy.ones(1)).hex()
     subprocess.run([sys.executable, "-c", LAZY, code], check=True)
+
+
+def layout(array):
+    """Return the type and the shape of an array, and its axes from the largest step to the smallest."""
+    axes = tuple(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+    return array.dtype, array.shape, axes, array.flags.writeable
+
+
+def through(context, channel, pool, array):
+    """Return what arrives of an array that goes through a channel, or to a task of a pool and back."""
+    if channel == "Pool":
+        return pool.apply(give, (array,))
+    if channel == "Pipe":
+        source, sink = context.Pipe(False)
+        with source, sink:
+            sink.send(array)
+            return source.recv()
+    queue = getattr(context, channel)()
+    queue.put(array)
+    return queue.get()
+
+
+CHANNELS = ["Pool", "Queue", "JoinableQueue", "SimpleQueue", "Pipe"]
+
+
+def test_small_arrays_own_their_memory_and_can_be_resized_whatever_brought_them(context):
+    read_only = numpy.arange(4.0)
+    read_only.flags.writeable = False
+    grid = numpy.arange(6.0).reshape(2, 3)
+    several = [
+        numpy.arange(5),
+        grid.copy(),
+        numpy.asfortranarray(grid),
+        numpy.array(["a", "bc"]),
+        numpy.zeros(3, "M8[s]"),
+    ]
+    several += [numpy.zeros(2, [("a", "i4"), ("b", "f8")]), numpy.zeros(0), numpy.ones(3, bool), read_only, grid[1]]
+    with context.Pool(1) as pool:
+        for channel in CHANNELS:
+            for array in several:
+                back = through(context, channel, pool, array)
+                assert (
+                    same(back, array) and back.flags.writeable and back.flags.f_contiguous == array.flags.f_contiguous
+                )
+                back.resize(array.size + 1, refcheck=False)
+                assert (back[:-1] == array.ravel("A")).all(), channel
+    pool.join()
+
+
+@pytest.mark.parametrize("side", [2, 40])
+def test_arrays_keep_the_order_of_their_axes_whatever_brought_them(context, side):
+    cube = numpy.arange(float(side * 3 * 4)).reshape(side, 3, 4)
+    permuted = [cube.transpose(1, 0, 2), cube.transpose(2, 0, 1), cube.T, cube.transpose(2, 0, 1).copy("K")]
+    permuted += [
+        cube[:, ::2].transpose(1, 2, 0),
+        cube[:, :, 1:].transpose(1, 0, 2),
+        cube.transpose(1, 0, 2).astype(">f8"),
+    ]
+    permuted += [cube.transpose(1, 0, 2).astype("M8[s]"), cube.transpose(1, 0, 2) > 3]
+    fixed = cube.copy().transpose(1, 0, 2)
+    fixed.flags.writeable = False
+    with context.Pool(1) as pool:
+        for channel in CHANNELS:
+            for array in [*permuted, fixed]:
+                back = through(context, channel, pool, array)
+                assert same(back, array) and layout(back) == (*layout(array)[:3], True), channel
+    pool.join()
+
+
+def test_shared_arrays_keep_the_order_of_their_axes():
+    cube = numpy.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2)
+    shared = procession.share(cube, writable=True)
+    assert same(shared, cube) and layout(shared) == layout(cube)
+    queue = procession.get_context("fork").Queue()
+    for sent in shared, shared.transpose(2, 1, 0):
+        queue.put(sent)
+        back = queue.get()
+        assert layout(back) == layout(sent)
+        sent[...] += 1  # in the memory of all
+        assert same(back, sent)

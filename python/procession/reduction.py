@@ -107,6 +107,11 @@ def _by_value(obj):
     return by_value.reduce(obj)
 
 
+# So many bytes numpy copies to memory of the array's own when it rebuilds one from a pickle without buffers: such an
+# array can be resized, as with the standard library.
+_COPIED_BYTES = 1000
+
+
 def _array_reducers():
     array_class = getattr(sys.modules.get("numpy"), "ndarray", None)
     if array_class is None or array_class in copyreg.dispatch_table:
@@ -115,6 +120,10 @@ def _array_reducers():
 
 
 def _reduce_array(array):
+    if array.nbytes <= _COPIED_BYTES and array.dtype.isnative:  # of others numpy would change the type
+        flags = array.flags
+        if flags.forc and (flags.owndata or not engine.has_shared()):  # what lies in shared memory goes by its place
+            return array.__reduce__()
     reduced = sharing.reduce_array(array)
     if reduced is not None:
         return reduced

@@ -100,7 +100,21 @@ def reduce_array(array):
         return _with_type, (array.view("i8"), dtype)
     if array.flags.forc or dtype.hasobject:
         return None
-    return array.copy().__reduce_ex__(PROTOCOL)
+    dense, axes = _with_largest_steps_first(array)
+    if not dense.flags.c_contiguous:
+        dense, axes = _with_largest_steps_first(array.copy("K"))
+    if axes == sorted(axes):
+        return dense.__reduce_ex__(PROTOCOL)
+    return _with_axes, (dense, sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def _with_largest_steps_first(array):
+    axes = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return array.transpose(axes), axes
+
+
+def _with_axes(array, axes):
+    return array.transpose(axes)
 
 
 def _with_type(array, dtype):
