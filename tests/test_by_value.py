@@ -22,6 +22,7 @@ from procession import reduction
 
 LIMIT_S = 110
 PROGRAM = Path(__file__).with_name("own_classes.py")
+KINDS_PROGRAM = Path(__file__).with_name("own_kinds.py")
 
 
 def run(*command, given=None, cwd=None):
@@ -43,6 +44,82 @@ def test_objects_of_classes_that_children_cannot_import_travel_everywhere_and_co
         "stdin": ["-", method],
     }[how]
     assert run(*command, given=text if how == "stdin" else None, cwd=PROGRAM.parent) == "done\n"
+
+
+@pytest.mark.parametrize("how", ["script", "stdin"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_classes_made_anew_are_what_their_metaclasses_and_members_were(method, how):
+    given = KINDS_PROGRAM.read_text() if how == "stdin" else None
+    assert run(str(KINDS_PROGRAM) if how == "script" else "-", method, given=given) == "done\n"
+
+
+STRUCTS = """
+import sys
+import msgspec, procession
+
+def call(function):
+    return function()
+
+if __name__ == "__main__":
+    class Base(msgspec.Struct, tag=True, omit_defaults=True):
+        number: int
+        names: list = []
+        size: int = 2
+
+        def doubled(self):
+            return self.number * 2
+
+    class Derived(Base, frozen=True, kw_only=True, rename="camel"):
+        long_name: int = 1
+        required_one: int
+
+        def read(self):
+            try:
+                msgspec.json.decode(b'{"type": "Derived", "number": 1}', type=Derived)
+            except msgspec.ValidationError as error:
+                return str(error)
+
+        def written(self):
+            return msgspec.json.encode(self), self.doubled(), self, Derived.__struct_config__.frozen
+
+    value = Derived(1, ["a"], required_one=3)
+    with procession.get_context(sys.argv[1]).Pool(1) as pool:
+        for method in value.read, value.written:
+            if pool.apply(call, (method,)) != method():
+                print(pool.apply(call, (method,)), method())
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_structures_of_msgspec_keep_their_fields_and_settings(tmp_path, method):
+    pytest.importorskip("msgspec")
+    (tmp_path / "script.py").write_text(STRUCTS)
+    assert run("script.py", method, cwd=tmp_path) == ""
+
+
+DEFINED_AGAIN = """
+import sys
+import procession
+from procession import by_value
+
+def known(_):
+    return len(by_value._filled)
+
+if __name__ == "__main__":
+    with procession.get_context(sys.argv[1]).Pool(1) as pool:
+        most = 0
+        for _ in range(1000):
+            class Again:
+                pass
+            most = max(most, pool.apply(known, (Again(),)))
+        print(most < 600)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_classes_that_are_defined_again_and_again_are_forgotten(tmp_path, method):
+    (tmp_path / "script.py").write_text(DEFINED_AGAIN)
+    assert run("script.py", method, cwd=tmp_path) == "True\n"
 
 
 DECORATED = """

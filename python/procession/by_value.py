@@ -19,7 +19,7 @@ from collections import ChainMap
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession import decorated, main_names, reduction, sharing, singletons, spawn
+from procession import decorated, main_names, reduction, remade, sharing, singletons, spawn
 
 __all__ = ["build", "fill", "reduce", "restore"]
 
@@ -28,6 +28,7 @@ _IMMUTABLE, _HEAP = 1 << 8, 1 << 9  # flags of classes
 
 _names: dict = {}  # the namespace of the functions of a main module that is not here
 _came: dict = {}  # what came last under each name
+_MANY = 256
 _filled: dict = {}  # the classes that were made here, by their tokens: which definition they have
 
 
@@ -46,6 +47,8 @@ def reduce(obj):
     simple = _known_type(obj)
     if simple is not None:
         return simple
+    if isinstance(obj, type) and remade.ctypes_type(obj) is not None:  # arrays and pointers of ctypes refuse
+        raise refused or _unknown(obj)
     try:
         definition, buffers = _define(obj)
     except reduction.NOT_BY_NAME as error:
@@ -110,6 +113,8 @@ class _Registered:
     """The reducers that somebody registered, as they are now."""
 
     def __getitem__(self, cls):
+        if cls is types.MethodType:  # which may be one of a class that has no contents yet
+            raise KeyError(cls)
         return reduction.extra_reducers()[cls]
 
 
@@ -145,7 +150,7 @@ class _Definer(by_cloud.Pickler):
         refused = _refusal(obj)
         if refused is None and not main_names.is_of_main(obj):
             return NotImplemented
-        simple = _known_type(obj)
+        simple = _known_type(obj) or (remade.ctypes_type(obj) if isinstance(obj, type) else None)
         if simple is not None:
             return simple
         if not isinstance(obj, main_names.BY_NAME):
@@ -170,13 +175,19 @@ def _class_parts(cls, refused):
     """Return how cloudpickle makes a class anew, with its slots, and without what is made of other contents."""
     if cls.__flags__ & _IMMUTABLE or not cls.__flags__ & _HEAP:
         raise refused or _unknown(cls)
+    parts = remade.struct_parts(cls) or (remade.enum_parts(cls) if singletons.is_enum(cls) else None)
+    if parts is not None:
+        return parts
     make, arguments, (contents, slots), _, _, set_state = by_cloud._dynamic_class_reduce(cls)
     made = {"__slots__", "__slotnames__"}
     made.update(name for name, value in contents.items() if _is_slot(value, cls))
-    if type(cls).__module__ == "_ctypes":
+    if type(cls).__module__ in ("_ctypes", "ctypes._endian"):
+        set_state = remade.fill_ctypes
         if not hasattr(cls, "_fields_"):
             raise refused or _unknown(cls)
         made.update(name for name, *_ in vars(cls).get("_fields_", ()))
+        if "_fields_" in contents:
+            contents["_fields_"] = contents.pop("_fields_")  # once it is known how they are laid out
     named = vars(cls).get("__slots__")
     if named is not None and make is by_cloud._make_skeleton_class and (named or "__orig_bases__" not in vars(cls)):
         constructor, name, bases, names, *others = arguments
@@ -250,10 +261,18 @@ def build(identity, make, arguments):
         for name, value in names.items():
             _names.setdefault(name, value)
         arguments = (code, _names, *others)
-    made = make(*arguments)
+    made = remade.make_class(_is_made, *arguments) if make is by_cloud._make_skeleton_class else make(*arguments)
     if token is not None:
         _filled[token] = None
+        if len(_filled) % _MANY == 0:
+            # Classes that nobody uses any more are gone: their tokens go, too.
+            for gone in _filled.keys() - by_cloud._DYNAMIC_CLASS_TRACKER_BY_ID.keys():
+                _filled.pop(gone, None)
     return made
+
+
+def _is_made(cls):
+    return by_cloud._DYNAMIC_CLASS_TRACKER_BY_CLASS.get(cls) in _filled
 
 
 def fill(obj, contents):

@@ -153,8 +153,11 @@ class _Bytes:
         return sys.modules["numpy"].asarray(cls(array))
 
 
+# The classes whose objects are pickled as names, which are no functions and no classes.
+_TYPE_NAMES = frozenset({"NewType", "ParamSpec", "TypeAliasType", "TypeVar", "TypeVarTuple"})
+
 # The names of the classes that `_other_reducers` is asked for.
-_OTHERS = frozenset({"socket", "ndarray", "module", "_lru_cache_wrapper"})
+_OTHERS = frozenset({"socket", "ndarray", "module", "_lru_cache_wrapper", "method", *_TYPE_NAMES})
 
 
 def _other_reducers(cls):
@@ -163,9 +166,24 @@ def _other_reducers(cls):
         return extra_reducers()
     if sharing.is_array_class(cls):
         return {cls: _reduce_array}
+    if cls is types.MethodType:
+        return {cls: _reduce_method}
+    if cls.__name__ in _TYPE_NAMES and cls.__module__ in ("typing", "typing_extensions"):
+        return {cls: _reduce_type_name}
     if cls.__name__ == "module":
         return {types.ModuleType: _reduce_module}
     return standard.reducers()
+
+
+def _reduce_method(method):
+    """Reduce a method that its object does not have under the name of its function."""
+    return types.MethodType, (method.__func__, method.__self__)
+
+
+def _reduce_type_name(obj):
+    from procession import type_names
+
+    return type_names.reduced(obj)
 
 
 def _reduce_module(module):

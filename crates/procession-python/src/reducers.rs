@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::PyTypeInfo;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyType};
+use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyString, PyType};
 
 use crate::common::SPECIAL;
 use crate::naming::{is_named, modules};
@@ -61,6 +61,8 @@ enum Kind {
     Plain,
     /// A function with a cache, which has a name as functions have.
     Cached,
+    /// A bound method, which is looked up in its object by the name of its function.
+    Method,
     /// Somebody may have registered a reducer.
     Other,
 }
@@ -102,7 +104,8 @@ impl Reducers {
         match self.kind_of(&class)? {
             Kind::Plain => return Ok(not_implemented(py)),
             Kind::Cached => return self.global(object),
-            Kind::Other => {}
+            Kind::Method if has_method(object) => return Ok(not_implemented(py)),
+            Kind::Method | Kind::Other => {}
         }
         let others = self.others.bind(py).call1((&class,))?;
         let found = if others.is_none() { None } else { others.cast::<PyDict>()?.get_item(&class)? };
@@ -128,12 +131,27 @@ impl Reducers {
         let py = class.py();
         let name = class.getattr(intern!(py, "__name__"))?;
         if self.others_names.bind(py).contains(&name)? {
-            let is_cached = name.eq(intern!(py, "_lru_cache_wrapper"))?;
-            return Ok(if is_cached { Kind::Cached } else { Kind::Other });
+            let name = name.cast::<PyString>()?.to_str();
+            return Ok(match name {
+                Ok("_lru_cache_wrapper") => Kind::Cached,
+                Ok("method") => Kind::Method,
+                _ => Kind::Other,
+            });
         }
         let may_be = modules(py)?.contains(intern!(py, "multiprocessing.reduction"))?;
         Ok(if may_be { Kind::Other } else { Kind::Plain })
     }
+}
+
+/// Whether an object has a bound method of it under the name of the method's function: not so a private method, nor one
+/// that was made of a lambda.
+fn has_method(method: &Bound<'_, PyAny>) -> bool {
+    let py = method.py();
+    let found = || {
+        let name = method.getattr(intern!(py, "__name__"))?.cast_into::<PyString>()?;
+        method.getattr(intern!(py, "__self__"))?.getattr(name)?.eq(method)
+    };
+    found().unwrap_or(false)
 }
 
 fn not_implemented(py: Python<'_>) -> Bound<'_, PyAny> {
