@@ -200,3 +200,16 @@ def test_a_program_run_as_a_module_may_fork_beside_threads(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
     assert "forked while other threads run" in ended.stderr
+
+
+def test_threads_that_have_been_joined_are_nobodys(tmp_path):
+    program = """
+    for _ in range(50):
+        thread = threading.Thread(target=nothing)
+        thread.start()
+        thread.join()
+        p = procession.get_context("fork").Process(target=nothing)
+        p.start()
+        p.join()
+    """
+    assert run(tmp_path, program) == ""

@@ -7,6 +7,7 @@ library that is known to survive a fork is counted off.
 import os
 import sys
 from _thread import _count
+from time import monotonic, sleep
 
 from procession._procession import lifeline_thread
 
@@ -20,6 +21,9 @@ _SURVIVORS = ("libarrow", "libomp", "libiomp", "libmkl")
 _WAITING = {"libgomp": "libgomp", "libtbb": "libtbb"}
 # What threads are called that survivors start.
 _QUIET_NAMES = frozenset(("jemalloc_bg_thd",))
+
+_MOMENT = 0.02
+_stay = 0  # so many threads that are not known did not go
 
 _seen = (0, 0, 0, [])  # how many threads there were, of them known, how many modules, and what was found
 
@@ -41,13 +45,30 @@ def _of_libraries(threading):
     except OSError:
         return []
     lifeline = lifeline_thread()  # of a child, which holds nothing
-    known = 1 + _count() + (lifeline is not None)
+    few = 1 + (lifeline is not None)
+    known = few + _count()
+    if number - known > _stay:
+        number, known = _settled(number, few)
     if number <= known:
         return []
     state = number, known, len(sys.modules)
     if _seen[:3] != state:
         _seen = (*state, _look(threading, number - known, {os.getpid(), lifeline}))
     return _seen[3]
+
+
+def _settled(number, few):
+    """Return how many threads there are, and how many are known, which are `few` and Python's, once those have gone
+    that are ending: the system counts them longer than Python. Those of libraries are waited for in vain, once."""
+    global _stay
+    limit = monotonic() + _MOMENT
+    while (more := number - few - _count()) > _stay:
+        if monotonic() > limit:
+            _stay = more
+            break
+        sleep(0.0005)
+        number = os.stat("/proc/self/task").st_nlink - 2
+    return number, few + _count()
 
 
 def _look(threading, number, known):
