@@ -1,4 +1,7 @@
-"""The worker processes of a pool: started, replaced, ended."""
+"""The worker processes of a pool: started, replaced, ended.
+
+It is long, as each of its calls is one that the engine makes and works on the same table of members under one lock.
+"""
 
 import errno
 import os
@@ -124,8 +127,9 @@ class Crew:
 
             self._capture = Capture(on_line)
         self._groups = None if terms.max_memory is None else limits.groups()
-        self._maker = Maker(ctx.get_start_method())
-        self._forks = ctx.get_start_method() == "fork"
+        self._method = ctx.get_start_method()
+        self._maker = Maker(self._method)
+        self._forks = self._method == "fork"
         # Of `__main__`, what the oldest worker knows.
         self.receiver = Receiver(main_names.snapshot().has) if self._forks else main_names.importing
         self._watch = None
@@ -164,7 +168,7 @@ class Crew:
 
     def _descriptors(self):
         """Return how many this process needs for all workers, and those that are starting."""
-        each = MEMBER_DESCRIPTORS + (self._ctx.get_start_method() == "forkserver") + 2 * (self._capture is not None)
+        each = MEMBER_DESCRIPTORS + (self._method == "forkserver") + 2 * (self._capture is not None)
         return each * self._count + STARTING_DESCRIPTORS
 
     def _make_room_for_descriptors(self):
@@ -338,8 +342,7 @@ class Crew:
     def _start_watch(self):
         from procession.watch import Watch  # not before: most functions of most programs read none
 
-        method = self._ctx.get_start_method()
-        self._watch = Watch(method, self._terms.initializer, self._count == 1)
+        self._watch = Watch(self._method, self._terms.initializer, self._count == 1)
         return self._watch
 
     def _goes_by_value(self, function):
