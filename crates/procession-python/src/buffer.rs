@@ -86,7 +86,7 @@ impl Kind {
 static TEXT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 const TEXT_BYTES: usize = 4 << 20;
 
-/// A new object with the `size` bytes at `offset` of a segment, which are copied once; none if they are out of bounds. With
+/// A new object with the `size` bytes at `offset` of a segment, which are copied once; an exception if they are out of bounds. With
 /// `last` nobody reads them after this.
 pub(crate) fn copied<'py>(
     py: Python<'py>,
@@ -96,9 +96,12 @@ pub(crate) fn copied<'py>(
     kind: Kind,
     last: bool,
 ) -> Option<PyResult<Bound<'py, PyAny>>> {
-    let end = offset.checked_add(size)?;
-    let mapping = segment.mapping();
-    mapping.address(end)?;
+    let span = match segment.at(offset, size) {
+        Ok(span) => span,
+        Err(error) => return Some(Err(Raised::from(error).into())),
+    };
+    let mapping = span.mapping(segment);
+    mapping.address(span.offset + size)?;
     if kind == Kind::Str {
         // They are looked at more than once, so nobody may change them meanwhile.
         let mut text = std::mem::take(&mut *TEXT.lock().expect("no panic while locked"));
@@ -106,7 +109,7 @@ pub(crate) fn copied<'py>(
             return Some(Err(PyMemoryError::new_err(())));
         }
         prefer_huge_pages(text.as_ptr() as usize, size);
-        copy_out(mapping, offset, size, &mut text);
+        copy_out(mapping, span.offset, size, &mut text);
         let made = PyString::from_bytes(py, &text).map(Bound::into_any);
         text.clear();
         if text.capacity() <= TEXT_BYTES {
@@ -114,7 +117,7 @@ pub(crate) fn copied<'py>(
         }
         return Some(made);
     }
-    let place = mapping.address(offset)? as *const u8;
+    let place = mapping.address(span.offset)? as *const u8;
     // SAFETY:
     //   * the bytes lie in the mapping, which lives until the end of this call, and the parts that are copied cover the
     //     same bytes of the segment and of the object, all of them;

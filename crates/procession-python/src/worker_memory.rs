@@ -67,15 +67,17 @@ impl Room for ResultRoom<'_> {
     fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
         let (segment, offset) = self.worker.lend_block(part.size).map_err(Raised::from)?;
         self.lent.push(offset);
-        let written = fill(segment.mapping(), offset + BLOCK_HEAD, part.size, part.copy);
+        let span = segment.at(offset + BLOCK_HEAD, part.size).map_err(Raised::from)?;
+        let written = fill(span.mapping(&segment), span.offset, part.size, part.copy);
         written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))?;
         Ok(Spot::Block { offset: offset as u64, size: part.size as u64 })
     }
 
     fn has(&self, spot: Spot, part: &Part<'_, '_>) -> bool {
         let Spot::Block { offset, size } = spot else { return false };
-        let mapping = self.worker.own_segment().mapping();
-        size == part.size as u64 && is_equal(part, mapping, offset as usize + BLOCK_HEAD)
+        let segment = self.worker.own_segment();
+        let Ok(span) = segment.at(offset as usize + BLOCK_HEAD, part.size) else { return false };
+        size == part.size as u64 && is_equal(part, span.mapping(segment), span.offset)
     }
 
     fn takes_pickles(&self) -> bool {

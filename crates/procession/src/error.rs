@@ -81,6 +81,11 @@ impl Error {
         Error { kind, message: format!("{what}: {reason}"), errno: Some(errno) }
     }
 
+    /// The same failure, said in other words.
+    pub(crate) fn with_message(&self, message: String) -> Error {
+        Error { message, ..self.clone() }
+    }
+
     /// The failure of the system call `what`, the last one of this thread.
     pub(crate) fn last_os(what: &str) -> Error {
         Error::os(what, std::io::Error::last_os_error().raw_os_error().unwrap_or(0))

@@ -465,6 +465,7 @@ impl Inner {
 }
 
 fn fill_block(segment: &Segment, block: Block, part: &Part<'_, '_>) -> PyResult<()> {
-    let written = fill(segment.mapping(), block.offset, part.size, part.copy);
+    let span = segment.at(block.offset, part.size).map_err(Raised::from)?;
+    let written = fill(span.mapping(segment), span.offset, part.size, part.copy);
     written.unwrap_or_else(|| Err(PyRuntimeError::new_err("a block lies outside of its segment")))
 }

@@ -5,12 +5,13 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::platform::{self, Mapping};
-use crate::shared_memory::{Arena, Block, Segment, copy_in, copy_out, forsake, word64};
+use crate::shared_memory::{Arena, Block, Segment, Span, copy_in, copy_out, forsake, word64};
 
 use super::frame::{FRAME_BYTES, Frame, FrameKind, RUN_END};
 use super::slots::Ticket;
@@ -87,7 +88,7 @@ pub struct Producer {
     segment: Arc<Segment>,
     ring: Mapping,
     arena: Arena,
-    lent: Vec<Block>,
+    lent: Vec<Lent>,
     /// Where the next look at the lent blocks begins.
     look_at: usize,
     tail: u64,
@@ -95,6 +96,13 @@ pub struct Producer {
     /// Whether the last thing in the ring is a run that may grow, and of which kind.
     in_run: bool,
     named: bool,
+}
+
+/// A block that is lent, and where this process sees it.
+#[derive(Debug)]
+struct Lent {
+    block: Block,
+    span: Span,
 }
 
 /// The parent's end.
@@ -106,7 +114,7 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A new worker's segment, of at most `most` bytes of address space.
+    /// A new worker's segment, for blocks of at most `most` bytes.
     ///
     /// # Errors
     /// The system's.
@@ -167,9 +175,12 @@ impl Consumer {
     pub fn collect(&self, payload: &[u8], into: &mut Vec<u8>) -> bool {
         let Some((offset, size)) = place(payload) else { return false };
         let Some(start) = offset.checked_add(BLOCK_HEAD) else { return false };
-        let Some(lent) = word64(self.segment.mapping(), offset) else { return false };
-        let copied = copy_out(self.segment.mapping(), start, size, into);
-        flow::give_back(lent, false);
+        let copied = self.segment.read(start, size, into).is_ok();
+        if let Ok(span) = self.segment.at(offset, BLOCK_HEAD)
+            && let Some(lent) = word64(span.mapping(&self.segment), span.offset)
+        {
+            flow::give_back(lent, false);
+        }
         copied
     }
 
@@ -228,6 +239,13 @@ impl Consumer {
     }
 }
 
+impl Lent {
+    /// The word that says whether it is lent still.
+    fn word<'a>(&'a self, segment: &'a Segment) -> &'a AtomicU64 {
+        word64(self.span.mapping(segment), self.span.offset).expect("a block that was cut here starts with a word")
+    }
+}
+
 fn name_of(ticket: Ticket, item: u32) -> u64 {
     INTERRUPTED | (ticket & 0x7fff_ffff) << 32 | u64::from(item)
 }
@@ -265,8 +283,9 @@ fn place(payload: &[u8]) -> Option<(usize, usize)> {
 ///
 /// Its memory stays, for the worker to use again, unless it has nothing to do and has given up its own.
 pub fn give_back(segment: &Segment, offset: usize, size: usize) {
-    let Some(lent) = word64(segment.mapping(), offset) else { return };
-    let end = (offset + BLOCK_HEAD).saturating_add(size).min(segment.mapping().size());
+    let Ok(span) = segment.at(offset, BLOCK_HEAD) else { return };
+    let Some(lent) = word64(span.mapping(segment), span.offset) else { return };
+    let end = (offset + BLOCK_HEAD).saturating_add(size).min(segment.size());
     let second = (offset + 1).next_multiple_of(PAGE);
     if segment.word32(TRIMMED_AT).load(Acquire) == 0 {
         return flow::give_back(lent, false);
@@ -469,7 +488,7 @@ impl Producer {
     /// Copies a large payload into a block that the parent gives back.
     fn lend(&mut self, payload: &[u8]) -> Result<(usize, usize)> {
         let offset = self.lend_block(payload.len())?;
-        copy_in(self.segment.mapping(), offset + BLOCK_HEAD, payload);
+        self.segment.write(offset + BLOCK_HEAD, &[payload]).inspect_err(|_| self.unlend(offset))?;
         Ok((offset, payload.len()))
     }
 
@@ -494,16 +513,23 @@ impl Producer {
                 self.arena.allocate(size)?
             }
         };
-        flow::lend(self.segment.word64(block.offset));
-        self.lent.push(block);
+        let lent = match self.segment.at(block.offset, block.size) {
+            Ok(span) => Lent { block, span },
+            Err(error) => {
+                self.arena.free(block);
+                return Err(error);
+            }
+        };
+        flow::lend(lent.word(&self.segment));
+        self.lent.push(lent);
         Ok(block.offset)
     }
 
     /// Takes a block back that was lent and whose offset nobody has been told.
     pub fn unlend(&mut self, offset: usize) {
-        if let Some(index) = self.lent.iter().rposition(|block| block.offset == offset) {
-            let block = self.lent.swap_remove(index);
-            self.arena.free(block);
+        if let Some(index) = self.lent.iter().rposition(|lent| lent.block.offset == offset) {
+            let lent = self.lent.swap_remove(index);
+            self.arena.free(lent.block);
         }
     }
 
@@ -529,8 +555,8 @@ impl Producer {
     }
 
     fn take_back_at(&mut self, index: usize) -> bool {
-        let block = self.lent[index];
-        match flow::loan(self.segment.word64(block.offset)) {
+        let (block, word) = (self.lent[index].block, self.lent[index].word(&self.segment));
+        match flow::loan(word) {
             Loan::Lent => return false,
             Loan::BackCold => self.arena.free_cold(block),
             Loan::Back => self.arena.free(block),
@@ -646,6 +672,22 @@ mod tests {
         let mut out = Vec::new();
         assert!(copy_out(p.segment.mapping(), first + 2 * PAGE, 1, &mut out));
         assert_eq!(out, b"\0");
+    }
+
+    #[test]
+    fn a_block_far_from_the_beginning_comes_back_too() {
+        let (mut p, c) = pair();
+        let held = p.lend_block(100 << 20).unwrap();
+        let (small, large) = (p.lend_block(7 << 20).unwrap(), p.lend_block(90 << 20).unwrap());
+        for (offset, size) in [(small, 7 << 20), (large, 90 << 20)] {
+            assert_eq!(p.lent.iter().filter(|lent| lent.block.offset == offset).count(), 1);
+            give_back(c.segment(), offset, size);
+            assert_eq!(p.lend_block(size).unwrap(), offset);
+            give_back(c.segment(), offset, size);
+        }
+        give_back(c.segment(), held, 100 << 20);
+        p.take_back(usize::MAX);
+        assert_eq!(p.lent.len(), 0);
     }
 
     #[test]

@@ -304,14 +304,21 @@ pub fn sync(bytes: &[u8]) {
     }
 }
 
-/// Places in a mapping that somebody else names.
+/// Places in a mapping, and in a segment that is mapped in parts, that somebody else names.
 pub fn arena(bytes: &[u8]) {
     let mut input = Input(bytes);
+    let Ok(sparse) = Segment::create_sparse("fuzz", 8192, 1 << 40) else { return };
     let Ok(segment) = Segment::create("fuzz", 8192, true) else { return };
     let mapping = segment.mapping();
     for _ in 0..6 {
         let at = if input.byte() % 2 == 0 { input.word() as usize } else { input.word() as usize % 8300 };
         let size = input.word() as usize;
+        if let Ok(span) = sparse.at(at, size) {
+            assert!(at.checked_add(size).is_some_and(|end| end <= sparse.size()));
+            assert!(span.offset + size <= span.mapping(&sparse).size());
+        }
+        let mut out = Vec::new();
+        assert_eq!(sparse.read(at, size % 10_000, &mut out).is_ok(), sparse.at(at, size % 10_000).is_ok());
         if let Some(word) = word32(mapping, at) {
             word.store(1, SeqCst);
         }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::channel::{Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, Poller, SignalGuard, Watched};
-use crate::shared_memory::{Arena, Block, Segment, copy_in};
+use crate::shared_memory::{Arena, Block, Segment};
 
 use super::holdings;
 use super::record::{HEAD_BYTES, RecordHead};
@@ -27,8 +27,8 @@ const AHEAD_BYTES: usize = 4 << 20;
 const HELD_BACK: Duration = Duration::from_millis(2);
 /// What rebuilding a function and its arguments may take beyond a deadline: the first time, modules are imported.
 const TIME_TO_DECODE: Duration = Duration::from_secs(5);
-/// The most address space of a segment that blocks are cut from.
-const MOST_BYTES: usize = 1 << 38;
+/// The size of a segment that blocks are cut from: it costs nothing until they are.
+const MOST_BYTES: usize = 1 << 40;
 
 /// What a new worker needs to take its seat.
 #[derive(Debug)]
@@ -445,10 +445,11 @@ impl Driver {
                     return Err(error);
                 }
             };
-            copy_in(self.segment.mapping(), block.offset, &head);
-            copy_in(self.segment.mapping(), block.offset + HEAD_BYTES, body);
-            copy_in(self.segment.mapping(), block.offset + HEAD_BYTES + body.len(), rest);
             blocks.push(block);
+            if let Err(error) = self.segment.write(block.offset, &[&head, body, rest]) {
+                blocks.into_iter().for_each(|block| self.release(block));
+                return Err(error);
+            }
             self.slots.publish(&[], Some((block.offset as u64, size as u64)))
         };
         match ticket {
@@ -605,8 +606,13 @@ impl Driver {
     /// No memory.
     pub fn hold(&mut self, bytes: &[u8]) -> Result<Block> {
         let block = self.cut(bytes.len())?;
-        copy_in(self.segment.mapping(), block.offset, bytes);
-        Ok(block)
+        match self.segment.write(block.offset, &[bytes]) {
+            Ok(()) => Ok(block),
+            Err(error) => {
+                self.release(block);
+                Err(error)
+            }
+        }
     }
 
     /// Gives up what [`Driver::hold`], [`Driver::cut`] or [`Driver::share`] gave; the last user frees the block.

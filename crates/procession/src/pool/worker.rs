@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::channel::{Bells, FrameKind, Phase, Producer, RUN_END, Slots, Spin, Ticket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, coarse_now};
-use crate::shared_memory::{Segment, copy_out};
+use crate::shared_memory::Segment;
 
 use super::holdings::{Holdings, encode};
 use super::record::RecordHead;
@@ -354,7 +354,7 @@ impl Worker {
 
     /// Adds the bytes of a block of the pool's segment to `into`; false if it lies outside.
     pub fn read_block(&self, offset: u64, size: u64, into: &mut Vec<u8>) -> bool {
-        copy_out(self.pool.mapping(), offset as usize, size as usize, into)
+        self.pool.read(offset as usize, size as usize, into).is_ok()
     }
 
     /// Takes the record's memory to read from while the worker writes; give it back with [`Worker::put_body`].

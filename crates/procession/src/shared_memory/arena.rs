@@ -4,11 +4,14 @@
 //! free beyond a limit goes back to the system. The largest does not count: small messages beside large ones keep theirs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform;
 use crate::shared_memory::Segment;
+
+use super::windows::{SMALL_BYTES, WINDOW_BYTES, large_from};
 
 /// How many free bytes keep their memory, beside the largest block.
 const KEEP_BYTES: usize = 128 << 20;
@@ -48,11 +51,18 @@ pub fn read_last(segment: &Segment, offset: usize, size: usize, mut copy: impl F
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Tops {
+    small: usize,
+    large: usize,
+}
+
 /// The free and used blocks of a segment; private to the process that cuts them.
 #[derive(Debug)]
 pub struct Arena {
     segment: Arc<Segment>,
-    top: usize,
+    /// Where the next small block may begin, and the next large one: see `windows.rs`.
+    tops: Tops,
     /// Free blocks with memory, by size class; the last freed is the first to be used again.
     warm: BTreeMap<usize, Vec<Block>>,
     /// Free blocks without.
@@ -63,8 +73,9 @@ pub struct Arena {
 impl Arena {
     /// Cuts blocks from `segment`, from `start` on.
     pub fn new(segment: Arc<Segment>, start: usize) -> Arena {
-        let top = start.next_multiple_of(PAGE);
-        Arena { segment, top, warm: BTreeMap::new(), cold: BTreeMap::new(), warm_bytes: 0 }
+        let small = start.next_multiple_of(PAGE);
+        let tops = Tops { small, large: large_from(segment.size()).max(small) };
+        Arena { segment, tops, warm: BTreeMap::new(), cold: BTreeMap::new(), warm_bytes: 0 }
     }
 
     /// The segment that the blocks lie in.
@@ -72,41 +83,57 @@ impl Arena {
         &self.segment
     }
 
-    /// A block of at least `size` bytes.
+    /// A block of at least `size` bytes, which this process has mapped.
     ///
     /// # Errors
-    /// When the segment or the machine has no room left.
+    /// When the segment, the machine or this process's address space has no room left; nothing is lost then.
     pub fn allocate(&mut self, size: usize) -> Result<Block> {
         let no_room = || Error::new(ErrorKind::Os, format!("no room for {size} bytes in shared memory"));
         let need = size.max(1).checked_next_multiple_of(PAGE).ok_or_else(no_room)?;
         let class = size_class(need).ok_or_else(no_room)?;
         if let Some(mut block) = self.take_warm(class) {
-            if block.backed < need {
-                if let Err(error) = platform::reserve(&*self.segment, block.offset + block.backed, need - block.backed)
-                {
-                    self.free(block);
-                    return Err(error);
-                }
-                block.backed = need;
+            if let Err(error) = self.provide(block.offset, block.size, block.backed..need) {
+                self.free(block);
+                return Err(error);
             }
+            block.backed = block.backed.max(need);
             return Ok(block);
         }
         let cold = self.cold.get_mut(&class).and_then(Vec::pop);
-        let offset = cold.unwrap_or(self.top);
-        let fits = offset.checked_add(class).is_some_and(|end| end <= self.segment.mapping().size());
-        if !fits {
-            return Err(no_room());
-        }
-        if let Err(error) = platform::reserve(&*self.segment, offset, need) {
+        let (offset, tops) = match cold {
+            Some(offset) => (offset, self.tops),
+            None => self.cut(class).ok_or_else(no_room)?,
+        };
+        if let Err(error) = self.provide(offset, class, 0..need) {
             if cold.is_some() {
                 self.cold.entry(class).or_default().push(offset);
             }
             return Err(error);
         }
-        if cold.is_none() {
-            self.top += class;
-        }
+        self.tops = tops;
         Ok(Block { offset, size: class, backed: need })
+    }
+
+    /// Where a new block of `class` bytes may lie, and the tops above it: in one window, and if there is a choice with others
+    /// of its kind.
+    fn cut(&self, class: usize) -> Option<(usize, Tops)> {
+        let Tops { small, large } = self.tops;
+        let left = small.next_multiple_of(WINDOW_BYTES) - small;
+        let at = if class <= left { small } else { small + left };
+        let fits = class <= WINDOW_BYTES && at + class <= large_from(self.segment.size());
+        let among_small = fits.then_some((at, Tops { small: at + class, large }));
+        let end = large.checked_add(class).filter(|&end| end <= self.segment.size());
+        let among_large = end.map(|end| (large, Tops { small, large: end }));
+        if class <= SMALL_BYTES { among_small.or(among_large) } else { among_large.or(among_small) }
+    }
+
+    /// Maps the `size` bytes at `offset`, and takes the memory of a part of them that has none.
+    fn provide(&self, offset: usize, size: usize, part: Range<usize>) -> Result<()> {
+        self.segment.at(offset, size)?;
+        if part.is_empty() {
+            return Ok(());
+        }
+        platform::reserve(&*self.segment, offset + part.start, part.len())
     }
 
     /// A free block with memory of a size class, or of one that is a little larger.
@@ -156,7 +183,7 @@ impl Arena {
 
 /// Whole pages, in steps of a sixteenth to a thirty-second: address space is wasted, memory is not. None when there is
 /// no such size.
-fn size_class(size: usize) -> Option<usize> {
+pub(super) fn size_class(size: usize) -> Option<usize> {
     let step = (size.checked_next_power_of_two()? / 32).max(PAGE);
     size.checked_next_multiple_of(step)
 }
@@ -164,6 +191,7 @@ fn size_class(size: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::Mapping;
     use crate::shared_memory;
 
     fn arena() -> Arena {
@@ -187,7 +215,7 @@ mod tests {
         blocks.iter().for_each(|b| a.free(*b));
         assert!(a.warm_bytes - (20 << 20) <= KEEP_BYTES);
         let again: Vec<Block> = (0..9).map(|_| a.allocate(20 << 20).unwrap()).collect();
-        assert_eq!(a.top, blocks.iter().map(|b| b.offset + b.size).max().unwrap());
+        assert_eq!(a.tops.large, blocks.iter().map(|b| b.offset + b.size).max().unwrap());
         assert_eq!(again.len(), 9);
     }
 
@@ -225,10 +253,11 @@ mod tests {
     fn what_is_read_last_gives_its_memory_back_part_by_part_if_the_block_would() {
         let size = KEEP_ALONE_BYTES + 3 * PAGE + 5;
         let segment = Segment::create_sparse("test", PAGE, 2 * size).unwrap();
+        let whole = Mapping::new(&segment, 0, segment.size(), false).unwrap();
         let (first, last) = (PAGE + 64, size - 1);
         // A few bytes are enough: what is sparse has memory where it was written.
         for place in [first - 1, first, size / 2, first + last, first + last + PAGE] {
-            shared_memory::copy_in(segment.mapping(), place, &[7]);
+            shared_memory::copy_in(&whole, place, &[7]);
         }
         let mut parts = Vec::new();
         read_last(&segment, first, size, |from, count| parts.push((from, count)));
@@ -236,7 +265,7 @@ mod tests {
         assert!(parts.windows(2).all(|pair| pair[0].0 + pair[0].1 == pair[1].0));
         let byte = |place| {
             let mut byte = [0];
-            shared_memory::copy_to(segment.mapping(), place, &mut byte);
+            shared_memory::copy_to(&whole, place, &mut byte);
             byte[0]
         };
         assert_eq!((byte(first - 1), byte(size / 2), byte(first + last + PAGE)), (7, 0, 7));
@@ -262,6 +291,41 @@ mod tests {
         a.free(first);
         let again = a.allocate(first.size).unwrap();
         assert_eq!((again.offset, again.backed), (first.offset, first.size));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+        #[test]
+        fn no_block_crosses_a_border_and_no_two_overlap(
+            bits in 16..41u32, start in 0..600_000usize, sizes in proptest::collection::vec((0..34u32, 0..1usize << 33), 1..120),
+        ) {
+            let segment = Arc::new(Segment::create_sparse("test", PAGE, 1 << bits).unwrap());
+            let mut a = Arena::new(segment.clone(), start);
+            let mut blocks: Vec<Range<usize>> = Vec::new();
+            for (most, size) in sizes {
+                let need = (size % (1 << most) % (1 << bits)).max(1).next_multiple_of(PAGE);
+                let class = size_class(need).unwrap();
+                let Some((offset, tops)) = a.cut(class) else { continue };
+                a.tops = tops;
+                segment.at(offset, class).unwrap();
+                blocks.push(offset..offset + class);
+            }
+            blocks.sort_by_key(|block| block.start);
+            proptest::prop_assert!(blocks.first().is_none_or(|block| block.start >= start));
+            proptest::prop_assert!(blocks.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        }
+    }
+
+    #[test]
+    fn blocks_beyond_the_first_window_are_mapped_and_serve_again() {
+        let mut a = Arena::new(Arc::new(Segment::create_sparse("test", 1 << 20, 1 << 40).unwrap()), 100);
+        let blocks: Vec<Block> = (0..12).map(|n| a.allocate((3 + n) << 20).unwrap()).collect();
+        for block in &blocks {
+            a.segment().write(block.offset + block.size - 2, &[b"ab"]).unwrap();
+        }
+        blocks.iter().for_each(|block| a.free(*block));
+        let again: Vec<Block> = (0..12).map(|n| a.allocate((3 + n) << 20).unwrap()).collect();
+        assert!(again.iter().all(|block| blocks.contains(block)));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Mapping};
-use crate::shared_memory::Segment;
+use crate::shared_memory::{Segment, Span};
+
+use super::outside;
 
 const PAGE: usize = 4096;
 
@@ -21,8 +23,8 @@ pub type GiveBack = Box<dyn FnOnce() + Send + Sync>;
 
 /// Where a view's bytes are mapped.
 enum Backing {
-    /// In the mapping of a segment, whose lender has lent the pages to this process alone.
-    Lent { segment: Arc<Segment>, pages: Range<usize>, detached: AtomicBool },
+    /// In the mapping of a segment, whose lender has lent the pages to this process alone; `span` are those pages.
+    Lent { segment: Arc<Segment>, pages: Range<usize>, span: Span, detached: AtomicBool },
     /// In a mapping of its own, copy-on-write: others read the same block.
     Copied { pages: Mapping, detached: AtomicBool },
     /// A whole segment that processes share on purpose: all see what one writes.
@@ -69,27 +71,27 @@ fn views() -> Vec<Arc<View>> {
     live().values().filter_map(Weak::upgrade).collect()
 }
 
-fn outside() -> Error {
-    Error::new(ErrorKind::Protocol, "a block lies outside of its segment")
-}
-
 /// The whole pages around bytes of a segment.
 fn pages_around(segment: &Segment, offset: usize, size: usize) -> Result<Range<usize>> {
-    let end = offset.checked_add(size).filter(|&end| end <= segment.mapping().size()).ok_or_else(outside)?;
-    Ok(offset / PAGE * PAGE..end.next_multiple_of(PAGE).min(segment.mapping().size()))
+    let end = offset.checked_add(size).filter(|&end| end <= segment.size()).ok_or_else(outside)?;
+    Ok(offset / PAGE * PAGE..end.next_multiple_of(PAGE).min(segment.size()))
 }
 
 impl View {
     /// The `size` bytes at `offset`, of pages that were lent to this process alone: it may write there.
     ///
     /// # Errors
-    /// `Protocol` when they lie outside; they are given back then.
+    /// `Protocol` when they lie outside, the system's when they cannot be mapped; they are given back then.
     pub fn lent(segment: Arc<Segment>, offset: usize, size: usize, give_back: GiveBack) -> Result<Arc<View>> {
-        let place = pages_around(&segment, offset, size)
-            .and_then(|pages| Ok((pages, segment.mapping().address(offset).ok_or_else(outside)?)));
+        let place = pages_around(&segment, offset, size).and_then(|pages| {
+            let span = segment.at(pages.start, pages.len())?;
+            let start = span.offset + (offset - pages.start);
+            let address = span.mapping(&segment).address(start).ok_or_else(outside)?;
+            Ok((pages, span, address))
+        });
         match place {
-            Ok((pages, address)) => {
-                let backing = Backing::Lent { segment, pages, detached: AtomicBool::new(false) };
+            Ok((pages, span, address)) => {
+                let backing = Backing::Lent { segment, pages, span, detached: AtomicBool::new(false) };
                 Ok(View::new(backing, address, size, Some(give_back)))
             }
             Err(error) => {
@@ -220,8 +222,8 @@ impl View {
 
     fn detach(&self) -> Result<()> {
         match &self.backing {
-            Some(Backing::Lent { segment, pages, detached }) if !detached.load(Ordering::Relaxed) => {
-                segment.mapping().detach(&**segment, pages.start, pages.len())?;
+            Some(Backing::Lent { segment, pages, span, detached }) if !detached.load(Ordering::Relaxed) => {
+                span.mapping(segment).detach(&**segment, span.offset, pages.len())?;
                 detached.store(true, Ordering::Relaxed);
             }
             Some(Backing::Copied { pages, detached }) if !detached.load(Ordering::Relaxed) => {
@@ -253,9 +255,9 @@ impl Drop for View {
             }
         }
         match &backing {
-            Some(Backing::Lent { segment, pages, detached })
+            Some(Backing::Lent { segment, pages, span, detached })
                 if detached.load(Ordering::Relaxed)
-                    && segment.mapping().attach(&**segment, pages.start, pages.len()).is_err() =>
+                    && span.mapping(segment).attach(&**segment, span.offset, pages.len()).is_err() =>
             {
                 // The block is of no use for this process any more: it is never given back.
                 std::mem::forget(give_back);
@@ -306,7 +308,7 @@ pub fn forsake(segment: &Arc<Segment>, start: usize) {
         }
         from = from.max(pages.end);
     }
-    let end = segment.mapping().size();
+    let end = segment.size();
     if end > from {
         platform::release(&**segment, from, end - from);
     }
@@ -360,6 +362,29 @@ mod tests {
         assert_eq!(text(&segment, 2 * PAGE), b"ab");
         drop(view);
         assert_eq!(text(&segment, 2 * PAGE), b"cd");
+    }
+
+    #[test]
+    fn a_view_far_from_the_beginning_is_detached_and_attached_like_any_other() {
+        let size = 1 << 40;
+        let segment = Arc::new(Segment::create_sparse("test", PAGE, size).unwrap());
+        let read = |offset| {
+            let mut out = Vec::new();
+            segment.read(offset, 2, &mut out).unwrap();
+            out
+        };
+        for block in [200 << 20, size - (64 << 20)] {
+            segment.write(block + 64, &[b"ab"]).unwrap();
+            let view = View::lent(segment.clone(), block + 64, 3 << 20, Box::new(|| ())).unwrap();
+            view.detach().unwrap();
+            let elsewhere = Mapping::new(&*segment, block as u64, PAGE, false).unwrap();
+            assert!(copy_in(&elsewhere, 64, b"cd"));
+            assert_eq!(read(block + 64), b"ab");
+            drop(view);
+            assert_eq!(read(block + 64), b"cd");
+            let copied = View::copied(&segment, block + 64, 2, Box::new(|| ())).unwrap();
+            assert_eq!(copied.size(), 2);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
@@ -53,6 +54,38 @@ pub fn reserve(file: impl AsFd, offset: usize, size: usize) -> Result<()> {
     rustix::fs::fallocate(file, FallocateFlags::empty(), offset as u64, size as u64).during("fallocate")
 }
 
+/// Reads the bytes of a memory file from `offset` on into all of `into`, without a mapping of them.
+///
+/// # Errors
+/// The system's; `Protocol` when the file ends before.
+pub fn read_at(file: impl AsFd, offset: usize, into: &mut [u8]) -> Result<()> {
+    let mut done = 0;
+    while done < into.len() {
+        match rustix::io::pread(&file, &mut into[done..], (offset + done) as u64) {
+            Ok(0) => return Err(Error::new(ErrorKind::Protocol, "a memory file ends early")),
+            Ok(count) => done += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).during("pread"),
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes a page of this machine has.
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}
+
+/// How many bytes of memory the machine has.
+pub fn machine_bytes() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        // SAFETY: asks for a number.
+        let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+        usize::try_from(pages).map_or(usize::MAX, |pages| pages.saturating_mul(page_size()))
+    })
+}
+
 /// Gives the memory of `size` bytes of a memory file from `offset` back; they read as zero from then on.
 pub fn release(file: impl AsFd, offset: usize, size: usize) {
     let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -83,6 +116,8 @@ pub fn prefer_huge_pages(address: usize, size: usize) {
 pub struct Mapping {
     start: NonNull<u8>,
     size: usize,
+    /// Where in its file it begins.
+    from: u64,
 }
 
 // SAFETY:
@@ -106,9 +141,9 @@ impl Mapping {
         // SAFETY: the kernel picks an unused place, so no memory in use is touched.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, access, flags, file, offset) };
         let start = NonNull::new(start.during("mmap")?.cast()).expect("mmap never gives address zero");
-        let mapping = Mapping { start, size };
+        let mapping = Mapping { start, size, from: offset };
         if !inherited {
-            mapping.keep_from_children()?;
+            mapping.keep_from_children(0, size)?;
         }
         // A sparse mapping has no place in a core dump; where the advice is unknown, nothing is lost.
         // SAFETY: DONTDUMP changes what a core dump holds, not the memory.
@@ -130,10 +165,10 @@ impl Mapping {
         // SAFETY: the kernel picks an unused place, so no memory in use is touched.
         let start = unsafe { rustix::mm::mmap(std::ptr::null_mut(), size, access, flags, file, offset) };
         let start = NonNull::new(start.during("mmap")?.cast()).expect("mmap never gives address zero");
-        Ok(Mapping { start, size })
+        Ok(Mapping { start, size, from: offset })
     }
 
-    /// Makes whole pages of a shared mapping of `file`, both from `offset`, this process's own: same place, same bytes,
+    /// Makes whole pages of a shared mapping of `file`, from `offset` in the mapping, this process's own: same place, same bytes,
     /// but what happens to the file is not seen any more, nor by others what is written here; a child that is forked
     /// has them too.
     ///
@@ -152,12 +187,9 @@ impl Mapping {
     /// The system's.
     pub fn attach(&self, file: impl AsFd, offset: usize, size: usize) -> Result<()> {
         self.remap(file, offset, size, MapFlags::SHARED)?;
-        // SAFETY: these change what a later fork copies and a core dump holds, not the memory of this process.
-        unsafe {
-            let start = self.start.as_ptr().add(offset).cast();
-            rustix::mm::madvise(start, size, Advice::LinuxDontFork).during("madvise")?;
-            let _ = rustix::mm::madvise(start, size, Advice::LinuxDontDump);
-        }
+        self.keep_from_children(offset, size)?;
+        // SAFETY: in this mapping; it changes what a core dump holds, not the memory of this process.
+        let _ = unsafe { rustix::mm::madvise(self.start.as_ptr().add(offset).cast(), size, Advice::LinuxDontDump) };
         Ok(())
     }
 
@@ -171,7 +203,7 @@ impl Mapping {
         //   * it stays readable and writable, so every reference into it stays valid.
         unsafe {
             let place = self.start.as_ptr().add(offset).cast();
-            rustix::mm::mmap(place, size, access, flags, file, offset as u64).during("mmap")?;
+            rustix::mm::mmap(place, size, access, flags, file, self.from + offset as u64).during("mmap")?;
         }
         Ok(())
     }
@@ -222,7 +254,7 @@ impl Mapping {
         // SAFETY: the kernel picks an unused place, so no memory in use is touched.
         let start = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), 2 * size, none, hold) }.during("mmap")?;
         let start = NonNull::new(start.cast::<u8>()).expect("mmap never gives address zero");
-        let mapping = Mapping { start, size: 2 * size };
+        let mapping = Mapping { start, size: 2 * size, from: offset };
         let fixed = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
         for copy in 0..2 {
             // SAFETY: replaces one half of the range that was just reserved, which nobody else knows.
@@ -231,13 +263,18 @@ impl Mapping {
                 rustix::mm::mmap(place, size, access, fixed, &file, offset).during("mmap")?;
             }
         }
-        mapping.keep_from_children()?;
+        mapping.keep_from_children(0, 2 * size)?;
         Ok(mapping)
     }
 
-    fn keep_from_children(&self) -> Result<()> {
-        // SAFETY: DONTFORK changes what a later fork copies, not the memory of this process.
-        unsafe { rustix::mm::madvise(self.start.as_ptr().cast(), self.size, Advice::LinuxDontFork) }.during("madvise")
+    fn keep_from_children(&self, offset: usize, size: usize) -> Result<()> {
+        let start = self.start.as_ptr();
+        // SAFETY: the range lies in this mapping; DONTFORK changes what a later fork copies, not the memory of this process.
+        match unsafe { rustix::mm::madvise(start.add(offset).cast(), size, Advice::LinuxDontFork) } {
+            // An emulator that does not know it: a child that is forked has a mapping that it does not use.
+            Err(rustix::io::Errno::INVAL) => Ok(()),
+            answer => answer.during("madvise"),
+        }
     }
 
     /// The first byte.

@@ -48,7 +48,8 @@ pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id};
 pub use lifeline::{end_after, lifeline_thread};
 pub use memory::{
-    Mapping, file_size, is_of_fixed_size, memory_file, memory_file_of, prefer_huge_pages, release, reserve,
+    Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, prefer_huge_pages,
+    read_at, release, reserve,
 };
 pub use oom::offer_to_oom_killer;
 pub use poller::{Poller, Ready, SignalGuard};

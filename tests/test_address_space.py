@@ -1,0 +1,67 @@
+"""Address space is taken as payloads need it: pools start, and large payloads go, where a batch system limits it."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+GIB = 1 << 30
+PROGRAMS = Path(__file__).parent / "programs/address_space"
+
+
+def address_space(_=None):
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def identity(x):
+    return x
+
+
+def run(program, context):
+    """Run a program; return the words that it prints."""
+    command = [sys.executable, str(PROGRAMS / program), context.get_start_method()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout.split()
+
+
+def test_a_pool_takes_less_than_a_gibibyte_of_address_space(context):
+    before = address_space()
+    with context.Pool(2) as pool:
+        assert pool.map(identity, range(10)) == list(range(10))
+        assert address_space() - before < GIB
+        assert max(pool.map(address_space, range(8))) < before + GIB
+
+
+def test_many_pools_at_once_take_a_few_gibibytes(context):
+    before = address_space()
+    pools = [context.Pool(1) for _ in range(12)]
+    try:
+        assert [pool.apply(identity, (n,)) for n, pool in enumerate(pools)] == list(range(12))
+        assert address_space() - before < 3 * GIB
+    finally:
+        for pool in pools:
+            pool.terminate()
+            pool.join()
+
+
+def test_address_space_grows_with_what_is_sent_and_not_more(context):
+    with context.Pool(1) as pool:
+        before = address_space()
+        for size in (10 << 20, 40 << 20, 200 << 20, 10 << 20):
+            payload = bytes(size)
+            assert pool.apply(len, (payload,)) == size
+            assert pool.apply(identity, (payload,)) == payload
+            del payload
+        assert address_space() - before < 2 * GIB
+
+
+def test_a_pool_and_large_payloads_work_under_a_limit_of_address_space(context):
+    told = run("two_gigabytes.py", context)
+    assert told == ["1000000", str(300 << 20), "True", str(300 << 20), "160"]
+
+
+def test_what_does_not_fit_fails_alone_and_says_so(context):
+    large, small = str(200 << 20), str(2 << 20)
+    assert run("not_enough.py", context) == ["5", "True", "True", "5", "50", "True", "True", small, large, large]
