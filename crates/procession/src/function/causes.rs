@@ -1,17 +1,21 @@
 //! Why a value could not be turned into bytes or back: what its parts say is lost in postcard's errors, and a part that panics
 //! must not unwind whoever asked, who waits for other values too.
 
-use std::cell::RefCell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::failure::words_of;
 
 thread_local! {
+    /// Whether there is a cause: quicker to ask.
+    static IS_KEPT: Cell<bool> = const { Cell::new(false) };
     static CAUSE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 fn keep(cause: &impl Display) {
+    IS_KEPT.set(true);
     CAUSE.set(Some(cause.to_string()));
 }
 
@@ -28,26 +32,35 @@ pub(crate) fn unread<E: serde::de::Error>(cause: impl Display) -> E {
 }
 
 /// What `work` gives, or the cause of its failure in words; a panic is one, too.
+#[inline]
 pub(super) fn told<T>(work: impl FnOnce() -> postcard::Result<T>) -> Result<T, String> {
-    // A part may have dropped an earlier error and gone on.
-    CAUSE.with_borrow_mut(|cause| {
-        if cause.is_some() {
-            *cause = None;
-        }
-    });
+    if IS_KEPT.get() {
+        // A part dropped an earlier error and went on.
+        taken();
+    }
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            let is_a_parts = matches!(error, postcard::Error::SerdeSerCustom | postcard::Error::SerdeDeCustom);
-            let cause = is_a_parts.then(|| CAUSE.take()).flatten();
-            Err(cause.unwrap_or_else(|| error.to_string()))
-        }
-        Err(payload) => {
-            let (message, location) = words_of(payload);
-            let place = if location.is_empty() { location } else { format!(" at {location}") };
-            Err(format!("it panicked{place}: {message}"))
-        }
+        Ok(Err(error)) => Err(of_error(&error)),
+        Err(payload) => Err(of_panic(payload)),
     }
+}
+
+fn taken() -> Option<String> {
+    IS_KEPT.set(false);
+    CAUSE.take()
+}
+
+#[cold]
+fn of_error(error: &postcard::Error) -> String {
+    let is_a_parts = matches!(error, postcard::Error::SerdeSerCustom | postcard::Error::SerdeDeCustom);
+    is_a_parts.then(taken).flatten().unwrap_or_else(|| error.to_string())
+}
+
+#[cold]
+fn of_panic(payload: Box<dyn Any + Send>) -> String {
+    let (message, location) = words_of(payload);
+    let place = if location.is_empty() { location } else { format!(" at {location}") };
+    format!("it panicked{place}: {message}")
 }
 
 #[cfg(test)]
