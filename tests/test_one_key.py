@@ -120,8 +120,10 @@ def test_what_is_sent_by_the_standard_library_arrives(context, tmp_path, library
     (tmp_path / "library.py").write_text(LIBRARY)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(library_first=library_first, set_key=set_key, set_our_key=set_our_key))
+    # The standard library serves descriptors from a thread, which a fork is warned of.
+    ignored = "ignore:a process is forked while other threads run"
     done = subprocess.run(
-        [sys.executable, program, context.get_start_method()],
+        [sys.executable, "-W", ignored, program, context.get_start_method()],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
