@@ -506,3 +506,20 @@ def test_a_condition_shares_the_lock_of_a_proxy(manager, context):
         assert not lock.acquire(False)
     killed(context, take_and_stay, condition)
     is_to_be_had(lock, told=True)
+
+
+def take_both_and_end(lock, marker):
+    lock.acquire()
+    marker.acquire()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore", "BoundedSemaphore"])
+def test_what_a_client_had_when_it_ended_another_may_give_back(manager, context, kind):
+    lock, marker = getattr(manager, kind)(), manager.Lock()
+    child = context.Process(target=take_both_and_end, args=(lock, marker))
+    child.start()
+    child.join(LIMIT_S)
+    is_to_be_had(marker, told=True)  # so the server knows that the client has ended
+    lock.release()
+    assert lock.acquire(False) and not lock.acquire(False)
+    lock.release()

@@ -328,7 +328,10 @@ class Crew:
         if watch is None:
             if not may_read(function):
                 return alone
-            watch = self._start_watch()
+            try:
+                watch = self._start_watch()
+            except OSError:  # no descriptor is left to import it by: of this function nothing is said
+                return alone
         # Methods and partials are asked for each time.
         elif id(getattr(getattr(function, "func", function), "__code__", None)) in watch.met:
             return alone

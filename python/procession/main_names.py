@@ -43,7 +43,8 @@ def leads_to_program(module):
 def may_read(function):
     """Return whether a function may read a global variable, or call what does."""
     if type(function) is not types.FunctionType:
-        return type(function) is not types.BuiltinFunctionType
+        built_in = type(function) is types.BuiltinFunctionType
+        return not built_in and not (type(function) is type and function.__module__ == "builtins")
     names, code = function.__globals__, function.__code__
     return (
         function.__closure__ is not None

@@ -1,6 +1,7 @@
-"""The locks and semaphores in a server: whose process ends while it holds one gives it up.
+"""The locks and semaphores in a server: whose process ends while it holds one leaves it to the next who wants it.
 
-The next one to take a lock of the dead is told so, as with the locks of `procession` itself.
+The next one to take a lock of the dead is told so, as with the locks of `procession` itself. Until somebody wants it, it
+stays taken, so that another process may give it back, as it may where all live.
 """
 
 import threading
@@ -26,14 +27,31 @@ class Lock(_Scope):
         self._lock = threading.Lock() if lock is None else lock
         self._robust = bool(robust)
         self._holder = None
+        self._waiting = 0
+        self._abandoned = False  # whether it is taken by nobody who lives
         self._orphaned = False
 
     def acquire(self, blocking=True, timeout=-1):
         """Take it and return True; False when it was not free (in time)."""
-        if not self._lock.acquire(blocking, timeout):
+        if not (timeout == -1 and self._lock.acquire(False)) and not self._wait(blocking, timeout):
             return False
         self._begin(holders.acting_for())
         return True
+
+    def _wait(self, blocking, timeout):
+        with holders.notes:
+            self._waiting += 1
+            self._hand_on()
+        try:
+            return self._lock.acquire(blocking, timeout)
+        finally:
+            with holders.notes:
+                self._waiting -= 1
+
+    def _hand_on(self):
+        if self._abandoned:
+            self._abandoned, self._orphaned = False, True
+            self._lock.release()
 
     def release(self):
         """Give it back, whoever took it; RuntimeError when it is free."""
@@ -41,6 +59,7 @@ class Lock(_Scope):
             holder, self._holder = self._holder, None
             if holder is not None:
                 holder.let_go(self)
+            self._abandoned = False
             self._lock.release()
 
     def locked(self):
@@ -51,9 +70,9 @@ class Lock(_Scope):
         """The process that has it has ended."""
         with holders.notes:
             if self._holder is client:
-                self._holder = None
-                self._orphaned = True
-                self._lock.release()
+                self._holder, self._abandoned = None, True
+                if self._waiting:
+                    self._hand_on()
 
     def undo_acquire(self, told):
         """The client that got it died before it learnt of that, and whether it was told that another one had."""
@@ -151,8 +170,8 @@ class RLock(Lock):
 class Semaphore(_Scope):
     """As `threading.Semaphore`.
 
-    The permits of a process that has ended come back, unless somebody gave a permit without having taken one: then the
-    semaphore counts something else.
+    The permits of a process that has ended come back when somebody wants one and there is none left, unless somebody gave a
+    permit without having taken one: then the semaphore counts something else.
     """
 
     _make = threading.Semaphore
@@ -160,10 +179,12 @@ class Semaphore(_Scope):
     def __init__(self, value=1, *, semaphore=None):
         self._semaphore = type(self)._make(value) if semaphore is None else semaphore
         self._is_held = True
+        self._waiting = 0
+        self._abandoned = 0  # how many permits those have who have ended
 
     def acquire(self, blocking=True, timeout=None):
         """Take a permit and return True; False when none was left (in time)."""
-        if not self._semaphore.acquire(blocking, timeout):
+        if not (timeout is None and self._semaphore.acquire(False)) and not self._wait(blocking, timeout):
             return False
         with holders.notes:
             try:
@@ -173,6 +194,21 @@ class Semaphore(_Scope):
                 self._semaphore.release()
                 raise
         return True
+
+    def _wait(self, blocking, timeout):
+        with holders.notes:
+            self._waiting += 1
+            self._hand_on()
+        try:
+            return self._semaphore.acquire(blocking, timeout)
+        finally:
+            with holders.notes:
+                self._waiting -= 1
+
+    def _hand_on(self):
+        count, self._abandoned = self._abandoned, 0
+        if count and self._is_held:
+            self._semaphore.release(count)
 
     def release(self, n=1):
         """Give `n` permits; ValueError when a bounded one would have more than at first."""
@@ -195,8 +231,10 @@ class Semaphore(_Scope):
 
     def holder_ended(self, _client, count):
         """A process that has so many permits has ended."""
-        if self._is_held:
-            self._semaphore.release(count)
+        with holders.notes:
+            self._abandoned += count
+            if self._waiting:
+                self._hand_on()
 
     def __repr__(self):
         return f"<{type(self).__name__} of a manager, value={self._semaphore._value}>"

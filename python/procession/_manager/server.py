@@ -173,7 +173,8 @@ class Server:
             payload = client.recv_bytes()
             request = None
             try:
-                request = ident, method, args, kwds = self.serializer.loads(payload)
+                ident, method, args, kwds = self.serializer.loads(payload)
+                request = (ident, method, args, kwds) if isinstance(method, str) else None
             except Exception:
                 answer = wire.TRACEBACK, traceback.format_exc()
             else:
