@@ -1,7 +1,7 @@
 """The locks and semaphores in a server: whose process ends while it holds one leaves it to the next who wants it.
 
-The next one to take a lock of the dead is told so, as with the locks of `procession` itself. Until somebody wants it, it
-stays taken, so that another process may give it back, as it may where all live.
+The next one to take a lock of the dead is told so, as with the locks of `procession` itself. Until somebody wants it,
+it stays taken, so that another process may give it back, as it may where all live.
 """
 
 import threading
@@ -170,8 +170,8 @@ class RLock(Lock):
 class Semaphore(_Scope):
     """As `threading.Semaphore`.
 
-    The permits of a process that has ended come back when somebody wants one and there is none left, unless somebody gave a
-    permit without having taken one: then the semaphore counts something else.
+    The permits of a process that has ended come back when somebody wants one and there is none left, unless somebody
+    gave a permit without having taken one: then the semaphore counts something else.
     """
 
     _make = threading.Semaphore
