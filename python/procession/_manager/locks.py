@@ -20,33 +20,39 @@ class _Scope:
         self.release()
 
 
-class Lock(_Scope):
+class _Heritable(_Scope):
+    """What the next one gets when somebody has ended who had it, as soon as there is a next one."""
+
+    _waiting = 0
+
+    def _wait(self, inner, blocking, timeout):
+        with holders.notes:
+            self._waiting += 1
+            self._hand_on()
+        try:
+            return inner.acquire(blocking, timeout)
+        finally:
+            with holders.notes:
+                self._waiting -= 1
+
+
+class Lock(_Heritable):
     """As `threading.Lock`.  `robust`: whoever gets it from a dead owner has OwnerDied raised, not a warning."""
 
     def __init__(self, robust=False, *, lock=None):
         self._lock = threading.Lock() if lock is None else lock
         self._robust = bool(robust)
         self._holder = None
-        self._waiting = 0
         self._abandoned = False  # whether it is taken by nobody who lives
         self._orphaned = False
 
     def acquire(self, blocking=True, timeout=-1):
         """Take it and return True; False when it was not free (in time)."""
-        if not (timeout == -1 and self._lock.acquire(False)) and not self._wait(blocking, timeout):
+        quick = timeout == -1 and self._lock.acquire(False)
+        if not quick and not self._wait(self._lock, blocking, timeout):
             return False
         self._begin(holders.acting_for())
         return True
-
-    def _wait(self, blocking, timeout):
-        with holders.notes:
-            self._waiting += 1
-            self._hand_on()
-        try:
-            return self._lock.acquire(blocking, timeout)
-        finally:
-            with holders.notes:
-                self._waiting -= 1
 
     def _hand_on(self):
         if self._abandoned:
@@ -167,7 +173,7 @@ class RLock(Lock):
         self._depth = depth
 
 
-class Semaphore(_Scope):
+class Semaphore(_Heritable):
     """As `threading.Semaphore`.
 
     The permits of a process that has ended come back when somebody wants one and there is none left, unless somebody
@@ -179,12 +185,12 @@ class Semaphore(_Scope):
     def __init__(self, value=1, *, semaphore=None):
         self._semaphore = type(self)._make(value) if semaphore is None else semaphore
         self._is_held = True
-        self._waiting = 0
         self._abandoned = 0  # how many permits those have who have ended
 
     def acquire(self, blocking=True, timeout=None):
         """Take a permit and return True; False when none was left (in time)."""
-        if not (timeout is None and self._semaphore.acquire(False)) and not self._wait(blocking, timeout):
+        quick = timeout is None and self._semaphore.acquire(False)
+        if not quick and not self._wait(self._semaphore, blocking, timeout):
             return False
         with holders.notes:
             try:
@@ -194,16 +200,6 @@ class Semaphore(_Scope):
                 self._semaphore.release()
                 raise
         return True
-
-    def _wait(self, blocking, timeout):
-        with holders.notes:
-            self._waiting += 1
-            self._hand_on()
-        try:
-            return self._semaphore.acquire(blocking, timeout)
-        finally:
-            with holders.notes:
-                self._waiting -= 1
 
     def _hand_on(self):
         count, self._abandoned = self._abandoned, 0
