@@ -225,6 +225,21 @@ def _start_method():
     return context._default_context.get_start_method(allow_none=True)  # a child of a context does not fix the default
 
 
+def _take_places(data):
+    """Look for modules, files and arguments where the parent does."""
+    if "sys_path" in data:
+        sys.path = data["sys_path"]
+    if "sys_argv" in data:
+        sys.argv = data["sys_argv"]
+    if data.get("dir") is not None:
+        try:
+            os.chdir(data["dir"])
+        except OSError as error:
+            util.info("the parent's directory cannot be entered: %s", error)
+    if "orig_dir" in data:
+        process.ORIGINAL_DIR = data["orig_dir"]
+
+
 def prepare(data):
     """Make this process resemble its parent, as `get_preparation_data` told it."""
     global lacks_main
@@ -257,17 +272,7 @@ def prepare(data):
         util.log_to_stderr()
     if "log_level" in data:
         util.get_logger().setLevel(data["log_level"])
-    if "sys_path" in data:
-        sys.path = data["sys_path"]
-    if "sys_argv" in data:
-        sys.argv = data["sys_argv"]
-    if data.get("dir") is not None:
-        try:
-            os.chdir(data["dir"])
-        except OSError as error:
-            util.info("the parent's directory cannot be entered: %s", error)
-    if "orig_dir" in data:
-        process.ORIGINAL_DIR = data["orig_dir"]
+    _take_places(data)
     if data.get("ignored_signals"):
         for number in data["ignored_signals"]:
             _signal.signal(number, _signal.SIG_IGN)

@@ -1,4 +1,6 @@
 //! A job: what one call of a Pool method created, its items and their outcomes.
+//!
+//! A long file: one state, whose every change has to keep to the rule that a job ends once.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};

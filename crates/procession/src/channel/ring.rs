@@ -2,6 +2,8 @@
 //!
 //! The worker alone writes, the parent alone reads: no lock, and nothing that a death could leave half done. A frame
 //! counts from the moment `tail` is stored. The ring is mapped twice in a row, so no frame is ever in two pieces.
+//!
+//! A long file: ledger, ring and lent blocks are one segment with one layout, and die together.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! A worker's half of a pool: claim, note, run, publish.
+//!
+//! A long file: each of its steps leaves the ledger in a state that a death may find, and they are read in a row for that.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
