@@ -93,7 +93,6 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_structures_of_msgspec_keep_their_fields_and_settings(tmp_path, method):
-    pytest.importorskip("msgspec")
     (tmp_path / "script.py").write_text(STRUCTS)
     assert run("script.py", method, cwd=tmp_path) == ""
 
