@@ -24,12 +24,14 @@ class ForkingPickler(pickle.Pickler):
 
     _extra_reducers = {}
 
-    def __init__(self, *args, **options):
-        super().__init__(*args, **options)
-        arrays = {} if options.get("buffer_callback") is None else _array_reducers()
+    def __init__(self, file, protocol=None, *args, **options):
+        protocol = sharing.PROTOCOL if protocol is None else protocol
+        super().__init__(file, protocol, *args, **options)
+        offers = protocol < 0 or protocol >= sharing.PROTOCOL  # earlier protocols know no buffers
+        arrays = _array_reducers() if offers and options.get("buffer_callback") is not None else {}
         self.dispatch_table = copyreg.dispatch_table | arrays | extra_reducers()
         if not hasattr(type(self), "reducer_override"):
-            self.reducer_override = reducers().reduce
+            self.reducer_override = reducers(buffers=offers).reduce
 
     @classmethod
     def register(cls, type, reduce):
@@ -95,10 +97,12 @@ def make_pickler(sink):
     return pickler
 
 
-def reducers(by_value=None):
-    """Return what finds the reducers of objects; functions and classes without a name are given to `by_value`."""
+def reducers(by_value=None, buffers=True):
+    """Return what finds the reducers of objects; functions and classes without a name are given to `by_value`, and
+    `buffers` says whether the pickle can have some."""
     names = ForkingPickler._extra_reducers, copyreg.dispatch_table
-    return engine.Reducers(*names, _other_reducers, _OTHERS, by_value or _by_value)
+    others = _other_reducers if buffers else _other_reducers_without_buffers
+    return engine.Reducers(*names, others, _OTHERS, by_value or _by_value)
 
 
 def _by_value(obj):
@@ -173,6 +177,10 @@ def _other_reducers(cls):
     if cls.__name__ == "module":
         return {types.ModuleType: _reduce_module}
     return standard.reducers()
+
+
+def _other_reducers_without_buffers(cls):
+    return None if sharing.is_array_class(cls) else _other_reducers(cls)
 
 
 def _reduce_method(method):
