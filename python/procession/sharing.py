@@ -5,11 +5,25 @@ import io
 
 from procession import _procession as engine
 
+TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import TypeVar, overload
+
+    _T = TypeVar("_T")
+
 __all__ = ["share"]
 
 PROTOCOL = 5  # the highest
 # Arrays begin at multiples of this, as numpy's own large ones do.
 _ALIGNMENT = 64
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def share(obj: bytes | bytearray | memoryview, *, writable: bool = False) -> memoryview: ...
+    @overload
+    def share(obj: _T, *, writable: bool = False) -> _T: ...
 
 
 def share(obj, *, writable=False):

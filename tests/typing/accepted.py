@@ -122,6 +122,14 @@ def shared() -> None:
     names = shared_memory.ShareableList(["a", "b"])
     assert_type(names[0], str)
     assert_type(names.shm.name, str)
+    table = {"a": [1.5], "b": [2.5]}
+    assert_type(multiprocessing.share(table), dict[str, list[float]])
+    assert_type(multiprocessing.share(b"text", writable=True), memoryview)
+    assert_type(multiprocessing.share(bytearray(3)), memoryview)
+    with multiprocessing.Pool(1) as workers:
+        assert_type(workers.share(Point(), writable=True), Point)
+        assert_type(workers.share(memoryview(b"text")), memoryview)
+        assert_type(workers.map(length, workers.share(["a"])), list[int])
 
 
 def served() -> None:

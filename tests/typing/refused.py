@@ -55,3 +55,7 @@ with procession.Manager() as manager:
 
 procession.reduction.ForkingPickler.register(3, repr)  # refused: arg-type
 procession.install("now")  # refused: call-arg
+
+rows: list[str] = procession.share([1])  # refused: list-item
+view: bytes = procession.share(b"text")  # refused: assignment
+procession.share([1], writeable=True)  # refused: call-overload
