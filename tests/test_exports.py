@@ -261,7 +261,7 @@ def test_the_standard_classes_catch_ours_when_they_are_imported_later(tmp_path):
     program = tmp_path / "late.py"
     program.write_text(LATE)
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
-    assert done.stdout == "procession.context TimeoutError\nprocession.portable TaskTimeout\n"
+    assert done.stdout == "procession.context TimeoutError\nprocession TaskTimeout\n"
 
 
 def test_a_process_is_started_by_fork_without_what_each_child_would_pay_for():

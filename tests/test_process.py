@@ -244,7 +244,7 @@ def test_a_child_sees_its_parents_death_and_does_not_outlive_it(context, path):
         process.kill()
         finish(process)
         assert wait_for(path + ".parent") == "gone"
-        assert procession.popen_base.wait_ready(pidfd, LIMIT)
+        assert procession._procession.wait_readable([pidfd], LIMIT)
     finally:
         os.close(pidfd)
 
@@ -471,7 +471,7 @@ def test_a_child_stuck_in_foreign_code_does_not_outlive_its_parent(context, path
     try:
         process.kill()
         finish(process)
-        assert procession.popen_base.wait_ready(pidfd, LIMIT)
+        assert procession._procession.wait_readable([pidfd], LIMIT)
     finally:
         os.close(pidfd)
 

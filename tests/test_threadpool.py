@@ -6,9 +6,9 @@ import pickle
 import threading
 
 import pytest
+from procession._exceptions import PoolTerminated, TaskTimeout
 from procession.context import TimeoutError
 from procession.pool import Pool
-from procession.portable import PoolTerminated, TaskTimeout
 from procession.threadcrew import LOOK_AHEAD_ITEMS
 from procession.threadpool import ThreadPool
 

@@ -9,6 +9,7 @@ from procession import context as _context
 from procession._procession import __version__ as __version__
 
 _default = _context._default_context
+_EXCEPTIONS = _context._EXCEPTIONS
 _METHODS = (
     "Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Manager", "Pipe",
     "Pool", "Process", "Queue", "RLock", "RawArray", "RawValue", "Semaphore", "SimpleQueue", "Value",
@@ -16,20 +17,19 @@ _METHODS = (
     "get_all_start_methods", "get_context", "get_logger", "get_start_method", "log_to_stderr", "parent_process",
     "set_executable", "set_forkserver_preload", "set_start_method",
 )  # fmt: skip
-_EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
 # What the standard library does not have, and where it is.
 _OWN = {
     "ForkBesideThreads": "notices",
     "MaybeEncodingError": "portable",
-    "OverMemory": "portable",
+    "OverMemory": "_exceptions",
     "OwnerDied": "synchronize",
-    "PoolTerminated": "portable",
+    "PoolTerminated": "_exceptions",
     "ProcessionWarning": "notices",
     "SameRandomNumbers": "notices",
     "StaleVariable": "notices",
     "StuckAfterFork": "notices",
-    "TaskTimeout": "portable",
-    "WorkerDied": "portable",
+    "TaskTimeout": "_exceptions",
+    "WorkerDied": "_exceptions",
     "end_shared_pools": "shared_pools",
     "install": "drop_in",
     "share": "sharing",

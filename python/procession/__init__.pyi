@@ -23,6 +23,10 @@ from procession import sharedctypes as sharedctypes
 from procession import spawn as spawn
 from procession import synchronize as synchronize
 from procession import util as util
+from procession._exceptions import OverMemory as OverMemory
+from procession._exceptions import PoolTerminated as PoolTerminated
+from procession._exceptions import TaskTimeout as TaskTimeout
+from procession._exceptions import WorkerDied as WorkerDied
 from procession.captured_output import OutputLine
 from procession.connection import Connection
 from procession.context import AuthenticationError as AuthenticationError
@@ -39,10 +43,6 @@ from procession.notices import SameRandomNumbers as SameRandomNumbers
 from procession.notices import StaleVariable as StaleVariable
 from procession.notices import StuckAfterFork as StuckAfterFork
 from procession.portable import MaybeEncodingError as MaybeEncodingError
-from procession.portable import OverMemory as OverMemory
-from procession.portable import PoolTerminated as PoolTerminated
-from procession.portable import TaskTimeout as TaskTimeout
-from procession.portable import WorkerDied as WorkerDied
 from procession.process import active_children as active_children
 from procession.process import current_process as current_process
 from procession.process import parent_process as parent_process

@@ -11,7 +11,7 @@ thread waits for that, or looks after many others meanwhile, is not its concern.
 import hmac
 import os
 
-from procession import context
+from procession import _exceptions
 
 CHALLENGE = b"#CHALLENGE#"
 WELCOME = b"#WELCOME#"
@@ -46,7 +46,7 @@ def _named_digest(message):
     name, brace, _ = message[1 : len(max(_DIGESTS, key=len)) + 2].partition(b"}")
     digest = name.decode("ascii", "replace")
     if not brace or digest not in _DIGESTS:
-        raise context.AuthenticationError(f"unsupported digest in a challenge or an answer: {digest!r}")
+        raise _exceptions.AuthenticationError(f"unsupported digest in a challenge or an answer: {digest!r}")
     return digest
 
 
@@ -55,7 +55,7 @@ def _hmac(authkey, message, digest):
         return hmac.new(authkey, message, digest).digest()
     except ValueError:
         # A system that follows FIPS has no md5.
-        raise context.AuthenticationError(f"this system does not offer the digest {digest!r}")
+        raise _exceptions.AuthenticationError(f"this system does not offer the digest {digest!r}")
 
 
 def _create_response(authkey, message):
@@ -77,10 +77,10 @@ def _verify_challenge(authkey, message, response):
     else:
         digest = _named_digest(response)
         if digest is None:
-            raise context.AuthenticationError("an answer without the name of a digest")
+            raise _exceptions.AuthenticationError("an answer without the name of a digest")
         answer = response[len(digest) + 2 :]
     if not hmac.compare_digest(_hmac(authkey, message, digest), answer):
-        raise context.AuthenticationError("the answer to the challenge is wrong: the keys differ")
+        raise _exceptions.AuthenticationError("the answer to the challenge is wrong: the keys differ")
 
 
 def _delivering(send, authkey, digest_name=_OURS):
@@ -90,7 +90,7 @@ def _delivering(send, authkey, digest_name=_OURS):
     response = yield
     try:
         _verify_challenge(authkey, message, response)
-    except context.AuthenticationError:
+    except _exceptions.AuthenticationError:
         send(FAILURE)
         raise
     send(WELCOME)
@@ -100,13 +100,13 @@ def _answering(send, authkey):
     _check_key(authkey)
     challenge = yield
     if not challenge.startswith(CHALLENGE):
-        raise context.AuthenticationError("the other side began without a challenge")
+        raise _exceptions.AuthenticationError("the other side began without a challenge")
     message = challenge[len(CHALLENGE) :]
     if len(message) < _UNNAMED_LENGTH:
-        raise context.AuthenticationError(f"a challenge of {len(message)} bytes is too short")
+        raise _exceptions.AuthenticationError(f"a challenge of {len(message)} bytes is too short")
     send(_create_response(authkey, message))
     if (yield) != WELCOME:
-        raise context.AuthenticationError("the other side did not accept our answer")
+        raise _exceptions.AuthenticationError("the other side did not accept our answer")
 
 
 def receiving(send, authkey):

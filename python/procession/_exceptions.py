@@ -1,25 +1,54 @@
-"""The exceptions, subclasses of the standard ones; a module of its own because it imports `multiprocessing`."""
+"""The package's exceptions: all of them, for the modules that raise them.
 
-import multiprocessing.context as standard
+Those for misuse are of two types each: the one that the standard library happens to raise, and the telling one.
+"""
 
-__all__ = ["AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError"]
+# Subclasses of the standard exceptions, which are loaded when they are asked for.
+OF_CONTEXTS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
+OF_POOLS = ("OverMemory", "PoolTerminated", "TaskTimeout", "WorkerDied")
 
-
-class ProcessError(standard.ProcessError):
-    """The base of the errors below."""
-
-
-class BufferTooShort(ProcessError, standard.BufferTooShort):
-    """The buffer given is too small; `args[0]` is the message that did not fit."""
-
-
-class TimeoutError(ProcessError, standard.TimeoutError):
-    """A wait reached its limit."""
+__all__ = [
+    "LargeNumber", "NegativeNumber", "NoLock", "NoServer", "NotStarted", "Unshareable", "UnknownSerializer",
+    *OF_CONTEXTS, *OF_POOLS,
+]  # fmt: skip
 
 
-class AuthenticationError(ProcessError, standard.AuthenticationError):
-    """The other end of a connection does not know the key."""
+def __getattr__(name):
+    if name in OF_CONTEXTS or name in OF_POOLS:
+        from procession import _late_exceptions
+
+        value = globals()[name] = getattr(_late_exceptions, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-for _name in __all__:
-    globals()[_name].__module__ = "procession.context"
+class NotStarted(AttributeError, ValueError):
+    """A process that was not started cannot be ended."""
+
+
+class NegativeNumber(OSError, ValueError):
+    """A count is below zero."""
+
+
+class LargeNumber(OverflowError, ValueError):
+    """A count is above what the system can hold."""
+
+
+class NoLock(AttributeError, TypeError):
+    """What a condition was given is no lock."""
+
+
+class NoServer(AssertionError, ValueError):
+    """A manager has no server, or not any more."""
+
+
+class Unshareable(KeyError, TypeError):
+    """No value of this type can be an item of a `ShareableList`."""
+
+    __str__ = Exception.__str__
+
+
+class UnknownSerializer(KeyError, ValueError):
+    """Managers know no serializer with this name."""
+
+    __str__ = Exception.__str__

@@ -10,7 +10,7 @@ import struct
 import threading
 from time import monotonic
 
-from procession import context
+from procession import _exceptions
 from procession._authentication import LONGEST, receiving
 
 # Seconds from a client's connection until it must have shown that it knows the key, while somebody accepts.
@@ -135,7 +135,7 @@ class Strangers:
             if left <= 0:
                 self._dismiss(self._waiting[0])
                 message = f"a client did not show within {patience:g} seconds that it knows the key"
-                raise context.AuthenticationError(message)
+                raise _exceptions.AuthenticationError(message)
         ready = wait(self._waiting if full else [self._listening, *self._waiting], left)
         for stranger in ready:
             if stranger is not self._listening and self._hear(stranger):

@@ -10,7 +10,7 @@ import os
 import sys
 from _thread import get_ident
 
-from procession import context, ending, finalize, log_names, logs, process, util
+from procession import ending, finalize, log_names, logs, process, util
 from procession._procession import hold_lifeline, leave_termination_to, set_signal_mask
 
 __all__ = []
@@ -172,7 +172,7 @@ def signals_to_reset():
 
 def identity_chores(process_obj, parent_sentinel):
     """Return the calls that make `process_obj` the running process's own."""
-    chores = context._start_method_chores(process_obj._start_method)
+    chores = []
     threading = sys.modules.get("threading")
     if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # a fork does not, in some versions
         chores.append((_renumber_thread, (threading,)))

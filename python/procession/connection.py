@@ -5,8 +5,8 @@ import socket
 import struct
 import tempfile
 
+from procession import _exceptions, reduction, rights, util
 from procession import _procession as engine
-from procession import context, reduction, rights, util
 from procession._authentication import (  # noqa: F401
     CHALLENGE,
     FAILURE,
@@ -74,7 +74,7 @@ class Connection(engine.Connection):
                 raise ValueError("the offset lies behind the buffer")
             message = self.recv_bytes()
             if len(message) > len(room) - offset:
-                raise context.BufferTooShort(message)
+                raise _exceptions.BufferTooShort(message)
             room[offset : offset + len(message)] = message
         return len(message)
 
@@ -298,7 +298,7 @@ class SocketListener:
             user = _user_behind(accepted)
             if user not in (os.geteuid(), 0):
                 accepted.close()
-                raise context.AuthenticationError(f"a process of another user connected: user id {user}")
+                raise _exceptions.AuthenticationError(f"a process of another user connected: user id {user}")
         return accepted, address
 
     def close(self):
@@ -330,5 +330,5 @@ def __getattr__(name):
 
         return getattr(_xml, name)
     if name in ("AuthenticationError", "BufferTooShort"):
-        return getattr(context, name)
+        return getattr(_exceptions, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,15 @@
 """Contexts: a start method together with every constructor."""
 
 import sys
-from _thread import _local  # `threading` would double the time that the package takes to load
 
 from procession import process, standard
 from procession.constructors import Constructors
+from procession.process import assert_spawning, get_spawning_popen, set_spawning_popen  # noqa: F401 # as programs ask here
 
 __all__ = []
 
 DEFAULT_START_METHOD = "forkserver"
-_EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
+_EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")  # fetched when asked for
 
 
 def __getattr__(name):
@@ -232,57 +232,17 @@ class DefaultContext(BaseContext):
         """Return the names of the start methods, the default one first."""
         return sorted(_concrete_contexts, key=lambda name: name != self._default_context._name)
 
+    def _take_over(self, standard_context):
+        """Have the default start method that another default context has, and the one that it was set to, if any."""
+        self._default_context = _concrete_contexts[standard_context.get_all_start_methods()[0]]
+        fixed = standard_context.get_start_method(allow_none=True)
+        if fixed is not None and self._actual_context is None:
+            self._actual_context = _concrete_contexts[fixed]
 
-_default_context = DefaultContext(_concrete_contexts[DEFAULT_START_METHOD])
+
+_default_context = process._default_context = DefaultContext(_concrete_contexts[DEFAULT_START_METHOD])
 get_context = _default_context.get_context
 
 
 def _get_default_context():
     return _default_context
-
-
-def _take_over(standard_context):
-    """Have the default start method that another default context has, and the one that it was set to, if any."""
-    _default_context._default_context = _concrete_contexts[standard_context.get_all_start_methods()[0]]
-    fixed = standard_context.get_start_method(allow_none=True)
-    if fixed is not None and _default_context._actual_context is None:
-        _default_context._actual_context = _concrete_contexts[fixed]
-
-
-def _force_start_method(method):
-    _default_context._actual_context = _concrete_contexts[method]
-
-
-def _start_method_chores(method):
-    """Return the calls that fix the start method of a child, unless `method` is None."""
-    return [] if method is None else [(setattr, (_default_context, "_actual_context", _concrete_contexts[method]))]
-
-
-# -- what is being started ------------------------------------------------------------------------------------------
-
-_tls = _local()
-
-
-def get_spawning_popen():
-    """Return the Popen whose process object this thread is pickling, or None."""
-    popen = getattr(_tls, "spawning_popen", None)
-    if popen is None and standard.is_replaced():
-        # A library that keeps the standard engine is asked here by parts of that, which import by name.
-        return standard.loaded("context").get_spawning_popen()
-    return popen
-
-
-def set_spawning_popen(popen):
-    """Say which Popen's process object this thread is pickling."""
-    _tls.spawning_popen = popen
-    standard.spawning(popen)
-
-
-def assert_spawning(obj):
-    """Raise RuntimeError unless a process object is being pickled for its child."""
-    if get_spawning_popen() is None:
-        name = type(obj).__name__
-        raise RuntimeError(
-            f"{name} objects should only be shared between processes through inheritance:"
-            " give it to Process(args=...) or to the initializer of a pool"
-        )

@@ -1,15 +1,15 @@
 import ctypes
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from multiprocessing.context import AuthenticationError as StandardAuthenticationError
-from multiprocessing.context import BufferTooShort as StandardBufferTooShort
-from multiprocessing.context import ProcessError as StandardProcessError
-from multiprocessing.context import TimeoutError as StandardTimeoutError
 from os import PathLike
 from types import ModuleType
 from typing import Any, Literal, TypeVar, overload
 
 from procession import pool, queues, synchronize
+from procession._exceptions import AuthenticationError as AuthenticationError
+from procession._exceptions import BufferTooShort as BufferTooShort
+from procession._exceptions import ProcessError as ProcessError
+from procession._exceptions import TimeoutError as TimeoutError
 from procession.captured_output import OutputLine
 from procession.connection import Connection
 from procession.managers import SyncManager
@@ -24,11 +24,6 @@ _Whole = Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
 __all__: list[str] = []
 
 DEFAULT_START_METHOD: str
-
-class ProcessError(StandardProcessError): ...
-class BufferTooShort(ProcessError, StandardBufferTooShort): ...
-class TimeoutError(ProcessError, StandardTimeoutError): ...
-class AuthenticationError(ProcessError, StandardAuthenticationError): ...
 
 class BaseContext:
     ProcessError: type[_ProcessError]

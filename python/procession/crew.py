@@ -11,6 +11,7 @@ from _thread import RLock, get_ident
 from _weakref import proxy
 
 from procession import (
+    _exceptions,
     forwarded_logs,
     limits,
     main_names,
@@ -439,7 +440,7 @@ class Crew:
                 if hopeless and not any(other.ready for other in self.members.values()):
                     when = "while it was starting" if starting else "before it had a task"
                     self._break_down(
-                        portable.WorkerDied(f"{text} {when}, as {self._barren.count} before it: giving up")
+                        _exceptions.WorkerDied(f"{text} {when}, as {self._barren.count} before it: giving up")
                     )
             if not (expected and starting):
                 self.refill()
@@ -461,7 +462,7 @@ class Crew:
                 if not hopeless or self.members:
                     self.core.refill_later(pause)
                     return
-                failure = portable.WorkerDied(
+                failure = _exceptions.WorkerDied(
                     f"no worker of the pool could be started, in {self._barren.starting} tries: "
                     f"{type(error).__name__}: {error}"
                 )
@@ -479,12 +480,12 @@ class Crew:
         if peak is None:
             peak = getattr(text, "peak", None)
         if peak is None:
-            died = portable.WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
+            died = _exceptions.WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
             if getattr(text, "stacks", ""):
                 died.__cause__ = portable.RemoteTraceback(f'\n"""\n{text.stacks}"""')
             return died
         limit = self._terms.max_memory
-        error = portable.OverMemory(
+        error = _exceptions.OverMemory(
             f"a worker had {in_units(peak)} of memory, more than max_memory={in_units(limit)}, and was killed "
             f"while it ran this task: {call_text(*task)} ({text})"
         )
@@ -494,7 +495,7 @@ class Crew:
 
     def expired(self, seconds, failure):
         """Return the exception for a task that ran too long, after it ended with `failure`."""
-        error = portable.TaskTimeout(f"the task ran longer than its timeout of {seconds:g} s")
+        error = _exceptions.TaskTimeout(f"the task ran longer than its timeout of {seconds:g} s")
         error.__cause__ = failure.__cause__ or failure
         return error
 
@@ -600,7 +601,7 @@ def stay_at_exit(error):
     """Keep a daemon thread, which ends with the program, waiting, where its error is that end: nobody can use that."""
     if not util.is_exiting():
         return
-    if not isinstance(error, portable.PoolTerminated) and not str(error).startswith("Pool not running"):
+    if not isinstance(error, _exceptions.PoolTerminated) and not str(error).startswith("Pool not running"):
         return
     import threading
 
@@ -613,7 +614,7 @@ def _drive(core):
 
 
 def _terminated():
-    return portable.PoolTerminated("the pool was terminated before this task had an outcome")
+    return _exceptions.PoolTerminated("the pool was terminated before this task had an outcome")
 
 
 def _obituary(process, group):

@@ -11,7 +11,7 @@ import importlib.machinery
 import sys
 import threading
 
-from procession import context, standard
+from procession import process, standard
 
 STANDARD = "multiprocessing"
 OURS = "procession"
@@ -44,10 +44,10 @@ def install():
         return
     ours = importlib.import_module(OURS)
     # Our exceptions are subclasses of the standard ones, so these must be there first.
-    importlib.import_module(f"{OURS}._exceptions")
+    importlib.import_module(f"{OURS}._late_exceptions")
     for name in [name for name in sys.modules if _is_standard(name)]:
         standard.kept[name] = sys.modules.pop(name)
-    context._take_over(standard.loaded("context")._default_context)
+    process.default_context()._take_over(standard.loaded("context")._default_context)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
     ours.__all__ = [*ours._STANDARD]

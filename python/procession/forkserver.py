@@ -7,8 +7,7 @@ import struct
 from _thread import RLock  # without `threading`
 
 from procession import process, rights, util
-from procession._procession import collect_status, open_pidfd, send_signal
-from procession.popen_base import wait_ready
+from procession._procession import collect_status, open_pidfd, send_signal, wait_readable
 
 __all__ = [
     "ensure_running", "get_inherited_fds", "connect_to_new_process", "set_forkserver_preload",
@@ -71,7 +70,7 @@ class ForkServer:
 
     def has_ended(self, timeout):
         """Wait at most `timeout` seconds for the end of the server; return whether it came."""
-        return wait_ready(self._sentinel, timeout)
+        return bool(wait_readable([self._sentinel], timeout))
 
     def ensure_running(self):
         """Boot a server unless one runs.
@@ -184,9 +183,9 @@ class ForkServer:
             if self._control is not None and self._owner == os.getpid():
                 try:
                     send_signal(self._sentinel, _signal.SIGTERM)
-                    if not wait_ready(self._sentinel, _STOP_SECONDS):
+                    if not wait_readable([self._sentinel], _STOP_SECONDS):
                         send_signal(self._sentinel, _signal.SIGKILL)
-                        wait_ready(self._sentinel, _STOP_SECONDS)
+                        wait_readable([self._sentinel], _STOP_SECONDS)
                 except ProcessLookupError:
                     pass
             self._discard()

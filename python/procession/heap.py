@@ -7,7 +7,7 @@ import threading
 import weakref
 
 from procession import _procession as engine
-from procession import context, reduction
+from procession import process, reduction
 
 __all__ = ["BufferWrapper"]
 
@@ -50,7 +50,7 @@ class Arena:
         _arenas[_key(fd)] = self
 
     def __reduce__(self):
-        context.assert_spawning(self)
+        process.assert_spawning(self)
         return _rebuild_arena, (self.size, reduction.DupFd(self.fd))
 
 

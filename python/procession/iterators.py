@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from time import monotonic
 
-from procession import context
+from procession import _exceptions
 from procession.results import Wakeable
 
 
@@ -156,7 +156,7 @@ class IMapIterator:
                     raise StopIteration
                 left = None if limit is None else limit - monotonic()
                 if left is not None and left <= 0:
-                    raise context.TimeoutError(f"no result after {timeout} seconds")
+                    raise _exceptions.TimeoutError(f"no result after {timeout} seconds")
                 outcomes.arrival.wait(left)
 
     def __aiter__(self):

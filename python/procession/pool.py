@@ -3,7 +3,7 @@
 import types
 import warnings
 
-from procession import context, cpus, limits, portable, sharing, stacks, util
+from procession import _exceptions, cpus, limits, process, sharing, stacks, util
 from procession._limits import few, positive, seconds, wishes
 from procession.crew import Crew, stay_at_exit
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
@@ -357,7 +357,7 @@ def _callbacks(callback, error_callback):
 
 
 def _default_context():
-    return context._default_context.get_context()
+    return process.default_context().get_context()
 
 
 def __getattr__(name):
@@ -366,7 +366,7 @@ def __getattr__(name):
 
         globals()[name] = ThreadPool
         return ThreadPool
-    if name in portable.LATE:
-        value = globals()[name] = getattr(portable, name)
+    if name in _exceptions.OF_POOLS:
+        value = globals()[name] = getattr(_exceptions, name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,14 +2,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
+from procession._exceptions import OverMemory as OverMemory
+from procession._exceptions import PoolTerminated as PoolTerminated
+from procession._exceptions import TaskTimeout as TaskTimeout
+from procession._exceptions import WorkerDied as WorkerDied
 from procession.captured_output import OutputLine
 from procession.context import BaseContext
 from procession.portable import MaybeEncodingError as MaybeEncodingError
-from procession.portable import OverMemory as OverMemory
-from procession.portable import PoolTerminated as PoolTerminated
 from procession.portable import RemoteTraceback as RemoteTraceback
-from procession.portable import TaskTimeout as TaskTimeout
-from procession.portable import WorkerDied as WorkerDied
 from procession.stats import PoolStats
 from procession.threadpool import ThreadPool as ThreadPool
 

@@ -2,7 +2,7 @@
 
 import types
 
-from procession import context
+from procession import _exceptions
 from procession._limits import seconds
 from procession.crew import stay_at_exit
 
@@ -54,7 +54,7 @@ class ApplyResult:
             WorkerDied: its worker ended.
         """
         if not self._core.wait(seconds(timeout)):
-            raise context.TimeoutError(f"the result is not there after {timeout} seconds")
+            raise _exceptions.TimeoutError(f"the result is not there after {timeout} seconds")
         return self._value()
 
     def _value(self):
@@ -160,7 +160,7 @@ class IMapIterator:
         """
         found = self._next(seconds(timeout))
         if found is None:
-            raise context.TimeoutError(f"the next result is not there after {timeout} seconds")
+            raise _exceptions.TimeoutError(f"the next result is not there after {timeout} seconds")
         return found[0]
 
     def close(self):

@@ -2,45 +2,16 @@
 
 import _signal  # without the enums of `signal`
 import os
-import select
 import sys
-import time
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
-from procession import main_names, process, spawn, util
-from procession._procession import collect_status, open_pidfd, send_signal, signal_mask
+from procession import main_names, process, spawn, standard, util
+from procession._procession import collect_status, open_pidfd, send_signal, signal_mask, wait_readable
 
 __all__ = []
 
 UNKNOWN_STATUS = 255
 SOMEBODY_ELSE = "something else in this program took its exit status"
-_LONGEST_POLL_MS = 3_600_000  # poll() takes an int of milliseconds; longer waits are several of these
-
-
-def wait_ready(descriptor, timeout):
-    """Wait until `descriptor` is readable; signal handlers run meanwhile.
-
-    Args:
-        descriptor: a number.
-        timeout: seconds, None for no limit; not more than 0 looks without waiting.
-
-    Returns:
-        Whether it is readable.
-    """
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    if timeout is None:
-        while not poller.poll(_LONGEST_POLL_MS):
-            pass
-        return True
-    end = time.monotonic() + timeout
-    left = timeout
-    while True:
-        if poller.poll(min(max(0, -(-left * 1000 // 1)), _LONGEST_POLL_MS)):
-            return True
-        left = end - time.monotonic()
-        if left <= 0:
-            return False
 
 
 def mask_for(process_obj):
@@ -60,6 +31,8 @@ class PopenBase:
             around.look_for_coverage()
         if getattr(sys, "frozen", False):
             spawn.check_frozen()
+        if standard.kept or "multiprocessing.util" in sys.modules:
+            standard.ensure_end(util._exit_function)
         util._flush_std_streams()
         self.returncode = None
         self.unknown = None  # why the exit status is not known, where it is not
@@ -113,7 +86,7 @@ class PopenBase:
 
     def wait(self, timeout=None):
         """Wait for the end at most `timeout` seconds and return the exit status, or None."""
-        if self.returncode is None and os.getpid() == self._owner and wait_ready(self.sentinel, timeout):
+        if self.returncode is None and os.getpid() == self._owner and wait_readable([self.sentinel], timeout):
             with self._collecting:  # the system gives the status only once
                 if self.returncode is None:
                     self.returncode = self._collect()

@@ -4,8 +4,8 @@ import errno
 import os
 import struct
 
-from procession._procession import SignalsHeld
-from procession.popen_base import UNKNOWN_STATUS, wait_ready
+from procession._procession import SignalsHeld, wait_readable
+from procession.popen_base import UNKNOWN_STATUS
 from procession.popen_spawn import PicklingPopen
 
 __all__ = ["Popen"]
@@ -42,7 +42,7 @@ class Popen(PicklingPopen):
             memory = self._pickle(process_obj, descriptors, server.first_number)
             self._status = server.start(memory, descriptors, self._mask)
             try:
-                wait_ready(self._status.fileno(), None)
+                wait_readable([self._status.fileno()], None)
                 with SignalsHeld():
                     self._adopt(process_obj, *answer(self._status))
             except BaseException:
@@ -64,7 +64,7 @@ class Popen(PicklingPopen):
     def _collect(self):
         # The server was told of the end at the same moment as this process.
         try:
-            status = self._status.recv(4) if wait_ready(self._status.fileno(), _STATUS_SECONDS) else b""
+            status = self._status.recv(4) if wait_readable([self._status.fileno()], _STATUS_SECONDS) else b""
         except OSError:
             status = b""
         self._status.close()

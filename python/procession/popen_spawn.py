@@ -4,7 +4,7 @@ import _signal  # without the enums of `signal`
 import os
 import sys
 
-from procession import context, main_code, process, spawn
+from procession import main_code, process, spawn
 from procession._procession import SignalsHeld, duplicate_above, memory_file, spawn_process
 from procession.popen_base import PopenBase, mask_for
 
@@ -38,8 +38,8 @@ class PicklingPopen(PopenBase):
         from procession import reduction
 
         self._descriptors, self._first = descriptors, first
-        before = context.get_spawning_popen()
-        context.set_spawning_popen(self)
+        before = process.get_spawning_popen()
+        process.set_spawning_popen(self)
         try:
             preparation = self._preparation_data(process_obj)
             tracker = sys.modules.get("procession.resource_tracker")
@@ -49,7 +49,7 @@ class PicklingPopen(PopenBase):
             self._look_at_variables(process_obj)
             data = bytes(data) + bytes(reduction.ForkingPickler.dumps(process_obj))
         finally:
-            context.set_spawning_popen(before)
+            process.set_spawning_popen(before)
         return file_of(data)
 
     def _preparation_data(self, process_obj):

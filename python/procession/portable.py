@@ -2,23 +2,11 @@
 
 import _pickle as pickle  # without what `pickle` loads
 
-# Subclasses of the standard exceptions, which are loaded when they are asked for.
-LATE = ("OverMemory", "PoolTerminated", "TaskTimeout", "WorkerDied")
-
-__all__ = ["MaybeEncodingError", "RemoteTraceback", *LATE]
+__all__ = ["MaybeEncodingError", "RemoteTraceback"]
 
 _REPR_LIMIT = 10_000
 _PROTOCOL = 5  # the highest
 _PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
-
-
-def __getattr__(name):
-    if name in LATE:
-        from procession import _pool_exceptions
-
-        value = globals()[name] = getattr(_pool_exceptions, name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class RemoteTraceback(Exception):

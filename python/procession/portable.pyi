@@ -1,6 +1,4 @@
-from procession.context import ProcessError, TimeoutError
-
-__all__ = ["MaybeEncodingError", "OverMemory", "PoolTerminated", "RemoteTraceback", "TaskTimeout", "WorkerDied"]
+__all__ = ["MaybeEncodingError", "RemoteTraceback"]
 
 class RemoteTraceback(Exception):
     tb: str
@@ -11,17 +9,6 @@ class MaybeEncodingError(Exception):
     value: str
     raised: bool
     def __init__(self, exc: object, value: object, raised: bool = False) -> None: ...
-
-class WorkerDied(ProcessError): ...
-
-class OverMemory(WorkerDied):
-    peak: int
-    limit: int
-    function: str
-    index: int
-
-class TaskTimeout(TimeoutError): ...
-class PoolTerminated(ProcessError): ...
 
 def failure(error: BaseException) -> bytes: ...
 def unsendable(error: BaseException, value: object) -> bytes: ...

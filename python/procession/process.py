@@ -2,11 +2,11 @@
 
 import itertools
 import os
-import sys
+from _thread import _local  # `threading` would double the time that the package takes to load
 from _weakrefset import WeakSet
 
 from procession import standard
-from procession._procession import open_pidfd
+from procession._procession import open_pidfd, wait_readable
 
 __all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 
@@ -56,12 +56,6 @@ def around_child(factory):
     return around.add(factory)
 
 
-def _end_children():
-    from procession import util
-
-    util._exit_function()
-
-
 def _cleanup():
     for child in list(_children):
         if child._popen is None or child._popen.poll() is not None:
@@ -81,6 +75,7 @@ class BaseProcess:
             of the program's; see `settings.check`.
     """
 
+    _start_method: str | None = None  # that its children have, too; None leaves it
     _settings: dict = {}  # of a subclass whose constructor does not come here
     _warns_of_threads = True  # when it is forked while other threads run
     _is_worker = False  # of a pool
@@ -136,8 +131,6 @@ class BaseProcess:
         if self._parent_pid != os.getpid():
             raise AssertionError("a process object is started by the process that made it")
         _cleanup()
-        if standard.kept or "multiprocessing.util" in sys.modules:
-            standard.ensure_end(_end_children)
         self._popen = self._Popen(self)
         # The child has its own; keeping these would keep the user's objects alive as long as this one.
         del self._target, self._args, self._kwargs
@@ -146,7 +139,7 @@ class BaseProcess:
     def _signal(self, name):
         self._check_closed()
         if self._popen is None:
-            from procession._misuse import NotStarted
+            from procession._exceptions import NotStarted
 
             raise NotStarted(f"cannot {name} a process that was not started: call start() first")
         getattr(self._popen, name)()
@@ -302,8 +295,6 @@ class AuthenticationString(bytes):
     __str__ = __repr__
 
     def __reduce__(self):
-        from procession.context import get_spawning_popen
-
         if get_spawning_popen() is not None:
             return AuthenticationString, (bytes(self),)
         if standard.is_spawning():
@@ -325,9 +316,7 @@ class _ParentProcess(BaseProcess):
         self._config = {}
 
     def is_alive(self):
-        from procession.popen_base import wait_ready
-
-        return not wait_ready(self._sentinel, 0)
+        return not wait_readable([self._sentinel], 0)
 
     @property
     def ident(self):
@@ -341,9 +330,7 @@ class _ParentProcess(BaseProcess):
 
     def join(self, timeout=None):
         """Wait until the parent ends or `timeout` seconds are over."""
-        from procession.popen_base import wait_ready
-
-        wait_ready(self._sentinel, timeout)
+        wait_readable([self._sentinel], timeout)
 
 
 class _MainProcess(BaseProcess):
@@ -361,6 +348,44 @@ class _MainProcess(BaseProcess):
     def close(self):
         pass
 
+
+# -- what is being started ------------------------------------------------------------------------------------------
+
+_tls = _local()
+_default_context = None  # the context behind the package's own functions, which puts itself here
+
+
+def default_context():
+    """Return the context behind the package's own functions, whose start method can be set."""
+    return _default_context
+
+
+def get_spawning_popen():
+    """Return the Popen whose process object this thread is pickling, or None."""
+    popen = getattr(_tls, "spawning_popen", None)
+    if popen is None and standard.is_replaced():
+        # A library that keeps the standard engine is asked here by parts of that, which import by name.
+        return standard.loaded("context").get_spawning_popen()
+    return popen
+
+
+def set_spawning_popen(popen):
+    """Say which Popen's process object this thread is pickling."""
+    _tls.spawning_popen = popen
+    standard.spawning(popen)
+
+
+def assert_spawning(obj):
+    """Raise RuntimeError unless a process object is being pickled for its child."""
+    if get_spawning_popen() is None:
+        name = type(obj).__name__
+        raise RuntimeError(
+            f"{name} objects should only be shared between processes through inheritance:"
+            " give it to Process(args=...) or to the initializer of a pool"
+        )
+
+
+# -- the running process --------------------------------------------------------------------------------------------
 
 _own_pidfd = (0, -1)  # of which process, the descriptor
 
@@ -386,7 +411,15 @@ def _identity_chores(process, parent_sentinel):
         "_parent_process": parent,
         "_inherited": (_process_counter, _children, _current_process, _parent_process),
     }
-    return [(globals().update, (names,)), *standard._chores(process, parent)]
+    return [*_method_chores(process), (globals().update, (names,)), *standard._chores(process, parent)]
+
+
+def _method_chores(process):
+    """Return the calls that fix the start method of a child, as its class says it."""
+    method = process._start_method
+    if method is None:
+        return []
+    return [(setattr, (_default_context, "_actual_context", _default_context.get_context(method)))]
 
 
 _own_bootstrap = BaseProcess._bootstrap

@@ -4,7 +4,7 @@ import types
 from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
 from procession import _procession as engine
-from procession import context, reduction
+from procession import process, reduction
 from procession._limits import whole
 from procession.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
@@ -38,7 +38,7 @@ class Queue(engine.Queue):
         self._maxsize = maxsize if maxsize > 0 else SEM_VALUE_MAX
 
     def __reduce__(self):
-        context.assert_spawning(self)
+        process.assert_spawning(self)
         return _rebuild, (type(self), reduction.DupFd(self._share()), self._maxsize)
 
     __class_getitem__ = classmethod(types.GenericAlias)

@@ -8,7 +8,7 @@ import sys
 import types
 
 from procession import _procession as engine
-from procession import context, sharing, standard
+from procession import process, sharing, standard
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
@@ -221,7 +221,7 @@ class InheritedFd:
 
 def DupFd(fd):
     """Return a picklable stand-in for a copy of `fd`; `detach()` gives the descriptor where it is unpickled."""
-    popen = context.get_spawning_popen()
+    popen = process.get_spawning_popen()
     if popen is not None:
         return InheritedFd(popen.duplicate_for_child(fd))
     from procession import resource_sharer

@@ -93,8 +93,7 @@ class ResourceTracker:
         """Let the process end, as this one does, and wait for it: not for ever, as other processes may write, too."""
         if self._fd is None or self._owner != os.getpid():
             return
-        from procession._procession import open_pidfd
-        from procession.popen_base import wait_ready
+        from procession._procession import open_pidfd, wait_readable
 
         try:
             watched = open_pidfd(self._pid)
@@ -102,7 +101,7 @@ class ResourceTracker:
             return
         os.close(self._fd)
         self._fd = None
-        if wait_ready(watched, _END_SECONDS):
+        if wait_readable([watched], _END_SECONDS):
             self._reap()
         os.close(watched)
 

@@ -8,7 +8,7 @@ import os
 import threading
 import types
 
-from procession import context
+from procession import _exceptions
 
 RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
@@ -104,7 +104,7 @@ class AsyncResult(Wakeable):
         if not self.ready():
             self._check_here()
         if not self._event.wait(timeout):
-            raise context.TimeoutError(f"no result after {timeout} seconds")
+            raise _exceptions.TimeoutError(f"no result after {timeout} seconds")
         if self._success:
             return self._value
         raise self._value

@@ -217,7 +217,7 @@ class ShareableList:
         for kind, item_format in ((bool, "xxxxxxx?"), (int, "q"), (float, "d"), (type(None), "xxxxxx?x")):
             if isinstance(item, kind):
                 return item_format
-        from procession._misuse import Unshareable
+        from procession._exceptions import Unshareable
 
         raise Unshareable(f"a ShareableList holds no {type(item).__name__}: only int, float, bool, str, bytes and None")
 

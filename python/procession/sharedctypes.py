@@ -3,7 +3,7 @@
 import ctypes
 
 from procession import _procession as engine
-from procession import context, heap, reduction
+from procession import heap, process, reduction
 from procession.synchronize import RLock
 
 __all__ = ["Array", "RawArray", "RawValue", "Value", "copy", "synchronized"]
@@ -170,7 +170,7 @@ class SynchronizedBase(engine.SynchronizedBase):
         self.release = self._lock.release
 
     def __reduce__(self):
-        context.assert_spawning(self)
+        process.assert_spawning(self)
         return _rebuild_synchronized, (*reduce_ctype(self._obj)[1], self._lock)
 
     def __repr__(self):

@@ -164,10 +164,10 @@ class Envelope:
         self._places = places
 
     def __reduce__(self):
-        from procession import context, reduction
+        from procession import process, reduction
 
         inherited = {}
-        if context.get_spawning_popen() is not None:
+        if process.get_spawning_popen() is not None:
             # A child that is started has the descriptors, whatever becomes of this process.
             inherited = {inode: reduction.DupFd(descriptor) for _, descriptor, inode, _, _ in self._places}
         return _open, (self._pickled, self._places, list(inherited.values()))

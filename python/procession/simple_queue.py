@@ -5,7 +5,7 @@ import types
 from queue import Empty
 
 from procession import _procession as engine
-from procession import context, reduction
+from procession import process, reduction
 from procession.synchronize import SEM_VALUE_MAX
 
 __all__ = ["SimpleQueue"]
@@ -58,7 +58,7 @@ class SimpleQueue:
         self._writer.send(obj)
 
     def __getstate__(self):
-        context.assert_spawning(self)
+        process.assert_spawning(self)
         messages, bell = self._reader._messages, self._reader._bell
         return reduction.DupFd(messages._share()), reduction.DupFd(bell)
 

@@ -220,9 +220,7 @@ def _current_directory():
 
 
 def _start_method():
-    from procession import context
-
-    return context._default_context.get_start_method(allow_none=True)  # a child of a context does not fix the default
+    return process.default_context().get_start_method(allow_none=True)  # a child of a context does not fix the default
 
 
 def _take_places(data):
@@ -277,9 +275,7 @@ def prepare(data):
         for number in data["ignored_signals"]:
             _signal.signal(number, _signal.SIG_IGN)
     if data.get("start_method") is not None:
-        from procession import context
-
-        context._force_start_method(data["start_method"])
+        process.default_context().set_start_method(data["start_method"], force=True)
     if data.get("replace_standard"):
         from procession.drop_in import install
 

@@ -8,7 +8,7 @@ import threading
 import time
 
 from procession import _procession as engine
-from procession import context, process, reduction
+from procession import process, reduction
 from procession._limits import whole
 from procession.notices import ProcessionWarning
 
@@ -30,7 +30,7 @@ def _pass_on(primitive, *rest):
     Raises:
         RuntimeError: no child is being started; a primitive travels in no other way.
     """
-    context.assert_spawning(primitive)
+    process.assert_spawning(primitive)
     descriptor, place, size = primitive._share()
     return _rebuild, (type(primitive), reduction.DupFd(descriptor), place, size, *rest)
 
@@ -174,7 +174,7 @@ def _permits(value):
     number = whole(value, "the value of a semaphore")
     if 0 <= number <= SEM_VALUE_MAX:
         return number
-    from procession._misuse import LargeNumber, NegativeNumber
+    from procession._exceptions import LargeNumber, NegativeNumber
 
     text = f"the value of a semaphore lies between 0 and {SEM_VALUE_MAX}, not at {number}"
     raise NegativeNumber(errno.EINVAL, text) if number < 0 else LargeNumber(text)
@@ -193,7 +193,7 @@ class Condition(engine.Condition):
 
     def __new__(cls, lock=None, *, ctx=None):
         if lock is not None and not hasattr(lock, "acquire"):
-            from procession._misuse import NoLock
+            from procession._exceptions import NoLock
 
             raise NoLock(f"a condition needs a Lock or an RLock of this package, not {type(lock).__name__}")
         cell = engine.Cell.create(cls.bytes(_PLACES))

@@ -7,7 +7,7 @@ gets `TaskTimeout`, another thread takes the place of the one that is in it, and
 import threading
 from time import monotonic
 
-from procession.portable import TaskTimeout
+from procession._exceptions import TaskTimeout
 
 
 class Trial:

@@ -10,8 +10,8 @@ import queue
 import threading
 from functools import partial
 
+from procession._exceptions import PoolTerminated
 from procession.iterators import Failure, Outcomes
-from procession.portable import PoolTerminated
 from procession.thread_trials import Trial, Watch
 
 # How many results of an iterable without a length may lie unread before its next item is taken.

@@ -5,7 +5,7 @@ import _thread
 import os
 import sys
 
-from procession import child, context, ending, forwarded_logs, math_threads, stacks
+from procession import child, ending, forwarded_logs, math_threads, process, stacks
 from procession._procession import WorkerCore, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
@@ -29,8 +29,8 @@ class Seat:
         self.descriptors = descriptors
 
     def __getstate__(self):
-        context.assert_spawning(self)
-        child = context.get_spawning_popen()
+        process.assert_spawning(self)
+        child = process.get_spawning_popen()
         notes, levels = self.notes or (None, None)
         pipes, *speaking = self.output or ((),)
         descriptors = [*self.descriptors, self.report, *pipes] + ([] if notes is None else [notes])

@@ -6,7 +6,7 @@ import signal
 import threading
 import traceback
 
-from procession import child, context, process, util
+from procession import _exceptions, child, process, util
 from procession._manager.client import links_to
 from procession._manager.proxy import AutoProxy, adopt
 from procession._manager.server import Server
@@ -106,9 +106,9 @@ class BaseManager:
 
     def _check_not_started(self):
         if self._state.value == State.STARTED:
-            raise context.ProcessError("the manager runs already")
+            raise _exceptions.ProcessError("the manager runs already")
         if self._state.value == State.SHUTDOWN:
-            raise context.ProcessError("the manager was shut down: make a new one")
+            raise _exceptions.ProcessError("the manager was shut down: make a new one")
 
     def _first_word(self, ours):
         """Return the address that the server says it listens at, or raise what it says instead."""
@@ -149,7 +149,7 @@ class BaseManager:
     def _create(self, typeid, /, *args, **kwds):
         """Make an object in the server, return its token and its methods' names."""
         if self._state.value != State.STARTED:
-            from procession._misuse import NoServer
+            from procession._exceptions import NoServer
 
             raise NoServer("the server of the manager is not running: call start() or connect() first")
         ident, exposed = self._links.control(self._authkey, "create", typeid, *args, **kwds)
@@ -177,7 +177,7 @@ class BaseManager:
 
     def __reduce__(self):
         # The copy is a client of the same server.  Only a child of ours gets the key in this way.
-        authkey = bytes(self._authkey) if context.get_spawning_popen() is not None else None
+        authkey = bytes(self._authkey) if process.get_spawning_popen() is not None else None
         return _connected, (type(self), self._address, authkey, self._serializer)
 
     @classmethod
@@ -220,9 +220,7 @@ class BaseManager:
 
 
 def _default_context():
-    import procession
-
-    return procession.get_context()
+    return process.default_context().get_context()
 
 
 def _connected(cls, address, authkey, serializer):

@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from procession import context, process, util
+from procession import process, util
 from procession._manager import wire
 from procession._manager.client import links_to
 
@@ -122,7 +122,7 @@ class BaseProxy:
 
     def __reduce__(self):
         details = {}
-        popen = context.get_spawning_popen()
+        popen = process.get_spawning_popen()
         if popen is not None:
             details["authkey"] = self._authkey
             # The child counts its proxy when it unpickles it: until then ours must live.

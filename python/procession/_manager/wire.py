@@ -109,7 +109,7 @@ def serializer_named(name):
     try:
         return SERIALIZERS[name]
     except (KeyError, TypeError):
-        from procession._misuse import UnknownSerializer
+        from procession._exceptions import UnknownSerializer
 
         raise UnknownSerializer(f"no serializer {name!r}, only {', '.join(SERIALIZERS)}") from None
 

@@ -3,7 +3,7 @@
 import queue
 from time import monotonic
 
-from procession.context import BufferTooShort
+from procession._exceptions import BufferTooShort
 
 __all__ = ["Client", "Listener", "Pipe"]
 
