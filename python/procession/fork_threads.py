@@ -9,12 +9,14 @@ import sys
 from _thread import _count
 from time import monotonic, sleep
 
-from procession._procession import lifeline_thread
+from procession._procession import bell_threads, lifeline_thread
 
 __all__ = ["others"]
 
 # Threads of the package itself, which hold no lock that a child could miss.
 QUIET_THREADS = {"PoolDriver", "PoolOutput", "PoolWatch"}
+# Those of the engine that watch queues.
+_OWN_NAME = "procession-bell"
 # Libraries that mend themselves in a forked child, by their files' names: threads that carry no name may be theirs.
 _SURVIVORS = ("libarrow", "libomp", "libiomp", "libmkl")
 # Those that wait for their threads in a forked child, which has none.
@@ -45,7 +47,7 @@ def _of_libraries(threading):
     except OSError:
         return []
     lifeline = lifeline_thread()  # of a child, which holds nothing
-    few = 1 + (lifeline is not None)
+    few = 1 + (lifeline is not None) + bell_threads()
     known = few + _count()
     if number - known > _stay:
         number, known = _settled(number, few)
@@ -79,6 +81,8 @@ def _look(threading, number, known):
     for thread in os.listdir("/proc/self/task"):
         if int(thread) not in known:
             name = _name(f"self/task/{thread}")
+            if name == _OWN_NAME:  # counted off already
+                continue
             if name and name != own:
                 number -= 1
                 named.append(name)

@@ -4,7 +4,7 @@ import types
 from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
 from procession import _procession as engine
-from procession import process, reduction
+from procession import process, queue_ends, reduction
 from procession._limits import whole
 from procession.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
@@ -42,6 +42,11 @@ class Queue(engine.Queue):
         return _rebuild, (type(self), reduction.DupFd(self._share()), self._maxsize)
 
     __class_getitem__ = classmethod(types.GenericAlias)
+
+    _reader, _writer = queue_ends.QueueEnd(queue_ends.Reader), queue_ends.QueueEnd(queue_ends.Writer)
+
+    def __getattr__(self, name):
+        raise queue_ends.missing(self, name)
 
     def put_many(self, objects, block=True, timeout=None):
         """Put several objects, each as `put` does."""

@@ -31,6 +31,14 @@ class SimpleQueue:
     def _open(self, messages, bell):
         self._reader, self._writer = Reader(messages, bell), Writer(messages, engine.duplicate_above(bell, 0))
 
+    def fileno(self):
+        """Return a descriptor that is readable while there is something to get.
+
+        Raises:
+            OSError: the queue is closed.
+        """
+        return self._reader.fileno()
+
     def close(self):
         """Put and get no more from this process."""
         self._reader.close()
@@ -117,6 +125,17 @@ class Reader(_End):
             except Empty:
                 pass
 
+    def recv_bytes(self, maxlength=None):
+        """Take the oldest object out, waiting for one, and return its pickle.
+
+        Raises:
+            OSError: that is longer than `maxlength`; the object is lost.
+        """
+        pickle = engine.dumps(self.recv())
+        if maxlength is not None and len(pickle) > maxlength:
+            raise OSError("bad message length")
+        return pickle
+
     def _take_announcement(self):
         try:
             os.read(self._bell, 8)
@@ -135,3 +154,11 @@ class Writer(_End):
         bell = self.fileno()
         self._messages.put(obj)
         os.write(bell, engine.ONE_RING)
+
+    def send_bytes(self, buf, offset=0, size=None):
+        """Put the object of which these bytes are a pickle."""
+        import pickle
+
+        with memoryview(buf) as whole, whole.cast("B") as all_bytes:
+            end = None if size is None else offset + size
+            self.send(pickle.loads(all_bytes[offset:end]))

@@ -1,11 +1,11 @@
 //! The queue for Python: objects in and out; exact numbers, strings and bytes go without a pickle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Instant;
 
 use procession::ErrorKind;
-use procession::channel::{self, Attempt, Eagerness, Oldest};
+use procession::channel::{self, Attempt, Eagerness, Oldest, QueueBell};
 use pyo3::exceptions::{PyAssertionError, PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -205,9 +205,13 @@ fn patience(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>
 /// A queue between processes.
 #[pyclass(frozen, subclass, module = "procession._procession")]
 pub(crate) struct Queue {
-    queue: channel::Queue,
+    queue: Arc<channel::Queue>,
     closed: AtomicBool,
     eager: Mutex<Eagerness>,
+    /// Whether there is a bell: one look for those who never asked.
+    has_bell: AtomicBool,
+    /// Locked only while attached to the interpreter, so that no fork of the program finds it locked.
+    bell: Mutex<Option<Arc<QueueBell>>>,
 }
 
 impl Queue {
@@ -219,6 +223,12 @@ impl Queue {
     }
 
     fn send(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
+        let sent = self.send_silently(py, message, patience);
+        self.settle();
+        sent
+    }
+
+    fn send_silently(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
         let (head, body) = (message.head(), message.body());
         if body.len() < LARGE_BYTES && matches!(self.queue.try_put(head, body).map_err(raised)?, Attempt::Done(())) {
             return Ok(());
@@ -236,6 +246,12 @@ impl Queue {
 
     /// The next message; none when the patience ends.
     fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
+        let taken = self.receive_silently(py, patience);
+        self.settle();
+        taken
+    }
+
+    fn receive_silently<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
         loop {
             match self.queue.try_oldest().map_err(raised)? {
                 Attempt::Done(oldest) => return Taken::from(py, oldest).map(Some),
@@ -256,6 +272,16 @@ impl Queue {
                 Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(None),
                 answer => answer.map_err(raised)?,
             }
+        }
+    }
+
+    /// What is readable while there are messages shows what is so now, where somebody has asked for it.
+    #[inline]
+    fn settle(&self) {
+        if self.has_bell.load(Ordering::Relaxed)
+            && let Some(bell) = &*self.bell.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            bell.settle();
         }
     }
 
@@ -283,7 +309,13 @@ impl Queue {
             None => channel::Queue::create(most),
             Some(number) => procession::platform::adopt(number).and_then(channel::Queue::open),
         };
-        Ok(Queue { queue: queue.map_err(raised)?, closed: false.into(), eager: Mutex::default() })
+        Ok(Queue {
+            queue: Arc::new(queue.map_err(raised)?),
+            closed: false.into(),
+            eager: Mutex::default(),
+            has_bell: false.into(),
+            bell: Mutex::default(),
+        })
     }
 
     fn _share(&self) -> i32 {
@@ -377,9 +409,43 @@ impl Queue {
         self.queue.is_full()
     }
 
+    /// Return a descriptor that is readable while there is something to get.
+    ///
+    /// It is made by the first call in each process, which starts a thread that watches the queue. Raises OSError on a closed queue.
+    fn fileno(&self) -> PyResult<i32> {
+        use std::os::fd::{AsFd, AsRawFd};
+        if self._closed() {
+            return Err(PyOSError::new_err("the queue is closed"));
+        }
+        let mut bell = self.bell.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &*bell {
+            Some(known) if known.is_ours() => known.clone(),
+            // One that a fork has inherited is closed with that value.
+            _ => Arc::new(QueueBell::new(self.queue.clone()).map_err(raised)?),
+        };
+        let number = known.as_fd().as_raw_fd();
+        *bell = Some(known);
+        self.has_bell.store(true, Ordering::Relaxed);
+        Ok(number)
+    }
+
+    /// Whether there is something to get, waiting for it; without a descriptor.
+    fn _poll(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let until = deadline(timeout)?;
+        while self.queue.is_empty() {
+            match until_done(py, || self.wait(until))? {
+                Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(!self.queue.is_empty()),
+                answer => answer.map_err(raised)?,
+            }
+        }
+        Ok(true)
+    }
+
     /// Put and get no more from this process; what was put stays for others.
     fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+        self.has_bell.store(false, Ordering::Relaxed);
+        *self.bell.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     #[getter]
@@ -404,8 +470,15 @@ impl Queue {
     }
 }
 
+/// How many threads of this process watch queues for those who asked for a descriptor.
+#[pyfunction]
+fn bell_threads() -> u32 {
+    channel::bell_threads()
+}
+
 /// Adds the room's class.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Queue>()?;
+    module.add_function(wrap_pyfunction!(bell_threads, module)?)?;
     module.add_function(wrap_pyfunction!(dumps, module)?)
 }

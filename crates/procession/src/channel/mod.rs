@@ -37,7 +37,7 @@ pub(crate) use pipe::PIPE_SEGMENT_BYTES;
 #[cfg(not(loom))]
 pub use pipe::{Body, HEAD_BYTES, Head, Message, Pipe, Where};
 #[cfg(not(loom))]
-pub use queue::{Attempt, Oldest, Queue};
+pub use queue::{Attempt, Oldest, Queue, QueueBell, bell_threads};
 #[cfg(not(loom))]
 pub use ring::{
     BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, current_item, forsake_worker, give_back, is_called_off,

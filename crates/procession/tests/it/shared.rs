@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use procession::{
     Barrier, Condition, Connection, ErrorKind, Event, Lock, Pool, Process, Queue, RwLock, Semaphore, SharedSlice,
     TaskError, Waitable, pipe, wait, wait_timeout,
@@ -450,4 +451,33 @@ fn a_message_whose_rebuilding_panics_is_an_error_and_the_next_one_comes() {
     assert!(into.recv().unwrap_err().to_string().contains("not rebuilt"));
     assert_eq!(queue.get().unwrap(), Fussy(6));
     assert_eq!(into.recv().unwrap(), Fussy(6));
+}
+
+#[test]
+fn a_queue_has_a_descriptor_that_is_readable_while_there_are_messages() {
+    fn answer((queue, answers): (Queue<u32>, Queue<u32>)) {
+        // Asked for here, put by another process that has had the queue before.
+        await_readable(&queue);
+        answers.put(queue.try_get().unwrap().unwrap() + 1).unwrap();
+        assert!(!is_readable(&queue));
+    }
+    let (queue, answers) = (Queue::new().unwrap(), Queue::new().unwrap());
+    assert!(!is_readable(&answers));
+    let process = Process::spawn(answer, (queue.clone(), answers.clone())).unwrap();
+    queue.put(7).unwrap();
+    await_readable(&answers);
+    assert_eq!(answers.get().unwrap(), 8);
+    assert!(!is_readable(&answers.clone()));
+    process.join().unwrap();
+    answers.put(1).unwrap();
+    assert!(is_readable(&answers));
+}
+
+fn await_readable(queue: &Queue<u32>) {
+    let mut watched = [PollFd::new(queue.readable_fd().unwrap(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut watched, PollTimeout::from(20_000u16)).unwrap(), 1);
+}
+
+fn is_readable(queue: &Queue<u32>) -> bool {
+    poll(&mut [PollFd::new(queue.readable_fd().unwrap(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() == 1
 }

@@ -12,6 +12,8 @@ pub struct Oldest<'a> {
     queue: &'a Queue,
     start: Place,
     size: usize,
+    /// Whether it was taken, and was the last.
+    empties: bool,
 }
 
 impl Queue {
@@ -20,7 +22,7 @@ impl Queue {
             return Ok(None);
         }
         let (start, size) = self.place(HEAD).and_then(|head| self.record(head)).ok_or_else(damaged)?;
-        Ok(Some(Oldest { queue: self, start, size }))
+        Ok(Some(Oldest { queue: self, start, size, empties: false }))
     }
 
     /// The oldest message, without waiting for anything.
@@ -117,12 +119,12 @@ impl Oldest<'_> {
     }
 
     /// Takes the message out of the queue.
-    pub fn take(self) {
+    pub fn take(mut self) {
         let queue = self.queue;
         let Some(head) = queue.place(HEAD) else { return };
         let Some(end) = queue.walk(self.start, padded(self.size), |_| {}) else { return };
         queue.word64(HEAD).store(end.word(), Ordering::Release);
-        queue.word64(COUNTS).fetch_sub(1, Ordering::AcqRel);
+        self.empties = queue.word64(COUNTS).fetch_sub(1, Ordering::AcqRel) & MESSAGES == 1;
         let mut chunk = head.chunk;
         // No more than the message can have lain in.
         for _ in 0..padded(self.size) / CHUNK_BYTES + 2 {
@@ -144,6 +146,10 @@ impl Drop for Oldest<'_> {
         fence_after_swap();
         if queue.word32(PUTTERS).load(Ordering::SeqCst) > 0 {
             wake(queue.word32(GETS), 1);
+        }
+        if self.empties && queue.word32(WATCHERS).load(Ordering::SeqCst) > 0 {
+            queue.word32(EMPTIED).fetch_add(1, Ordering::SeqCst);
+            wake(queue.word32(EMPTIED), i32::MAX as u32);
         }
     }
 }

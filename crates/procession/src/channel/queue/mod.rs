@@ -6,6 +6,7 @@
 //! One lock guards it, and the next to take the lock sees when its owner died. A message is in when TAIL is written and out when HEAD is,
 //! each one store; what else a dead owner may have left half done, `repair` finds by walking from one to the other.
 
+mod bell;
 mod chunks;
 mod get;
 mod put;
@@ -20,6 +21,7 @@ use crate::primitive::fence_after_swap;
 use crate::shared_memory::{copy_in, copy_to, word32, word64};
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};
+pub use bell::{QueueBell, bell_threads};
 use chunks::Place;
 pub use get::Oldest;
 
@@ -39,6 +41,10 @@ const GETTERS: usize = 324;
 /// The same for messages taken and a full queue.
 const GETS: usize = 384;
 const PUTTERS: usize = 388;
+/// How many sleep, in any process, only to tell others of the queue: on PUTS while it is empty, else on the word after this one,
+/// which changes when the last message is taken.
+const WATCHERS: usize = 392;
+const EMPTIED: usize = 396;
 /// The same for the last message reported done.
 const DONES: usize = 448;
 /// How many messages there were that have something outside of the queue.

@@ -35,7 +35,9 @@ impl Queue {
         self.word32(PUTS).fetch_add(1, Ordering::SeqCst);
         fence_after_swap();
         if self.word32(GETTERS).load(Ordering::SeqCst) > 0 {
-            wake(self.word32(PUTS), 1);
+            // A watcher takes nothing: were it the one that is woken, a getter would sleep on beside a message.
+            let watched = self.word32(WATCHERS).load(Ordering::SeqCst) > 0;
+            wake(self.word32(PUTS), if watched { i32::MAX as u32 } else { 1 });
         }
     }
 

@@ -1,8 +1,8 @@
 //! `Queue`: messages that any number of processes put and get.
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -51,7 +51,8 @@ pub struct Queue<T> {
 
 #[derive(Debug)]
 struct Parts {
-    queue: channel::Queue,
+    queue: Arc<channel::Queue>,
+    bell: OnceLock<channel::QueueBell>,
     /// Two ends of a socket, for the descriptors of messages that are in the queue.
     into: OwnedFd,
     out: OwnedFd,
@@ -90,7 +91,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     pub fn bounded(most: u32) -> Result<Queue<T>> {
         let queue = channel::Queue::create(most.max(1))?;
         let (into, out) = note_pair()?;
-        Ok(Queue { parts: Arc::new(Parts { queue, into, out }), message: PhantomData })
+        Ok(Queue { parts: Arc::new(Parts::of(queue, into, out)), message: PhantomData })
     }
 
     /// Puts a message, waiting for room in a bounded queue.
@@ -131,6 +132,12 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
         let (encoded, files) = sending(|| encode(message, &mut bytes));
         encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the message cannot be sent: {reason}")))?;
+        let put = self.put_bytes(bytes, &files, until);
+        self.parts.settle();
+        put
+    }
+
+    fn put_bytes(&self, mut bytes: Vec<u8>, files: &[OwnedFd], until: Option<Instant>) -> Result<()> {
         let queue = &self.parts.queue;
         if files.is_empty() {
             while !patiently(|| queue.put(&PLAIN, &bytes))? {
@@ -140,7 +147,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
         }
         bytes.splice(0..0, (files.len() as u64).to_ne_bytes());
         loop {
-            if patiently(|| queue.put_numbered(&bytes, |number| self.parts.send(number, &files)))? {
+            if patiently(|| queue.put_numbered(&bytes, |number| self.parts.send(number, files)))? {
                 return Ok(());
             }
             if queue.is_full() {
@@ -214,6 +221,12 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     fn take(&self) -> Result<Option<T>> {
+        let taken = self.take_silently();
+        self.parts.settle();
+        taken
+    }
+
+    fn take_silently(&self) -> Result<Option<T>> {
         let Some(oldest) = patiently(|| self.parts.queue.oldest())? else { return Ok(None) };
         let mut word = [0; WORD_BYTES];
         let size = oldest.size().checked_sub(WORD_BYTES);
@@ -244,6 +257,35 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
             .map_err(|reason| Error::new(ErrorKind::Protocol, format!("a message could not be rebuilt: {reason}")))
     }
 
+    /// A descriptor that is readable while there are messages, for programs that wait by other means than [`wait`](crate::wait()),
+    /// such as an event loop. It lives as long as the last handle of this process.
+    ///
+    /// The first call in a process makes it, and starts a thread that watches the queue. Where others take from the queue, too, it
+    /// may be readable for a moment when they have taken the last message: take by [`Queue::try_get`]. Nobody else reads from it.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// let queue = procession::Queue::new()?;
+    /// let number = queue.readable_fd()?.as_raw_fd();
+    /// queue.put("a".to_string())?; // an event loop that watches the number calls what follows
+    /// assert_eq!(queue.try_get()?, Some("a".to_string()));
+    /// # assert!(number > 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The system's: no descriptor, no thread.
+    pub fn readable_fd(&self) -> Result<BorrowedFd<'_>> {
+        let bell = &self.parts.bell;
+        if let Some(known) = bell.get() {
+            return Ok(known.as_fd());
+        }
+        let new = channel::QueueBell::new(self.parts.queue.clone())?;
+        Ok(bell.get_or_init(|| new).as_fd())
+    }
+
     /// How many messages are in it just now.
     ///
     /// ```
@@ -270,6 +312,17 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 }
 
 impl Parts {
+    fn of(queue: channel::Queue, into: OwnedFd, out: OwnedFd) -> Parts {
+        Parts { queue: Arc::new(queue), bell: OnceLock::new(), into, out }
+    }
+
+    /// What is readable while there are messages shows what is so now, where somebody has asked for it.
+    fn settle(&self) {
+        if let Some(bell) = self.bell.get() {
+            bell.settle();
+        }
+    }
+
     /// Sends the descriptors of message `number`; false if there is no room for them now. Whoever takes the next message passes
     /// over those of one that did not come to be.
     fn send(&self, number: u64, files: &[OwnedFd]) -> Result<bool> {
@@ -327,9 +380,8 @@ impl<T> Serialize for Queue<T> {
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (queue, into, out) = <(u32, u32, u32)>::deserialize(deserializer)?;
-        let open = || -> Result<Parts> {
-            Ok(Parts { queue: channel::Queue::open(fetch(queue)?)?, into: fetch(into)?, out: fetch(out)? })
-        };
+        let open =
+            || -> Result<Parts> { Ok(Parts::of(channel::Queue::open(fetch(queue)?)?, fetch(into)?, fetch(out)?)) };
         Ok(Queue { parts: Arc::new(open().map_err(unread)?), message: PhantomData })
     }
 }
