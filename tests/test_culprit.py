@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from procession import reduction
-from procession.culprit import explain, with_path
+from procession.culprit import with_path
 
 
 class Node:
@@ -27,6 +27,15 @@ def closure(value):
 
 
 LOCK = threading.Lock()
+
+
+def explain(obj):
+    """Return where the error of pickling an object says that the culprit is."""
+    try:
+        reduction.ForkingPickler.dumps(obj)
+    except Exception as error:
+        return str(error).rpartition(" (")[2].removesuffix(")")
+    return ""
 
 
 @pytest.mark.parametrize(

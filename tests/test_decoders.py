@@ -13,7 +13,7 @@ import procession
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from procession import _authentication, _procession, _strangers, forkserver, resource_tracker_main
+from procession import _authentication, _procession, _strangers, forkserver, resource_tracker
 from procession._manager import wire
 from procession.connection import Connection
 
@@ -157,7 +157,7 @@ def test_lines_to_the_resource_tracker_are_followed_or_refused(data):
     left = {kind: set() for kind in ("noop", "shared_memory", "semaphore")}
     for line in io.BytesIO(data):
         with contextlib.suppress(ValueError, KeyError):
-            resource_tracker_main._follow(line, left)
+            resource_tracker._follow(line, left)
     assert all(name.isascii() for names in left.values() for name in names)
 
 

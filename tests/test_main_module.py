@@ -5,7 +5,7 @@ import sys
 import textwrap
 
 import pytest
-from procession import main_code
+from procession._children import main_code
 
 LIMIT = 60
 

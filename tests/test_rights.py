@@ -2,15 +2,15 @@
 
 import os
 
-from procession import rights
+from procession._objects import descriptors
 
 
 def test_no_more_descriptors_come_than_were_asked_for():
-    ours, theirs = rights.pair()
+    ours, theirs = descriptors.pair()
     reader, writer = os.pipe()
     try:
-        rights.send(ours, b"message", [reader, writer])
-        message, (copy,) = rights.receive(theirs, 16, 1)
+        descriptors.send(ours, b"message", [reader, writer])
+        message, (copy,) = descriptors.receive(theirs, 16, 1)
         assert message == b"message"
         assert os.path.sameopenfile(copy, reader)
         os.close(copy)

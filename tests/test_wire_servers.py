@@ -8,7 +8,7 @@ import threading
 
 import procession
 import pytest
-from procession import connection, resource_sharer, resource_tracker_main
+from procession import connection, resource_sharer, resource_tracker
 from procession.connection import Client
 from procession.managers import SyncManager
 from test_wire import GARBAGE, framed
@@ -134,7 +134,7 @@ def test_the_resource_tracker_goes_on_after_nonsense(capsys, tmp_path):
         lines.write(b"x" * 2000 + b"\n")
         lines.write(f"REGISTER:{name}:shared_memory\n".encode())
         lines.write(b"REGISTER:half a li")
-    resource_tracker_main.track(reading)
+    resource_tracker.track(reading)
     said = capsys.readouterr().err
     assert said.count("cannot follow") >= 8
     assert said.count("a name with a slash in it") == 2

@@ -12,6 +12,7 @@ from time import monotonic
 
 from procession import _exceptions
 from procession._authentication import LONGEST, receiving
+from procession._procession import wait_readable
 
 # Seconds from a client's connection until it must have shown that it knows the key, while somebody accepts.
 PATIENCE_SECONDS = 10.0
@@ -125,8 +126,6 @@ class Strangers:
 
     def _round(self):
         """Wait until something happens; return a client that has shown that it knows the key."""
-        from procession.connection import wait
-
         full = len(self._waiting) >= MOST_STRANGERS
         left = None
         if self._waiting:
@@ -136,7 +135,8 @@ class Strangers:
                 self._dismiss(self._waiting[0])
                 message = f"a client did not show within {patience:g} seconds that it knows the key"
                 raise _exceptions.AuthenticationError(message)
-        ready = wait(self._waiting if full else [self._listening, *self._waiting], left)
+        awaited = self._waiting.copy() if full else [self._listening, *self._waiting]
+        ready = [awaited[place] for place in wait_readable([one.fileno() for one in awaited], left)]
         for stranger in ready:
             if stranger is not self._listening and self._hear(stranger):
                 return stranger

@@ -11,7 +11,7 @@ import _signal  # without the enums of `signal`
 import os
 import sys
 
-from procession import ending, standard
+from procession import standard
 
 __all__ = []
 
@@ -62,9 +62,9 @@ def _has_patched():
     return any(hasattr(package, _COVERAGE_PATCHED) for package in packages)
 
 
-def live(work):
+def live(work, tell):
     """Call `work`, which raises nothing and returns an exit status, within all that is to be around it; return that
-    status, or 1 where something around it fails."""
+    status, or 1 where something around it fails, after `tell()` has told of the exception."""
     global _heeds_termination
     entered, status = [], 1
     before = _signal.getsignal(_signal.SIGTERM)
@@ -78,12 +78,12 @@ def live(work):
         result = work()
         status = result if isinstance(result, int) else 0  # of somebody's function around it
     except BaseException:
-        ending.tell()
+        tell()
     for manager in reversed(entered):
         try:
             type(manager).__exit__(manager, None, None, None)
         except BaseException:
-            ending.tell()
+            tell()
             status = status or 1
     return status
 

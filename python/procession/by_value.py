@@ -19,7 +19,8 @@ from collections import ChainMap
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession import decorated, main_names, reduction, remade, sharing, singletons, spawn
+from procession import decorated, main_names, remade, sharing, singletons
+from procession._objects import reducers
 
 __all__ = ["build", "fill", "reduce", "restore"]
 
@@ -51,7 +52,7 @@ def reduce(obj):
         raise refused or _unknown(obj)
     try:
         definition, buffers = _define(obj)
-    except reduction.NOT_BY_NAME as error:
+    except sharing.NOT_BY_NAME as error:
         raise (refused or _unknown(obj)) from error
     return restore, (_identity(obj), definition, buffers, *_kin(obj))
 
@@ -60,7 +61,7 @@ def _refusal(obj):
     """Return what plain pickling of a function or class raises; None when it does not."""
     try:
         pickle.dumps(obj, sharing.PROTOCOL)
-    except reduction.NOT_BY_NAME as error:
+    except sharing.NOT_BY_NAME as error:
         return error.with_traceback(None)
     return None
 
@@ -115,7 +116,7 @@ class _Registered:
     def __getitem__(self, cls):
         if cls is types.MethodType:  # which may be one of a class that has no contents yet
             raise KeyError(cls)
-        return reduction.extra_reducers()[cls]
+        return reducers.extra_reducers()[cls]
 
 
 # What cloudpickle makes something else of than it was.
@@ -132,7 +133,7 @@ class _Definer(by_cloud.Pickler):
         # The C half takes it over when it is initialized.
         self.dispatch_table = ChainMap(_Registered(), known, copyreg.dispatch_table)
         super().__init__(file, sharing.PROTOCOL, buffer_callback=keep)
-        self._reduce = reduction.reducers(self._inline).reduce
+        self._reduce = reducers.finder(self._inline).reduce
 
     def close(self):
         """Let go of all that was pickled, now."""
@@ -256,7 +257,7 @@ def build(identity, make, arguments):
     if found is not None:
         return found
     token, path = identity[:2]
-    if isinstance(arguments[0], types.CodeType) and path is not None and spawn.lacks_main:
+    if isinstance(arguments[0], types.CodeType) and path is not None and main_names.lacks_main:
         code, names, *others = arguments
         for name, value in names.items():
             _names.setdefault(name, value)

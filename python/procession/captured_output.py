@@ -16,7 +16,7 @@ import traceback
 from collections import deque
 from typing import NamedTuple
 
-from procession import rights
+from procession._objects.descriptors import pipe
 from procession._procession import ONE_RING, Poller, make_bell
 from procession.task_names import running_name
 
@@ -159,7 +159,7 @@ class Capture:
         streams, writers = [], []
         try:
             for name in STREAMS:
-                reader, writer = rights.pipe()
+                reader, writer = pipe()
                 os.set_blocking(reader, False)
                 streams.append(_Stream(reader, name, self._marks))
                 writers.append(writer)

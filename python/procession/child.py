@@ -66,8 +66,8 @@ def _run_within_tools(process_obj):
 
     work = process_obj._bootstrap
     if work.__func__.__module__ == "coverage.multiproc":  # which calls it for the same as `around.coverage` does
-        return around.live(lambda: run_whole(process_obj))
-    return around.live(lambda: work(parent_sentinel=process._parent_process._sentinel))
+        return around.live(lambda: run_whole(process_obj), ending.tell)
+    return around.live(lambda: work(parent_sentinel=process._parent_process._sentinel), ending.tell)
 
 
 def run_whole(process_obj):

@@ -1,29 +1,21 @@
 """Messages between processes: pipes, listeners and clients, and the wait for several of them."""
 
+import _socket  # without what `socket` loads
 import os
-import socket
 import struct
-import tempfile
 
-from procession import _exceptions, reduction, rights, util
+from procession import _exceptions, reduction, util
 from procession import _procession as engine
-from procession._authentication import (  # noqa: F401
-    CHALLENGE,
-    FAILURE,
-    MESSAGE_LENGTH,
-    WELCOME,
-    _create_response,
-    _verify_challenge,
-    answer_challenge,
-    deliver_challenge,
-)
-from procession._strangers import Strangers
+from procession._objects.descriptors import pipe
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 
 # Names that programs look for here.
-_CHALLENGE, _WELCOME, _FAILURE = CHALLENGE, WELCOME, FAILURE
 _ForkingPickler = reduction.ForkingPickler
+_OF_KEYS = (
+    "CHALLENGE", "FAILURE", "MESSAGE_LENGTH", "WELCOME", "_create_response", "_verify_challenge", "answer_challenge",
+    "deliver_challenge",
+)  # fmt: skip
 
 BUFSIZE = 8192
 CONNECTION_TIMEOUT = 20.0
@@ -108,9 +100,9 @@ def Pipe(duplex=True):
         duplex: whether both can send and receive; otherwise the first only receives, the second only sends.
     """
     if duplex:
-        first, second = socket.socketpair()
-        return Connection(rights.above_streams(first.detach())), Connection(rights.above_streams(second.detach()))
-    reading, writing = rights.pipe()
+        first, second = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        return Connection(engine.above_streams(first.detach())), Connection(engine.above_streams(second.detach()))
+    reading, writing = pipe()
     return Connection(reading, writable=False), Connection(writing, readable=False)
 
 
@@ -143,6 +135,8 @@ def arbitrary_address(family):
         return ("localhost", 0)
     if family == "AF_UNIX":
         # The directory is this process's own, for no other user.
+        import tempfile
+
         return tempfile.mktemp(prefix="listener-", dir=util.get_temp_dir())
     raise ValueError("unrecognized family")
 
@@ -159,7 +153,7 @@ def address_type(address):
 
 
 def _check_family(family):
-    if family == "AF_PIPE" or (family == "AF_UNIX" and not hasattr(socket, family)):
+    if family == "AF_PIPE" or (family == "AF_UNIX" and not hasattr(_socket, family)):
         raise ValueError(f"Family {family} is not recognized.")
 
 
@@ -188,7 +182,11 @@ class Listener:
         _check_key(authkey)
         self._listener = SocketListener(address, family, backlog)
         self._listener.own_user_only = own
-        self._strangers = None if authkey is None else Strangers(self._listener, authkey)
+        self._strangers = None
+        if authkey is not None:
+            from procession._strangers import Strangers
+
+            self._strangers = Strangers(self._listener, authkey)
 
     def accept(self):
         """Wait for a client and return the connection to it.
@@ -246,6 +244,8 @@ def Client(address, family=None, authkey=None):
     _check_key(authkey)
     connection = SocketClient(address)
     if authkey is not None:
+        from procession._authentication import answer_challenge, deliver_challenge
+
         try:
             answer_challenge(connection, authkey)
             deliver_challenge(connection, authkey)
@@ -259,6 +259,8 @@ class SocketListener:
     """The socket behind a `Listener`."""
 
     def __init__(self, address, family, backlog=1):
+        import socket
+
         self._socket = socket.socket(getattr(socket, family))
         self._unlink = None
         try:
@@ -313,22 +315,80 @@ class SocketListener:
 
 def _user_behind(connected):
     """Return the user id of the process that connected, as the kernel noted it."""
-    _, user, _ = _CREDENTIALS.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    _, user, _ = _CREDENTIALS.unpack(connected.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size))
     return user
 
 
 def SocketClient(address):
     """Return a connection to the socket at `address`."""
+    import socket
+
     with socket.socket(getattr(socket, address_type(address))) as client:
         client.connect(address)
         return Connection(client.detach())
 
 
-def __getattr__(name):
-    if name in ("ConnectionWrapper", "XmlClient", "XmlListener"):
-        from procession import _xml
+# -- plain values only, so that nothing in a message can run code ------------------------------------------------------
 
-        return getattr(_xml, name)
+
+class ConnectionWrapper:
+    """A connection whose `send` and `recv` use another serializer than pickle.
+
+    Args:
+        conn: the connection.
+        dumps: makes bytes of an object.
+        loads: makes an object of bytes.
+    """
+
+    def __init__(self, conn, dumps, loads):
+        self._conn = conn
+        self._dumps = dumps
+        self._loads = loads
+        for name in ("fileno", "close", "poll", "recv_bytes", "send_bytes"):
+            setattr(self, name, getattr(conn, name))
+
+    def send(self, obj):
+        """Send an object; waits while the pipe is full."""
+        self._conn.send_bytes(self._dumps(obj))
+
+    def recv(self):
+        """Receive an object, waiting for it; EOFError when the other side is closed and nothing is left."""
+        return self._loads(self._conn.recv_bytes())
+
+
+def _xml_dumps(obj):
+    """Return the bytes of a plain value; TypeError for what XML-RPC does not know."""
+    from xmlrpc.client import dumps
+
+    return dumps((obj,), allow_none=True).encode()
+
+
+def _xml_loads(message):
+    """Return the value that `_xml_dumps` got; tuples have become lists."""
+    from xmlrpc.client import loads
+
+    ((value,), _method) = loads(message.decode())
+    return value
+
+
+class XmlListener(Listener):
+    """A listener whose connections send plain values as XML-RPC."""
+
+    def accept(self):
+        """Wait for a client and return the connection to it; AuthenticationError when it does not know the key."""
+        return ConnectionWrapper(super().accept(), _xml_dumps, _xml_loads)
+
+
+def XmlClient(*args, **kwds):
+    """Connect to an `XmlListener` and return the connection; the arguments are those of `Client`."""
+    return ConnectionWrapper(Client(*args, **kwds), _xml_dumps, _xml_loads)
+
+
+def __getattr__(name):
     if name in ("AuthenticationError", "BufferTooShort"):
         return getattr(_exceptions, name)
+    if name.removeprefix("_") in _OF_KEYS or name in _OF_KEYS:
+        from procession import _authentication
+
+        return getattr(_authentication, name if name in _OF_KEYS else name.removeprefix("_"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

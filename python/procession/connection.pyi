@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -7,9 +7,6 @@ from typing_extensions import Buffer
 from procession._authentication import answer_challenge as answer_challenge
 from procession._authentication import deliver_challenge as deliver_challenge
 from procession._procession import dumps as dumps
-from procession._xml import ConnectionWrapper as ConnectionWrapper
-from procession._xml import XmlClient as XmlClient
-from procession._xml import XmlListener as XmlListener
 from procession.context import AuthenticationError as AuthenticationError
 from procession.context import BufferTooShort as BufferTooShort
 
@@ -76,3 +73,18 @@ def wait(object_list: Iterable[_Waitable], timeout: float | None = None) -> list
 def arbitrary_address(family: str) -> Any: ...
 def address_type(address: object) -> str: ...
 def rebuild_connection(df: Any, readable: bool, writable: bool) -> Connection: ...
+
+class ConnectionWrapper:
+    def __init__(self, conn: Connection, dumps: Callable[[Any], bytes], loads: Callable[[bytes], Any]) -> None: ...
+    fileno: Callable[[], int]
+    close: Callable[[], None]
+    poll: Callable[..., bool]
+    recv_bytes: Callable[..., bytes]
+    send_bytes: Callable[..., None]
+    def send(self, obj: Any) -> None: ...
+    def recv(self) -> Any: ...
+
+class XmlListener(Listener):
+    def accept(self) -> ConnectionWrapper: ...  # type: ignore[override]
+
+def XmlClient(address: _Address, family: _Family | None = None, authkey: bytes | None = None) -> ConnectionWrapper: ...

@@ -175,7 +175,7 @@ class Crew:
     def _make_room_for_descriptors(self):
         need = lacking_descriptors(self._descriptors())
         if need:
-            from procession.descriptors import Room
+            from procession._children.descriptor_limits import Room
 
             self._room = Room(need)
 

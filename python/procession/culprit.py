@@ -1,39 +1,14 @@
-"""Where in a large object the thing is that cannot be pickled."""
+"""Where in a large object the thing is that cannot be pickled, such as `args[0].client._ssl: SSLContext`."""
 
-import io
 from collections import deque
 
 from procession import _procession as engine
+from procession import process, sharing
 
-__all__ = ["explain", "with_path"]
+__all__ = ["with_path"]
 
 _MOST_LOOKS = 100_000
 _PLAIN = frozenset({int, float, str, bytes, bool, complex, bytearray, type(None)})
-
-
-def explain(obj, name=""):
-    """Say where inside `obj` the thing is that cannot be pickled.
-
-    Args:
-        obj: what is pickled, to find out.
-        name: what to call `obj` in the answer.
-
-    Returns:
-        A path and a type, such as `args[0].client._ssl: SSLContext`; the empty string when everything pickles.
-    """
-    from procession import reduction, sharing
-
-    engine.culprit()
-    failed = True
-    try:
-        sharing.dump(reduction.ForkingPickler, obj, io.BytesIO(), sharing.PROTOCOL)
-        failed = False
-    except Exception:
-        engine.pickled(failed)
-        return _where(obj, engine.culprit(), name)
-    finally:
-        engine.pickled(failed)
-    return ""
 
 
 def with_path(error, obj, name=""):
@@ -56,9 +31,7 @@ def with_path(error, obj, name=""):
 
 def _is_of_pickling(error):
     """Return whether the pickler itself raised an error: those of a `__reduce__` or the like stay as they are."""
-    from procession import reduction
-
-    if type(error) not in reduction.NOT_BY_NAME or len(error.args) != 1:
+    if type(error) not in sharing.NOT_BY_NAME or len(error.args) != 1:
         return False
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
@@ -147,15 +120,13 @@ def _parts_of_function(function):
 
 
 def _parts_of_object(obj):
-    from procession.process import BaseProcess
-
     state = dict(getattr(obj, "__dict__", None) or {})
     for cls in type(obj).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if hasattr(obj, name):
                 state[name] = getattr(obj, name)
-    is_process = isinstance(obj, BaseProcess)
+    is_process = isinstance(obj, process.BaseProcess)
     for name, value in state.items():
         # Users know these by the names they gave to the constructor.
         known = is_process and name in ("_target", "_args", "_kwargs")

@@ -21,7 +21,7 @@ OURS = "procession"
 KEEP_STANDARD = ("joblib.externals.loky", "loky")
 # What is called in which module of ours after a library was imported: it puts our engine in the place of its own.
 AFTERWARDS = {
-    "concurrent.futures.process": ("procession.standard_executor", "stand_in"),
+    "concurrent.futures.process": ("procession.futures", "stand_in"),
     "joblib": ("procession.joblib", "stand_in"),
 }
 

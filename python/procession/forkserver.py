@@ -6,7 +6,8 @@ import os
 import struct
 from _thread import RLock  # without `threading`
 
-from procession import process, rights, util
+from procession import process, util
+from procession._objects.descriptors import pair, receive, send
 from procession._procession import collect_status, open_pidfd, send_signal, wait_readable
 
 __all__ = [
@@ -18,6 +19,10 @@ MOST_DESCRIPTORS = 200  # in one message; the kernel's limit is 253
 # that the child blocks.
 REQUEST = struct.Struct("I???Q")
 _STOP_SECONDS = 5.0
+
+
+inherited: list[int] = []  # in a child: the descriptors that it got through the forkserver
+preloaded: frozenset = frozenset()  # in the server and its children: the modules that were imported for all children
 
 
 class ServerDied(Exception):
@@ -87,20 +92,21 @@ class ForkServer:
     def _boot(self):
         from _pickle import dumps  # without what `pickle` loads
 
-        from procession import popen_spawn, spawn
+        from procession import spawn
+        from procession._children import program
 
         data = spawn.get_preparation_data("forkserver")
         # Keys reach children with their process objects, never the server.
         del data["authkey"]
         data["preload"], data["on_error"] = self._preload_modules, self._on_error
-        ours, theirs = rights.pair()
+        ours, theirs = pair()
         try:
-            memory = popen_spawn.file_of(dumps(data))
+            memory = program.file_of(dumps(data))
             try:
-                descriptors = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
+                numbers = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
                 self.environment = dict(os.environ)
-                command = spawn.command_line("forkserver_main")
-                pid = popen_spawn.start_interpreter(command, descriptors, popen_spawn.TERMINATIONS)
+                command = program.command_line("forkserver_main")
+                pid = program.start_interpreter(command, numbers, program.TERMINATIONS)
             finally:
                 os.close(memory)
         finally:
@@ -144,7 +150,7 @@ class ForkServer:
         Raises:
             ServerDied: the request could not be sent.
         """
-        ours, theirs = rights.pair()
+        ours, theirs = pair()
         try:
             # The server's own standard streams are those of the time when it booted.
             streams = [number for number in (0, 1, 2) if is_open(number)]
@@ -152,8 +158,8 @@ class ForkServer:
             for at in range(0, len(everything), MOST_DESCRIPTORS):
                 batch = everything[at : at + MOST_DESCRIPTORS]
                 request = REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)), mask)
-                rights.send(ours, request, batch)
-            rights.send(self._control, b"fork", [theirs.fileno()])
+                send(ours, request, batch)
+            send(self._control, b"fork", [theirs.fileno()])
             return ours
         except (BrokenPipeError, ConnectionResetError) as error:
             ours.close()
@@ -202,7 +208,7 @@ def answer(requester):
         OSError: it could not fork.
     """
     try:
-        message, fds = rights.receive(requester, 64, 1)
+        message, fds = receive(requester, 64, 1)
     except ConnectionResetError as error:
         raise ServerDied from error
     if not message:
@@ -248,9 +254,7 @@ def is_open(descriptor):
 
 def get_inherited_fds():
     """Return the descriptors that this process inherited through the forkserver."""
-    from procession import forkserver_main
-
-    return list(forkserver_main.inherited)
+    return list(inherited)
 
 
 _forkserver = ForkServer()

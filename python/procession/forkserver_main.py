@@ -11,7 +11,11 @@ import resource
 import struct
 import sys
 
-from procession import child, math_threads, process, rights, spawn, util
+from procession import child, forkserver, math_threads, process, spawn, util
+from procession._children import program
+from procession._children.program import INTERRUPTS
+from procession._objects.descriptors import adopt, send
+from procession._objects.descriptors import receive as receive_with
 from procession._procession import (
     Poller,
     SignalsHeld,
@@ -22,8 +26,7 @@ from procession._procession import (
     open_pidfd,
     set_signal_mask,
 )
-from procession.forkserver import REQUEST, _forkserver, is_open
-from procession.popen_spawn import INTERRUPTS
+from procession.forkserver import REQUEST, is_open
 
 __all__ = []
 
@@ -32,9 +35,6 @@ MEMORY, PARENT, CONTROL, CLIENTS = 3, 4, 5, 6  # as ForkServer._boot lists them
 INTERFERING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
 MOST_LOOKED_AT = 4096
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
-
-inherited: list[int] = []
-preloaded: frozenset = frozenset()  # the modules that were imported for all children
 
 
 def main(preload=True):
@@ -98,8 +98,7 @@ def _preload(data):
         except (AttributeError, ValueError, OSError):
             pass
     _refuse_threads()
-    global preloaded
-    preloaded = frozenset(sys.modules)
+    forkserver.preloaded = frozenset(sys.modules)
     math_threads.look_around()
     util._empty_stdin()
     gc.collect()
@@ -127,7 +126,7 @@ def _refuse_threads():
     print(message, file=sys.stderr, flush=True)
     for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
         os.set_inheritable(descriptor, True)
-    arguments = spawn.command_line("forkserver_main", False)
+    arguments = program.command_line("forkserver_main", False)
     os.execv(arguments[0], arguments)
 
 
@@ -148,8 +147,8 @@ class Server:
         # Two descriptors a child: as many as may be had. Children get the usual limit.
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
-        self.control = rights.adopt(CONTROL)
-        self.clients = rights.adopt(CLIENTS)
+        self.control = adopt(CONTROL)
+        self.clients = adopt(CLIENTS)
         self.environment = dict(os.environ)
         self.poller = Poller()
         self.poller.add(PARENT)
@@ -171,7 +170,7 @@ class Server:
                     self.report(descriptor)
 
     def fork(self):
-        message, fds = rights.receive(self.control, 16, 1)
+        message, fds = receive_with(self.control, 16, 1)
         if not message:
             os._exit(0)
         requester = requester_behind(fds) if message == b"fork" else None
@@ -222,7 +221,7 @@ class Server:
             os.close(pidfd)
             requester.close()
         os.close(PARENT)
-        _forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
+        forkserver._forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
             _signal.signal(number, handler)
 
@@ -238,7 +237,7 @@ def highest_open(limit):
 def requester_behind(fds):
     """Return the socket of a request, None when none came with it: a process gone wrong may write anything."""
     try:
-        return rights.adopt(fds[0])
+        return adopt(fds[0])
     except (IndexError, OSError):
         return None
 
@@ -265,7 +264,7 @@ def drain(requester):
 
 def answer(requester, number, fds):
     try:
-        rights.send(requester, b"%d" % number, fds)
+        send(requester, b"%d" % number, fds)
     except OSError:  # nobody asks any more: the child finds its lifeline cut
         pass
 
@@ -281,7 +280,7 @@ def receive(requester, first_number):
     """
     descriptors, missing = [], 1
     while missing > 0:
-        message, fds = rights.receive(requester, REQUEST.size, 253)
+        message, fds = receive_with(requester, REQUEST.size, 253)
         if not message:
             raise EOFError("the parent gave up")
         descriptors += fds
@@ -302,7 +301,7 @@ def receive(requester, first_number):
     for number, descriptor in enumerate(others, first_number):
         os.dup2(descriptor, number, inheritable=False)
         os.close(descriptor)
-        inherited.append(number)
+        forkserver.inherited.append(number)
     return memory, parent
 
 

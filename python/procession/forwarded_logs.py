@@ -11,7 +11,8 @@ import time
 import warnings
 from _thread import allocate_lock  # without what `threading` loads
 
-from procession import logs, rights
+from procession import logs
+from procession._procession import above_streams
 from procession.late_logging import once_loaded
 from procession.task_names import running_name
 
@@ -45,7 +46,7 @@ class Ear:
 
         self._lock = allocate_lock()
         mine, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self._reader, self.writer = (rights.above_streams(end.detach()) for end in (mine, theirs))
+        self._reader, self.writer = (above_streams(end.detach()) for end in (mine, theirs))
         os.set_blocking(self._reader, False)
         os.set_blocking(self.writer, False)
 
@@ -103,8 +104,6 @@ def _show_notice(category, text, filename, lineno):
 
 _HANDLERS = {"record": _handle_record, "warning": _show_warning, "notice": _show_notice}
 
-mouth = None  # in a worker: what sends to its parent
-
 
 def forward(descriptor, line, current, interrupts, known):
     """In the worker: send log records and warnings to the parent from now on.
@@ -116,8 +115,7 @@ def forward(descriptor, line, current, interrupts, known):
         interrupts: knows which item of its job runs.
         known: what `levels` returned in the parent.
     """
-    global mouth
-    mouth = _Mouth(descriptor, line, current, interrupts)
+    logs.mouth = mouth = _Mouth(descriptor, line, current, interrupts)
     warnings.showwarning = mouth.show_warning
     if known is not None:
         once_loaded(lambda logging: _take_over(logging, mouth, known))

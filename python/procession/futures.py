@@ -475,7 +475,13 @@ def _finish_at_exit():
 # such hook the pools end first and their futures fail.
 getattr(threading, "_register_atexit", lambda function: None)(_finish_at_exit)
 
-if standard.is_replaced():  # the standard one may have been imported by this module first
+
+def stand_in():
+    """Be the executor under the standard name, too, in programs that must not be changed."""
     from procession import standard_executor
 
-    standard_executor.stand_in()
+    standard_executor.stand_in(ProcessPoolExecutor)
+
+
+if standard.is_replaced():  # the standard one may have been imported by this module first
+    stand_in()

@@ -12,6 +12,8 @@ WARNING = 30
 LOGGER_NAME = "multiprocessing"  # what programs written for the standard library configure
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 
+mouth = None  # in a worker of a pool: what sends records and warnings to its parent
+
 _logger = None
 _log_to_stderr = False
 

@@ -13,6 +13,7 @@ __all__: list[str] = []
 BY_NAME = (type, types.FunctionType)
 _KEPT = 16  # so many snapshots are remembered, for what comes late from children that are gone
 
+lacks_main = False  # whether this process is a child that has no copy of its parent's main module
 imported: frozenset | None = None  # the names of this process's `__main__`, when it was imported for the parent
 
 
@@ -64,9 +65,27 @@ def after_import():
 
 def main_is_importable():
     """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
-    from procession import spawn
+    return main_source() is not None
 
-    return spawn.main_source() is not None
+
+def main_source(main=None):
+    """Return how a child can import the main module: ("name", module), ("path", file), or None when it cannot."""
+    main = main or sys.modules.get("__main__")
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    if name is not None:
+        # A folder's, zip's or package's __main__ has an implied guard: it is not imported again.
+        return None if name == "__main__" or name.endswith(".__main__") else ("name", name)
+    path = getattr(main, "__file__", None)
+    # IPython's launcher has no guard; a program from stdin is called <stdin>.
+    if path is None or path.startswith("<") or stem(path) == "ipython":
+        return None
+    if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:
+        path = os.path.join(process.ORIGINAL_DIR, path)
+    return "path", os.path.normpath(path)
+
+
+def stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def found_at(path):

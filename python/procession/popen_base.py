@@ -5,7 +5,8 @@ import os
 import sys
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
-from procession import main_names, process, spawn, standard, util
+from procession import main_names, process, standard, util
+from procession._children import program
 from procession._procession import collect_status, open_pidfd, send_signal, signal_mask, wait_readable
 
 __all__ = []
@@ -30,7 +31,7 @@ class PopenBase:
 
             around.look_for_coverage()
         if getattr(sys, "frozen", False):
-            spawn.check_frozen()
+            program.check_frozen()
         if standard.kept or "multiprocessing.util" in sys.modules:
             standard.ensure_end(util._exit_function)
         util._flush_std_streams()
@@ -52,7 +53,7 @@ class PopenBase:
         if process_obj._is_worker:  # whose pool does it, function by function
             return
         target = process_obj._target or type(process_obj).run
-        if not main_names.may_read(target) or (self.method != "fork" and spawn.main_source() is None):
+        if not main_names.may_read(target) or (self.method != "fork" and main_names.main_source() is None):
             return
         from procession import reads, watch
 

@@ -32,7 +32,7 @@ class Popen(PopenBase):
             chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:
                 chores += settings._chores(process_obj._settings)
-            raised = sys.modules.get("procession.descriptors")
+            raised = sys.modules.get("procession._children.descriptor_limits")
             if raised is not None and raised.usual() is not None:
                 chores.append((set_descriptor_limit, (raised.usual(),)))
             fork = os.fork if sys.version_info < (3, 12) else _fork_quietly

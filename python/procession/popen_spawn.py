@@ -1,18 +1,16 @@
 """Start method spawn: the child is a fresh interpreter."""
 
-import _signal  # without the enums of `signal`
 import os
 import sys
 
-from procession import main_code, process, spawn
-from procession._procession import SignalsHeld, duplicate_above, memory_file, spawn_process
+from procession import process, spawn
+from procession._children import main_code
+from procession._children.program import INTERRUPTS, command_line, file_of, start_interpreter
+from procession._procession import SignalsHeld, duplicate_above
 from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
 
-# Masks have a bit for each signal, from that of signal 1 on.
-INTERRUPTS = 1 << (_signal.SIGINT - 1)
-TERMINATIONS = 1 << (_signal.SIGTERM - 1) | 1 << (_signal.SIGHUP - 1)
 FIRST_NUMBER = 3  # of the descriptors a spawned program gets, in the order they are listed
 
 
@@ -73,31 +71,6 @@ class PicklingPopen(PopenBase):
         return self._first + len(self._descriptors) - 1
 
 
-def file_of(data):
-    """Return a descriptor of an anonymous file that holds `data`, at its beginning."""
-    descriptor = memory_file("procession")
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def start_interpreter(arguments, descriptors, mask=0):
-    """Run a command with copies of `descriptors` as 3, 4 ...; return the process's id.
-
-    SIGINT is blocked there until the program unblocks it, beside the signals in `mask`: Ctrl-C in the middle of an
-    interpreter's start is noise.
-    """
-    environment = [b"%s=%s" % item for item in os.environb.items()]
-    arguments = [os.fsencode(a) for a in arguments]
-    return spawn_process(arguments[0], arguments, environment, descriptors, mask | INTERRUPTS)
-
-
 class Popen(PicklingPopen):
     """A spawned child."""
 
@@ -114,7 +87,7 @@ class Popen(PicklingPopen):
         descriptors = [-1, process.own_pidfd()]
         try:
             descriptors[0] = self._pickle(process_obj, descriptors, FIRST_NUMBER)
-            arguments = spawn.command_line("spawn", len(descriptors))
+            arguments = command_line("spawn", len(descriptors))
             with SignalsHeld():
                 pid = start_interpreter(arguments, descriptors, self._mask)
                 self._adopt(process_obj, pid, self._watch(pid))

@@ -4,34 +4,30 @@ import _pickle as pickle  # without what `pickle` loads
 import copyreg
 import io
 import os
-import sys
-import types
 
 from procession import _procession as engine
-from procession import process, sharing, standard
+from procession import sharing
+from procession._objects.descriptors import DupFd, recvfds, sendfds
+from procession._objects.reducers import array_reducers, extra_reducers, finder, registered
 
 __all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
 
 HAVE_SEND_HANDLE = True
-_ANSWER = b"A"  # some byte must travel with descriptors
-
-# What pickling raises for what cannot be pickled.
-NOT_BY_NAME = (pickle.PicklingError, AttributeError, TypeError)
 
 
 class ForkingPickler(pickle.Pickler):
     """A pickler for messages between processes, which other modules teach their types by `register`."""
 
-    _extra_reducers = {}
+    _extra_reducers = registered
 
     def __init__(self, file, protocol=None, *args, **options):
         protocol = sharing.PROTOCOL if protocol is None else protocol
         super().__init__(file, protocol, *args, **options)
         offers = protocol < 0 or protocol >= sharing.PROTOCOL  # earlier protocols know no buffers
-        arrays = _array_reducers() if offers and options.get("buffer_callback") is not None else {}
+        arrays = array_reducers() if offers and options.get("buffer_callback") is not None else {}
         self.dispatch_table = copyreg.dispatch_table | arrays | extra_reducers()
         if not hasattr(type(self), "reducer_override"):
-            self.reducer_override = reducers(buffers=offers).reduce
+            self.reducer_override = finder(buffers=offers).reduce
 
     @classmethod
     def register(cls, type, reduce):
@@ -50,7 +46,7 @@ class ForkingPickler(pickle.Pickler):
         try:
             sharing.dump(cls, obj, buffer, protocol)
             failed = False
-        except NOT_BY_NAME as error:
+        except sharing.NOT_BY_NAME as error:
             engine.pickled(True)
             from procession import culprit
 
@@ -62,202 +58,12 @@ class ForkingPickler(pickle.Pickler):
     loads = staticmethod(pickle.loads)
 
 
-def extra_reducers():
-    """Return the reducers that were registered here, with the standard `ForkingPickler`, and for sockets."""
-    table = dict(standard.reducers())
-    socket = sys.modules.get("socket")
-    if socket is not None:
-        table[socket.socket] = _reduce_socket
-    table.update(ForkingPickler._extra_reducers)
-    return table
-
-
 register = ForkingPickler.register
-register(memoryview, sharing.reduce_memoryview)
 
 
 def dump(obj, file, protocol=None):
     """Write the pickle of `obj` to a file, as `ForkingPickler.dumps` makes it."""
     file.write(ForkingPickler.dumps(obj, protocol))
-
-
-class _Pickler(pickle.Pickler):
-    """The C pickler, with compiled code that it asks about functions, classes and objects of other classes."""
-
-    __slots__ = ("reducer_override",)
-
-
-def make_pickler(sink):
-    """Return a pickler that writes to `sink` and offers it large buffers by `sink.keep`.
-
-    It serves again and again: call `clear_memo` after each `dump`. Its `dump` runs no Python code for plain objects.
-    """
-    pickler = _Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
-    pickler.reducer_override = reducers().reduce
-    return pickler
-
-
-def reducers(by_value=None, buffers=True):
-    """Return what finds the reducers of objects; functions and classes without a name are given to `by_value`, and
-    `buffers` says whether the pickle can have some."""
-    names = ForkingPickler._extra_reducers, copyreg.dispatch_table
-    others = _other_reducers if buffers else _other_reducers_without_buffers
-    return engine.Reducers(*names, others, _OTHERS, by_value or _by_value)
-
-
-def _by_value(obj):
-    from procession import by_value
-
-    return by_value.reduce(obj)
-
-
-# So many bytes numpy copies to memory of the array's own when it rebuilds one from a pickle without buffers: such an
-# array can be resized, as with the standard library.
-_COPIED_BYTES = 1000
-
-
-def _array_reducers():
-    array_class = getattr(sys.modules.get("numpy"), "ndarray", None)
-    if array_class is None or array_class in copyreg.dispatch_table:
-        return {}
-    return {array_class: _reduce_array}
-
-
-def _reduce_array(array):
-    if array.nbytes <= _COPIED_BYTES and array.dtype.isnative:  # of others numpy would change the type
-        flags = array.flags
-        if flags.forc and (flags.owndata or not engine.has_shared()):  # what lies in shared memory goes by its place
-            return array.__reduce__()
-    reduced = sharing.reduce_array(array)
-    if reduced is not None:
-        return reduced
-    function, arguments, *state = array.__reduce_ex__(sharing.PROTOCOL)
-    buffer = arguments[0]
-    # Who gets a copy of a read-only array may write to it, as with the standard library: pandas hands out such arrays.
-    # What lies in memory that is shared on purpose is no copy.
-    if (
-        not array.flags.writeable
-        and isinstance(buffer, pickle.PickleBuffer)
-        and not (engine.has_shared() and engine.place_of(buffer) is not None)
-    ):
-        return function, (pickle.PickleBuffer(_Bytes.of(array)), *arguments[1:])
-    return (function, arguments, *state)
-
-
-class _Bytes:
-    """The bytes of a contiguous array, for numpy: as if they could be written to, which nobody does."""
-
-    def __init__(self, array):
-        self.base = array  # what several tasks have in common is told by its owner
-        address = array.__array_interface__["data"][0]
-        self.__array_interface__ = {"data": (address, False), "shape": (array.nbytes,), "typestr": "|u1", "version": 3}
-
-    @classmethod
-    def of(cls, array):
-        return sys.modules["numpy"].asarray(cls(array))
-
-
-# The classes whose objects are pickled as names, which are no functions and no classes.
-_TYPE_NAMES = frozenset({"NewType", "ParamSpec", "TypeAliasType", "TypeVar", "TypeVarTuple"})
-
-# The names of the classes that `_other_reducers` is asked for.
-_OTHERS = frozenset({"socket", "ndarray", "module", "_lru_cache_wrapper", "method", *_TYPE_NAMES})
-
-
-def _other_reducers(cls):
-    """Return where a reducer of `cls` may be found beside ours and the interpreter's; it may be registered any time."""
-    if cls.__name__ == "socket":
-        return extra_reducers()
-    if sharing.is_array_class(cls):
-        return {cls: _reduce_array}
-    if cls is types.MethodType:
-        return {cls: _reduce_method}
-    if cls.__name__ in _TYPE_NAMES and cls.__module__ in ("typing", "typing_extensions"):
-        return {cls: _reduce_type_name}
-    if cls.__name__ == "module":
-        return {types.ModuleType: _reduce_module}
-    return standard.reducers()
-
-
-def _other_reducers_without_buffers(cls):
-    return None if sharing.is_array_class(cls) else _other_reducers(cls)
-
-
-def _reduce_method(method):
-    """Reduce a method that its object does not have under the name of its function."""
-    return types.MethodType, (method.__func__, method.__self__)
-
-
-def _reduce_type_name(obj):
-    from procession import type_names
-
-    return type_names.reduced(obj)
-
-
-def _reduce_module(module):
-    """Reduce a module to its name, or to its contents if there is no module of that name."""
-    if sys.modules.get(module.__name__) is module:
-        from importlib import import_module
-
-        return import_module, (module.__name__,)
-    import cloudpickle.cloudpickle
-
-    return cloudpickle.cloudpickle._module_reduce(module)
-
-
-# -- descriptors ----------------------------------------------------------------------------------------------------
-
-
-class InheritedFd:
-    """A descriptor that the child being started finds at a known number."""
-
-    def __init__(self, fd):
-        self.fd = fd
-
-    def detach(self):
-        """Return the descriptor, now the caller's."""
-        return self.fd
-
-
-def DupFd(fd):
-    """Return a picklable stand-in for a copy of `fd`; `detach()` gives the descriptor where it is unpickled."""
-    popen = process.get_spawning_popen()
-    if popen is not None:
-        return InheritedFd(popen.duplicate_for_child(fd))
-    from procession import resource_sharer
-
-    return resource_sharer.DupFd(fd)
-
-
-def sendfds(sock, fds):
-    """Send descriptors over a unix socket."""
-    import array
-    import socket
-
-    numbers = array.array("i", fds)
-    sock.sendmsg([bytes([len(numbers) % 256])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
-    if sock.recv(1) != _ANSWER:
-        raise RuntimeError("did not receive acknowledgement of fd")
-
-
-def recvfds(sock, size):
-    """Receive `size` descriptors from a unix socket."""
-    import socket
-
-    from procession import rights
-
-    message, fds, flags = rights.receive_all(sock, 1, socket.CMSG_LEN(size * rights.NUMBER))
-    if not message and not fds:
-        raise EOFError
-    try:
-        sock.send(_ANSWER)
-        if len(fds) != size or message[0] != size % 256 or flags & socket.MSG_CTRUNC:
-            raise RuntimeError(f"received {len(fds)} descriptors instead of {size}")
-    except BaseException:
-        for fd in fds:
-            os.close(fd)
-        raise
-    return list(fds)
 
 
 def send_handle(conn, handle, destination_pid, timeout=None):
@@ -286,22 +92,6 @@ def recv_handle(conn):
     with socket.socket(fileno=os.dup(conn.fileno())) as sock:
         sock.setblocking(True)
         return recvfds(sock, 1)[0]
-
-
-# -- sockets --------------------------------------------------------------------------------------------------------
-
-
-def _reduce_socket(sock):
-    return _rebuild_socket, (DupFd(sock.fileno()), sock.family, sock.type, sock.proto, sock.gettimeout())
-
-
-def _rebuild_socket(df, family, type, proto, timeout):
-    import socket
-
-    sock = socket.socket(family, type, proto, fileno=df.detach())
-    # The system's flag for it travels with the descriptor, but a new object knows only the default of this process.
-    sock.settimeout(timeout)
-    return sock
 
 
 class AbstractReducer:

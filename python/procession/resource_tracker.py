@@ -5,6 +5,7 @@ writer is gone it removes what is left, and says so.
 """
 
 import os
+import sys
 import warnings
 from _thread import RLock  # without `threading`
 
@@ -68,12 +69,12 @@ class ResourceTracker:
             self._launch()
 
     def _launch(self):
-        from procession import rights, spawn
-        from procession.popen_spawn import TERMINATIONS, start_interpreter
+        from procession._children.program import TERMINATIONS, command_line, start_interpreter
+        from procession._objects.descriptors import pipe
 
-        reader, writer = rights.pipe()
+        reader, writer = pipe()
         try:
-            self._pid = start_interpreter(spawn.command_line("resource_tracker_main"), [reader], TERMINATIONS)
+            self._pid = start_interpreter(command_line("resource_tracker", _READER, True), [reader], TERMINATIONS)
         except BaseException:
             os.close(writer)
             raise
@@ -157,8 +158,83 @@ unregister = _resource_tracker.unregister
 getfd = _resource_tracker.getfd
 
 
-def main(fd):
-    """Track what is written to a pipe until its last writer is gone."""
-    from procession.resource_tracker_main import track
+# -- the process that tracks ----------------------------------------------------------------------------------------
 
-    track(fd)
+_READER = 3  # its descriptor of the pipe
+
+
+def main(fd, is_own=False):
+    """Track what is written to a pipe until its last writer is gone.
+
+    Args:
+        fd: the end of the pipe that is read.
+        is_own: whether this process is there for nothing else, and ends then.
+    """
+    if not is_own:
+        track(fd)
+        return
+    import signal
+
+    # It must outlive the processes it watches over.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for stream in (sys.stdin, sys.stdout):
+        try:
+            stream.close()
+        except (AttributeError, OSError, ValueError):
+            pass
+    sys.exit(track(fd))
+
+
+def track(fd):
+    """Follow the registrations on `fd` to its end, then remove what is left.
+
+    Returns:
+        Whether something was left, or a line was not understood: the exit status of this process.
+    """
+    faults = 0
+    left = {}
+    with open(fd, "rb") as pipe:
+        # Longer lines are nobody's, and are not collected: what follows in them is told apart by the next line's end.
+        while line := pipe.readline(_LONGEST_LINE):
+            try:
+                _follow(line, left)
+            except Exception as error:
+                faults += 1
+                _say(f"cannot follow {line!r}: {error!r}")
+    for kind, names in left.items():
+        if names:
+            faults += 1
+            _say(f"There appear to be {len(names)} leaked {kind} objects to clean up at shutdown: {names}")
+        for name in sorted(names):
+            try:
+                remove = _CLEANUP_FUNCS.get(kind)
+                if remove is None:
+                    raise ValueError(f"nothing is known of how a resource of the kind {kind!r} is removed")
+                remove(name)
+            except Exception as error:
+                _say(f"{name!r}: {error}")
+    return faults > 0
+
+
+def _follow(line, left):
+    if not line.endswith(b"\n"):
+        raise ValueError("a line without an end")
+    # Names may hold colons, commands and kinds do not.
+    command, rest = line.strip().decode("ascii").split(":", 1)
+    name, kind = rest.rsplit(":", 1)
+    if command == "REGISTER":
+        left.setdefault(kind, set()).add(name)
+    elif command == "UNREGISTER":
+        left[kind].remove(name)
+    elif command != "PROBE":
+        raise ValueError("unknown command")
+
+
+def _say(text):
+    try:
+        print(f"resource_tracker: {text}", file=sys.stderr, flush=True)
+    except (AttributeError, OSError, ValueError):
+        pass

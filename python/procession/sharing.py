@@ -4,6 +4,8 @@ import _pickle as pickle  # without what `pickle` loads
 import io
 
 from procession import _procession as engine
+from procession import process
+from procession._objects.descriptors import DupFd
 
 TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["share"]
 
 PROTOCOL = 5  # the highest
+# What pickling raises for what cannot be pickled.
+NOT_BY_NAME = (pickle.PicklingError, AttributeError, TypeError)
 # Arrays begin at multiples of this, as numpy's own large ones do.
 _ALIGNMENT = 64
 
@@ -164,12 +168,10 @@ class Envelope:
         self._places = places
 
     def __reduce__(self):
-        from procession import process, reduction
-
         inherited = {}
         if process.get_spawning_popen() is not None:
             # A child that is started has the descriptors, whatever becomes of this process.
-            inherited = {inode: reduction.DupFd(descriptor) for _, descriptor, inode, _, _ in self._places}
+            inherited = {inode: DupFd(descriptor) for _, descriptor, inode, _, _ in self._places}
         return _open, (self._pickled, self._places, list(inherited.values()))
 
 

@@ -1,4 +1,4 @@
-"""Fresh interpreters: their command line, what they are told about the parent, and how they find its main module."""
+"""Fresh interpreters: what they are told about the parent, and how they find its main module."""
 
 import _signal  # without the enums of `signal`
 import _thread
@@ -8,6 +8,14 @@ import sys
 import types
 
 from procession import logs, main_names, process, standard, util
+from procession._children.program import (
+    command_line,
+    freeze_support,
+    get_executable,
+    interpreter_flags,  # noqa: F401 # known by this name here
+    is_forking,  # noqa: F401
+    set_executable,
+)
 from procession._procession import set_descriptor_limit
 
 __all__ = [
@@ -16,121 +24,11 @@ __all__ = [
 ]  # fmt: skip
 
 WINEXE = False
-FROZEN_SWITCH = "--multiprocessing-fork"
-
-_executable = None
-
-
-def set_executable(executable):
-    """Set the interpreter that new processes run; None goes back to `sys.executable`."""
-    global _executable
-    _executable = None if executable is None else os.fsencode(executable)
-
-
-def get_executable():
-    """Return the interpreter that new processes run."""
-    if _executable is not None:
-        return _executable
-    return None if sys.executable is None else os.fsencode(sys.executable)
-
-
-# -- the command line -----------------------------------------------------------------------------------------------
-
-# The package is loaded from where the parent has it: with -I, -E or -S sys.path may not lead there.
-_BOOTSTRAP = (
-    "import _frozen_importlib as b, _frozen_importlib_external as e;"
-    "b._load(e.PathFinder.find_spec('procession', [{directory!r}]));"
-    "from procession.{module} import main; main({arguments})"
-)
-_FLAGS = (
-    ("debug", "d"),
-    ("dont_write_bytecode", "B"),
-    ("no_site", "S"),
-    ("verbose", "v"),
-    ("bytes_warning", "b"),
-    ("quiet", "q"),
-    ("optimize", "O"),
-)
-
-
-def interpreter_flags():
-    """Return the options that give another interpreter the settings of this one."""
-    options = []
-    for name, letter in _FLAGS:
-        level = getattr(sys.flags, name)
-        if level:
-            options.append("-" + letter * int(level))
-    if sys.flags.isolated:
-        options.append("-I")
-    else:
-        if sys.flags.ignore_environment:
-            options.append("-E")
-        if sys.flags.no_user_site:
-            options.append("-s")
-        if sys.flags.safe_path:
-            options.append("-P")
-    for warning in sys.warnoptions:
-        options += ["-W", warning]
-    for name, value in sys._xoptions.items():
-        options += ["-X", name if value is True else f"{name}={value}"]
-    return options
-
-
-def command_line(module, *arguments):
-    """Return the command that calls `main(*arguments)` of one of this package's modules in a fresh interpreter."""
-    executable = get_executable()
-    if executable is None:
-        raise RuntimeError("sys.executable is not known: call set_executable()")
-    text = ", ".join(map(repr, arguments))
-    if getattr(sys, "frozen", False):
-        check_frozen()
-        return [executable, FROZEN_SWITCH, module, text]
-    directory = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = _BOOTSTRAP.format(directory=directory, module=module, arguments=text)
-    return [executable, *interpreter_flags(), "-c", code]
 
 
 def get_command_line(**kwds):
     """Return the command of a child that reads its process object from descriptors."""
     return command_line("spawn", *kwds.values())
-
-
-def is_forking(argv):
-    """Return whether a command line is one of ours for a frozen executable."""
-    return len(argv) >= 2 and argv[1] == FROZEN_SWITCH
-
-
-_is_diverted = False  # whether this process is what the command line of a frozen executable says
-
-
-def freeze_support():
-    """Be the child and exit, when this is a frozen executable that was started as one; else do nothing."""
-    global _is_diverted
-    if is_forking(sys.argv) and not _is_diverted:
-        from ast import literal_eval
-        from importlib import import_module
-
-        _is_diverted = True
-        module, arguments = sys.argv[2], literal_eval(f"[{sys.argv[3]}]")
-        import_module(f"procession.{module}").main(*arguments)
-        sys.exit()
-
-
-def check_frozen():
-    """Refuse to start a child in a frozen executable that should be one itself: it would start itself for ever.
-
-    Raises:
-        RuntimeError: it has not called `freeze_support`.
-    """
-    if is_forking(sys.argv) and not _is_diverted:
-        raise RuntimeError(
-            "this program is frozen into an executable, which was started as a child and runs as the program again.\n"
-            "Its main module has to begin what it does with freeze_support():\n"
-            "\n"
-            "    if __name__ == '__main__':\n"
-            "        procession.freeze_support()\n"
-            "        ...\n"
-        )
 
 
 # -- what the child is told -----------------------------------------------------------------------------------------
@@ -147,26 +45,6 @@ def _check_not_importing_main():
             "        freeze_support()  # only for programs that are frozen into an executable\n"
             "        ...\n"
         )
-
-
-def main_source(main=None):
-    """Return how a child can import the main module: ("name", module), ("path", file), or None when it cannot."""
-    main = main or sys.modules.get("__main__")
-    name = getattr(getattr(main, "__spec__", None), "name", None)
-    if name is not None:
-        # A folder's, zip's or package's __main__ has an implied guard: it is not imported again.
-        return None if name == "__main__" or name.endswith(".__main__") else ("name", name)
-    path = getattr(main, "__file__", None)
-    # IPython's launcher has no guard; a program from stdin is called <stdin>.
-    if path is None or path.startswith("<") or _stem(path) == "ipython":
-        return None
-    if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:
-        path = os.path.join(process.ORIGINAL_DIR, path)
-    return "path", os.path.normpath(path)
-
-
-def _stem(path):
-    return os.path.splitext(os.path.basename(path))[0]
 
 
 def get_preparation_data(name):
@@ -191,14 +69,14 @@ def get_preparation_data(name):
         "start_method": _start_method(),
         "ignored_signals": [n for n in range(1, _signal.NSIG) if _is_ignored(n)],
     }
-    raised = sys.modules.get("procession.descriptors")
+    raised = sys.modules.get("procession._children.descriptor_limits")
     if raised is not None and raised.usual() is not None:
         data["descriptors"] = raised.usual()
     if standard.is_replaced():
         data["replace_standard"] = True
     if logs._logger is not None:
         data["log_level"] = logs._logger.getEffectiveLevel()
-    source = main_source()
+    source = main_names.main_source()
     if source is not None:
         data["init_main_from_" + source[0]] = source[1]
     return data
@@ -240,7 +118,6 @@ def _take_places(data):
 
 def prepare(data):
     """Make this process resemble its parent, as `get_preparation_data` told it."""
-    global lacks_main
     if data.get("goes_on"):
         from procession import child
 
@@ -285,7 +162,7 @@ def prepare(data):
     elif "init_main_from_path" in data:
         import_main_path(data["init_main_from_path"], data.get("main_code"))
     else:
-        lacks_main = True
+        main_names.lacks_main = True
     if "around" in data:
         from procession import around
 
@@ -304,7 +181,6 @@ def _set_environment(environment):
 
 # -- the parent's main module ---------------------------------------------------------------------------------------
 
-lacks_main = False  # whether this process is a child that has no copy of its parent's main module
 _main_modules = []  # keeps the modules that `__main__` used to be: their globals must not be cleared
 
 
@@ -329,7 +205,7 @@ def import_main_path(path, sent=None):
     if getattr(sys, "frozen", False):
         return
     current = sys.modules["__main__"]
-    if _stem(path) == "ipython" or getattr(current, "__file__", None) == path:
+    if main_names.stem(path) == "ipython" or getattr(current, "__file__", None) == path:
         return
     module = types.ModuleType("__mp_main__")
     if path.endswith(".py"):
@@ -343,7 +219,7 @@ def _run_source(path, module, sent):
     """Run a file of source code in a module, as `runpy` would, which takes longer to load than most programs."""
     code = None
     if sent is not None:
-        from procession import main_code
+        from procession._children import main_code
 
         code = main_code.of_parent(sent)
     if code is None:

@@ -10,14 +10,9 @@ _NAME = "ProcessPoolExecutor"
 _ours = _theirs = None
 
 
-def stand_in():
-    """Be what the standard modules call `ProcessPoolExecutor`; a second call does nothing."""
+def stand_in(ours):
+    """Have an executor of ours be what the standard modules call `ProcessPoolExecutor`; a second call does nothing."""
     global _ours, _theirs
-    from procession import futures
-
-    ours = getattr(futures, _NAME, None)
-    if ours is None:
-        return  # it is being imported, has just imported the standard one, and calls this at its end
     if _theirs is None:
         _ours, _theirs = ours, vars(sys.modules[_HOLDERS[0]])[_NAME]
     _hold(ours)

@@ -153,7 +153,7 @@ def _stale(function, told, method):
 
 def _is_copy(module, name):
     """Return whether a variable holds a generator that the forkserver made, so that its other children have it, too."""
-    server = sys.modules.get("procession.forkserver_main")
+    server = sys.modules.get("procession.forkserver")
     if server is None or module not in server.preloaded or module not in sys.modules:
         return False
     from procession.generators import holds_generator
@@ -174,8 +174,8 @@ def tell_of_generators(what):
 
 def tell(name, what, text):
     """Give a warning, of the class with that name, about a function: in a worker to the parent, where that listens."""
-    from procession import forwarded_logs, notices
+    from procession import logs, notices
 
     category = getattr(notices, name)
-    if forwarded_logs.mouth is None or not forwarded_logs.mouth.send_notice(category, text, *what.place):
+    if logs.mouth is None or not logs.mouth.send_notice(category, text, *what.place):
         notices.tell_once(category, text, *what.place)

@@ -66,7 +66,7 @@ impl Interrupts {
             return Ok(());
         }
         let message = "the task was interrupted";
-        let loaded = py.import("procession._exceptions").and_then(|exceptions| exceptions.getattr("TaskTimeout"));
+        let loaded = py.import(crate::package::EXCEPTIONS).and_then(|exceptions| exceptions.getattr("TaskTimeout"));
         Err(match loaded.and_then(|exception| exception.call1((message,))) {
             Ok(timeout) => PyErr::from_value(timeout),
             // Not what came: the task may take an OSError for one of its own.

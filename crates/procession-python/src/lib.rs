@@ -18,6 +18,7 @@ mod job;
 mod naming;
 mod numbers;
 mod numeric;
+mod package;
 mod pickler;
 mod place;
 mod pool;

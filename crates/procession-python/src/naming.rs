@@ -101,7 +101,7 @@ fn receiver(py: Python<'_>) -> PyResult<Py<Receiver>> {
         Err(standing) => standing,
     };
     let found = cell.get_or_try_init(py, || {
-        let module = py.import("procession.main_names")?;
+        let module = py.import(crate::package::MAIN_MODULE)?;
         Ok::<_, PyErr>(module.getattr(name)?.cast_into::<Receiver>()?.unbind())
     })?;
     Ok(found.clone_ref(py))

@@ -110,7 +110,7 @@ pub(crate) fn has_reducer(class: &Bound<'_, PyType>) -> bool {
     let py = class.py();
     let modules = [
         pyo3::intern!(py, "copyreg"),
-        pyo3::intern!(py, "procession.reduction"),
+        pyo3::intern!(py, crate::package::REDUCTION),
         pyo3::intern!(py, "multiprocessing.reduction"),
     ];
     REDUCERS.iter().zip(modules).any(|(known, module)| {

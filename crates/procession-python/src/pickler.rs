@@ -161,7 +161,7 @@ struct Pickler {
 impl Pickler {
     fn new(py: Python<'_>) -> PyResult<Pickler> {
         let sink = Py::new(py, Sink::default())?;
-        let pickler = py.import("procession.reduction")?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
+        let pickler = py.import(crate::package::REDUCERS)?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
         let dump = pickler.getattr("dump")?.unbind();
         let clear = pickler.getattr("clear_memo")?.unbind();
         Ok(Pickler { sink, dump, clear })
@@ -189,7 +189,7 @@ pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<(
             parts.append(parts_of(place))?;
         }
     }
-    let envelope = py.import("procession.sharing")?.call_method1("Envelope", (inner, parts))?;
+    let envelope = py.import(crate::package::SHARING)?.call_method1("Envelope", (inner, parts))?;
     pickle_apart(&envelope, out, false).map(drop)
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     if !error.is_instance_of::<PyException>(py) {
         return Err(error);
     }
-    let with_path = imported(&WITH_PATH, py, "procession.culprit", "with_path")?;
+    let with_path = imported(&WITH_PATH, py, crate::package::CULPRIT, "with_path")?;
     Err(PyErr::from_value(with_path.call1((traced(py, &error), value))?))
 }
 

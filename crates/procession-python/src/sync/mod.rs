@@ -128,7 +128,7 @@ fn wait_for(py: Python<'_>, it: &impl Takeable, robust: bool, until: Option<Inst
         None => Ok(false),
         Some(Acquired::Free) => Ok(true),
         Some(Acquired::OwnerDied) => {
-            let category = py.import("procession.synchronize")?.getattr("OwnerDied")?;
+            let category = py.import(crate::package::SYNCHRONIZE)?.getattr("OwnerDied")?;
             let text =
                 "the process that held this lock ended without releasing it: what the lock guards may be half changed";
             if robust {

@@ -1,0 +1,17 @@
+//! The modules of the package that the binding asks for something, all of them: `tests/test_layers.py` looks that each
+//! exists.
+
+/// Says where in a large object the thing is that cannot be pickled.
+pub(crate) const CULPRIT: &str = "procession.culprit";
+/// The exceptions of pools.
+pub(crate) const EXCEPTIONS: &str = "procession._exceptions";
+/// Which functions and classes of `__main__` others have.
+pub(crate) const MAIN_MODULE: &str = "procession.main_names";
+/// Makes the pickler, and knows the reducers that were registered.
+pub(crate) const REDUCERS: &str = "procession._objects.reducers";
+/// Has the class that programs register reducers with.
+pub(crate) const REDUCTION: &str = "procession.reduction";
+/// The envelope of what lies in shared memory.
+pub(crate) const SHARING: &str = "procession.sharing";
+/// The warning that the owner of a lock has died.
+pub(crate) const SYNCHRONIZE: &str = "procession.synchronize";

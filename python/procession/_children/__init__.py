@@ -1,0 +1,1 @@
+"""How children begin and end, by each start method."""
