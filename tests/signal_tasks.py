@@ -1,7 +1,9 @@
 """Functions that children run in tests of signals."""
 
+import _thread
 import os
 import signal
+import threading
 import time
 
 LIMIT = 60
@@ -55,3 +57,36 @@ def fork_and_end(_=None):
         os._exit(0)
     os.kill(pid, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+OWN_INTERRUPTS = ("raise_signal", "kill", "pthread_kill", "interrupt_main", "a timer")
+
+
+def interrupt_oneself(how):
+    """Interrupt the task that this is, one of `OWN_INTERRUPTS`; return whether it has learned of it."""
+    try:
+        if how == "raise_signal":
+            signal.raise_signal(signal.SIGINT)
+        elif how == "kill":
+            os.kill(os.getpid(), signal.SIGINT)
+        elif how == "pthread_kill":
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        elif how == "interrupt_main":
+            _thread.interrupt_main()
+        else:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        time.sleep(LIMIT)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def be_interrupted(_=None):
+    """Let the interrupt of this process's own come out of the task."""
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(LIMIT)
+
+
+def set_and_restore_a_handler(_=None):
+    """Ignore SIGINT for a moment, as libraries do."""
+    signal.signal(signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))

@@ -84,5 +84,5 @@ def test_an_interpreter_without_tests_is_said_to_be_one(monkeypatch, capsys):
 def test_files_are_changed_to_take_ours(tmp_path, text, changed):
     (tmp_path / "some.py").write_text(text)
     (tmp_path / "into").mkdir()
-    suite._change(tmp_path / "some.py", tmp_path / "into")
+    suite.change(tmp_path / "some.py", tmp_path / "into")
     assert (tmp_path / "into" / "some.py").read_text() == changed

@@ -6,7 +6,7 @@ import os
 import sys
 
 from procession import child, ending, forwarded_logs, math_threads, process, stacks
-from procession._procession import WorkerCore, offer_to_oom_killer
+from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]
 
@@ -84,6 +84,8 @@ def work(seat, terms):
         math_threads.limit_loaded()
     interrupts = core.interrupts()
     _signal.signal(INTERRUPT, interrupts.give_up)
+    _signal.signal(_signal.SIGINT, interrupts.interrupt)
+    heed_own_interrupts()
     if seat.notes is not None:
         descriptor, levels = seat.notes
         forwarded_logs.forward(descriptor, core.line(), core.current, interrupts, levels)

@@ -10,7 +10,7 @@ import uuid
 
 from tests.cpython.suite import environment
 
-_MARK = "PROCESSION_CPYTHON_TESTS"
+MARK = "PROCESSION_CPYTHON_TESTS"
 _LOOK_EVERY_S = 0.05
 _END_GRACE_S = 1.0
 # What the interpreter has at least to start and to end, when no test runs.
@@ -48,7 +48,7 @@ def _run_some(folder, python, key, ids, limit_s, outcomes):
         process = subprocess.Popen(
             [python, "runner.py", json.dumps(request)],
             cwd=folder,
-            env=environment(folder, **{_MARK: mark}),
+            env=environment(folder, **{MARK: mark}),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -76,7 +76,7 @@ def _run_some(folder, python, key, ids, limit_s, outcomes):
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             process.send_signal(signal.SIGABRT)  # it writes where it is
             process.wait(_END_GRACE_S)
-    left_behind = _sweep(mark, process, 0.0 if hung else _END_GRACE_S)
+    left_behind = sweep(mark, process, 0.0 if hung else _END_GRACE_S)
     process.wait()
     with open(output, errors="replace") as file:
         text = file.read()[-3000:]
@@ -100,10 +100,10 @@ def _read(path, seen):
     return [json.loads(line) for line in lines[seen:] if line.endswith("\n")]
 
 
-def _sweep(mark, process, grace_s):
+def sweep(mark, process, grace_s):
     """Kill what a run left, after a while; return how many processes these were."""
     end, found = time.monotonic() + grace_s, set()
-    while pids := _marked(mark, process):
+    while pids := marked(mark, process):
         if time.monotonic() >= end:
             found |= pids - {process.pid}
             for pid in pids:
@@ -113,7 +113,7 @@ def _sweep(mark, process, grace_s):
     return len(found)
 
 
-def _marked(mark, process):
+def marked(mark, process):
     """Return the living processes that have the mark in their environment, or are of the session of `process`."""
     pids = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -121,7 +121,7 @@ def _marked(mark, process):
             with open(f"/proc/{pid}/stat", "rb") as file:
                 state, _, _, session = file.read().rpartition(b")")[2].split()[:4]
             with open(f"/proc/{pid}/environ", "rb") as file:
-                marked = f"{_MARK}={mark}".encode() in file.read().split(b"\0")
+                marked = f"{MARK}={mark}".encode() in file.read().split(b"\0")
         except OSError:
             continue
         if state not in b"ZX" and (marked or int(session) == process.pid):

@@ -70,13 +70,13 @@ def prepare(folder, python):
     # `test.support` and the like stay the interpreter's.
     (package / "__init__.py").write_text(f"__path__ += {[str(f) for f in folders]!r}\n")
     modules = []
-    _change(common[0], package)
+    change(common[0], package)
     for method in METHODS:
         (package / f"for_{method}.py").write_text(_FOR_METHOD.format(common=_COMMON, method=method))
         modules.append((method, f"test.for_{method}"))
     for pattern in _BESIDE:
         for path in _find(folders, pattern):
-            _change(path, package)
+            change(path, package)
     modules.append(("main", "test.test_multiprocessing_main_handling"))
     modules += [("executor", module) for module in _executor_modules(folders, package)]
     for name in ("procession", "cloudpickle"):
@@ -92,12 +92,12 @@ def _executor_modules(folders, package):
     if not found:
         return []
     if found[0].is_file():
-        _change(found[0], package)
+        change(found[0], package)
         return ["test.test_concurrent_futures"]
     inner = package / found[0].name
     inner.mkdir()
     for path in sorted(found[0].glob("*.py")):
-        _change(path, inner)
+        change(path, inner)
     return [f"test.{inner.name}.{path.stem}" for path in sorted(inner.glob("test_*.py"))]
 
 
@@ -106,7 +106,7 @@ def _find(folders, pattern):
     return next((found for folder in folders if (found := sorted(folder.glob(pattern)))), [])
 
 
-def _change(path, into):
+def change(path, into):
     text = path.read_text(encoding="utf-8")
     for pattern, ours in _CHANGES:
         text = pattern.sub(ours, text)

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use procession::channel::{current_item, is_interrupted};
+use procession::platform;
 use procession::shared_memory::Segment;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
+
+use crate::wait::raised;
 
 /// Whether a signal handler has raised an error, Ctrl-C or whatever it raises, in the midst of what was done: it is not
 /// about that, and belongs to whoever waits.
@@ -72,6 +75,17 @@ impl Interrupts {
             // Not what came: the task may take an OSError for one of its own.
             Err(_) => PyRuntimeError::new_err(message),
         })
+    }
+
+    /// A handler of SIGINT that raises KeyboardInterrupt while an item runs: what a task sends to its own process is meant
+    /// for it.
+    ///
+    /// Only if others' are kept from it: a task that sets a handler and takes it back undoes that, which is made good here.
+    #[pyo3(signature = (number, frame, /))]
+    fn interrupt(&self, number: i32, frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = (number, frame);
+        let is_own = platform::heed_own_interrupts().map_err(raised)?;
+        if is_own && current_item(&self.segment).is_some() { Err(PyKeyboardInterrupt::new_err(())) } else { Ok(()) }
     }
 
     /// The number of the job and the place in it of the item that runs now.

@@ -87,6 +87,12 @@ fn leave_termination_to(parent: i32) -> PyResult<()> {
     platform::leave_termination_to(parent).map_err(raised)
 }
 
+/// Has the handler of SIGINT called for what this process sends to itself only; returns whether that was so before.
+#[pyfunction]
+fn heed_own_interrupts() -> PyResult<bool> {
+    platform::heed_own_interrupts().map_err(raised)
+}
+
 /// Calls `fork()`, which copies this process; returns the id of the copy. There `live(*arguments)` is called, and the
 /// process ends with the status that it returns, or with 1 if it raises.
 ///
@@ -157,6 +163,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(signal_mask, module)?)?;
     module.add_function(wrap_pyfunction!(set_signal_mask, module)?)?;
     module.add_function(wrap_pyfunction!(leave_termination_to, module)?)?;
+    module.add_function(wrap_pyfunction!(heed_own_interrupts, module)?)?;
     module.add_function(wrap_pyfunction!(fork_to, module)?)?;
     module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;

@@ -1,8 +1,8 @@
-//! The mask of a thread as a number, and who decides what SIGTERM and SIGHUP mean.
+//! The mask of a thread as a number, who decides what SIGTERM and SIGHUP mean, and whose SIGINT counts.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, getpid, kill_process};
@@ -97,14 +97,8 @@ fn set_default(number: c_int) {
 extern "C" fn on_termination(number: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
     let own = getpid().as_raw_nonzero().get();
     let parent = PARENT.load(Ordering::Relaxed);
-    // SAFETY: the kernel gives the handler a record that is there until it returns; of what a process has sent, its
-    // id is part.
-    let sender = unsafe {
-        match (*info).si_code {
-            libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => (*info).si_pid(),
-            _ => 0, // the kernel, as when a terminal is closed
-        }
-    };
+    // SAFETY: the kernel gives the handler a record that is there until it returns.
+    let sender = unsafe { sender_of(info) };
     let is_meant = own != OWN.load(Ordering::Relaxed) || sender == own || sender == parent;
     if is_meant || !has_taken_over(parent, number) {
         set_default(number);
@@ -112,6 +106,66 @@ extern "C" fn on_termination(number: c_int, info: *mut libc::siginfo_t, _context
         if let (Some(own), Some(number)) = (Pid::from_raw(own), Signal::from_named_raw(number)) {
             let _ = kill_process(own, number);
         }
+    }
+}
+
+/// The process that a signal comes from; 0 is the kernel, as when a terminal is closed.
+///
+/// # Safety
+/// `info` is the record that the kernel gave to a handler, which has not returned.
+unsafe fn sender_of(info: *const libc::siginfo_t) -> i32 {
+    // SAFETY: the record is there; of what a process has sent, its id is part.
+    unsafe {
+        match (*info).si_code {
+            libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => (*info).si_pid(),
+            _ => 0,
+        }
+    }
+}
+
+/// The handler of SIGINT that is behind ours: of the interpreter.
+static INTERRUPTED: AtomicUsize = AtomicUsize::new(0);
+
+/// Has the handler of SIGINT that there is now called for a SIGINT of this process's own only; returns whether that was so before.
+///
+/// Ctrl-C reaches every process of a terminal, and so its parent, who decides what it means here; what a process sends to
+/// itself is meant for itself. A handler that the program sets by the system's means takes the place of this.
+///
+/// # Errors
+/// The system's.
+pub fn heed_own_interrupts() -> Result<bool> {
+    let ours = on_interrupt as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+    // SAFETY:
+    //   * all zero bytes are a value of this plain C type, which the first call fills;
+    //   * the handler has the signature that SA_SIGINFO asks for;
+    //   * only a handler of the simple kind is put behind it: one function of a number.
+    let failure = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGINT, std::ptr::null(), &mut action);
+        if action.sa_sigaction == ours {
+            return Ok(true);
+        }
+        let is_simple = action.sa_flags & libc::SA_SIGINFO == 0;
+        if !is_simple || [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
+            return Ok(false);
+        }
+        INTERRUPTED.store(action.sa_sigaction, Ordering::Relaxed);
+        action.sa_sigaction = ours;
+        action.sa_flags |= libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGINT, &action, std::ptr::null_mut())
+    };
+    if failure == 0 { Ok(false) } else { Err(Error::last_os("sigaction")) }
+}
+
+/// Runs in the middle of anything, and makes one system call that leaves `errno` alone.
+extern "C" fn on_interrupt(number: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    let behind = INTERRUPTED.load(Ordering::Relaxed);
+    // SAFETY: the kernel gives the handler a record that is there until it returns.
+    let sender = unsafe { sender_of(info) };
+    if behind != 0 && sender == getpid().as_raw_nonzero().get() {
+        // SAFETY: it was the handler before this one, of the kind that takes a number; handlers are not taken away.
+        let behind = unsafe { std::mem::transmute::<usize, extern "C" fn(c_int)>(behind) };
+        behind(number);
     }
 }
 
@@ -170,6 +224,13 @@ mod tests {
         assert_eq!(signal_mask(), mask);
         set_signal_mask(before);
         assert_eq!(signal_mask(), before);
+    }
+
+    #[test]
+    fn who_ignores_interrupts_or_dies_of_them_still_does() {
+        // Of another thread's making there may be a handler; a test process has none.
+        assert!(!heed_own_interrupts().unwrap());
+        assert!(!heed_own_interrupts().unwrap());
     }
 
     #[test]
