@@ -158,7 +158,7 @@ def test_lines_to_the_resource_tracker_are_followed_or_refused(data):
     for line in io.BytesIO(data):
         with contextlib.suppress(ValueError, KeyError):
             resource_tracker._follow(line, left)
-    assert all(name.isascii() for names in left.values() for name in names)
+    assert all(name.encode(*resource_tracker.ENCODING) or not name for names in left.values() for name in names)
 
 
 def is_number(message):

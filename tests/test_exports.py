@@ -58,7 +58,7 @@ CLASSES = [
 ]
 
 # What the standard library has without documenting it, and we have not.
-UNDOCUMENTED = {"sendfds", "recvfds", "Pool.Process", "ThreadPool.Process"}
+UNDOCUMENTED = {"Pool.Process", "ThreadPool.Process"}
 
 
 def parameters(function):
@@ -274,3 +274,35 @@ print([name for name in ("threading", "logging", "signal", "multiprocessing") if
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+IN_A_SUBINTERPRETER = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+id = interpreters.create()
+run = getattr(interpreters, "exec", interpreters.run_string)
+run(id, f"import sys; sys.path[:] = {sys.path!r}" + '''
+if sys.version_info < (3, 12):  # such interpreters load everything
+    class Finder:
+        def find_spec(name, path=None, target=None):
+            if name == "procession._procession":
+                raise ImportError(f"module {name} does not support loading in subinterpreters", name=name)
+    sys.meta_path.insert(0, Finder)
+try:
+    import procession
+except ImportError as error:
+    print(error, error.name, flush=True)
+''')
+interpreters.destroy(id)
+import procession
+print(procession.Value("i", 5).value)
+"""
+
+
+def test_a_subinterpreter_is_told_that_it_is_one():
+    done = subprocess.run([sys.executable, "-c", IN_A_SUBINTERPRETER], capture_output=True, text=True, timeout=20)
+    assert "works in the main interpreter of a process only" in done.stdout and "procession._procession" in done.stdout
+    assert done.stdout.endswith("\n5\n") and not done.stderr

@@ -91,6 +91,43 @@ def test_what_a_killed_program_leaves_is_removed():
     assert name and not os.path.exists(f"/dev/shm/{name}")
 
 
+NAMES = ["a:b", ":", "a\nb", "\na\n", "a\\nb", "\\", "\\\n\\", " a ", "gr\u00fc\u00df\u4e2d", "\n" * 254, "x" * 254]
+ANY_NAME = """
+import os, sys
+import procession.shared_memory as s
+for name in eval(sys.argv[1]):
+    block = s.SharedMemory(name[:254 - len(sys.argv[2])] + sys.argv[2], create=True, size=1)
+    if sys.argv[3] == "unlink":
+        block.close()
+        block.unlink()
+print(len([name for name in os.listdir("/dev/shm") if name.endswith(sys.argv[2])]), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("end", ["unlink", "leave"])
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}], ids=["", "C"])
+def test_a_block_of_any_name_is_tracked(end, locale):
+    suffix = f"-{os.getpid()}"
+    command = [sys.executable, "-c", ANY_NAME, ascii(NAMES), suffix, end]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=os.environ | locale)
+    assert int(done.stdout) == (len(NAMES) if end == "leave" else 0)
+    assert not [name for name in os.listdir("/dev/shm") if name.endswith(suffix)]
+    assert ("There appear to be 11 leaked" in done.stderr) if end == "leave" else not done.stderr
+    assert len(done.stderr.splitlines()) == (end == "leave")
+
+
+def test_a_block_that_cannot_be_tracked_is_not_left(monkeypatch):
+    def fail(name, kind):
+        raise OSError("no tracker")
+
+    monkeypatch.setattr(procession.resource_tracker, "register", fail)
+    before = set(os.listdir("/dev/shm"))
+    with pytest.raises(OSError, match="no tracker"):
+        SharedMemory(create=True, size=1)
+    assert set(os.listdir("/dev/shm")) <= before
+
+
 def test_a_list_holds_items_of_all_kinds():
     items = [1, -(1 << 60), 2.5, True, False, None, "text", "gr\u00fc\u00df", b"bytes", "", b""]
     shared = ShareableList(items)

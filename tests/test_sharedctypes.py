@@ -206,3 +206,10 @@ def test_arenas_are_used_again():
     h.free(first)
     assert h.malloc(64) == first
     assert keep[0] is first[0]
+
+
+@pytest.mark.parametrize("make", ["Value", "Array", "RawValue", "RawArray"])
+@pytest.mark.parametrize("typecode", ["x", "ii", "", 5, None, int, []])
+def test_a_type_that_is_none_is_told_the_codes_there_are(make, typecode):
+    with pytest.raises(TypeError, match="bad typecode.* c, u, b, B, .*f, d"):
+        getattr(procession, make)(typecode, 1)

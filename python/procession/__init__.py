@@ -5,8 +5,19 @@ The names are those of the standard library's `multiprocessing`: `import process
 
 import sys as _sys
 
+try:
+    from procession._procession import __version__ as __version__
+except ImportError as _error:
+    if "subinterpreter" not in str(_error):
+        raise
+    raise ImportError(
+        "procession works in the main interpreter of a process only, not in subinterpreters, such as those of"
+        " InterpreterPoolExecutor: import it in the main interpreter, or have a pool of processes in place of them",
+        name=_error.name,
+        path=_error.path,
+    ) from _error
+
 from procession import context as _context
-from procession._procession import __version__ as __version__
 
 _default = _context._default_context
 _EXCEPTIONS = _context._EXCEPTIONS

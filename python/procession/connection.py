@@ -17,7 +17,7 @@ _OF_KEYS = (
     "deliver_challenge",
 )  # fmt: skip
 
-BUFSIZE = 8192
+BUFSIZE = 64 * 1024
 CONNECTION_TIMEOUT = 20.0
 
 # A process, its user, its group.

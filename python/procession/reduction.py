@@ -10,7 +10,10 @@ from procession import sharing
 from procession._objects.descriptors import DupFd, recvfds, sendfds
 from procession._objects.reducers import array_reducers, extra_reducers, finder, registered
 
-__all__ = ["DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "register", "send_handle"]
+__all__ = [
+    "DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "recvfds", "register", "send_handle",
+    "sendfds",
+]  # fmt: skip
 
 HAVE_SEND_HANDLE = True
 

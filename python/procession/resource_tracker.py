@@ -11,8 +11,9 @@ from _thread import RLock  # without `threading`
 
 __all__ = ["ensure_running", "register", "unregister"]
 
+ENCODING = "utf-8", "surrogateescape"  # of names, in lines and for the system
 _END_SECONDS = 5.0
-_LONGEST_LINE = 512  # what the kernel writes to a pipe in one piece, by any system
+_LONGEST = 512  # of a name with its kind; the longest line is twice that, which a pipe takes in one piece
 
 
 def _unlink_shared_memory(name, prefix=""):
@@ -20,7 +21,8 @@ def _unlink_shared_memory(name, prefix=""):
     if "/" in name:
         # Such a name has no shared memory, and must not lead to some other file.
         raise ValueError("a name with a slash in it")
-    os.unlink(f"/dev/shm/{prefix}{name}")
+    # The bytes that the system knows it by, whatever locale the tracker has.
+    os.unlink(f"/dev/shm/{prefix}{name}".encode(*ENCODING))
 
 
 def _nothing(name):
@@ -35,7 +37,13 @@ _CLEANUP_FUNCS = {
 
 
 class ResourceTracker:
-    """This process's end of the pipe."""
+    """This process's end of the pipe.
+
+    A line is `COMMAND:name:kind`. Names may hold colons; a line's end in one is written as a backslash and an n, and a
+    backslash as two.
+    """
+
+    _use_simple_format = True  # there is no other; the interpreter's tests set it
 
     def __init__(self):
         self._lock = RLock()
@@ -43,11 +51,13 @@ class ResourceTracker:
         self._pid = None
         self._owner = None
         self._exitcode = None  # of the process, once it was stopped
+        self._waitpid_timed_out = False  # whether it did not end in time, when it was stopped
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self):
-        # The pipe serves the child too; whoever held the lock is not here.
+        # The pipe serves the child too; whoever held the lock is not here, and the process is the parent's.
         self._lock = RLock()
+        self._pid = None
 
     def getfd(self):
         """Return the writing end of the pipe."""
@@ -90,22 +100,6 @@ class ResourceTracker:
             except ChildProcessError:
                 pass
 
-    def _end(self):
-        """Let the process end, as this one does, and wait for it: not for ever, as other processes may write, too."""
-        if self._fd is None or self._owner != os.getpid():
-            return
-        from procession._procession import open_pidfd, wait_readable
-
-        try:
-            watched = open_pidfd(self._pid)
-        except ProcessLookupError:
-            return
-        os.close(self._fd)
-        self._fd = None
-        if wait_readable([watched], _END_SECONDS):
-            self._reap()
-        os.close(watched)
-
     def inherit(self, descriptor):
         """Use the tracker of the parent, whose pipe this process inherited."""
         if self._fd is not None:
@@ -128,27 +122,45 @@ class ResourceTracker:
         self._send("UNREGISTER", name, rtype)
 
     def _send(self, command, name, rtype):
-        line = f"{command}:{name}:{rtype}\n".encode("ascii")
-        if len(line) > _LONGEST_LINE:
+        if "\n" in rtype or ":" in rtype:
+            raise ValueError(f"{rtype!r} is no kind of resource")
+        line = f"{command}:{name}:{rtype}".encode(*ENCODING)
+        if len(line) >= _LONGEST:
             raise ValueError("msg too long: the name of a resource has at most 512 bytes together with its type")
         self.ensure_running()
-        self._write(line)
+        self._write(line.replace(b"\\", rb"\\").replace(b"\n", rb"\n") + b"\n")
 
     def _write(self, line):
         written = os.write(self._fd, line)
         if written != len(line):
             raise RuntimeError(f"only {written} of {len(line)} bytes reached the resource tracker")
 
-    def _stop(self):
-        """Let the process end, and reap it."""
+    def _stop(self, wait_timeout=_END_SECONDS):
+        """Let the process end, and wait for it: not for ever, as other processes may write, too."""
         with self._lock:
             if self._fd is None:
                 self._exitcode = 0  # it was not needed, so nothing was left
                 return
             os.close(self._fd)
             self._fd = None
-            self._reap()
+            self._waitpid_timed_out = not self._ends_within(wait_timeout)
+            if not self._waitpid_timed_out:
+                self._reap()
             self._pid = None
+
+    def _ends_within(self, seconds):
+        from procession._procession import open_pidfd, wait_readable
+
+        if self._owner != os.getpid() or self._pid is None:
+            return True
+        try:
+            watched = open_pidfd(self._pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(wait_readable([watched], seconds))
+        finally:
+            os.close(watched)
 
 
 _resource_tracker = ResourceTracker()
@@ -198,7 +210,7 @@ def track(fd):
     left = {}
     with open(fd, "rb") as pipe:
         # Longer lines are nobody's, and are not collected: what follows in them is told apart by the next line's end.
-        while line := pipe.readline(_LONGEST_LINE):
+        while line := pipe.readline(2 * _LONGEST):
             try:
                 _follow(line, left)
             except Exception as error:
@@ -223,8 +235,9 @@ def _follow(line, left):
     if not line.endswith(b"\n"):
         raise ValueError("a line without an end")
     # Names may hold colons, commands and kinds do not.
-    command, rest = line.strip().decode("ascii").split(":", 1)
+    command, rest = line[:-1].decode(*ENCODING).split(":", 1)
     name, kind = rest.rsplit(":", 1)
+    name = "\\".join(part.replace("\\n", "\n") for part in name.split("\\\\"))
     if command == "REGISTER":
         left.setdefault(kind, set()).add(name)
     elif command == "UNREGISTER":

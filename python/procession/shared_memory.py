@@ -77,6 +77,8 @@ class SharedMemory:
                 _reserve(self._fd, size)
             size = os.fstat(self._fd).st_size
             self._mmap = mmap.mmap(self._fd, size)
+            if self._track:
+                resource_tracker.register(self._name, "shared_memory")
         except BaseException:
             if create:
                 _remove(self._name)
@@ -84,8 +86,6 @@ class SharedMemory:
             raise
         self._size = size
         self._buf = memoryview(self._mmap)
-        if self._track:
-            resource_tracker.register(self._name, "shared_memory")
 
     def _open_name(self, name):
         if name is not None:

@@ -23,7 +23,13 @@ _letter_of_number = {ctype: letter for letter, ctype in typecode_to_type.items()
 
 
 def _type_of(typecode_or_type):
-    return typecode_to_type.get(typecode_or_type, typecode_or_type)
+    try:
+        ctype = typecode_to_type.get(typecode_or_type, typecode_or_type)
+        ctypes.sizeof(ctype)
+    except TypeError:
+        codes = ", ".join(typecode_to_type)
+        raise TypeError(f"bad typecode {typecode_or_type!r}: it must be a ctypes type or one of {codes}") from None
+    return ctype
 
 
 def _new(ctype):

@@ -35,7 +35,7 @@ from procession.logs import (
 __all__ = [
     "sub_debug", "debug", "info", "sub_warning", "get_logger", "log_to_stderr", "get_temp_dir",
     "register_after_fork", "is_exiting", "Finalize", "ForkAwareThreadLock", "ForkAwareLocal",
-    "close_all_fds_except", "SUBDEBUG", "SUBWARNING",
+    "close_all_fds_except", "SUBDEBUG", "SUBWARNING", "warn",
 ]  # fmt: skip
 
 # Not public, but known to programs and to the interpreter's tests by these names.
@@ -48,7 +48,6 @@ _also = (
     LOGGER_NAME,
     NOTSET,
     WARNING,
-    warn,
 )
 
 TERMINATE_GRACE_SECONDS = 5.0
@@ -166,7 +165,7 @@ def _end_tracker():
     # What a program that is one file has unpacked goes away with it: a helper would miss what it has not read yet.
     tracker = sys.modules.get("procession.resource_tracker")
     if tracker is not None:
-        tracker._resource_tracker._end()
+        tracker._resource_tracker._stop()
 
 
 def _end_forkserver():

@@ -45,12 +45,13 @@ def test_folders(python):
     return [folder for folder in folders if folder.is_dir()]
 
 
-def prepare(folder, python):
+def prepare(folder, python, standard=False):
     """Fill `folder` with the package `test`, with ours and with what ours needs.
 
     Args:
         folder: an empty folder.
         python: the interpreter whose tests are taken.
+        standard: whether the tests stay as they are, to run against the standard library itself.
 
     Returns:
         A list of (name, module): what the tests of a module are called here, and the module.
@@ -70,15 +71,16 @@ def prepare(folder, python):
     # `test.support` and the like stay the interpreter's.
     (package / "__init__.py").write_text(f"__path__ += {[str(f) for f in folders]!r}\n")
     modules = []
-    change(common[0], package)
+    changes = [] if standard else _CHANGES
+    change(common[0], package, changes)
     for method in METHODS:
         (package / f"for_{method}.py").write_text(_FOR_METHOD.format(common=_COMMON, method=method))
         modules.append((method, f"test.for_{method}"))
     for pattern in _BESIDE:
         for path in _find(folders, pattern):
-            change(path, package)
+            change(path, package, changes)
     modules.append(("main", "test.test_multiprocessing_main_handling"))
-    modules += [("executor", module) for module in _executor_modules(folders, package)]
+    modules += [("executor", module) for module in _executor_modules(folders, package, changes)]
     for name in ("procession", "cloudpickle"):
         # Some tests run interpreters that look nowhere else.
         Path(folder, name).symlink_to(importlib.util.find_spec(name).submodule_search_locations[0])
@@ -86,18 +88,18 @@ def prepare(folder, python):
     return modules
 
 
-def _executor_modules(folders, package):
+def _executor_modules(folders, package, changes):
     """Change the tests of `concurrent.futures`, where they are installed; return the modules with them."""
     found = _find(folders, "test_concurrent_futures.py") or _find(folders, "test_concurrent_futures")
     if not found:
         return []
     if found[0].is_file():
-        change(found[0], package)
+        change(found[0], package, changes)
         return ["test.test_concurrent_futures"]
     inner = package / found[0].name
     inner.mkdir()
     for path in sorted(found[0].glob("*.py")):
-        change(path, inner)
+        change(path, inner, changes)
     return [f"test.{inner.name}.{path.stem}" for path in sorted(inner.glob("test_*.py"))]
 
 
@@ -106,9 +108,9 @@ def _find(folders, pattern):
     return next((found for folder in folders if (found := sorted(folder.glob(pattern)))), [])
 
 
-def change(path, into):
+def change(path, into, changes=_CHANGES):
     text = path.read_text(encoding="utf-8")
-    for pattern, ours in _CHANGES:
+    for pattern, ours in changes:
         text = pattern.sub(ours, text)
     (into / path.name).write_text(text, encoding="utf-8")
 

@@ -89,7 +89,7 @@ class DictProxy(_DictProxy):
         return self
 
     def __reversed__(self):
-        return reversed(self._callmethod("keys"))
+        return iter(self._callmethod("keys")[::-1])
 
     __class_getitem__ = classmethod(types.GenericAlias)
 
