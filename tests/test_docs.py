@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import procession.notices
+import procession._notices
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +39,7 @@ def test_a_program_of_the_documentation_runs(code, prints, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     # A program that has no fault is not warned of one.
-    assert not [name for name in procession.notices.__all__ if f" {name}: " in done.stderr], done.stderr
+    assert not [name for name in procession._notices.__all__ if f" {name}: " in done.stderr], done.stderr
     if prints is not None:
         alike = doctest.OutputChecker().check_output(prints, done.stdout, doctest.ELLIPSIS)
         assert alike, f"the page says\n{prints}\nthe program printed\n{done.stdout}"

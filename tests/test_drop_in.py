@@ -87,9 +87,9 @@ START_METHODS = """
 
 STANDARD_KEPT = """
     import sys, types
-    from procession import drop_in
-    drop_in.KEEP_STANDARD = ("old_engine",)
-    drop_in.install()
+    from procession import _drop_in
+    _drop_in.KEEP_STANDARD = ("old_engine",)
+    _drop_in.install()
     import old_engine, multiprocessing
     print(old_engine.multiprocessing.__name__, multiprocessing.__name__)
 """

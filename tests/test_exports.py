@@ -109,7 +109,7 @@ OWN = {
 def test_what_the_package_adds_is_exported_too():
     assert set(procession.__all__) == OWN | set(multiprocessing.__all__)
     assert len(procession.__all__) == len(set(procession.__all__)) and set(procession.__all__) <= set(dir(procession))
-    for module in map(importlib.import_module, ("procession.pool", "procession.notices", "procession.shared_pools")):
+    for module in map(importlib.import_module, ("procession.pool", "procession._notices", "procession.shared_pools")):
         for name in OWN & set(dir(module)):
             assert getattr(procession, name) is getattr(module, name)
     assert issubclass(procession.OverMemory, procession.WorkerDied)

@@ -7,7 +7,7 @@ import time
 import procession
 import pytest
 from limit_tasks import MB, alone, count_and_die_soon, count_and_exit, die, hoard_at_three, keep, nap, pid, square
-from procession.limits import memory
+from procession._checks import memory
 from procession.pool import OverMemory, WorkerDied
 
 LIMIT_S = 60

@@ -9,7 +9,7 @@ import sys
 import procession
 import pytest
 from limit_tasks import MB, RebuiltIn, die, group_with_limit, hoard_at_three, note_group, square, use_up_at_three
-from procession import limits
+from procession._pool import memory_groups
 from procession.pool import OverMemory, WorkerDied
 
 LIMIT_S = 60
@@ -27,8 +27,8 @@ def base(tmp_path, monkeypatch):
     own.write_text("0::/service/main\n")
     if os.geteuid() == 0:
         os.setxattr(base, "user.delegate", b"1")
-    monkeypatch.setattr(limits, "HIERARCHY", str(root))
-    monkeypatch.setattr(limits, "OWN_GROUPS", str(own))
+    monkeypatch.setattr(memory_groups, "HIERARCHY", str(root))
+    monkeypatch.setattr(memory_groups, "OWN_GROUPS", str(own))
     return base
 
 
@@ -88,8 +88,8 @@ def test_a_killed_parent_leaves_groups_and_the_next_pool_removes_them(base):
     code = f"""
 import os, signal
 import procession
-from procession import limits
-limits.HIERARCHY, limits.OWN_GROUPS = {limits.HIERARCHY!r}, {limits.OWN_GROUPS!r}
+from procession._pool import memory_groups
+memory_groups.HIERARCHY, memory_groups.OWN_GROUPS = {memory_groups.HIERARCHY!r}, {memory_groups.OWN_GROUPS!r}
 if __name__ == "__main__":
     pool = procession.get_context("fork").Pool(2, max_memory="200MB")
     pool.map(abs, range(10))

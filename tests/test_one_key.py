@@ -137,7 +137,7 @@ def test_the_module_of_the_standard_library_is_found_as_ever():
 import sys
 import procession
 import multiprocessing.process as found
-assert found.__spec__.loader is found.__loader__ and type(found.__loader__).__module__ != "procession.standard"
+assert found.__spec__.loader is found.__loader__ and type(found.__loader__).__module__ != "procession._standard"
 assert not any("procession" in str(finder) for finder in sys.meta_path)
 import inspect
 assert "def current_process" in inspect.getsource(found)

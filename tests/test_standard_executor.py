@@ -130,11 +130,11 @@ def test_names_and_subclasses_from_before_the_installation_are_ours_where_they_h
 
 KEPT = """
     import sys
-    from procession import drop_in
-    drop_in.KEEP_STANDARD = ("old_engine",)
+    from procession import _drop_in
+    _drop_in.KEEP_STANDARD = ("old_engine",)
     if "before" in sys.argv:
         import old_engine
-    drop_in.install()
+    _drop_in.install()
     import old_engine
     from concurrent.futures import ProcessPoolExecutor
     print(old_engine.ProcessPoolExecutor.__module__, old_engine.Own.__base__.__module__, ProcessPoolExecutor.__module__)

@@ -30,19 +30,19 @@ _METHODS = (
 )  # fmt: skip
 # What the standard library does not have, and where it is.
 _OWN = {
-    "ForkBesideThreads": "notices",
+    "ForkBesideThreads": "_notices",
     "MaybeEncodingError": "portable",
     "OverMemory": "_exceptions",
     "OwnerDied": "synchronize",
     "PoolTerminated": "_exceptions",
-    "ProcessionWarning": "notices",
-    "SameRandomNumbers": "notices",
-    "StaleVariable": "notices",
-    "StuckAfterFork": "notices",
+    "ProcessionWarning": "_notices",
+    "SameRandomNumbers": "_notices",
+    "StaleVariable": "_notices",
+    "StuckAfterFork": "_notices",
     "TaskTimeout": "_exceptions",
     "WorkerDied": "_exceptions",
     "end_shared_pools": "shared_pools",
-    "install": "drop_in",
+    "install": "_drop_in",
     "share": "sharing",
     "shared_pool": "shared_pools",
 }

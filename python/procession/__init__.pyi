@@ -23,10 +23,16 @@ from procession import sharedctypes as sharedctypes
 from procession import spawn as spawn
 from procession import synchronize as synchronize
 from procession import util as util
+from procession._drop_in import install as install
 from procession._exceptions import OverMemory as OverMemory
 from procession._exceptions import PoolTerminated as PoolTerminated
 from procession._exceptions import TaskTimeout as TaskTimeout
 from procession._exceptions import WorkerDied as WorkerDied
+from procession._notices import ForkBesideThreads as ForkBesideThreads
+from procession._notices import ProcessionWarning as ProcessionWarning
+from procession._notices import SameRandomNumbers as SameRandomNumbers
+from procession._notices import StaleVariable as StaleVariable
+from procession._notices import StuckAfterFork as StuckAfterFork
 from procession.captured_output import OutputLine
 from procession.connection import Connection
 from procession.context import AuthenticationError as AuthenticationError
@@ -35,13 +41,7 @@ from procession.context import ForkContext, ForkServerContext, SpawnContext
 from procession.context import Process as Process
 from procession.context import ProcessError as ProcessError
 from procession.context import TimeoutError as TimeoutError
-from procession.drop_in import install as install
 from procession.managers import SyncManager
-from procession.notices import ForkBesideThreads as ForkBesideThreads
-from procession.notices import ProcessionWarning as ProcessionWarning
-from procession.notices import SameRandomNumbers as SameRandomNumbers
-from procession.notices import StaleVariable as StaleVariable
-from procession.notices import StuckAfterFork as StuckAfterFork
 from procession.portable import MaybeEncodingError as MaybeEncodingError
 from procession.process import active_children as active_children
 from procession.process import current_process as current_process

@@ -68,7 +68,7 @@ def _run_script(path, arguments):
 
 def _become(argv, directory):
     """Make this process look like one that was started for the program; return its `__main__` module."""
-    from procession.drop_in import install
+    from procession._drop_in import install
 
     sys.argv[:] = argv
     # -m procession put the current directory there, unless python was told not to.

@@ -10,7 +10,7 @@ import os
 import sys
 from _thread import get_ident
 
-from procession import ending, finalize, log_names, logs, process, util
+from procession import _finalize, _logs, ending, log_names, process, util
 from procession._procession import hold_lifeline, leave_termination_to, set_signal_mask
 
 __all__ = []
@@ -45,9 +45,9 @@ def run(process_obj, begin, *arguments):
     status = 1
     try:
         process_obj = begin(*arguments)
-        if logs._logger:
+        if _logs._logger:
             util.info("the child %s begins", process_obj.name)
-        if "procession.around" in sys.modules or type(process_obj)._bootstrap is not process._own_bootstrap:
+        if "procession._around" in sys.modules or type(process_obj)._bootstrap is not process._own_bootstrap:
             status = _run_within_tools(process_obj)
         else:
             process_obj.run()
@@ -62,12 +62,12 @@ def run(process_obj, begin, *arguments):
 
 
 def _run_within_tools(process_obj):
-    from procession import around
+    from procession import _around
 
     work = process_obj._bootstrap
     if work.__func__.__module__ == "coverage.multiproc":  # which calls it for the same as `around.coverage` does
-        return around.live(lambda: run_whole(process_obj), ending.tell)
-    return around.live(lambda: work(parent_sentinel=process._parent_process._sentinel), ending.tell)
+        return _around.live(lambda: run_whole(process_obj), ending.tell)
+    return _around.live(lambda: work(parent_sentinel=process._parent_process._sentinel), ending.tell)
 
 
 def run_whole(process_obj):
@@ -128,7 +128,7 @@ def go_on(signum, frame):
 def leave_termination():
     """Leave SIGTERM and SIGHUP to the parent of this worker or helper; SIGTERM stays with a tool that handles it."""
     leave_termination_to(process._parent_process._pid)
-    around = sys.modules.get("procession.around")
+    around = sys.modules.get("procession._around")
     if around is not None:
         around.heed_termination()
 
@@ -180,7 +180,7 @@ def identity_chores(process_obj, parent_sentinel):
         chores.append((_be_main_thread, (threading,)))
     chores += process._identity_chores(process_obj, parent_sentinel)
     chores += log_names._chores()
-    chores.append((finalize._finalizer_registry.clear, ()))
+    chores.append((_finalize._finalizer_registry.clear, ()))
     if util._afterfork_registry:
         chores.append((util._run_after_forkers, ()))
     return chores

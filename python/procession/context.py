@@ -2,7 +2,7 @@
 
 import sys
 
-from procession import process, standard
+from procession import _standard, process
 from procession.constructors import Constructors
 from procession.process import assert_spawning, get_spawning_popen, set_spawning_popen  # noqa: F401 # as programs ask here
 
@@ -46,7 +46,7 @@ class BaseContext(Constructors):
     @property  # type: ignore[misc]  # read-only is enough
     def __class__(self):
         # For isinstance(context, multiprocessing.context.BaseContext), which libraries ask, without importing it.
-        module = standard.loaded("context")
+        module = _standard.loaded("context")
         return type(self) if module is None else _also_standard(type(self), module.BaseContext)
 
     def __reduce__(self):

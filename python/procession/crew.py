@@ -13,16 +13,15 @@ from _weakref import proxy
 from procession import (
     _exceptions,
     forwarded_logs,
-    limits,
     main_names,
     portable,
     reduction,  # noqa: F401  # before the fork: each worker needs it
     stacks,
     util,
 )
+from procession._pool.memory_groups import groups, in_units
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 from procession.deaths import Barren
-from procession.limits import in_units
 from procession.main_names import may_read
 from procession.maker import Maker
 from procession.math_threads import UNCHANGED, are_limited
@@ -127,7 +126,7 @@ class Crew:
             from procession.captured_output import Capture
 
             self._capture = Capture(on_line)
-        self._groups = None if terms.max_memory is None else limits.groups()
+        self._groups = None if terms.max_memory is None else groups()
         self._method = ctx.get_start_method()
         self._maker = Maker(self._method)
         self._forks = self._method == "fork"
@@ -537,7 +536,7 @@ class Crew:
         for process in set(self.processes) - leaving:
             if process.exitcode is None:
                 process.terminate()
-        grace = TOOLS_GRACE_S if "procession.around" in sys.modules else TERMINATE_GRACE_S
+        grace = TOOLS_GRACE_S if "procession._around" in sys.modules else TERMINATE_GRACE_S
         until = time.monotonic() + grace
         for process in leaving:
             process.join(max(0.0, until - time.monotonic()))

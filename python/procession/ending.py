@@ -16,7 +16,7 @@ import os
 import sys
 import weakref
 
-from procession import finalize, logs, process, standard, util
+from procession import _finalize, _logs, _standard, process, util
 
 __all__ = []
 
@@ -84,7 +84,7 @@ def finish(status):
     loaded, well = sys.modules, True
     if "threading" in loaded:
         well = _succeeds(await_threads or loaded["threading"]._shutdown)
-    if logs._logger:
+    if _logs._logger:
         util.info("the process ends with status %s", status)
     try:
         sys.stdout.flush()
@@ -94,15 +94,15 @@ def finish(status):
     if (
         atexit._ncallbacks()
         or process._children
-        or finalize._finalizer_registry
-        or logs._logger
-        or standard.kept
+        or _finalize._finalizer_registry
+        or _logs._logger
+        or _standard.kept
         or "procession.forkserver" in loaded
         or "multiprocessing.util" in loaded
         or getattr(sys, "frozen", False)
     ):
         _succeeds(_run_exit_functions)
-        _succeeds(standard.end)
+        _succeeds(_standard.end)
         _succeeds(util._exit_function)
         well = _flush() and well
     util._exiting = os.getpid()

@@ -11,7 +11,7 @@ import time
 import warnings
 from _thread import allocate_lock  # without what `threading` loads
 
-from procession import logs
+from procession import _logs
 from procession._procession import above_streams
 from procession.late_logging import once_loaded
 from procession.task_names import running_name
@@ -33,7 +33,7 @@ def levels():
     root = logging.getLogger()
     named = {"": root.level}
     for name, logger in list(root.manager.loggerDict.items()):
-        if getattr(logger, "level", 0) and name != logs.LOGGER_NAME:
+        if getattr(logger, "level", 0) and name != _logs.LOGGER_NAME:
             named[name] = logger.level
     return named, root.manager.disable
 
@@ -65,7 +65,7 @@ class Ear:
             try:
                 kind, content = _pickle.loads(message)
             except Exception as error:
-                logs.sub_warning("a record of a worker cannot be rebuilt: %s", error)
+                _logs.sub_warning("a record of a worker cannot be rebuilt: %s", error)
                 continue
             _HANDLERS[kind](*content)
 
@@ -97,9 +97,9 @@ def _show_warning(text, category, filename, lineno):
 
 
 def _show_notice(category, text, filename, lineno):
-    from procession import notices
+    from procession import _notices
 
-    notices.tell_once(category, text, filename, lineno)
+    _notices.tell_once(category, text, filename, lineno)
 
 
 _HANDLERS = {"record": _handle_record, "warning": _show_warning, "notice": _show_notice}
@@ -115,7 +115,7 @@ def forward(descriptor, line, current, interrupts, known):
         interrupts: knows which item of its job runs.
         known: what `levels` returned in the parent.
     """
-    logs.mouth = mouth = _Mouth(descriptor, line, current, interrupts)
+    _logs.mouth = mouth = _Mouth(descriptor, line, current, interrupts)
     warnings.showwarning = mouth.show_warning
     if known is not None:
         once_loaded(lambda logging: _take_over(logging, mouth, known))
@@ -135,7 +135,7 @@ def _unload(logging):
     """Take off the handlers that came from the parent, by a fork or an import: it has them, too."""
     root = logging.getLogger()
     for logger in [root, *root.manager.loggerDict.values()]:
-        if getattr(logger, "handlers", None) and logger.name != logs.LOGGER_NAME:
+        if getattr(logger, "handlers", None) and logger.name != _logs.LOGGER_NAME:
             logger.handlers.clear()
 
 
@@ -153,7 +153,7 @@ class _Mouth:
         call_handlers = logging.Logger.callHandlers
 
         def call_or_send(logger, record):
-            if logger.name == logs.LOGGER_NAME or _has_handler(logging, logger) or not self._send_record(record):
+            if logger.name == _logs.LOGGER_NAME or _has_handler(logging, logger) or not self._send_record(record):
                 call_handlers(logger, record)
 
         logging.Logger.callHandlers = call_or_send

@@ -17,8 +17,8 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
-from procession import cpus, standard
-from procession._limits import few, whole, wishes
+from procession import _checks, _standard, cpus
+from procession._checks import few, whole, wishes
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
@@ -158,12 +158,11 @@ def _check_options(
     forward_logs=True,
     capture_output=False,
 ):
-    from procession import limits
     from procession.worker_settings import WorkerSettings
 
-    limits.max_tasks(per_child, max_tasks)
-    limits.memory(max_memory)
-    limits.age(max_age)
+    _checks.max_tasks(per_child, max_tasks)
+    _checks.memory(max_memory)
+    _checks.age(max_age)
     WorkerSettings(workers, env, nice, cpu_affinity)
     if capture_output is not False:
         from procession import captured_output
@@ -478,10 +477,10 @@ getattr(threading, "_register_atexit", lambda function: None)(_finish_at_exit)
 
 def stand_in():
     """Be the executor under the standard name, too, in programs that must not be changed."""
-    from procession import standard_executor
+    from procession import _standard_executor
 
-    standard_executor.stand_in(ProcessPoolExecutor)
+    _standard_executor.stand_in(ProcessPoolExecutor)
 
 
-if standard.is_replaced():  # the standard one may have been imported by this module first
+if _standard.is_replaced():  # the standard one may have been imported by this module first
     stand_in()

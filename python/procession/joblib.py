@@ -10,8 +10,8 @@ import threading
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
+from procession import _standard
 from procession import context as contexts
-from procession import standard
 from procession.cpus import budget
 from procession.shared_pools import SharedPool, _Behind
 
@@ -140,5 +140,5 @@ def stand_in():
 
 
 register()
-if standard.is_replaced():
+if _standard.is_replaced():
     stand_in()

@@ -3,8 +3,8 @@
 import types
 import warnings
 
-from procession import _exceptions, cpus, limits, process, sharing, stacks, util
-from procession._limits import few, positive, seconds, wishes
+from procession import _checks, _exceptions, cpus, process, sharing, stacks, util
+from procession._checks import few, positive, seconds, wishes
 from procession.crew import Crew, stay_at_exit
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
@@ -78,9 +78,9 @@ class Pool:
         terms = Terms(
             initializer,
             tuple(initargs),
-            limits.max_tasks(maxtasksperchild, max_tasks),
-            limits.memory(max_memory),
-            limits.age(max_age),
+            _checks.max_tasks(maxtasksperchild, max_tasks),
+            _checks.memory(max_memory),
+            _checks.age(max_age),
         )
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer must be a callable, not {initializer!r}")

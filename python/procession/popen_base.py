@@ -5,7 +5,7 @@ import os
 import sys
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
-from procession import main_names, process, standard, util
+from procession import _standard, main_names, process, util
 from procession._children import program
 from procession._procession import collect_status, open_pidfd, send_signal, signal_mask, wait_readable
 
@@ -27,13 +27,13 @@ class PopenBase:
 
     def __init__(self, process_obj):
         if "coverage" in sys.modules:
-            from procession import around
+            from procession import _around
 
-            around.look_for_coverage()
+            _around.look_for_coverage()
         if getattr(sys, "frozen", False):
             program.check_frozen()
-        if standard.kept or "multiprocessing.util" in sys.modules:
-            standard.ensure_end(util._exit_function)
+        if _standard.kept or "multiprocessing.util" in sys.modules:
+            _standard.ensure_end(util._exit_function)
         util._flush_std_streams()
         self.returncode = None
         self.unknown = None  # why the exit status is not known, where it is not

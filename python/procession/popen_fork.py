@@ -4,7 +4,7 @@ import _signal
 import os
 import sys
 
-from procession import child, fork_threads, main_names, process, settings, util
+from procession import _settings, child, fork_threads, main_names, process, util
 from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
 from procession.popen_base import PopenBase, mask_for
 
@@ -31,7 +31,7 @@ class Popen(PopenBase):
         try:
             chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:
-                chores += settings._chores(process_obj._settings)
+                chores += _settings._chores(process_obj._settings)
             raised = sys.modules.get("procession._children.descriptor_limits")
             if raised is not None and raised.usual() is not None:
                 chores.append((set_descriptor_limit, (raised.usual(),)))
@@ -55,10 +55,10 @@ def _pass_gate(reader, writer):
 
 
 def _warn(beside):
-    from procession import notices
+    from procession import _notices
 
-    return notices.tell(
-        notices.ForkBesideThreads,
+    return _notices.tell(
+        _notices.ForkBesideThreads,
         f"a process is forked while other threads run ({', '.join(beside)}): a lock that one of them holds "
         "stays locked in the child; the start methods forkserver and spawn are safe",
     )

@@ -59,10 +59,10 @@ class PicklingPopen(PopenBase):
             data["blocks_interrupts"] = True
         if process_obj._settings:
             data["settings"] = process_obj._settings
-        if "procession.around" in sys.modules:
-            from procession import around
+        if "procession._around" in sys.modules:
+            from procession import _around
 
-            data["around"] = around.pickles()
+            data["around"] = _around.pickles()
         return data
 
     def duplicate_for_child(self, fd):

@@ -5,7 +5,7 @@ import os
 from _thread import _local  # `threading` would double the time that the package takes to load
 from _weakrefset import WeakSet
 
-from procession import standard
+from procession import _standard
 from procession._procession import open_pidfd, wait_readable
 
 __all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
@@ -51,9 +51,9 @@ def around_child(factory):
     Raises:
         TypeError: it is not callable, or children cannot import it.
     """
-    from procession import around
+    from procession import _around
 
-    return around.add(factory)
+    return _around.add(factory)
 
 
 def _cleanup():
@@ -102,7 +102,7 @@ class BaseProcess:
         if daemon is not None:
             self.daemon = daemon
         if settings:
-            from procession.settings import check
+            from procession._settings import check
 
             self._settings = check(**settings)
         _dangling.add(self)
@@ -297,8 +297,8 @@ class AuthenticationString(bytes):
     def __reduce__(self):
         if get_spawning_popen() is not None:
             return AuthenticationString, (bytes(self),)
-        if standard.is_spawning():
-            return standard.loaded("process").AuthenticationString, (bytes(self),)
+        if _standard.is_spawning():
+            return _standard.loaded("process").AuthenticationString, (bytes(self),)
         raise TypeError("a key is given to children only: pickling it elsewhere would give it away")
 
 
@@ -343,7 +343,7 @@ class _MainProcess(BaseProcess):
         self._popen = None
         self._closed = False
         # The standard library's semaphores ask for the prefix: in a child its process object is ours.
-        self._config = standard.shared_config({"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"})
+        self._config = _standard.shared_config({"authkey": AuthenticationString(os.urandom(32)), "semprefix": "/mp"})
 
     def close(self):
         pass
@@ -363,16 +363,16 @@ def default_context():
 def get_spawning_popen():
     """Return the Popen whose process object this thread is pickling, or None."""
     popen = getattr(_tls, "spawning_popen", None)
-    if popen is None and standard.is_replaced():
+    if popen is None and _standard.is_replaced():
         # A library that keeps the standard engine is asked here by parts of that, which import by name.
-        return standard.loaded("context").get_spawning_popen()
+        return _standard.loaded("context").get_spawning_popen()
     return popen
 
 
 def set_spawning_popen(popen):
     """Say which Popen's process object this thread is pickling."""
     _tls.spawning_popen = popen
-    standard.spawning(popen)
+    _standard.spawning(popen)
 
 
 def assert_spawning(obj):
@@ -411,7 +411,7 @@ def _identity_chores(process, parent_sentinel):
         "_parent_process": parent,
         "_inherited": (_process_counter, _children, _current_process, _parent_process),
     }
-    return [*_method_chores(process), (globals().update, (names,)), *standard._chores(process, parent)]
+    return [*_method_chores(process), (globals().update, (names,)), *_standard._chores(process, parent)]
 
 
 def _method_chores(process):

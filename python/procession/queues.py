@@ -5,7 +5,7 @@ from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
 from procession import _procession as engine
 from procession import process, queue_ends, reduction
-from procession._limits import whole
+from procession._checks import whole
 from procession.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
 

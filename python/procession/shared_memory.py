@@ -8,7 +8,7 @@ import struct
 import types
 
 from procession import resource_tracker
-from procession._limits import whole
+from procession._checks import whole
 from procession._procession import above_streams, reserve_memory
 
 __all__ = ["ShareableList", "SharedMemory"]

@@ -5,7 +5,7 @@ import threading
 
 from procession import context as contexts
 from procession import cpus
-from procession._limits import few
+from procession._checks import few
 from procession.crew import _terminated
 from procession.pool import CLOSE, RUN, TERMINATE, Pool
 

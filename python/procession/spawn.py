@@ -7,7 +7,7 @@ import os
 import sys
 import types
 
-from procession import logs, main_names, process, standard, util
+from procession import _logs, _standard, main_names, process, util
 from procession._children.program import (
     command_line,
     freeze_support,
@@ -61,7 +61,7 @@ def get_preparation_data(name):
     data = {
         "name": name,
         "authkey": process.current_process().authkey,
-        "log_to_stderr": logs._log_to_stderr,
+        "log_to_stderr": _logs._log_to_stderr,
         "sys_path": sys_path,
         "sys_argv": sys.argv,
         "orig_dir": process.ORIGINAL_DIR,
@@ -72,10 +72,10 @@ def get_preparation_data(name):
     raised = sys.modules.get("procession._children.descriptor_limits")
     if raised is not None and raised.usual() is not None:
         data["descriptors"] = raised.usual()
-    if standard.is_replaced():
+    if _standard.is_replaced():
         data["replace_standard"] = True
-    if logs._logger is not None:
-        data["log_level"] = logs._logger.getEffectiveLevel()
+    if _logs._logger is not None:
+        data["log_level"] = _logs._logger.getEffectiveLevel()
     source = main_names.main_source()
     if source is not None:
         data["init_main_from_" + source[0]] = source[1]
@@ -138,9 +138,9 @@ def prepare(data):
     if data.get("environment") is not None:
         _set_environment(data["environment"])
     if "settings" in data:
-        from procession import settings
+        from procession import _settings
 
-        settings.apply(data["settings"])
+        _settings.apply(data["settings"])
         if "cwd" in data["settings"]:
             data["dir"] = None
     if data.get("log_to_stderr"):
@@ -154,7 +154,7 @@ def prepare(data):
     if data.get("start_method") is not None:
         process.default_context().set_start_method(data["start_method"], force=True)
     if data.get("replace_standard"):
-        from procession.drop_in import install
+        from procession._drop_in import install
 
         install()
     if "init_main_from_name" in data:
@@ -164,9 +164,9 @@ def prepare(data):
     else:
         main_names.lacks_main = True
     if "around" in data:
-        from procession import around
+        from procession import _around
 
-        around.adopt(data["around"])
+        _around.adopt(data["around"])
         return
     main_names.after_import()
 

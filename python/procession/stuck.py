@@ -7,7 +7,7 @@ while its worker computes nothing. A task that waits for something of its own lo
 import threading
 from _weakref import ref
 
-from procession import notices, stacks
+from procession import _notices, stacks
 
 __all__ = ["Watch"]
 
@@ -66,7 +66,7 @@ class Watch:
             f"other threads ran ({', '.join(self._beside)}), and may wait for a lock that one of them held: the start "
             f"methods forkserver and spawn are safe. Its stacks:\n{stacks.dump(crew, 1.0)}"
         )
-        notices.tell_once(notices.StuckAfterFork, text, *self._place)
+        _notices.tell_once(_notices.StuckAfterFork, text, *self._place)
 
 
 def _cpu_time(pid):

@@ -9,8 +9,8 @@ import time
 
 from procession import _procession as engine
 from procession import process, reduction
-from procession._limits import whole
-from procession.notices import ProcessionWarning
+from procession._checks import whole
+from procession._notices import ProcessionWarning
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
 

@@ -2,8 +2,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
+from procession._notices import ProcessionWarning
 from procession.context import BaseContext
-from procession.notices import ProcessionWarning
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
 

@@ -4,7 +4,7 @@ __all__ = ["Terms"]
 
 
 class Terms:
-    """What the workers of a pool are given, and how much of it; checked by `limits`.
+    """What the workers of a pool are given, and how much of it; checked by `_checks`.
 
     Attributes:
         initializer: what each worker calls first, or None.

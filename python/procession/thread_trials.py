@@ -15,7 +15,7 @@ class Trial:
 
     Args:
         crew: of the pool.
-        wishes: what `_limits.wishes` gives.
+        wishes: what `_checks.wishes` gives.
         call: is called without arguments, once for each try.
         settle: is called once with whether it succeeded and with the value, or the exception.
         wanted: says whether somebody still wants the outcome.

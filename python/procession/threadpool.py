@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 
 from procession import cpus, pool
-from procession._limits import positive, wishes
+from procession._checks import positive, wishes
 from procession.iterators import IMapIterator, IMapUnorderedIterator
 from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
 from procession.threadcrew import Chunks, Crew, Source, run_call

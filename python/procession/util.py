@@ -1,5 +1,5 @@
 """Small services that the other modules share, under the names of the standard module: the end of a process, its
-standard streams, descriptors, the temporary directory, and what logs.py, finalize.py and after_fork.py have."""
+standard streams, descriptors, the temporary directory, and what _logs.py and _finalize.py have."""
 
 import _io
 import atexit
@@ -7,16 +7,18 @@ import os
 import sys
 from _thread import _local
 
-from procession import logs
-from procession.after_fork import (
+from procession import _logs
+from procession._finalize import (
+    Finalize,
     ForkAwareLocal,
     ForkAwareThreadLock,
     _afterfork_registry,
+    _finalizer_registry,
     _run_after_forkers,  # noqa: F401
+    _run_finalizers,
     register_after_fork,
 )
-from procession.finalize import Finalize, _finalizer_registry, _run_finalizers
-from procession.logs import (
+from procession._logs import (
     DEBUG,
     DEFAULT_LOGGING_FORMAT,
     INFO,
@@ -55,7 +57,7 @@ TERMINATE_GRACE_SECONDS = 5.0
 
 def get_logger():
     """Return the logger of this package; it has no handler until `log_to_stderr` or the program adds one."""
-    logger = logs.get_logger()
+    logger = _logs.get_logger()
     # What is logged at exit needs logging's own exit function to come after ours.
     atexit.unregister(_exit_function)
     atexit.register(_exit_function)
@@ -65,7 +67,7 @@ def get_logger():
 def log_to_stderr(level=None):
     """Add a handler that prints to stderr, set the level unless None, and return the logger."""
     get_logger()
-    return logs.log_to_stderr(level)
+    return _logs.log_to_stderr(level)
 
 
 def abstract_sockets_supported():

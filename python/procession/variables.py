@@ -138,9 +138,9 @@ def compare(what):
             if what.generators:
                 tell_of_generators(what)
     except Exception as error:  # what is only a service must not fail a task
-        from procession import logs
+        from procession import _logs
 
-        logs.info("variables of %s cannot be compared: %s", what.name, error)
+        _logs.info("variables of %s cannot be compared: %s", what.name, error)
 
 
 def _stale(function, told, method):
@@ -174,8 +174,8 @@ def tell_of_generators(what):
 
 def tell(name, what, text):
     """Give a warning, of the class with that name, about a function: in a worker to the parent, where that listens."""
-    from procession import logs, notices
+    from procession import _logs, _notices
 
-    category = getattr(notices, name)
-    if logs.mouth is None or not logs.mouth.send_notice(category, text, *what.place):
-        notices.tell_once(category, text, *what.place)
+    category = getattr(_notices, name)
+    if _logs.mouth is None or not _logs.mouth.send_notice(category, text, *what.place):
+        _notices.tell_once(category, text, *what.place)

@@ -1,6 +1,6 @@
 """What each worker of a pool is given of its own: environment, priority, CPUs, its share of them."""
 
-from procession import cpus, math_threads, settings
+from procession import _settings, cpus, math_threads
 
 __all__ = ["WorkerSettings"]
 
@@ -21,13 +21,13 @@ class WorkerSettings:
     def __init__(self, count, env=None, nice=None, cpu_affinity=None):
         wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
         self._by_place = {name: wish for name, wish in wishes.items() if callable(wish)}
-        self._common = settings.check(**{name: wish for name, wish in wishes.items() if not callable(wish)})
+        self._common = _settings.check(**{name: wish for name, wish in wishes.items() if not callable(wish)})
         self.cpus = max(1, cpus.budget() // count)
         self._threads = math_threads.variables(self.cpus)
 
     def of(self, place):
         """Return the settings of worker number `place`, for `Process`."""
-        own = settings.check(**{name: wish(place) for name, wish in self._by_place.items()})
+        own = _settings.check(**{name: wish(place) for name, wish in self._by_place.items()})
         wanted = {**self._common, **own}
         return {**wanted, "env": self._variables(wanted)}
 

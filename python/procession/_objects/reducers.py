@@ -9,7 +9,7 @@ import sys
 import types
 
 from procession import _procession as engine
-from procession import sharing, standard
+from procession import _standard, sharing
 from procession._objects.descriptors import DupFd
 
 __all__ = ["array_reducers", "extra_reducers", "finder", "make_pickler"]
@@ -19,7 +19,7 @@ registered: dict = {memoryview: sharing.reduce_memoryview}  # by type: what `For
 
 def extra_reducers():
     """Return the reducers that were registered here, with the standard `ForkingPickler`, and for sockets."""
-    table = dict(standard.reducers())
+    table = dict(_standard.reducers())
     socket = sys.modules.get("socket")
     if socket is not None:
         table[socket.socket] = _reduce_socket
@@ -122,7 +122,7 @@ def _other_reducers(cls):
         return {cls: _reduce_type_name}
     if cls.__name__ == "module":
         return {types.ModuleType: _reduce_module}
-    return standard.reducers()
+    return _standard.reducers()
 
 
 def _other_reducers_without_buffers(cls):

@@ -11,7 +11,7 @@ import importlib.machinery
 import sys
 import threading
 
-from procession import process, standard
+from procession import _standard, process
 
 STANDARD = "multiprocessing"
 OURS = "procession"
@@ -25,7 +25,11 @@ AFTERWARDS = {
     "joblib": ("procession.joblib", "stand_in"),
 }
 
-_OTHER_NAMES = {"popen_spawn_posix": "popen_spawn"}
+_OTHER_NAMES = {
+    "popen_fork": "popen_fork",
+    "popen_forkserver": "popen_forkserver",
+    "popen_spawn_posix": "popen_spawn",
+}
 
 _swap = threading.RLock()
 
@@ -40,14 +44,14 @@ def install():
     `concurrent.futures.ProcessPoolExecutor` as a global variable get ours there; what else they took out of it stays
     the standard library's, so call this early.
     """
-    if standard.is_replaced():
+    if _standard.is_replaced():
         return
     ours = importlib.import_module(OURS)
     # Our exceptions are subclasses of the standard ones, so these must be there first.
     importlib.import_module(f"{OURS}._late_exceptions")
     for name in [name for name in sys.modules if _is_standard(name)]:
-        standard.kept[name] = sys.modules.pop(name)
-    process.default_context()._take_over(standard.loaded("context")._default_context)
+        _standard.kept[name] = sys.modules.pop(name)
+    process.default_context()._take_over(_standard.loaded("context")._default_context)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
     ours.__all__ = [*ours._STANDARD]
@@ -66,12 +70,12 @@ def _our_name(name):
 
 
 def _rebind_globals():
-    names = {id(module): name for name, module in standard.kept.items()}
+    names = {id(module): name for name, module in _standard.kept.items()}
     classes, staying = {}, set()
     if "concurrent.futures.process" in sys.modules:
-        from procession import standard_executor
+        from procession import _standard_executor
 
-        classes, staying = standard_executor.replacements(_belongs)
+        classes, staying = _standard_executor.replacements(_belongs)
     for user_name, user in list(sys.modules.items()):
         if _is_standard(user_name) or user_name == OURS or user_name.startswith(OURS + "."):
             continue
@@ -139,7 +143,7 @@ class _Loader:
         module.__spec__ = self._own_spec
 
 
-class _LoaderWithSequel(standard.AroundLoader):
+class _LoaderWithSequel(_standard.AroundLoader):
     """Has our module called after a library was imported."""
 
     def exec_module(self, module):
@@ -148,16 +152,16 @@ class _LoaderWithSequel(standard.AroundLoader):
         _call_afterwards(module.__name__)
 
 
-class _StandardLoader(standard.AroundLoader):
+class _StandardLoader(_standard.AroundLoader):
     """Runs a module while `multiprocessing` is the standard library's for it."""
 
     def exec_module(self, module):
         """Run the module's code."""
         # What it shares with others must not be imported for the first time now.
         importlib.import_module("concurrent.futures.process")
-        from procession import standard_executor
+        from procession import _standard_executor
 
-        with standard_modules(), standard_executor.kept():
+        with standard_modules(), _standard_executor.kept():
             self._loader.exec_module(module)
 
 
@@ -167,7 +171,7 @@ def standard_modules():
     with _swap:
         finders = [finder for finder in sys.meta_path if isinstance(finder, _Finder)]
         ours = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_standard(name)}
-        sys.modules.update(standard.kept)
+        sys.modules.update(_standard.kept)
         for finder in finders:
             sys.meta_path.remove(finder)
         try:
@@ -175,5 +179,5 @@ def standard_modules():
         finally:
             sys.meta_path[:0] = finders
             for name in [name for name in sys.modules if _is_standard(name)]:
-                standard.kept[name] = sys.modules.pop(name)
+                _standard.kept[name] = sys.modules.pop(name)
             sys.modules.update(ours)

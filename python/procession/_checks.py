@@ -1,19 +1,97 @@
-"""What a pool wants of its workers, checked where it is given: how long they live, how much they may use."""
+"""Checks of what users give: numbers, limits of tasks and of workers."""
 
 import operator
-import os
 
-from procession._procession import MemoryGroups
+from procession._procession import MAX_WORKERS
 
-__all__ = ["age", "groups", "in_units", "max_tasks", "memory"]
-
-# Where the kernel shows control groups of version 2, and where it names those of this process.
-HIERARCHY = "/sys/fs/cgroup"
-OWN_GROUPS = "/proc/self/cgroup"
+__all__ = ["age", "few", "max_tasks", "memory", "positive", "seconds", "whole", "wishes"]
 
 _SIZE = r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*"
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 _MOST_BYTES = 2**63
+
+
+def seconds(timeout):
+    """Return a timeout as a float, None for no limit.
+
+    Raises:
+        TypeError: it is no number.
+    """
+    if timeout is None:
+        return None
+    try:
+        if isinstance(timeout, str | bytes):
+            raise TypeError
+        return float(timeout)
+    except (TypeError, ValueError):
+        raise TypeError(f"a timeout is a number of seconds or None, not {timeout!r}") from None
+
+
+def whole(value, text):
+    """Return an integer; `text` begins the error otherwise.
+
+    Raises:
+        TypeError: it is no integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{text} must be an integer, not {value!r}") from None
+
+
+def positive(value, text):
+    """Return an integer of 1 or more; `text` begins the error otherwise.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is less than 1.
+    """
+    number = whole(value, text)
+    if number < 1:
+        raise ValueError(f"{text} must be 1 or more, not {number}")
+    return number
+
+
+def few(workers, text):
+    """Return a number of workers, of 1 or more; `text` begins the error otherwise.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is less than 1, or more than a pool has room for.
+    """
+    number = positive(workers, text)
+    if number > MAX_WORKERS:
+        raise ValueError(f"{text} must be {MAX_WORKERS} or less, not {workers}")
+    return number
+
+
+def wishes(timeout, retries, retry_on):
+    """Return what the engine wants to know about the deadline and the further tries of a task; None: nothing special.
+
+    Raises:
+        TypeError, ValueError: a value makes no sense.
+    """
+    if timeout is None and type(retries) is int and retries == 0 and type(retry_on) is tuple and not retry_on:
+        return None
+    limit = seconds(timeout)
+    if limit is not None and not 0 < limit < 3e9:
+        raise ValueError(f"the timeout of a task must be more than 0 seconds and finite, not {timeout!r}")
+    try:
+        tries = operator.index(retries)
+    except TypeError:
+        raise TypeError(f"retries must be an integer, not {retries!r}") from None
+    if not 0 <= tries < 2**31:
+        raise ValueError(f"retries must be 0 or more, not {retries!r}")
+    classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+            raise TypeError(f"retry_on must be an exception class or a tuple of them, not {retry_on!r}")
+    if limit is None and tries == 0:
+        return None
+    return limit, tries, classes or None
+
+
+# -- what a pool wants of its workers -------------------------------------------------------------------------------
 
 
 def memory(limit):
@@ -46,19 +124,6 @@ def memory(limit):
     if not 0 < bytes_ < _MOST_BYTES:
         raise ValueError(f"max_memory must be more than 0 bytes and less than 2**63, not {limit!r}")
     return bytes_
-
-
-def groups():
-    """Return where workers may have control groups of their own, None where that was not delegated to this process."""
-    return MemoryGroups.find(HIERARCHY, OWN_GROUPS, os.geteuid())
-
-
-def in_units(number):
-    """Return a number of bytes as a text such as `1.5 GB`."""
-    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if number >= 1000**power:
-            return f"{number / 1000**power:.4g} {unit}"
-    return f"{number} bytes"
 
 
 def age(limit):

@@ -27,6 +27,10 @@ class StuckAfterFork(ProcessionWarning, RuntimeWarning):
     """A worker that was forked beside other threads does nothing, and its first task does not end."""
 
 
+# Where programs find them; so filters and tracebacks name them, too.
+for _name in __all__:
+    globals()[_name].__module__ = "procession"
+
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _told: set = set()
 

@@ -11,7 +11,7 @@ import _signal  # without the enums of `signal`
 import os
 import sys
 
-from procession import standard
+from procession import _standard
 
 __all__ = []
 
@@ -58,7 +58,7 @@ def look_for_coverage():
 
 
 def _has_patched():
-    packages = standard.kept.get("multiprocessing"), *map(sys.modules.get, ("multiprocessing", "procession"))
+    packages = _standard.kept.get("multiprocessing"), *map(sys.modules.get, ("multiprocessing", "procession"))
     return any(hasattr(package, _COVERAGE_PATCHED) for package in packages)
 
 
