@@ -220,7 +220,7 @@ import procession
 def interrupted(frame, event, argument):
     # Ctrl-C at every place of the child's end, one run after the other.
     global left
-    if event == "line" and frame.f_globals["__name__"] in ("procession.ending", "procession.child"):
+    if event == "line" and frame.f_globals["__name__"] in ("procession._children.ending", "procession._children.child"):
         left -= 1
         if left == 0:
             raise KeyboardInterrupt

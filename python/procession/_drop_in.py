@@ -26,9 +26,9 @@ AFTERWARDS = {
 }
 
 _OTHER_NAMES = {
-    "popen_fork": "popen_fork",
-    "popen_forkserver": "popen_forkserver",
-    "popen_spawn_posix": "popen_spawn",
+    "popen_fork": "_children.popen_fork",
+    "popen_forkserver": "_children.popen_forkserver",
+    "popen_spawn_posix": "_children.popen_spawn",
 }
 
 _swap = threading.RLock()

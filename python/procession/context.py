@@ -130,7 +130,7 @@ class ForkProcess(process.BaseProcess):
 
     @staticmethod
     def _Popen(process_obj):
-        from procession.popen_fork import Popen
+        from procession._children.popen_fork import Popen
 
         return Popen(process_obj)
 
@@ -142,7 +142,7 @@ class SpawnProcess(process.BaseProcess):
 
     @staticmethod
     def _Popen(process_obj):
-        from procession.popen_spawn import Popen
+        from procession._children.popen_spawn import Popen
 
         return Popen(process_obj)
 
@@ -154,7 +154,7 @@ class ForkServerProcess(process.BaseProcess):
 
     @staticmethod
     def _Popen(process_obj):
-        from procession.popen_forkserver import Popen
+        from procession._children.popen_forkserver import Popen
 
         return Popen(process_obj)
 

@@ -19,12 +19,12 @@ from procession import (
     stacks,
     util,
 )
+from procession._children.math_threads import UNCHANGED, are_limited
 from procession._pool.memory_groups import groups, in_units
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 from procession.deaths import Barren
 from procession.main_names import may_read
 from procession.maker import Maker
-from procession.math_threads import UNCHANGED, are_limited
 from procession.portable import rebuild
 from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work

@@ -11,8 +11,8 @@ import resource
 import struct
 import sys
 
-from procession import child, forkserver, math_threads, process, spawn, util
-from procession._children import program
+from procession import forkserver, process, spawn, util
+from procession._children import child, math_threads, program
 from procession._children.program import INTERRUPTS
 from procession._objects.descriptors import adopt, send
 from procession._objects.descriptors import receive as receive_with

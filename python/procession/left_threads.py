@@ -8,7 +8,7 @@ import sys
 import warnings
 from _thread import allocate_lock, start_new_thread
 
-from procession import ending
+from procession._children import ending
 from procession.task_names import task_name
 
 __all__ = ["await_threads"]

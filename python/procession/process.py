@@ -114,7 +114,7 @@ class BaseProcess:
 
     def _bootstrap(self, parent_sentinel=None):
         """Run in the child and return the exit status; a tool may put another function around it."""
-        from procession import child
+        from procession._children import child
 
         return child.run_whole(self)
 

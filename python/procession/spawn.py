@@ -119,7 +119,7 @@ def _take_places(data):
 def prepare(data):
     """Make this process resemble its parent, as `get_preparation_data` told it."""
     if data.get("goes_on"):
-        from procession import child
+        from procession._children import child
 
         _signal.signal(_signal.SIGINT, child.go_on)
     if not data.get("blocks_interrupts"):
@@ -252,7 +252,7 @@ def _install(module, run):
 
 def main(count):
     """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated."""
-    from procession import child
+    from procession._children import child
 
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])  # until `prepare` knows what it means
     for descriptor in range(3, 3 + count):
@@ -285,7 +285,7 @@ def load_pickle():
 
 def _main(fd, parent_sentinel):
     """Run the process object that `fd` describes and return its exit status."""
-    from procession import child
+    from procession._children import child
 
     return child.run_fresh(lambda: load(fd), parent_sentinel)
 

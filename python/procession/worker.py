@@ -5,7 +5,8 @@ import _thread
 import os
 import sys
 
-from procession import child, ending, forwarded_logs, math_threads, process, stacks
+from procession import forwarded_logs, process, stacks
+from procession._children import child, ending, math_threads
 from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom_killer
 
 __all__ = ["INTERRUPT", "Seat", "work"]

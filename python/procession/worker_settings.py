@@ -1,6 +1,7 @@
 """What each worker of a pool is given of its own: environment, priority, CPUs, its share of them."""
 
-from procession import _settings, cpus, math_threads
+from procession import _settings, cpus
+from procession._children import math_threads
 
 __all__ = ["WorkerSettings"]
 

@@ -6,7 +6,8 @@ import signal
 import threading
 import traceback
 
-from procession import _exceptions, child, process, util
+from procession import _exceptions, process, util
+from procession._children import child
 from procession._manager.client import links_to
 from procession._manager.proxy import AutoProxy, adopt
 from procession._manager.server import Server

@@ -109,13 +109,13 @@ def _name(process):
 
 def _of_openblas():
     """Return how many threads OpenBLAS has, which ends them before a fork."""
-    from procession import math_threads
+    from procession._children import math_threads
 
     return math_threads.of_openblas()
 
 
 def _libraries():
     """Return the names of the files of libraries that are loaded."""
-    from procession import math_threads
+    from procession._children import math_threads
 
     return {os.path.basename(path) for path in math_threads._paths()}

@@ -5,9 +5,9 @@ import sys
 
 from procession import process, spawn
 from procession._children import main_code
+from procession._children.popen import PopenBase, mask_for
 from procession._children.program import INTERRUPTS, command_line, file_of, start_interpreter
 from procession._procession import SignalsHeld, duplicate_above
-from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
 

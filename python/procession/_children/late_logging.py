@@ -1,8 +1,14 @@
-"""What is to be done once `logging` is loaded: loading it takes longer than all else that a worker needs."""
+"""What is to be done once `logging` is loaded: loading it takes longer than all else that a worker needs.
+
+In each child its records are to name the running process: by itself `logging` asks the standard library, which may not
+be loaded.
+"""
 
 import sys
 
-__all__ = ["once_loaded"]
+from procession import process
+
+__all__ = ["name_chores", "once_loaded"]
 
 
 def once_loaded(action):
@@ -60,3 +66,26 @@ class _Loader:
         self._loader.exec_module(module)
         for action in self._actions:
             action(module)
+
+
+# -- records that name the running process --------------------------------------------------------------------------
+
+
+def name_chores():
+    """Return the calls that have log records name the running process; where `logging` is not loaded, once it is."""
+    return chores_once_loaded(_name_records)
+
+
+def _name_records(logging):
+    make = logging.getLogRecordFactory()
+    if getattr(make, "names_process", False):
+        return
+
+    def named(*args, **kwargs):
+        record = make(*args, **kwargs)
+        if record.processName == "MainProcess":
+            record.processName = process.current_process().name
+        return record
+
+    named.names_process = True
+    logging.setLogRecordFactory(named)

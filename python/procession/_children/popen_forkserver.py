@@ -4,9 +4,9 @@ import errno
 import os
 import struct
 
+from procession._children.popen import UNKNOWN_STATUS
+from procession._children.popen_spawn import PicklingPopen
 from procession._procession import SignalsHeld, wait_readable
-from procession.popen_base import UNKNOWN_STATUS
-from procession.popen_spawn import PicklingPopen
 
 __all__ = ["Popen"]
 

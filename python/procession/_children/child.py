@@ -10,7 +10,8 @@ import os
 import sys
 from _thread import get_ident
 
-from procession import _finalize, _logs, ending, log_names, process, util
+from procession import _finalize, _logs, process, util
+from procession._children import ending, late_logging
 from procession._procession import hold_lifeline, leave_termination_to, set_signal_mask
 
 __all__ = []
@@ -179,7 +180,7 @@ def identity_chores(process_obj, parent_sentinel):
     if threading is not None and process_obj._is_worker and get_ident() != threading.main_thread().ident:
         chores.append((_be_main_thread, (threading,)))
     chores += process._identity_chores(process_obj, parent_sentinel)
-    chores += log_names._chores()
+    chores += late_logging.name_chores()
     chores.append((_finalize._finalizer_registry.clear, ()))
     if util._afterfork_registry:
         chores.append((util._run_after_forkers, ()))

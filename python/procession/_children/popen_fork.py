@@ -4,9 +4,10 @@ import _signal
 import os
 import sys
 
-from procession import _settings, child, fork_threads, main_names, process, util
+from procession import _settings, main_names, process, util
+from procession._children import child, fork_threads
+from procession._children.popen import PopenBase, mask_for
 from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
-from procession.popen_base import PopenBase, mask_for
 
 __all__ = ["Popen"]
 
