@@ -100,7 +100,7 @@ def test_structures_of_msgspec_keep_their_fields_and_settings(tmp_path, method):
 DEFINED_AGAIN = """
 import sys
 import procession
-from procession import by_value
+from procession._objects import by_value
 
 def known(_):
     return len(by_value._filled)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from procession import reduction
-from procession.culprit import with_path
+from procession._objects.culprit import with_path
 
 
 class Node:

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 import procession
 import pytest
-from procession import main_names, reduction, resource_sharer
+from procession import reduction, resource_sharer
 
 WORKERS = 2
 
@@ -252,7 +252,7 @@ def test_an_item_that_is_tried_again_does_not_see_what_it_changed_before(context
 def test_a_registered_reducer_is_called_for_each_item_alone(context, monkeypatch, is_importable):
     numbers = itertools.count()
     monkeypatch.setitem(reduction.ForkingPickler._extra_reducers, Token, lambda _: (int, (next(numbers),)))
-    monkeypatch.setattr(main_names, "main_is_importable", lambda: is_importable)
+    monkeypatch.setattr(main_module, "main_is_importable", lambda: is_importable)
     common = (Token(), [str(n) for n in range(2000)])
     with context.Pool(WORKERS) as pool:
         values = pool.map(itemgetter(0), [common] * 4 * WORKERS, chunksize=1)

@@ -84,7 +84,7 @@ def function():
 
 
 def test_what_the_main_module_defines_for_those_who_import_it_is_recognised(tmp_path):
-    from procession import main_source
+    from procession._objects import main_source
 
     def defined(text, *names):
         path = tmp_path / f"main{len(text)}.py"

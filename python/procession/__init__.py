@@ -31,7 +31,7 @@ _METHODS = (
 # What the standard library does not have, and where it is.
 _OWN = {
     "ForkBesideThreads": "_notices",
-    "MaybeEncodingError": "portable",
+    "MaybeEncodingError": "_objects.failures",
     "OverMemory": "_exceptions",
     "OwnerDied": "synchronize",
     "PoolTerminated": "_exceptions",
@@ -43,7 +43,7 @@ _OWN = {
     "WorkerDied": "_exceptions",
     "end_shared_pools": "shared_pools",
     "install": "_drop_in",
-    "share": "sharing",
+    "share": "_objects.sharing",
     "shared_pool": "shared_pools",
 }
 _SUBMODULES = frozenset((

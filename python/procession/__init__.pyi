@@ -33,6 +33,8 @@ from procession._notices import ProcessionWarning as ProcessionWarning
 from procession._notices import SameRandomNumbers as SameRandomNumbers
 from procession._notices import StaleVariable as StaleVariable
 from procession._notices import StuckAfterFork as StuckAfterFork
+from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
+from procession._objects.sharing import share as share
 from procession.captured_output import OutputLine
 from procession.connection import Connection
 from procession.context import AuthenticationError as AuthenticationError
@@ -42,14 +44,12 @@ from procession.context import Process as Process
 from procession.context import ProcessError as ProcessError
 from procession.context import TimeoutError as TimeoutError
 from procession.managers import SyncManager
-from procession.portable import MaybeEncodingError as MaybeEncodingError
 from procession.process import active_children as active_children
 from procession.process import current_process as current_process
 from procession.process import parent_process as parent_process
 from procession.shared_pools import end_shared_pools as end_shared_pools
 from procession.shared_pools import shared_pool as shared_pool
 from procession.sharedctypes import Synchronized, SynchronizedArray, SynchronizedString
-from procession.sharing import share as share
 from procession.synchronize import OwnerDied as OwnerDied
 
 __all__ = [

@@ -10,22 +10,15 @@ import time
 from _thread import RLock, get_ident
 from _weakref import proxy
 
-from procession import (
-    _exceptions,
-    forwarded_logs,
-    main_names,
-    portable,
-    reduction,  # noqa: F401  # before the fork: each worker needs it
-    stacks,
-    util,
-)
+from procession import _exceptions, forwarded_logs, stacks, util
 from procession._children.math_threads import UNCHANGED, are_limited
+from procession._objects import failures, main_module
+from procession._objects.failures import rebuild
+from procession._objects.main_module import may_read
 from procession._pool.memory_groups import groups, in_units
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 from procession.deaths import Barren
-from procession.main_names import may_read
 from procession.maker import Maker
-from procession.portable import rebuild
 from procession.task_names import call_text, function_name
 from procession.worker import INTERRUPT, Seat, work
 
@@ -131,7 +124,7 @@ class Crew:
         self._maker = Maker(self._method)
         self._forks = self._method == "fork"
         # Of `__main__`, what the oldest worker knows.
-        self.receiver = Receiver(main_names.snapshot().has) if self._forks else main_names.importing
+        self.receiver = Receiver(main_module.snapshot().has) if self._forks else main_module.importing
         self._watch = None
         if terms.initializer is not None and not self._forks and may_read(terms.initializer):
             self._start_watch()
@@ -317,7 +310,7 @@ class Crew:
 
     def explained(self, error, obj):
         """Return the error for what cannot be pickled, which says where in `obj` the culprit is."""
-        from procession import culprit
+        from procession._objects import culprit
 
         return culprit.with_path(error, obj)
 
@@ -343,15 +336,15 @@ class Crew:
         return function if isinstance(answer, bool) else answer
 
     def _start_watch(self):
-        from procession.watch import Watch  # not before: most functions of most programs read none
+        from procession._objects.watch import Watch  # not before: most functions of most programs read none
 
         self._watch = Watch(self._method, self._terms.initializer, self._count == 1)
         return self._watch
 
     def _goes_by_value(self, function):
         return (
-            isinstance(function, main_names.BY_NAME)
-            and main_names.is_of_main(function)
+            isinstance(function, main_module.BY_NAME)
+            and main_module.is_of_main(function)
             and not self.receiver.finds(function)
         )
 
@@ -481,7 +474,7 @@ class Crew:
         if peak is None:
             died = _exceptions.WorkerDied(f"{text} while it ran this task: {call_text(*task)}")
             if getattr(text, "stacks", ""):
-                died.__cause__ = portable.RemoteTraceback(f'\n"""\n{text.stacks}"""')
+                died.__cause__ = failures.RemoteTraceback(f'\n"""\n{text.stacks}"""')
             return died
         limit = self._terms.max_memory
         error = _exceptions.OverMemory(

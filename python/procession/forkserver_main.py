@@ -56,7 +56,8 @@ def main(preload=True):
 def _import_for_children():
     """Import all that a child needs, once."""
     spawn.load_pickle()
-    from procession import _settings, forwarded_logs, portable, reduction, terms, variables, worker  # noqa: F401
+    from procession import _settings, forwarded_logs, reduction, terms, worker  # noqa: F401
+    from procession._objects import failures, variables  # noqa: F401
 
 
 def _contents(descriptor):

@@ -3,13 +3,14 @@
 import types
 import warnings
 
-from procession import _checks, _exceptions, cpus, process, sharing, stacks, util
+from procession import _checks, _exceptions, cpus, process, stacks, util
 from procession._checks import few, positive, seconds, wishes
+from procession._objects import sharing
+from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
+from procession._objects.failures import RemoteTraceback as RemoteTraceback
 from procession.crew import Crew, stay_at_exit
 from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession.pool_results import AsyncResult as AsyncResult
-from procession.portable import MaybeEncodingError as MaybeEncodingError
-from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.terms import Terms
 from procession.worker_settings import WorkerSettings
 

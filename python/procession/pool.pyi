@@ -6,10 +6,10 @@ from procession._exceptions import OverMemory as OverMemory
 from procession._exceptions import PoolTerminated as PoolTerminated
 from procession._exceptions import TaskTimeout as TaskTimeout
 from procession._exceptions import WorkerDied as WorkerDied
+from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
+from procession._objects.failures import RemoteTraceback as RemoteTraceback
 from procession.captured_output import OutputLine
 from procession.context import BaseContext
-from procession.portable import MaybeEncodingError as MaybeEncodingError
-from procession.portable import RemoteTraceback as RemoteTraceback
 from procession.stats import PoolStats
 from procession.threadpool import ThreadPool as ThreadPool
 

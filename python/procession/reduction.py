@@ -6,7 +6,7 @@ import io
 import os
 
 from procession import _procession as engine
-from procession import sharing
+from procession._objects import sharing
 from procession._objects.descriptors import DupFd, recvfds, sendfds
 from procession._objects.reducers import array_reducers, extra_reducers, finder, registered
 
@@ -51,7 +51,7 @@ class ForkingPickler(pickle.Pickler):
             failed = False
         except sharing.NOT_BY_NAME as error:
             engine.pickled(True)
-            from procession import culprit
+            from procession._objects import culprit
 
             raise culprit.with_path(error, obj) from error.__cause__
         finally:

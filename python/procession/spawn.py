@@ -7,7 +7,7 @@ import os
 import sys
 import types
 
-from procession import _logs, _standard, main_names, process, util
+from procession import _logs, _standard, process, util
 from procession._children.program import (
     command_line,
     freeze_support,
@@ -16,6 +16,7 @@ from procession._children.program import (
     is_forking,  # noqa: F401
     set_executable,
 )
+from procession._objects import main_module
 from procession._procession import set_descriptor_limit
 
 __all__ = [
@@ -76,7 +77,7 @@ def get_preparation_data(name):
         data["replace_standard"] = True
     if _logs._logger is not None:
         data["log_level"] = _logs._logger.getEffectiveLevel()
-    source = main_names.main_source()
+    source = main_module.main_source()
     if source is not None:
         data["init_main_from_" + source[0]] = source[1]
     return data
@@ -162,13 +163,13 @@ def prepare(data):
     elif "init_main_from_path" in data:
         import_main_path(data["init_main_from_path"], data.get("main_code"))
     else:
-        main_names.lacks_main = True
+        main_module.lacks_main = True
     if "around" in data:
         from procession import _around
 
         _around.adopt(data["around"])
         return
-    main_names.after_import()
+    main_module.after_import()
 
 
 def _set_environment(environment):
@@ -205,7 +206,7 @@ def import_main_path(path, sent=None):
     if getattr(sys, "frozen", False):
         return
     current = sys.modules["__main__"]
-    if main_names.stem(path) == "ipython" or getattr(current, "__file__", None) == path:
+    if main_module.stem(path) == "ipython" or getattr(current, "__file__", None) == path:
         return
     module = types.ModuleType("__mp_main__")
     if path.endswith(".py"):

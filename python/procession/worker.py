@@ -57,21 +57,21 @@ class Seat:
 
 
 class Portable:
-    """What of `procession.portable` a worker needs when something fails; it is not loaded before."""
+    """What of `procession._objects.failures` a worker needs when something fails; it is not loaded before."""
 
     @staticmethod
     def failure(error):
         """Return the bytes of an exception."""
-        from procession import portable
+        from procession._objects import failures
 
-        return portable.failure(error)
+        return failures.failure(error)
 
     @staticmethod
     def unsendable(error, value):
         """Return the bytes of the exception for a result that cannot be sent."""
-        from procession import portable
+        from procession._objects import failures
 
-        return portable.unsendable(error, value)
+        return failures.unsendable(error, value)
 
 
 def work(seat, terms):
@@ -95,7 +95,7 @@ def work(seat, terms):
 
         captured_output.speak(*seat.output, core, interrupts)
     if terms.expected is not None:
-        from procession import variables
+        from procession._objects import variables
 
         variables.compare(terms.expected)
     _note_makers(core.current, interrupts)

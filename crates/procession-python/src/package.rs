@@ -2,16 +2,16 @@
 //! exists.
 
 /// Says where in a large object the thing is that cannot be pickled.
-pub(crate) const CULPRIT: &str = "procession.culprit";
+pub(crate) const CULPRIT: &str = "procession._objects.culprit";
 /// The exceptions of pools.
 pub(crate) const EXCEPTIONS: &str = "procession._exceptions";
 /// Which functions and classes of `__main__` others have.
-pub(crate) const MAIN_MODULE: &str = "procession.main_names";
+pub(crate) const MAIN_MODULE: &str = "procession._objects.main_module";
 /// Makes the pickler, and knows the reducers that were registered.
 pub(crate) const REDUCERS: &str = "procession._objects.reducers";
 /// Has the class that programs register reducers with.
 pub(crate) const REDUCTION: &str = "procession.reduction";
 /// The envelope of what lies in shared memory.
-pub(crate) const SHARING: &str = "procession.sharing";
+pub(crate) const SHARING: &str = "procession._objects.sharing";
 /// The warning that the owner of a lock has died.
 pub(crate) const SYNCHRONIZE: &str = "procession.synchronize";

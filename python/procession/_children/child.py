@@ -113,7 +113,7 @@ def _begin_loaded(load, parent_sentinel, chores):
     process_obj = load()
     util._empty_stdin()
     if process_obj._expected is not None:
-        from procession import variables
+        from procession._objects import variables
 
         variables.compare(process_obj._expected)
     return _begin(process_obj, identity_chores(process_obj, parent_sentinel))

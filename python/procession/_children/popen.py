@@ -5,8 +5,9 @@ import os
 import sys
 from _thread import allocate_lock  # `threading` has work in each forked child, a third of what all else takes there
 
-from procession import _standard, main_names, process, util
+from procession import _standard, process, util
 from procession._children import program
+from procession._objects import main_module
 from procession._procession import collect_status, open_pidfd, send_signal, signal_mask, wait_readable
 
 __all__ = []
@@ -53,12 +54,12 @@ class PopenBase:
         if process_obj._is_worker:  # whose pool does it, function by function
             return
         target = process_obj._target or type(process_obj).run
-        if not main_names.may_read(target) or (self.method != "fork" and main_names.main_source() is None):
+        if not main_module.may_read(target) or (self.method != "fork" and main_module.main_source() is None):
             return
-        from procession import reads, watch
+        from procession._objects import reads, watch
 
         function, _ = reads.plain(target)
-        if self.method == "fork" or not main_names.is_of_main(function) or main_names.importing.finds(function):
+        if self.method == "fork" or not main_module.is_of_main(function) or main_module.importing.finds(function):
             process_obj._expected = watch.of_process(process_obj, self.method)
         # Else it travels by value, and its variables with it.
 

@@ -4,9 +4,10 @@ import _signal
 import os
 import sys
 
-from procession import _settings, main_names, process, util
+from procession import _settings, process, util
 from procession._children import child, fork_threads
 from procession._children.popen import PopenBase, mask_for
+from procession._objects import main_module
 from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
 
 __all__ = ["Popen"]
@@ -28,7 +29,7 @@ class Popen(PopenBase):
         self._look_at_variables(process_obj)
         # Where the kernel reaps by itself, a quick child could be gone before its pidfd is open.
         gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else ()
-        self.snapshot = main_names.snapshot()
+        self.snapshot = main_module.snapshot()
         try:
             chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:

@@ -9,7 +9,8 @@ import sys
 import types
 
 from procession import _procession as engine
-from procession import _standard, sharing
+from procession import _standard
+from procession._objects import sharing
 from procession._objects.descriptors import DupFd
 
 __all__ = ["array_reducers", "extra_reducers", "finder", "make_pickler"]
@@ -52,7 +53,7 @@ def finder(by_value=None, buffers=True):
 
 
 def _by_value(obj):
-    from procession import by_value
+    from procession._objects import by_value
 
     return by_value.reduce(obj)
 
@@ -135,7 +136,7 @@ def _reduce_method(method):
 
 
 def _reduce_type_name(obj):
-    from procession import type_names
+    from procession._objects import type_names
 
     return type_names.reduced(obj)
 

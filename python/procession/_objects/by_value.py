@@ -19,8 +19,7 @@ from collections import ChainMap
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession import decorated, main_names, remade, sharing, singletons
-from procession._objects import reducers
+from procession._objects import decorated, main_module, reducers, remade, sharing, singletons
 
 __all__ = ["build", "fill", "reduce", "restore"]
 
@@ -43,7 +42,7 @@ def reduce(obj):
         PicklingError, TypeError, AttributeError: it cannot be pickled by value either; as plain pickling raises it.
     """
     refused = _refusal(obj)
-    if refused is None and not main_names.is_of_main(obj):
+    if refused is None and not main_module.is_of_main(obj):
         return NotImplemented
     simple = _known_type(obj)
     if simple is not None:
@@ -85,16 +84,16 @@ def _identity(obj):
     """Return what tells a function or class from all others: a token, a path in `__main__`, the snapshots that have it
     so, and whether children that import `__main__` do."""
     token = by_cloud._get_or_create_tracker_id(obj) if isinstance(obj, type) else None
-    if not main_names.is_of_main(obj):
+    if not main_module.is_of_main(obj):
         return token, None, (), False
     path = obj.__qualname__
-    return token, path, tuple(main_names.known_as(obj)), main_names.imports(obj)
+    return token, path, tuple(main_module.known_as(obj)), main_module.imports(obj)
 
 
 def _kin(obj):
     """Return by what a receiver may find that it has a class like this one: a base and its name; nothing for others."""
     base = getattr(obj, "__base__", None)
-    if not isinstance(base, type) or main_names.is_of_main(base) or _refusal(base) is not None:
+    if not isinstance(base, type) or main_module.is_of_main(base) or _refusal(base) is not None:
         return ()
     return base, obj.__module__, obj.__qualname__
 
@@ -143,18 +142,18 @@ class _Definer(by_cloud.Pickler):
 
     def reducer_override(self, obj):
         reduced = self._reduce(obj)
-        if reduced is not NotImplemented or isinstance(obj, main_names.BY_NAME):
+        if reduced is not NotImplemented or isinstance(obj, main_module.BY_NAME):
             return reduced
         return singletons.reduced(obj)
 
     def _inline(self, obj):
         refused = _refusal(obj)
-        if refused is None and not main_names.is_of_main(obj):
+        if refused is None and not main_module.is_of_main(obj):
             return NotImplemented
         simple = _known_type(obj) or (remade.ctypes_type(obj) if isinstance(obj, type) else None)
         if simple is not None:
             return simple
-        if not isinstance(obj, main_names.BY_NAME):
+        if not isinstance(obj, main_module.BY_NAME):
             return decorated.cached_function(obj)
         if isinstance(obj, type):
             parts = _class_parts(obj, refused)
@@ -225,9 +224,9 @@ def _find(identity):
     found = None if token is None else by_cloud._DYNAMIC_CLASS_TRACKER_BY_ID.get(token)
     if found is None and path is not None:
         names = path.split(".")
-        found = main_names.find(snapshots, names)
-        if found is None and is_imported and main_names.imported is not None and names[0] in main_names.imported:
-            found = main_names.found_at(names)
+        found = main_module.find(snapshots, names)
+        if found is None and is_imported and main_module.imported is not None and names[0] in main_module.imported:
+            found = main_module.found_at(names)
         if found is not None and token is not None:
             by_cloud._lookup_class_or_track(token, found)
     return found
@@ -257,7 +256,7 @@ def build(identity, make, arguments):
     if found is not None:
         return found
     token, path = identity[:2]
-    if isinstance(arguments[0], types.CodeType) and path is not None and main_names.lacks_main:
+    if isinstance(arguments[0], types.CodeType) and path is not None and main_module.lacks_main:
         code, names, *others = arguments
         for name, value in names.items():
             _names.setdefault(name, value)
@@ -284,7 +283,7 @@ def fill(obj, contents):
         if token in _filled and (_filled[token] is None or not singletons.is_enum(obj)):
             set_state(obj, state)
         return
-    if main_names.is_of_main(obj) and main_names.found_at(obj.__qualname__.split(".")) is obj:
+    if main_module.is_of_main(obj) and main_module.found_at(obj.__qualname__.split(".")) is obj:
         return
     if isinstance(obj, types.FunctionType) and obj.__globals__ is _names:
         attributes, slots = state

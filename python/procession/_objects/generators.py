@@ -2,7 +2,7 @@
 
 import sys
 
-from procession.main_names import is_of_program
+from procession._objects.main_module import is_of_program
 
 __all__ = ["holds_generator"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from procession import generators, reads, variables
+from procession._objects import generators, reads, variables
 
 __all__ = ["Watch", "of_process"]
 

@@ -53,6 +53,11 @@ def _text(value):
     return text if len(text) <= _REPR_LIMIT else text[:_REPR_LIMIT] + "..."
 
 
+# Where programs find them.
+MaybeEncodingError.__module__ = "procession"
+RemoteTraceback.__module__ = "procession.pool"
+
+
 # -- in the worker --------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +111,7 @@ def _traceback_lines(error):
 def unsendable(error, value):
     """Return the bytes of the failure of a task whose result `value` cannot be sent because of `error`."""
     try:
-        from procession import culprit
+        from procession._objects import culprit
 
         error = culprit.with_path(error, value)
     except Exception:  # such as no descriptor left to load it with

@@ -19,7 +19,7 @@ imported: frozenset | None = None  # the names of this process's `__main__`, whe
 
 _LIBRARIES = (
     os.path.dirname(os.path.abspath(os.__file__)) + os.sep,
-    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
 )
 
 
@@ -196,7 +196,7 @@ def imports(obj):
     if imported is not None and name not in imported:
         return False
     if path is not None:
-        from procession import main_source
+        from procession._objects import main_source
 
         if not main_source.defines(path, name):
             return False

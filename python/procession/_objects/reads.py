@@ -7,7 +7,7 @@ import functools
 import sys
 import types
 
-from procession.main_names import is_of_program, leads_to_program
+from procession._objects.main_module import is_of_program, leads_to_program
 
 __all__ = ["Reads", "of_function", "plain"]
 

@@ -156,7 +156,7 @@ def _is_copy(module, name):
     server = sys.modules.get("procession.forkserver")
     if server is None or module not in server.preloaded or module not in sys.modules:
         return False
-    from procession.generators import holds_generator
+    from procession._objects.generators import holds_generator
 
     return holds_generator(vars(sys.modules[module]).get(name))
 

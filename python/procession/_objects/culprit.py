@@ -3,7 +3,8 @@
 from collections import deque
 
 from procession import _procession as engine
-from procession import process, sharing
+from procession import process
+from procession._objects import sharing
 
 __all__ = ["with_path"]
 

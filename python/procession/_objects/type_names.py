@@ -4,7 +4,7 @@ import sys
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession import main_names
+from procession._objects import main_module
 
 __all__ = ["reduced"]
 
@@ -14,7 +14,7 @@ _OPTIONS = ("bound", "covariant", "contravariant", "infer_variance")
 def reduced(obj):
     """Return how to pickle a type variable or new type; NotImplemented when everybody finds it by its name."""
     module, name = obj.__module__, obj.__name__
-    is_of_main = main_names.is_of_main(obj)
+    is_of_main = main_module.is_of_main(obj)
     if not is_of_main and getattr(sys.modules.get(module), name, None) is obj:
         return NotImplemented
     arguments, options = _made_of(obj)
@@ -43,7 +43,7 @@ def _token(obj):
 def _restored(token, kind, module, name, is_of_main, arguments, options):
     found = by_cloud._DYNAMIC_CLASS_TRACKER_BY_ID.get(token) if token is not None else None
     if found is None and is_of_main:
-        there = main_names.found_at([name])
+        there = main_module.found_at([name])
         found = there if type(there) is kind else None
     if found is None:
         found = kind(*arguments, **options)
