@@ -13,8 +13,9 @@ import procession
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from procession import _authentication, _procession, _strangers, forkserver, resource_tracker
+from procession import _procession, forkserver, resource_tracker
 from procession._manager import wire
+from procession._shared import key, strangers
 from procession.connection import Connection
 
 KEY = b"the key of these tests"
@@ -29,12 +30,12 @@ answers = st.builds(lambda digest, rest: digest + rest, digests, st.binary(max_s
 @given(message=answers, response=answers)
 def test_no_answer_is_right_but_that_of_the_key(message, response):
     with pytest.raises(procession.AuthenticationError):
-        _authentication._verify_challenge(KEY, message, response)
+        key._verify_challenge(KEY, message, response)
     try:
-        right = _authentication._create_response(KEY, message)
+        right = key._create_response(KEY, message)
     except procession.AuthenticationError:
         return
-    _authentication._verify_challenge(KEY, message, right)
+    key._verify_challenge(KEY, message, right)
 
 
 class Scripted:
@@ -62,14 +63,14 @@ messages = st.builds(lambda prefix, rest: prefix + rest, prefixes, answers)
 @quick
 @given(script=st.lists(messages, max_size=4))
 def test_no_conversation_ends_well_without_the_key(script):
-    for side in (_authentication.deliver_challenge, _authentication.answer_challenge):
+    for side in (key.deliver_challenge, key.answer_challenge):
         connection = Scripted(script)
         try:
             side(connection, KEY)
         except (procession.AuthenticationError, EOFError, OSError):
             continue
         # All that a side without the key can do is to say welcome to whatever it is answered.
-        assert side is _authentication.answer_challenge and b"#WELCOME#" in script
+        assert side is key.answer_challenge and b"#WELCOME#" in script
 
 
 @quick
@@ -77,13 +78,13 @@ def test_no_conversation_ends_well_without_the_key(script):
 def test_a_stranger_never_becomes_a_friend_by_chance_and_takes_little(pieces):
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        stranger = _strangers.Stranger(ours, None, KEY)
+        stranger = strangers.Stranger(ours, None, KEY)
         with contextlib.suppress(procession.AuthenticationError, EOFError, OSError):
             for piece in pieces:
                 theirs.sendall(piece)
                 for _ in range(2 * len(piece)):
                     assert not stranger.hear()
-                    assert len(stranger._received) <= _authentication.LONGEST + 4
+                    assert len(stranger._received) <= key.LONGEST + 4
 
 
 @quick

@@ -12,6 +12,7 @@ from operator import itemgetter
 import procession
 import pytest
 from procession import reduction, resource_sharer
+from procession._objects import main_module
 
 WORKERS = 2
 

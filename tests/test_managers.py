@@ -269,7 +269,7 @@ def test_a_mute_client_keeps_nobody_waiting(context):
 
 
 def test_a_mute_client_is_dropped_in_the_end(monkeypatch):
-    monkeypatch.setattr("procession._strangers.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("procession._shared.strangers.PATIENCE_SECONDS", 0.01)
     server = BaseManager(("127.0.0.1", 0), b"key").get_server()
     accept = threading.Thread(target=server._accept)
     accept.start()

@@ -10,7 +10,7 @@ import tracemalloc
 
 import procession
 import pytest
-from procession import _strangers
+from procession._shared import strangers as accepting
 from procession.connection import Client, Listener, Pipe
 
 LIMIT = 20
@@ -28,7 +28,7 @@ def listener(request):
 @pytest.fixture
 def endless_patience(monkeypatch):
     """Whoever is served was not served because somebody else's time ran out."""
-    monkeypatch.setattr(_strangers, "PATIENCE_SECONDS", 3600.0)
+    monkeypatch.setattr(accepting, "PATIENCE_SECONDS", 3600.0)
 
 
 def stranger_of(listener):
@@ -192,7 +192,7 @@ def test_a_listener_answers_nobody_who_has_not_shown_the_key(listener):
 
 
 def test_a_silent_client_does_not_keep_the_listener_for_ever(listener, monkeypatch):
-    monkeypatch.setattr(_strangers, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(accepting, "PATIENCE_SECONDS", 0.01)
     with stranger_of(listener) as stranger:
         with pytest.raises(procession.AuthenticationError, match="within 0.01 seconds"):
             listener.accept()
@@ -203,7 +203,7 @@ def test_a_silent_client_does_not_keep_the_listener_for_ever(listener, monkeypat
 
 
 def test_one_byte_now_and_then_does_not_keep_the_listener_for_ever(listener, monkeypatch):
-    monkeypatch.setattr(_strangers, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(accepting, "PATIENCE_SECONDS", 0.2)
     with stranger_of(listener) as stranger:
         over = threading.Event()
 
@@ -253,8 +253,8 @@ def go_on(stranger, challenge):
 
 
 def test_more_silent_clients_than_the_listener_looks_after_make_way(listener, endless_patience, monkeypatch):
-    monkeypatch.setattr(_strangers, "MOST_STRANGERS", 4)
-    monkeypatch.setattr(_strangers, "SHORT_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(accepting, "MOST_STRANGERS", 4)
+    monkeypatch.setattr(accepting, "SHORT_PATIENCE_SECONDS", 0.01)
     strangers = [stranger_of(listener) for _ in range(20)]
     errors = []
     assert is_served(listener, errors)

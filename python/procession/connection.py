@@ -184,7 +184,7 @@ class Listener:
         self._listener.own_user_only = own
         self._strangers = None
         if authkey is not None:
-            from procession._strangers import Strangers
+            from procession._shared.strangers import Strangers
 
             self._strangers = Strangers(self._listener, authkey)
 
@@ -244,7 +244,7 @@ def Client(address, family=None, authkey=None):
     _check_key(authkey)
     connection = SocketClient(address)
     if authkey is not None:
-        from procession._authentication import answer_challenge, deliver_challenge
+        from procession._shared.key import answer_challenge, deliver_challenge
 
         try:
             answer_challenge(connection, authkey)
@@ -388,7 +388,7 @@ def __getattr__(name):
     if name in ("AuthenticationError", "BufferTooShort"):
         return getattr(_exceptions, name)
     if name.removeprefix("_") in _OF_KEYS or name in _OF_KEYS:
-        from procession import _authentication
+        from procession._shared import key
 
-        return getattr(_authentication, name if name in _OF_KEYS else name.removeprefix("_"))
+        return getattr(key, name if name in _OF_KEYS else name.removeprefix("_"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

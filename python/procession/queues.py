@@ -4,9 +4,10 @@ import types
 from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
 from procession import _procession as engine
-from procession import process, queue_ends, reduction
+from procession import process, reduction
 from procession._checks import whole
-from procession.simple_queue import SimpleQueue as SimpleQueue
+from procession._shared import queue_ends
+from procession._shared.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]

@@ -3,8 +3,8 @@ from queue import Empty as Empty
 from queue import Full as Full
 from typing import Any, Generic, TypeVar
 
+from procession._shared.simple_queue import SimpleQueue as SimpleQueue
 from procession.context import BaseContext
-from procession.simple_queue import SimpleQueue as SimpleQueue
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 

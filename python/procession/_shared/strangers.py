@@ -11,8 +11,8 @@ import threading
 from time import monotonic
 
 from procession import _exceptions
-from procession._authentication import LONGEST, receiving
 from procession._procession import wait_readable
+from procession._shared.key import LONGEST, receiving
 
 # Seconds from a client's connection until it must have shown that it knows the key, while somebody accepts.
 PATIENCE_SECONDS = 10.0
