@@ -11,9 +11,9 @@ LIMIT_S = 60
 HEAD = """
 import ctypes, sys, threading, time, warnings
 import procession
-import procession.stuck
+import procession._pool.stuck
 
-procession.stuck.LIMIT_S = 0.5
+procession._pool.stuck.LIMIT_S = 0.5
 warnings.simplefilter("default", procession.ProcessionWarning)
 libc = ctypes.CDLL(None)
 
@@ -177,7 +177,7 @@ def test_the_watch_of_a_pool_ends_with_it(tmp_path):
     program = """
     t = threading.Thread(target=time.sleep, args=(60,), name="ticker", daemon=True)
     t.start()
-    procession.stuck.LIMIT_S = 1000
+    procession._pool.stuck.LIMIT_S = 1000
     with procession.get_context("fork").Pool(2) as pool:
         watch = pool._crew._stuck._thread
     watch.join(30)

@@ -11,7 +11,7 @@ import time
 
 import procession
 import pytest
-from procession import crew
+from procession._pool import crew
 from procession._procession import PoolCore
 
 LIMIT = 30

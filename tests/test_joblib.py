@@ -9,7 +9,7 @@ import pytest
 joblib = pytest.importorskip("joblib")
 
 import procession.joblib  # noqa: E402
-from procession import cpus  # noqa: E402
+from procession._pool import cpus  # noqa: E402
 
 LIMIT_S = 30
 

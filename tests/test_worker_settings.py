@@ -6,8 +6,8 @@ import os
 import numpy
 import procession
 import pytest
-from procession import cpus
 from procession._children import math_threads
+from procession._pool import cpus
 
 LIMIT_S = 60
 

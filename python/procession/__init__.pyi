@@ -35,7 +35,7 @@ from procession._notices import StaleVariable as StaleVariable
 from procession._notices import StuckAfterFork as StuckAfterFork
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.sharing import share as share
-from procession.captured_output import OutputLine
+from procession._pool.output import OutputLine
 from procession.connection import Connection
 from procession.context import AuthenticationError as AuthenticationError
 from procession.context import BufferTooShort as BufferTooShort

@@ -54,7 +54,7 @@ class BaseContext(Constructors):
 
     def cpu_count(self):
         """Return the number of CPUs that this process may use."""
-        from procession import cpus
+        from procession._pool import cpus
 
         count = cpus.allowed()
         if not count:

@@ -10,7 +10,7 @@ from procession._exceptions import AuthenticationError as AuthenticationError
 from procession._exceptions import BufferTooShort as BufferTooShort
 from procession._exceptions import ProcessError as ProcessError
 from procession._exceptions import TimeoutError as TimeoutError
-from procession.captured_output import OutputLine
+from procession._pool.output import OutputLine
 from procession.connection import Connection
 from procession.managers import SyncManager
 from procession.process import BaseProcess

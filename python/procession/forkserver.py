@@ -105,7 +105,7 @@ class ForkServer:
             try:
                 numbers = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
                 self.environment = dict(os.environ)
-                command = program.command_line("forkserver_main")
+                command = program.command_line("_forkserver_main")
                 pid = program.start_interpreter(command, numbers, program.TERMINATIONS)
             finally:
                 os.close(memory)

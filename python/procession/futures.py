@@ -17,8 +17,9 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
-from procession import _checks, _standard, cpus
+from procession import _checks, _standard
 from procession._checks import few, whole, wishes
+from procession._pool import cpus
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
@@ -158,16 +159,16 @@ def _check_options(
     forward_logs=True,
     capture_output=False,
 ):
-    from procession.worker_settings import WorkerSettings
+    from procession._pool.worker_settings import WorkerSettings
 
     _checks.max_tasks(per_child, max_tasks)
     _checks.memory(max_memory)
     _checks.age(max_age)
     WorkerSettings(workers, env, nice, cpu_affinity)
     if capture_output is not False:
-        from procession import captured_output
+        from procession._pool import output
 
-        captured_output.target(capture_output)
+        output.target(capture_output)
 
 
 def _our_context(context):

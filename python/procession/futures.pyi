@@ -4,7 +4,7 @@ from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 from multiprocessing.context import BaseContext as StandardContext
 from typing import Any, ParamSpec, TypeVar
 
-from procession.captured_output import OutputLine
+from procession._pool.output import OutputLine
 from procession.context import BaseContext
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]

@@ -12,7 +12,7 @@ from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
 from procession import _standard
 from procession import context as contexts
-from procession.cpus import budget
+from procession._pool.cpus import budget
 from procession.shared_pools import SharedPool, _Behind
 
 __all__ = ["ProcessionBackend", "register"]

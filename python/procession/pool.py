@@ -3,20 +3,21 @@
 import types
 import warnings
 
-from procession import _checks, _exceptions, cpus, process, stacks, util
+from procession import _checks, _exceptions, process, util
 from procession._checks import few, positive, seconds, wishes
 from procession._objects import sharing
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.failures import RemoteTraceback as RemoteTraceback
-from procession.crew import Crew, stay_at_exit
-from procession.pool_results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
-from procession.pool_results import AsyncResult as AsyncResult
-from procession.terms import Terms
-from procession.worker_settings import WorkerSettings
+from procession._pool import cpus, stacks
+from procession._pool.crew import Crew, stay_at_exit
+from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
+from procession._pool.results import AsyncResult as AsyncResult
+from procession._pool.worker import Terms
+from procession._pool.worker_settings import WorkerSettings
 
 TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from procession.threadpool import ThreadPool as ThreadPool
+    from procession._pool.threadpool import ThreadPool as ThreadPool
 
 __all__ = ["Pool", "ThreadPool"]
 
@@ -47,7 +48,7 @@ class Pool:
             process; records have the worker in `processName` and the task in `task`.
         capture_output: whether what tasks write to standard output and error, C code and programs that they start
             included, comes as whole lines to `sys.stdout` and `sys.stderr` of this process, each behind the names of
-            its worker and task; or a callable that gets each as a `captured_output.OutputLine` instead, from one thread
+            its worker and task; or a callable that gets each as a `procession.pool.OutputLine` instead, from one thread
             at a time. Workers wait while nobody reads what they write.
 
     Raises:
@@ -88,9 +89,9 @@ class Pool:
         settings = WorkerSettings(self._processes, env, nice, cpu_affinity)
         on_line = None
         if capture_output is not False:
-            from procession import captured_output
+            from procession._pool import output
 
-            on_line = captured_output.target(capture_output)
+            on_line = output.target(capture_output)
         self._ctx = context or _default_context()
         self._maxtasksperchild = terms.max_tasks
         self._crew = Crew(self._ctx, self._processes, terms, settings, bool(forward_logs), on_line)
@@ -278,12 +279,12 @@ class Pool:
     # -- what goes on ------------------------------------------------------------------------------------------------
 
     def stats(self):
-        """Return what goes on at this moment: a `procession.stats.PoolStats`. Does not wait.
+        """Return what goes on at this moment: a `procession.pool.PoolStats`. Does not wait.
 
         Raises:
             ValueError: the pool has ended.
         """
-        from procession import stats  # not before: what it is made with loads more than a whole pool
+        from procession._pool import stats  # not before: what it is made with loads more than a whole pool
 
         self._core.look()
         return stats.of(self._crew)
@@ -363,11 +364,19 @@ def _default_context():
 
 def __getattr__(name):
     if name == "ThreadPool":  # a subclass of Pool, so its module needs this one first
-        from procession.threadpool import ThreadPool
+        from procession._pool.threadpool import ThreadPool
 
         globals()[name] = ThreadPool
         return ThreadPool
     if name in _exceptions.OF_POOLS:
         value = globals()[name] = getattr(_exceptions, name)
         return value
+    if name in ("PoolStats", "TaskStats", "WorkerStats"):
+        from procession._pool import stats
+
+        return getattr(stats, name)
+    if name == "OutputLine":
+        from procession._pool.output import OutputLine
+
+        return OutputLine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,10 +8,12 @@ from procession._exceptions import TaskTimeout as TaskTimeout
 from procession._exceptions import WorkerDied as WorkerDied
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.failures import RemoteTraceback as RemoteTraceback
-from procession.captured_output import OutputLine
+from procession._pool.output import OutputLine as OutputLine
+from procession._pool.stats import PoolStats as PoolStats
+from procession._pool.stats import TaskStats as TaskStats
+from procession._pool.stats import WorkerStats as WorkerStats
+from procession._pool.threadpool import ThreadPool as ThreadPool
 from procession.context import BaseContext
-from procession.stats import PoolStats
-from procession.threadpool import ThreadPool as ThreadPool
 
 __all__ = ["Pool", "ThreadPool"]
 

@@ -4,9 +4,9 @@ import os
 import threading
 
 from procession import context as contexts
-from procession import cpus
 from procession._checks import few
-from procession.crew import _terminated
+from procession._pool import cpus
+from procession._pool.crew import _terminated
 from procession.pool import CLOSE, RUN, TERMINATE, Pool
 
 __all__ = ["SharedPool", "end_shared_pools", "shared_pool"]

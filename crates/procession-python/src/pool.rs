@@ -124,7 +124,7 @@ fn give(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
 
 #[pymethods]
 impl PoolCore {
-    /// The engine of a pool of `workers`; `support` is called when Python has to do something (see `procession.crew`).
+    /// The engine of a pool of `workers`; `support` is called when Python has to do something (see `procession._pool.crew`).
     /// A worker may have `memory` bytes while it runs an item, and become `age` seconds old.
     #[new]
     #[pyo3(signature = (workers, support, memory=None, age=None))]

@@ -13,7 +13,7 @@ import sys
 import time
 from statistics import median
 
-from procession import cpus
+from procession._pool import cpus
 
 __all__: list[str] = []
 

@@ -123,6 +123,6 @@ def shutdown():
 
 def Pool(processes=None, initializer=None, initargs=()):
     """Return a `ThreadPool`."""
-    from procession.threadpool import ThreadPool
+    from procession._pool.threadpool import ThreadPool
 
     return ThreadPool(processes, initializer, initargs)

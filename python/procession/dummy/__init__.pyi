@@ -13,8 +13,8 @@ from threading import Semaphore as Semaphore
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from procession._pool.threadpool import ThreadPool
 from procession.dummy.connection import Pipe as Pipe
-from procession.threadpool import ThreadPool
 
 __all__ = [
     "Array",

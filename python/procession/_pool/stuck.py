@@ -7,7 +7,8 @@ while its worker computes nothing. A task that waits for something of its own lo
 import threading
 from _weakref import ref
 
-from procession import _notices, stacks
+from procession import _notices
+from procession._pool import stacks
 
 __all__ = ["Watch"]
 

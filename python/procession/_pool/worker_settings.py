@@ -1,7 +1,8 @@
 """What each worker of a pool is given of its own: environment, priority, CPUs, its share of them."""
 
-from procession import _settings, cpus
+from procession import _settings
 from procession._children import math_threads
+from procession._pool import cpus
 
 __all__ = ["WorkerSettings"]
 

@@ -9,7 +9,7 @@ from collections import deque
 from time import monotonic
 
 from procession import _exceptions
-from procession.results import Wakeable
+from procession._pool.thread_results import Wakeable
 
 
 class Failure:

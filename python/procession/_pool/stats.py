@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from procession.task_names import function_name
+from procession._pool.texts import function_name
 
 __all__ = ["PoolStats", "TaskStats", "WorkerStats"]
 
@@ -70,6 +70,11 @@ class PoolStats:
     retried: int
     deaths: int
     memory_limit: str | None = None
+
+
+# Where programs find them.
+for _class in (TaskStats, WorkerStats, PoolStats):
+    _class.__module__ = "procession.pool"
 
 
 def of(crew):

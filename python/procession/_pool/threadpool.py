@@ -1,6 +1,6 @@
 """A pool of threads with the interface of the pool of processes.
 
-This is what the user sees; what the threads do is in `threadcrew.py`.
+This is what the user sees; what the threads do is in `threads.py`.
 """
 
 import itertools
@@ -11,11 +11,12 @@ import warnings
 from functools import partial
 from time import monotonic
 
-from procession import cpus, pool
+from procession import pool
 from procession._checks import positive, wishes
-from procession.iterators import IMapIterator, IMapUnorderedIterator
-from procession.results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
-from procession.threadcrew import Chunks, Crew, Source, run_call
+from procession._pool import cpus
+from procession._pool.thread_iterators import IMapIterator, IMapUnorderedIterator
+from procession._pool.thread_results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
+from procession._pool.threads import Chunks, Crew, Source, run_call
 
 # A thread cannot be killed.  `join` after `terminate` leaves one that is stuck in its task after this time.
 TERMINATED_JOIN_LIMIT_S = 5.0

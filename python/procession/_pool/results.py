@@ -4,7 +4,7 @@ import types
 
 from procession import _exceptions
 from procession._checks import seconds
-from procession.crew import stay_at_exit
+from procession._pool.crew import stay_at_exit
 
 __all__ = ["ApplyResult", "AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 

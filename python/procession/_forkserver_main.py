@@ -56,8 +56,9 @@ def main(preload=True):
 def _import_for_children():
     """Import all that a child needs, once."""
     spawn.load_pickle()
-    from procession import _settings, forwarded_logs, reduction, terms, worker  # noqa: F401
+    from procession import _settings, reduction  # noqa: F401
     from procession._objects import failures, variables  # noqa: F401
+    from procession._pool import log_records, worker  # noqa: F401
 
 
 def _contents(descriptor):
@@ -127,7 +128,7 @@ def _refuse_threads():
     print(message, file=sys.stderr, flush=True)
     for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
         os.set_inheritable(descriptor, True)
-    arguments = program.command_line("forkserver_main", False)
+    arguments = program.command_line("_forkserver_main", False)
     os.execv(arguments[0], arguments)
 
 

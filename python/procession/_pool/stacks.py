@@ -8,8 +8,8 @@ import faulthandler
 import os
 import time
 
+from procession._pool.texts import call_text
 from procession._procession import memory_file
-from procession.task_names import call_text
 
 __all__ = ["dump", "last_words", "listen", "report_file"]
 

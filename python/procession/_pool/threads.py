@@ -11,8 +11,8 @@ import threading
 from functools import partial
 
 from procession._exceptions import PoolTerminated
-from procession.iterators import Failure, Outcomes
-from procession.thread_trials import Trial, Watch
+from procession._pool.thread_iterators import Failure, Outcomes
+from procession._pool.thread_trials import Trial, Watch
 
 # How many results of an iterable without a length may lie unread before its next item is taken.
 LOOK_AHEAD_ITEMS = 1024

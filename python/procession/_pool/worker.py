@@ -5,16 +5,39 @@ import _thread
 import os
 import sys
 
-from procession import forwarded_logs, process, stacks
+from procession import process
 from procession._children import child, ending, math_threads
+from procession._pool import log_records, stacks
 from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom_killer
 
-__all__ = ["INTERRUPT", "Seat", "work"]
+__all__ = ["INTERRUPT", "Seat", "Terms", "work"]
 
 # Tells a worker to look whether the task that it runs is to be given up.
 INTERRUPT = _signal.SIGRTMIN + 7
 # By how much a worker is more eligible to be ended when the system has no memory left, of 1000: it can be replaced.
 OOM_SCORE = 200
+
+
+class Terms:
+    """What the workers of a pool are given, and how much of it; checked by `_checks`.
+
+    Attributes:
+        initializer: what each worker calls first, or None.
+        initargs: its arguments.
+        max_tasks: after how many tasks a worker is replaced, or None.
+        max_memory: how many bytes of memory it may have, or None.
+        max_age: after how many seconds it is replaced, or None.
+        expected: what the initializer reads, a `variables.Expected`, or None.
+    """
+
+    expected = None
+
+    def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
+        self.initializer = initializer
+        self.initargs = initargs
+        self.max_tasks = max_tasks
+        self.max_memory = max_memory
+        self.max_age = max_age
 
 
 class Seat:
@@ -23,7 +46,7 @@ class Seat:
     notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
     report = None  # the descriptor of the file for its stacks, which the parent keeps, too
     limited = False  # whether numerical libraries had as few threads as they should when the worker was forked
-    output = None  # the descriptors of its pipes for output and what `captured_output.speak` wants to know
+    output = None  # the descriptors of its pipes for output and what `output.speak` wants to know
 
     def __init__(self, index, *descriptors):
         self.index = index
@@ -89,11 +112,11 @@ def work(seat, terms):
     heed_own_interrupts()
     if seat.notes is not None:
         descriptor, levels = seat.notes
-        forwarded_logs.forward(descriptor, core.line(), core.current, interrupts, levels)
+        log_records.forward(descriptor, core.line(), core.current, interrupts, levels)
     if seat.output is not None:
-        from procession import captured_output
+        from procession._pool import output
 
-        captured_output.speak(*seat.output, core, interrupts)
+        output.speak(*seat.output, core, interrupts)
     if terms.expected is not None:
         from procession._objects import variables
 
@@ -144,7 +167,7 @@ def _bound_threads():
     """Have the threads that tasks have left not hold this process for ever."""
     threading = sys.modules.get("threading")
     if threading is not None and threading.active_count() > 1:
-        from procession import left_threads
+        from procession._pool import left_threads
 
         if left_threads.of_tasks(threading):
             ending.await_threads = left_threads.await_threads

@@ -9,7 +9,7 @@ import warnings
 from _thread import allocate_lock, start_new_thread
 
 from procession._children import ending
-from procession.task_names import task_name
+from procession._pool.texts import task_name
 
 __all__ = ["await_threads"]
 

@@ -13,8 +13,8 @@ from _thread import allocate_lock  # without what `threading` loads
 
 from procession import _logs
 from procession._children.late_logging import once_loaded
+from procession._pool.texts import running_name
 from procession._procession import above_streams
-from procession.task_names import running_name
 
 __all__ = ["Ear", "forward", "levels"]
 

@@ -10,17 +10,18 @@ import time
 from _thread import RLock, get_ident
 from _weakref import proxy
 
-from procession import _exceptions, forwarded_logs, stacks, util
+from procession import _exceptions, util
 from procession._children.math_threads import UNCHANGED, are_limited
 from procession._objects import failures, main_module
 from procession._objects.failures import rebuild
 from procession._objects.main_module import may_read
+from procession._pool import log_records, stacks
+from procession._pool.deaths import Barren
+from procession._pool.maker import Maker
 from procession._pool.memory_groups import groups, in_units
+from procession._pool.texts import call_text, function_name
+from procession._pool.worker import INTERRUPT, Seat, work
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
-from procession.deaths import Barren
-from procession.maker import Maker
-from procession.task_names import call_text, function_name
-from procession.worker import INTERRUPT, Seat, work
 
 __all__ = ["Crew"]
 
@@ -113,10 +114,10 @@ class Crew:
         self._count = count
         self._terms = terms
         self._settings = settings
-        self._ear = forwarded_logs.Ear() if forward_logs else None
+        self._ear = log_records.Ear() if forward_logs else None
         self._capture = None
         if on_line is not None:
-            from procession.captured_output import Capture
+            from procession._pool.output import Capture
 
             self._capture = Capture(on_line)
         self._groups = None if terms.max_memory is None else groups()
@@ -226,7 +227,7 @@ class Crew:
                 streams, writers = self._capture.pipes()
                 seat.output = writers, self._capture.key, self._forks
             if self._ear is not None:
-                seat.notes = self._ear.writer, forwarded_logs.levels()
+                seat.notes = self._ear.writer, log_records.levels()
             # Two of one place never work at once: who has a pool of one worker may count on that.
             waits = any(member.place == place and not member.gone for member in self.members.values())
             if waits:
@@ -260,7 +261,7 @@ class Crew:
         self.members[index] = member
         self.processes.append(process)
         if self._stuck is None and getattr(process._popen, "beside", ()):
-            from procession.stuck import Watch
+            from procession._pool.stuck import Watch
 
             self._stuck = Watch(self, process._popen.beside, process._popen.place)
         util.debug("added worker")

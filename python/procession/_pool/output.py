@@ -17,8 +17,8 @@ from collections import deque
 from typing import NamedTuple
 
 from procession._objects.descriptors import pipe
+from procession._pool.texts import running_name
 from procession._procession import ONE_RING, Poller, make_bell
-from procession.task_names import running_name
 
 __all__ = ["Capture", "OutputLine", "speak", "target"]
 
@@ -51,6 +51,9 @@ class OutputLine(NamedTuple):
     worker: str
     pid: int
     task: str
+
+
+OutputLine.__module__ = "procession.pool"  # where programs find it
 
 
 def target(wish):
