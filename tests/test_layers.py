@@ -1,4 +1,4 @@
-"""The order of the rooms: each may use what stands to its right, and unsafe code stays where it can be read."""
+"""The order of the rooms: each uses only those below it, and unsafe code stays where it can be read."""
 
 import ast
 import re
@@ -123,3 +123,144 @@ def test_no_module_needs_itself_to_be_imported():
         for name in free:
             del needs[name]
     assert not needs, f"a circle of imports: {needs}"
+
+
+# -- the rooms of the package ---------------------------------------------------------------------------------------
+
+# Each layer may use itself and those above it in this list. What has no underscore is for programs: the modules of
+# `multiprocessing`, and those that the documentation names. What has one is a module or a room of our own.
+LAYERS = {
+    "ground": "_procession _standard _standard_executor _exceptions _late_exceptions _checks _settings _logs _finalize "
+    "_notices _around",
+    "process": "process util _drop_in",
+    "objects": "reduction _objects",
+    "children": "spawn forkserver resource_tracker _children",
+    "shared": "connection resource_sharer synchronize queues heap sharedctypes shared_memory _shared",
+    "pool": "pool _pool",
+    "managers": "managers _manager",
+    "faces": "context shared_pools futures joblib dummy",
+    "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",
+}
+# Imports that lead up or around all the same, each for a reason.
+DOORS = {
+    # A descriptor in a pickle for no child in particular waits for its receiver with a server, which needs connections.
+    ("procession._objects.descriptors", "procession.resource_sharer"),
+    # Tools wrap the method of process objects that runs in the child; there it leads to what children do.
+    ("procession.process", "procession._children.child"),
+    # A proxy that arrives is made by its class or by the function of that name, which programs register in `managers`.
+    ("procession._manager.proxy", "procession.managers"),
+}
+LARGEST_CIRCLE = 2  # files that are two halves of one thing
+LEVELS = list(LAYERS)
+
+
+def level_of(name):
+    """The place of a module's layer, from the bottom."""
+    top = name.split(".")[1] if "." in name else "__init__"
+    return next(level for level, layer in enumerate(LEVELS) if top in LAYERS[layer].split())
+
+
+def package_files():
+    """The package's modules by name."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ("procession", *path.relative_to(PACKAGE).with_suffix("").parts)
+        if "-" not in path.name:
+            yield ".".join(parts).removesuffix(".__init__"), path
+
+
+FILES = dict(package_files())
+
+
+def imports_of(name):
+    """The modules of the package that one imports, at its head or in a function, but not for type checkers."""
+    waiting = [ast.parse(FILES[name].read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name} imports by a relative name"
+            wanted = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for full in wanted:
+            if full.partition(".")[0] == "procession" and not full.startswith("procession._procession"):
+                yield full if full in FILES else full.rpartition(".")[0]
+
+
+ARROWS = {name: set(imports_of(name)) - {name} for name in FILES}
+
+
+def circles(arrows):
+    """The groups of modules of which each imports, directly or not, each other one."""
+
+    def reached(start):
+        seen, waiting = set(), [start]
+        while waiting:
+            for following in arrows[waiting.pop()] - seen:
+                seen.add(following)
+                waiting.append(following)
+        return seen
+
+    all_reached = {name: reached(name) for name in arrows}
+    groups = {frozenset(n for n in all_reached[name] if name in all_reached[n]) for name in arrows}
+    return [sorted(group) for group in groups if len(group) > 1]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_module_imports_only_from_its_layer_and_those_below(name):
+    above = {used for used in ARROWS[name] if level_of(used) > level_of(name) and (name, used) not in DOORS}
+    assert not above, f"{name} is of the layer {LEVELS[level_of(name)]} and imports {above}, which stand above it"
+
+
+def test_imports_form_no_circle_even_those_in_functions():
+    arrows = {name: {used for used in uses if (name, used) not in DOORS} for name, uses in ARROWS.items()}
+    large = [circle for circle in circles(arrows) if len(circle) > LARGEST_CIRCLE]
+    assert not large, f"circles of imports: {large}"
+
+
+def test_each_door_is_one():
+    for name, used in DOORS:
+        assert used in ARROWS[name], f"{name} does not import {used} any more"
+        assert level_of(used) >= level_of(name)
+
+
+def test_the_names_of_the_package_are_those_of_the_layers():
+    there = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    there |= {path.stem for path in PACKAGE.glob("*.py")} | {"_procession"}
+    assert there == {name for layer in LAYERS.values() for name in layer.split()}
+
+
+def test_a_room_is_no_module_that_has_to_be_read():
+    for path in PACKAGE.glob("_*/__init__.py"):
+        if path.parent.name.startswith("__"):
+            continue
+        (statement,) = ast.parse(path.read_text()).body
+        assert isinstance(statement, ast.Expr), f"{path} holds more than a docstring, and each import pays for it"
+
+
+def test_the_modules_that_are_named_in_texts_exist():
+    """What is looked for in `sys.modules`, imported by its name, or run by a child's command line."""
+    for name, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if re.fullmatch(r"procession(\.\w+)+", node.value):
+                    assert node.value in FILES or node.value == "procession._procession", f"{name} names {node.value}"
+            elif (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", getattr(node.func, "id", "")) == "command_line"
+            ):
+                assert f"procession.{node.args[0].value}" in FILES, f"{name} runs {node.args[0].value}"
+
+
+def test_the_modules_that_the_binding_names_exist():
+    named = re.findall(r'"(procession[.\w]*)"', (BINDING / "package.rs").read_text())
+    assert named and set(named) <= set(FILES)
+    for path in BINDING.rglob("*.rs"):
+        if path.name != "package.rs":
+            elsewhere = set(re.findall(r'"(procession\.[.\w]+)"', code_of(path))) - {"procession._procession"}
+            assert not elsewhere, f"{path} names {elsewhere}, which belong in package.rs"

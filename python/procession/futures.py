@@ -18,6 +18,7 @@ from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED
 from concurrent.futures.process import BrokenProcessPool
 
 from procession import _checks, _standard
+from procession import context as contexts
 from procession._checks import few, whole, wishes
 from procession._pool import cpus
 
@@ -172,13 +173,11 @@ def _check_options(
 
 
 def _our_context(context):
-    import procession
-
     if context is None:
-        return procession.get_context()
-    if isinstance(context, procession.context.BaseContext):
+        return contexts.get_context()
+    if isinstance(context, contexts.BaseContext):
         return context
-    return procession.get_context(context if isinstance(context, str) else context.get_start_method())
+    return contexts.get_context(context if isinstance(context, str) else context.get_start_method())
 
 
 def _chunks(items, size):
