@@ -446,3 +446,39 @@ def test_modules_loggers_and_sockets_travel(context):
     for value in (socket, logging.getLogger("some.logger"), functools):
         queue.put(value)
         assert queue.get() is value
+
+
+LAZY = """
+import sys
+import procession
+lazy import json
+lazy import nowhere_to_be_found
+lazy from collections import OrderedDict as Ordered
+lazy import xml.dom.minidom
+
+if __name__ == "__main__":
+    def whole(x): return json.dumps(x)
+    def part(x): return list(Ordered(a=x))
+    def inner(x): return xml.dom.minidom.Node.ELEMENT_NODE
+    def nothing(x): return x
+    class Some:
+        def method(self, x): return json.dumps([x])
+    def around(y):
+        return lambda x: json.dumps([x, y])
+
+    functions = [whole, part, inner, nothing, Some().method, around(3), lambda x: whole(x)]
+    context = procession.get_context(sys.argv[1])
+    with context.Pool(1) as pool:
+        print([pool.apply(function, (2,)) for function in functions])
+    queue = context.Queue()
+    queue.put(functions)
+    print([function(2) for function in queue.get()])
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="Python has no lazy imports before 3.15")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_a_function_imports_lazily_is_there_where_it_arrives(tmp_path, method):
+    (tmp_path / "script.py").write_text(LAZY)
+    line = "['2', ['a'], 1, 2, '[2]', '[2, 3]', '2']\n"
+    assert run("script.py", method, cwd=tmp_path) == line * 2
