@@ -306,3 +306,50 @@ def test_a_subinterpreter_is_told_that_it_is_one():
     done = subprocess.run([sys.executable, "-c", IN_A_SUBINTERPRETER], capture_output=True, text=True, timeout=20)
     assert "works in the main interpreter of a process only" in done.stdout and "procession._procession" in done.stdout
     assert done.stdout.endswith("\n5\n") and not done.stderr
+
+
+# How many modules of the package are loaded at most: each costs a tenth of a millisecond, in workers each time.
+BUDGETS = {"fork": (42, 37), "spawn": (45, 23), "forkserver": (47, 32)}  # by a bare pool: its parent, its workers
+IMPORT_BUDGET = 5
+PIPE_BUDGET = 30  # modules of the interpreter included
+
+COUNTING = """
+import sys
+before = set(sys.modules)
+import procession
+
+def ours(*_):
+    return [name for name in sys.modules if name.partition(".")[0] == "procession"]
+
+if __name__ == "__main__":
+    print(*ours())
+    before |= set(sys.modules)
+    if {method!r} == "pipe":
+        procession.Pipe()
+        print(*set(sys.modules) - before)
+    else:
+        with procession.get_context({method!r}).Pool(1) as pool:
+            there = pool.map(ours, [0])[0]
+            print(*ours())
+            print(*there)
+"""
+
+
+def loaded_modules(directory, method):
+    program = directory / "counting.py"
+    program.write_text(COUNTING.format(method=method))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("method", BUDGETS)
+def test_a_bare_pool_loads_no_more_of_the_package_than_it_may(tmp_path, method):
+    imported, *places = loaded_modules(tmp_path, method)
+    assert len(imported) <= IMPORT_BUDGET, imported
+    for modules, budget in zip(places, BUDGETS[method], strict=True):
+        assert len(modules) <= budget, f"{len(modules)} instead of {budget}: {sorted(modules)}"
+
+
+def test_a_pipe_loads_no_more_than_it_may(tmp_path):
+    _, modules = loaded_modules(tmp_path, "pipe")
+    assert len(modules) <= PIPE_BUDGET, sorted(modules)

@@ -1,16 +1,16 @@
-"""Messages with descriptors."""
+"""Messages with rights."""
 
 import os
 
-from procession._objects import descriptors
+from procession._objects import rights
 
 
 def test_no_more_descriptors_come_than_were_asked_for():
-    ours, theirs = descriptors.pair()
+    ours, theirs = rights.pair()
     reader, writer = os.pipe()
     try:
-        descriptors.send(ours, b"message", [reader, writer])
-        message, (copy,) = descriptors.receive(theirs, 16, 1)
+        rights.send(ours, b"message", [reader, writer])
+        message, (copy,) = rights.receive(theirs, 16, 1)
         assert message == b"message"
         assert os.path.sameopenfile(copy, reader)
         os.close(copy)

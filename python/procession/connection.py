@@ -2,7 +2,6 @@
 
 import _socket  # without what `socket` loads
 import os
-import struct
 
 from procession import _exceptions, reduction, util
 from procession import _procession as engine
@@ -19,9 +18,6 @@ _OF_KEYS = (
 
 BUFSIZE = 64 * 1024
 CONNECTION_TIMEOUT = 20.0
-
-# A process, its user, its group.
-_CREDENTIALS = struct.Struct("iII")
 
 families = ["AF_INET", "AF_UNIX"]
 default_family = "AF_UNIX"
@@ -315,7 +311,10 @@ class SocketListener:
 
 def _user_behind(connected):
     """Return the user id of the process that connected, as the kernel noted it."""
-    _, user, _ = _CREDENTIALS.unpack(connected.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size))
+    from struct import Struct
+
+    credentials = Struct("iII")  # a process, its user, its group
+    _, user, _ = credentials.unpack(connected.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, credentials.size))
     return user
 
 

@@ -7,7 +7,7 @@ import struct
 from _thread import RLock  # without `threading`
 
 from procession import process, util
-from procession._objects.descriptors import pair, receive, send
+from procession._objects.rights import pair, receive, send
 from procession._procession import collect_status, open_pidfd, send_signal, wait_readable
 
 __all__ = [

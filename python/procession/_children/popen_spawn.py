@@ -4,7 +4,6 @@ import os
 import sys
 
 from procession import process, spawn
-from procession._children import main_code
 from procession._children.popen import PopenBase, mask_for
 from procession._children.program import INTERRUPTS, command_line, file_of, start_interpreter
 from procession._procession import SignalsHeld, duplicate_above
@@ -79,8 +78,12 @@ class Popen(PicklingPopen):
     def _preparation_data(self, process_obj):
         data = super()._preparation_data(process_obj)
         path = data.get("init_main_from_path", "")
-        if path.endswith(".py") and (code := main_code.for_child(path)) is not None:
-            data["main_code"] = code
+        if path.endswith(".py"):
+            from procession._children import main_code
+
+            code = main_code.for_child(path)
+            if code is not None:
+                data["main_code"] = code
         return data
 
     def _launch(self, process_obj):

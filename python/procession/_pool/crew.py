@@ -18,8 +18,7 @@ from procession._objects.main_module import may_read
 from procession._pool import log_records, stacks
 from procession._pool.deaths import Barren
 from procession._pool.maker import Maker
-from procession._pool.memory_groups import groups, in_units
-from procession._pool.texts import call_text, function_name
+from procession._pool.texts import call_text, function_name, in_units
 from procession._pool.worker import INTERRUPT, Seat, work
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 
@@ -120,7 +119,11 @@ class Crew:
             from procession._pool.output import Capture
 
             self._capture = Capture(on_line)
-        self._groups = None if terms.max_memory is None else groups()
+        self._groups = None
+        if terms.max_memory is not None:
+            from procession._pool.memory_groups import groups
+
+            self._groups = groups()
         self._method = ctx.get_start_method()
         self._maker = Maker(self._method)
         self._forks = self._method == "fork"

@@ -82,3 +82,11 @@ def _repr(value):
 
 def _shorten(text):
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "...)"
+
+
+def in_units(number):
+    """Return a number of bytes as a text such as `1.5 GB`."""
+    for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if number >= 1000**power:
+            return f"{number / 1000**power:.4g} {unit}"
+    return f"{number} bytes"
