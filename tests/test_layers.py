@@ -14,8 +14,6 @@ PACKAGE = ROOT / "python/procession"
 ROOMS = [
     "fuzzing",
     "face",
-    "context",
-    "manager",
     "pool",
     "process",
     "function",
@@ -264,3 +262,11 @@ def test_the_modules_that_the_binding_names_exist():
         if path.name != "package.rs":
             elsewhere = set(re.findall(r'"(procession\.[.\w]+)"', code_of(path))) - {"procession._procession"}
             assert not elsewhere, f"{path} names {elsewhere}, which belong in package.rs"
+
+
+def test_the_architecture_has_a_place_for_each_module_of_ours():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for name, path in FILES.items():
+        room, _, stem = name.removeprefix("procession.").rpartition(".")
+        if path.stem != "__init__" and room != "_manager" and (room or stem).startswith("_"):
+            assert f"`{stem}`" in text, f"ARCHITECTURE.md does not say where {name} belongs"
