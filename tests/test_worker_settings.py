@@ -225,3 +225,14 @@ def test_settings_out_of_range_are_refused():
         procession.Pool(1, cpu_affinity=[])
     with pytest.raises(ValueError):
         procession.Pool(1, cpu_affinity=lambda place: [])
+
+
+@pytest.mark.parametrize(("setting", "kind"), [({"cpu_affinity": [5000]}, OSError), ({"nice": 1 << 70}, OverflowError)])
+def test_a_setting_that_the_system_refuses_a_worker_is_the_cause_at_once(context, setting, kind, capfd):
+    (name,) = setting
+    with context.Pool(2, **setting) as pool:
+        with pytest.raises(procession.WorkerDied, match=f"could not be given {name}=") as caught:
+            pool.map(tell, ["HOME"])
+        assert type(caught.value.__cause__) is kind
+    pool.join()
+    assert capfd.readouterr().err == ""

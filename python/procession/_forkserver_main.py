@@ -7,9 +7,9 @@ for a child lie in the queue of that socket, where the child itself reads them: 
 
 import _signal  # without the enums of `signal`
 import os
-import resource
 import struct
 import sys
+import time
 
 from procession import forkserver, process, spawn, util
 from procession._children import child, math_threads, program
@@ -19,22 +19,31 @@ from procession._objects.rights import receive as receive_with
 from procession._procession import (
     Poller,
     SignalsHeld,
+    begin_life,
     collect_status,
+    descriptor_limits,
     duplicate_above,
+    end_life,
     fork_to,
+    has_pidfds,
+    hold_life,
     leave_termination_to,
     open_pidfd,
+    set_descriptor_limit,
     set_signal_mask,
 )
 from procession.forkserver import REQUEST, is_open
 
 __all__ = []
 
-MEMORY, PARENT, CONTROL, CLIENTS = 3, 4, 5, 6  # as ForkServer._boot lists them
+MEMORY, PARENT, CONTROL, CLIENTS, LIFE = 3, 4, 5, 6, 7  # as ForkServer._boot lists them; the last without pidfds only
 # Signals that the server takes otherwise than its children do.
 INTERFERING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
 MOST_LOOKED_AT = 4096
+_MOST_LOOKS = 100  # a millisecond apart, at a child whose pipe is closed
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
+
+_passed: tuple = (MEMORY, PARENT, CONTROL, CLIENTS)  # the descriptors that this program was started with
 
 
 def main(preload=True):
@@ -48,9 +57,18 @@ def main(preload=True):
     from _pickle import loads
 
     data = loads(_contents(MEMORY))
+    global _passed
+    if data.pop("life"):
+        hold_life(LIFE)
+        _passed += (LIFE,)
     if preload:
         _preload(data)
-    Server().serve()
+    try:
+        server = Server()
+    except OSError as error:
+        adopt(CONTROL).send(b"%d %s" % (error.errno or 0, str(error.strerror).encode()))
+        raise
+    server.serve()
 
 
 def _import_for_children():
@@ -126,7 +144,7 @@ def _refuse_threads():
         " which a fork would lose: the forkserver goes on without these imports, so that each child does them itself"
     )
     print(message, file=sys.stderr, flush=True)
-    for descriptor in (MEMORY, PARENT, CONTROL, CLIENTS):
+    for descriptor in _passed:
         os.set_inheritable(descriptor, True)
     arguments = program.command_line("_forkserver_main", False)
     os.execv(arguments[0], arguments)
@@ -147,22 +165,24 @@ class Server:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.close(MEMORY)
         # Two descriptors a child: as many as may be had. Children get the usual limit.
-        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
+        self.limit = descriptor_limits()
+        self.is_raised = _raise_limit(self.limit[1])
         self.control = adopt(CONTROL)
         self.clients = adopt(CLIENTS)
         self.environment = dict(os.environ)
         self.poller = Poller()
         self.poller.add(PARENT)
         self.poller.add(CONTROL)
+        self.own = process.own_pidfd()  # for children, which may ask for more
         self.children = {}  # pidfd -> (id, socket of the requester)
+        self.lingering = []  # of these, without pidfds, that have no status yet
         # Under a low limit, half of it is for what children inherit.
         self.first_number = max(min(LOWEST_INHERITED, self.limit[0] // 2), highest_open(self.limit[0]) + 1)
 
     def serve(self):
         self.control.send(b"%d" % self.first_number)
         while True:
-            for descriptor in self.poller.wait():
+            for descriptor in self.poller.wait() + self.lingering:
                 if descriptor == PARENT:
                     # The children have lifelines of their own.
                     os._exit(0)
@@ -182,29 +202,52 @@ class Server:
             return
         try:
             with SignalsHeld():  # of the child none gets lost that comes before it has its mask
-                pid = fork_to(os.fork, self.be_child, requester)
-            pidfd = watch(pid)
+                life = None if has_pidfds() else begin_life()
+                try:
+                    pid = fork_to(os.fork, self.be_child, requester)
+                finally:
+                    if life is not None:
+                        end_life(life[1])
+            pidfd = watch(pid) if life is None else life[0]
         except OSError as error:
             answer(requester, -error.errno, [])
             requester.close()
             return
         self.children[pidfd] = pid, requester
         self.poller.add(pidfd)
-        answer(requester, pid, [pidfd])
+        answer(requester, pid, [pidfd] if life is None else [])
 
     def report(self, pidfd):
         """Send the exit status of a child that has ended."""
-        # A sibling forked meanwhile may keep the registration alive.
-        self.poller.remove(pidfd)
-        pid, requester = self.children.pop(pidfd)
+        pid, requester = self.children[pidfd]
+        if pidfd not in self.lingering:
+            # A sibling forked meanwhile may keep the registration alive.
+            self.poller.remove(pidfd)
         try:
-            status = collect_status(pidfd)
+            status = collect_status(pidfd, pid)
+            if status is None and (status := self.await_status(pidfd, pid)) is None:
+                return
             drain(requester)
             requester.send(struct.pack("i", status))
         except OSError:  # taken by a handler of a preloaded module, or nobody asks any more
             pass
+        if pidfd in self.lingering:
+            self.lingering.remove(pidfd)
+        del self.children[pidfd]
         requester.close()
         os.close(pidfd)
+
+    def await_status(self, pidfd, pid):
+        """Wait a moment for the status of a child that has closed its pipe; return None for one that runs all the same,
+        which is looked at again whenever something happens."""
+        if pidfd in self.lingering:
+            return None
+        for _ in range(_MOST_LOOKS):
+            time.sleep(0.001)
+            if (status := collect_status(pidfd, pid)) is not None:
+                return status
+        self.lingering.append(pidfd)
+        return None
 
     def be_child(self, requester):
         """Be the child, and end."""
@@ -215,17 +258,26 @@ class Server:
 
     def release(self):
         """Close in a child what belongs to the server; what the client side needs is kept."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
+        if self.is_raised:
+            set_descriptor_limit(self.limit[0])
         del self.poller
-        server = open_pidfd(os.getppid())
         self.control.close()
         for pidfd, (_, requester) in self.children.items():
             os.close(pidfd)
             requester.close()
         os.close(PARENT)
-        forkserver._forkserver.inherit(os.getppid(), server, self.clients, self.first_number, self.environment)
+        forkserver._forkserver.inherit(os.getppid(), self.own, self.clients, self.first_number, self.environment)
         for number, handler in self.handlers.items():
             _signal.signal(number, handler)
+
+
+def _raise_limit(most):
+    """Let the server have so many descriptors, where a sandbox does not forbid that; return whether it may."""
+    try:
+        set_descriptor_limit(most)
+    except OSError:
+        return False
+    return True
 
 
 def highest_open(limit):

@@ -60,19 +60,54 @@ def _whole(name, number):
     return number
 
 
-def apply(settings):
+def apply(settings, is_worker=False):
     """Give this process its settings, and its control group if a pool has made one for it.
 
+    Args:
+        settings: of `check`.
+        is_worker: whether it is a worker of a pool, which tells that of what the system refuses.
+
     Raises:
-        OSError: the system refuses one of them, such as a directory that is not there.
+        OSError: the system refuses one of them, such as a directory that is not there; not in a worker.
     """
-    for do, arguments in _chores(settings):
+    for do, arguments in _chores(settings, is_worker):
         do(*arguments)
 
 
-def _chores(settings):
+refused: tuple = ()  # in a worker: the error for what the system refuses it, and what that was
+
+
+def _attempt(name, value, do, *arguments):
+    """Give a worker a setting; what the system refuses is told to the pool, once there is a way to."""
+    global refused
+    try:
+        do(*arguments)
+    except Exception as error:
+        refused = refused or (error, f"{name}={value!r}")
+
+
+def refusal():
+    """Return the exception that a worker sends its pool when it was refused a setting; None when it was not."""
+    if not refused:
+        return None
+    from procession._late_exceptions import WorkerDied
+
+    error, what = refused
+    died = WorkerDied(
+        f"a worker of the pool could not be given {what}: {type(error).__name__}: {error}. "
+        "Leave it out, or run as a user who may have it"
+    )
+    died._cause = died.__cause__ = error  # the one attribute travels, the other is for the traceback
+    return died
+
+
+def _chores(settings, is_worker=False):
     """Return the calls, as function and arguments, that give a process that is forked next its settings."""
     chores: list = []
+
+    def add(name, do, *arguments):
+        chores.append((_attempt, (name, settings[name], do, *arguments)) if is_worker else (do, arguments))
+
     if "group" in settings:
         from procession._procession import enter_group
 
@@ -81,17 +116,17 @@ def _chores(settings):
     if "env" in settings:
         chores += _variable_chores(settings["env"])
     if "cwd" in settings:
-        chores.append((os.chdir, (settings["cwd"],)))
+        add("cwd", os.chdir, settings["cwd"])
     if "nice" in settings:
-        chores.append((os.nice, (settings["nice"],)))
+        add("nice", os.nice, settings["nice"])
     if "cpu_affinity" in settings:
-        chores.append((os.sched_setaffinity, (0, settings["cpu_affinity"])))
+        add("cpu_affinity", os.sched_setaffinity, 0, settings["cpu_affinity"])
     if "max_memory" in settings:
         import resource
 
         # DATA counts what is private and writable; AS would also count shared and merely reserved memory.
         limits = (settings["max_memory"], settings["max_memory"])
-        chores.append((resource.setrlimit, (resource.RLIMIT_DATA, limits)))
+        add("max_memory", resource.setrlimit, resource.RLIMIT_DATA, limits)
     return chores
 
 

@@ -4,11 +4,20 @@ import _signal  # without the enums of `signal`
 import errno
 import os
 import struct
+import time
 from _thread import RLock  # without `threading`
 
 from procession import process, util
 from procession._objects.rights import pair, receive, send
-from procession._procession import collect_status, open_pidfd, send_signal, wait_readable
+from procession._procession import (
+    begin_life,
+    collect_status,
+    end_life,
+    has_pidfds,
+    open_pidfd,
+    send_signal,
+    wait_readable,
+)
 
 __all__ = [
     "ensure_running", "get_inherited_fds", "connect_to_new_process", "set_forkserver_preload",
@@ -19,6 +28,8 @@ MOST_DESCRIPTORS = 200  # in one message; the kernel's limit is 253
 # that the child blocks.
 REQUEST = struct.Struct("I???Q")
 _STOP_SECONDS = 5.0
+_END_SECONDS = 1.0
+_LONGEST_ERROR = 4096
 
 
 inherited: list[int] = []  # in a child: the descriptors that it got through the forkserver
@@ -81,6 +92,7 @@ class ForkServer:
         """Boot a server unless one runs.
 
         Raises:
+            OSError: the system refuses what it needs.
             EOFError: it ended while it booted.
         """
         with self._lock:
@@ -99,11 +111,14 @@ class ForkServer:
         # Keys reach children with their process objects, never the server.
         del data["authkey"]
         data["preload"], data["on_error"] = self._preload_modules, self._on_error
+        parent = process.own_pidfd()
+        life = None if has_pidfds() else begin_life()
+        data["life"] = life is not None
         ours, theirs = pair()
         try:
             memory = program.file_of(dumps(data))
             try:
-                numbers = [memory, process.own_pidfd(), theirs.fileno(), ours.fileno()]
+                numbers = [memory, parent, theirs.fileno(), ours.fileno(), *([] if life is None else life[1:])]
                 self.environment = dict(os.environ)
                 command = program.command_line("_forkserver_main")
                 pid = program.start_interpreter(command, numbers, program.TERMINATIONS)
@@ -111,8 +126,10 @@ class ForkServer:
                 os.close(memory)
         finally:
             theirs.close()
+            if life is not None:
+                end_life(life[1])
         self._forkserver_pid, self._owner, self._control = pid, os.getpid(), ours
-        self._sentinel = open_pidfd(pid)
+        self._sentinel = open_pidfd(pid) if life is None else life[0]
         try:
             self.first_number = self._booted()
         except BaseException:
@@ -131,7 +148,9 @@ class ForkServer:
         while not (ready := poller.poll(60_000)):
             util.debug("the forkserver is still importing")
         if any(fd == self._control.fileno() for fd, _ in ready):
-            answer = self._control.recv(64)
+            answer, _, text = self._control.recv(_LONGEST_ERROR).partition(b" ")
+            if text:
+                raise OSError(int(answer), f"the forkserver cannot serve: {text.decode(errors='replace')}")
             if answer:
                 return int(answer)
         raise EOFError("the forkserver ended while it was starting: its error is on stderr")
@@ -177,7 +196,9 @@ class ForkServer:
         self._control.close()
         if self._owner == os.getpid():
             try:
-                collect_status(self._sentinel)
+                until = time.monotonic() + _END_SECONDS
+                while collect_status(self._sentinel, self._forkserver_pid) is None and time.monotonic() < until:
+                    time.sleep(0.001)  # without pidfds the end shows before the status can be had
             except ChildProcessError:
                 pass
         os.close(self._sentinel)
@@ -188,9 +209,9 @@ class ForkServer:
         with self._lock:
             if self._control is not None and self._owner == os.getpid():
                 try:
-                    send_signal(self._sentinel, _signal.SIGTERM)
+                    send_signal(self._sentinel, _signal.SIGTERM, self._forkserver_pid)
                     if not wait_readable([self._sentinel], _STOP_SECONDS):
-                        send_signal(self._sentinel, _signal.SIGKILL)
+                        send_signal(self._sentinel, _signal.SIGKILL, self._forkserver_pid)
                         wait_readable([self._sentinel], _STOP_SECONDS)
                 except ProcessLookupError:
                     pass
@@ -201,7 +222,7 @@ def answer(requester):
     """Read the server's answer to a request.
 
     Returns:
-        The child's id and a pidfd of it.
+        The child's id and a pidfd of it, None where there are no pidfds.
 
     Raises:
         ServerDied: the server ended before it answered.
@@ -216,6 +237,8 @@ def answer(requester):
     pid = int(message)
     if pid < 0:
         raise OSError(-pid, f"the forkserver cannot fork: {os.strerror(-pid)}")
+    if not has_pidfds():
+        return pid, None
     if not fds:
         # The kernel drops what there is no room for.
         _kill_unwatched(pid)
@@ -237,10 +260,13 @@ def kill_unknown(requester):
     """Kill a child that was asked for when an exception came before its adoption."""
     requester.settimeout(_STOP_SECONDS)
     try:
-        _, pidfd = answer(requester)
+        pid, pidfd = answer(requester)
     except (OSError, ServerDied, ValueError):  # what came may be the exit status already
         return
-    send_signal(pidfd, _signal.SIGKILL)
+    if pidfd is None:
+        _kill_unwatched(pid)
+        return
+    send_signal(pidfd, _signal.SIGKILL, pid)
     os.close(pidfd)
 
 

@@ -6,7 +6,7 @@ from _thread import _local  # `threading` would double the time that the package
 from _weakrefset import WeakSet
 
 from procession import _standard
-from procession._procession import open_pidfd, wait_readable
+from procession._procession import own_end, wait_readable
 
 __all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 
@@ -396,7 +396,7 @@ def own_pidfd():
     pid, descriptor = _own_pidfd
     if pid != os.getpid():
         # An inherited one stays open: the lifeline of this process may be told of it by number.
-        descriptor = open_pidfd(os.getpid())
+        descriptor = own_end()
         _own_pidfd = (os.getpid(), descriptor)
     return descriptor
 

@@ -149,10 +149,12 @@ class ResourceTracker:
             self._pid = None
 
     def _ends_within(self, seconds):
-        from procession._procession import open_pidfd, wait_readable
+        from procession._procession import has_pidfds, open_pidfd, wait_readable
 
         if self._owner != os.getpid() or self._pid is None:
             return True
+        if not has_pidfds():
+            return self._is_reaped_within(seconds)
         try:
             watched = open_pidfd(self._pid)
         except ProcessLookupError:
@@ -161,6 +163,21 @@ class ResourceTracker:
             return bool(wait_readable([watched], seconds))
         finally:
             os.close(watched)
+
+    def _is_reaped_within(self, seconds):
+        import time
+
+        until = None if seconds is None else time.monotonic() + seconds
+        try:
+            while not (ended := os.waitpid(self._pid, os.WNOHANG))[0]:
+                if until is not None and time.monotonic() >= until:
+                    return False
+                time.sleep(0.001)
+            self._exitcode = os.waitstatus_to_exitcode(ended[1])
+        except ChildProcessError:
+            pass
+        self._pid = None
+        return True
 
 
 _resource_tracker = ResourceTracker()

@@ -17,7 +17,7 @@ from procession._children.program import (
     set_executable,
 )
 from procession._objects import main_module
-from procession._procession import set_descriptor_limit
+from procession._procession import hold_life, set_descriptor_limit
 
 __all__ = [
     "_main", "freeze_support", "set_executable", "get_executable", "get_preparation_data", "get_command_line",
@@ -119,6 +119,8 @@ def _take_places(data):
 
 def prepare(data):
     """Make this process resemble its parent, as `get_preparation_data` told it."""
+    if "life" in data:
+        hold_life(data["life"])
     if data.get("goes_on"):
         from procession._children import child
 
@@ -141,7 +143,7 @@ def prepare(data):
     if "settings" in data:
         from procession import _settings
 
-        _settings.apply(data["settings"])
+        _settings.apply(data["settings"], data["is_worker"])
         if "cwd" in data["settings"]:
             data["dir"] = None
     if data.get("log_to_stderr"):

@@ -25,17 +25,50 @@ fn open_pidfd(pid: i32) -> PyResult<i32> {
     Ok(platform::pidfd_of(pid).map_err(raised)?.into_raw_fd())
 }
 
-/// Sends a signal to the process of a pidfd. Raises ProcessLookupError when it is no more.
+/// A descriptor that is readable when this process has ended.
 #[pyfunction]
-fn send_signal(pidfd: Number, number: i32) -> PyResult<()> {
-    pidfd.with(|pidfd| platform::send_signal(pidfd, number))
+fn own_end() -> PyResult<i32> {
+    Ok(platform::own_pidfd().map_err(raised)?.into_raw_fd())
 }
 
-/// Waits for the child of a pidfd and returns its exit status, negative for a signal; None while it runs, without waiting
-/// for it. Raises ChildProcessError when somebody else has taken it.
+/// Whether the system has pidfds; where it refuses them, processes hold the writing ends of pipes.
 #[pyfunction]
-fn collect_status(pidfd: Number) -> PyResult<Option<i32>> {
-    let ending = pidfd.with(|pidfd| platform::collect(pidfd))?;
+fn has_pidfds() -> bool {
+    platform::has_pidfds()
+}
+
+/// A pipe for the child that this thread starts next, which holds its second end while it lives; `end_life` closes this
+/// process's.
+#[pyfunction]
+fn begin_life() -> PyResult<(i32, i32)> {
+    let (reader, writer) = platform::begin_life().map_err(raised)?;
+    Ok((reader.into_raw_fd(), writer))
+}
+
+/// Closes the writing end of a pipe from `begin_life`.
+#[pyfunction]
+fn end_life(writer: i32) {
+    platform::end_life(writer);
+}
+
+/// Has this process, and no copy of it, hold the writing end of a pipe that its parent has the other end of.
+#[pyfunction]
+fn hold_life(writer: i32) -> PyResult<()> {
+    platform::hold_life(platform::adopt(writer).map_err(raised)?);
+    Ok(())
+}
+
+/// Sends a signal to the process of a pidfd; where that is refused, to `pid`. Raises ProcessLookupError when it is no more.
+#[pyfunction]
+fn send_signal(pidfd: Number, number: i32, pid: i32) -> PyResult<()> {
+    pidfd.with(|pidfd| platform::send_signal(pidfd, number, pid))
+}
+
+/// Waits for the child of a pidfd, or where that is refused for the child `pid`, and returns its exit status, negative for a
+/// signal; None while it runs, without waiting for it. Raises ChildProcessError when somebody else has taken it.
+#[pyfunction]
+fn collect_status(pidfd: Number, pid: i32) -> PyResult<Option<i32>> {
+    let ending = pidfd.with(|pidfd| platform::collect(pidfd, pid))?;
     Ok(ending.map(|ending| match ending {
         Ending::Exited(status) => status,
         Ending::Killed(number) => -number,
@@ -149,6 +182,11 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Poller>()?;
     module.add("ONE_RING", PyBytes::new(module.py(), &1u64.to_ne_bytes()))?;
     module.add_function(wrap_pyfunction!(open_pidfd, module)?)?;
+    module.add_function(wrap_pyfunction!(own_end, module)?)?;
+    module.add_function(wrap_pyfunction!(has_pidfds, module)?)?;
+    module.add_function(wrap_pyfunction!(begin_life, module)?)?;
+    module.add_function(wrap_pyfunction!(end_life, module)?)?;
+    module.add_function(wrap_pyfunction!(hold_life, module)?)?;
     module.add_function(wrap_pyfunction!(send_signal, module)?)?;
     module.add_function(wrap_pyfunction!(collect_status, module)?)?;
     module.add_function(wrap_pyfunction!(memory_file, module)?)?;

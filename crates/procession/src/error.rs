@@ -53,6 +53,29 @@ pub struct Error {
     errno: Option<i32>,
 }
 
+/// What a system call's failure says beside the system's reason, where the reason is no fault of the caller.
+const REFUSED: &str = "; the kernel, or a sandbox's filter of system calls, refuses this call: have it allowed there \
+                       (docs/sandboxes.md names what is needed)";
+
+/// Calls that the system itself never refuses to a user who may make the others.
+const NEVER_FORBIDDEN: [&str; 9] = [
+    "pidfd_open",
+    "memfd_create",
+    "eventfd",
+    "epoll_create",
+    "epoll_ctl",
+    "epoll_pwait",
+    "clone3",
+    "posix_spawn",
+    "clone",
+];
+
+/// Whether `errno` says that a call is not there at all.
+fn is_refused(what: &str, errno: i32) -> bool {
+    use rustix::io::Errno;
+    errno == Errno::NOSYS.raw_os_error() || (errno == Errno::PERM.raw_os_error() && NEVER_FORBIDDEN.contains(&what))
+}
+
 /// The result of an engine call.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -78,7 +101,8 @@ impl Error {
     pub fn os(what: &str, errno: i32) -> Error {
         let kind = if errno == rustix::io::Errno::INTR.raw_os_error() { ErrorKind::Interrupted } else { ErrorKind::Os };
         let reason = std::io::Error::from_raw_os_error(errno);
-        Error { kind, message: format!("{what}: {reason}"), errno: Some(errno) }
+        let advice = if is_refused(what, errno) { REFUSED } else { "" };
+        Error { kind, message: format!("{what}: {reason}{advice}"), errno: Some(errno) }
     }
 
     /// The same failure, said in other words.

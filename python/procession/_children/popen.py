@@ -8,12 +8,24 @@ from _thread import allocate_lock  # `threading` has work in each forked child, 
 from procession import _standard, process, util
 from procession._children import program
 from procession._objects import main_module
-from procession._procession import collect_status, open_pidfd, send_signal, signal_mask, wait_readable
+from procession._procession import (
+    begin_life,
+    collect_status,
+    end_life,
+    has_pidfds,
+    open_pidfd,
+    send_signal,
+    signal_mask,
+    wait_readable,
+)
 
 __all__ = []
 
 UNKNOWN_STATUS = 255
 SOMEBODY_ELSE = "something else in this program took its exit status"
+# Without pidfds a child's end shows a moment before its status can be had; one that closes all descriptors lives on.
+_STATUS_SECONDS = 0.2
+_LOOK_SECONDS = 0.001
 
 
 def mask_for(process_obj):
@@ -25,6 +37,7 @@ class PopenBase:
     """A started process; each start method says how it launches and how it learns the exit status."""
 
     method: str | None = None
+    _life = None  # where there are no pidfds: the ends of a pipe that the child holds while it lives
 
     def __init__(self, process_obj):
         if "coverage" in sys.modules:
@@ -43,7 +56,20 @@ class PopenBase:
         self.sentinel = None
         self._owner = os.getpid()
         self._collecting = allocate_lock()
-        self._launch(process_obj)
+        process.own_pidfd()  # which tells whether there are pidfds
+        if has_pidfds():
+            self._launch(process_obj)
+        else:
+            self._launch_without_pidfds(process_obj)
+
+    def _launch_without_pidfds(self, process_obj):
+        self._life = reader, writer = begin_life()
+        try:
+            self._launch(process_obj)
+        finally:
+            end_life(writer)
+            if self.sentinel != reader:
+                os.close(reader)
 
     def duplicate_for_child(self, fd):
         """Return the number that descriptor `fd` has in the child."""
@@ -72,7 +98,9 @@ class PopenBase:
         process._children.add(process_obj)
 
     def _watch(self, pid):
-        """Return a pidfd of a child that was just started."""
+        """Return a pidfd of a child that was just started, or what stands for one."""
+        if self._life is not None:
+            return self._life[0]
         try:
             return open_pidfd(pid)
         except ProcessLookupError:
@@ -91,13 +119,22 @@ class PopenBase:
         if self.returncode is None and os.getpid() == self._owner and wait_readable([self.sentinel], timeout):
             with self._collecting:  # the system gives the status only once
                 if self.returncode is None:
-                    self.returncode = self._collect()
+                    self.returncode = self._collect() if self._life is None else self._collect_late(timeout)
         return self.returncode
+
+    def _collect_late(self, timeout):
+        """Return the exit status of a process whose pipe is closed; None while it runs all the same."""
+        import time
+
+        until = None if timeout is None else time.monotonic() + max(timeout, _STATUS_SECONDS)
+        while (status := self._collect()) is None and (until is None or time.monotonic() < until):
+            time.sleep(_LOOK_SECONDS)
+        return status
 
     def _collect(self):
         """Return the exit status of the process, which has ended."""
         try:
-            return collect_status(self.sentinel)
+            return collect_status(self.sentinel, self.pid)
         except ChildProcessError:
             # Somebody's waitpid(-1), or an ignored SIGCHLD, took it.
             status = status_of_reaped(self.sentinel)
@@ -107,7 +144,7 @@ class PopenBase:
     def _send_signal(self, number):
         if self.returncode is None:
             try:
-                send_signal(self.sentinel, number)
+                send_signal(self.sentinel, number, self.pid)
             except ProcessLookupError:
                 pass
 

@@ -33,7 +33,7 @@ class Popen(PopenBase):
         try:
             chores = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:
-                chores += _settings._chores(process_obj._settings)
+                chores += _settings._chores(process_obj._settings, process_obj._is_worker)
             raised = sys.modules.get("procession._children.descriptor_limits")
             if raised is not None and raised.usual() is not None:
                 chores.append((set_descriptor_limit, (raised.usual(),)))

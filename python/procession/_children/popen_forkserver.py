@@ -44,7 +44,8 @@ class Popen(PicklingPopen):
             try:
                 wait_readable([self._status.fileno()], None)
                 with SignalsHeld():
-                    self._adopt(process_obj, *answer(self._status))
+                    pid, pidfd = answer(self._status)
+                    self._adopt(process_obj, pid, pidfd if self._life is None else self._life[0])
             except BaseException:
                 if self.pid is None:  # Ctrl-C, and the child is on its way
                     kill_unknown(self._status)
@@ -63,8 +64,14 @@ class Popen(PicklingPopen):
 
     def _collect(self):
         # The server was told of the end at the same moment as this process.
+        limit = _STATUS_SECONDS if self._life is None else 0
         try:
-            status = self._status.recv(4) if wait_readable([self._status.fileno()], _STATUS_SECONDS) else b""
+            if wait_readable([self._status.fileno()], limit):
+                status = self._status.recv(4)
+            elif self._life is not None:
+                return None  # it has closed the pipe, and runs
+            else:
+                status = b""
         except OSError:
             status = b""
         self._status.close()

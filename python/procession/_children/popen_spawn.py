@@ -53,11 +53,14 @@ class PicklingPopen(PopenBase):
         data = spawn.get_preparation_data(process_obj._name)
         if not process_obj._heeds_interrupts:
             data["goes_on"] = True
+        if self._life is not None:
+            data["life"] = self.duplicate_for_child(self._life[1])
         self._mask = mask_for(process_obj)
         if self._mask & INTERRUPTS:
             data["blocks_interrupts"] = True
         if process_obj._settings:
             data["settings"] = process_obj._settings
+            data["is_worker"] = process_obj._is_worker
         if "procession._around" in sys.modules:
             from procession import _around
 

@@ -137,14 +137,14 @@ class BaseManager:
             if initializer is not None:
                 initializer(*initargs)
             server = cls._Server(registry, address, authkey, serializer)
+            watch = threading.Thread(target=_stop_with_parent, args=(parent, server), daemon=True)
+            _begin(watch)
         except BaseException as error:
             error.add_note("".join(["in the process of the manager:\n", *traceback.format_exception(error)]))
             parent.send((error, None))
             parent.close()
             return
         parent.send((None, server.address))
-        watch = threading.Thread(target=_stop_with_parent, args=(parent, server), daemon=True)
-        watch.start()
         server.serve_forever()
 
     def _create(self, typeid, /, *args, **kwds):
@@ -230,6 +230,15 @@ def _connected(cls, address, authkey, serializer):
         manager._links = links_to(address, serializer)
         manager._state.value = State.STARTED
     return manager
+
+
+def _begin(thread):
+    try:
+        thread.start()
+    except RuntimeError as error:
+        from procession import _no_threads
+
+        raise _no_threads.explained(error) from error
 
 
 def _stop_with_parent(parent, server):

@@ -1,6 +1,7 @@
 """What a pool's engine asks of Python: failures that can travel between processes."""
 
 import _pickle as pickle  # without what `pickle` loads
+import sys
 
 __all__ = ["MaybeEncodingError", "RemoteTraceback"]
 
@@ -136,5 +137,9 @@ def rebuild(sent):
                 error, problem = None, f"it became a {type(error).__name__} on the way"
     if error is None:
         error = MaybeEncodingError(problem, f"{name}: {message}", raised=True)
-    error.__cause__ = RemoteTraceback(remote)
+    late = sys.modules.get("procession._late_exceptions")
+    if late is not None and type(error) is late.WorkerDied and (cause := vars(error).pop("_cause", None)) is not None:
+        cause.__cause__, error.__cause__ = RemoteTraceback(remote), cause
+    else:
+        error.__cause__ = RemoteTraceback(remote)
     return error

@@ -16,14 +16,20 @@ def usable():
 
     `-X cpu_count` and PYTHON_CPU_COUNT override it where the interpreter knows them (3.13 and newer).
     """
-    count = getattr(os, "process_cpu_count", allowed)() or 1
+    try:
+        count = getattr(os, "process_cpu_count", allowed)() or 1
+    except OSError:  # a sandbox's filter of system calls
+        count = os.cpu_count() or 1
     limit = _recent_quota()
     return count if limit is None else max(1, min(count, int(-(-limit // 1))))
 
 
 def allowed():
-    """Return how many CPUs this process may run on, those of the machine where the interpreter cannot ask."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """Return how many CPUs this process may run on, those of the machine where it may not ask."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count()
 
 
 def budget():

@@ -513,8 +513,15 @@ class Crew:
             if self._driver is None and not self.ending:
                 import threading  # not before: each worker that is forked later has work for it, too
 
-                self._driver = threading.Thread(target=_drive, args=(self.core,), name="PoolDriver", daemon=True)
-                self._driver.start()
+                driver = threading.Thread(target=_drive, args=(self.core,), name="PoolDriver", daemon=True)
+                try:
+                    driver.start()
+                except RuntimeError as error:  # whoever waits drives
+                    from procession import _no_threads
+
+                    _no_threads.tell_of_driver(error)
+                    return
+                self._driver = driver
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

@@ -122,6 +122,10 @@ def work(seat, terms):
 
         variables.compare(terms.expected)
     _note_makers(core.current, interrupts)
+    settings = sys.modules.get("procession._settings")
+    if settings is not None and settings.refused:
+        core.init_failed(Portable.failure(settings.refusal()))
+        return
     try:
         if terms.initializer is not None:
             try:

@@ -23,8 +23,10 @@ use super::words::flow::{self, Loan};
 pub const RING_BYTES: usize = 256 << 10;
 /// A larger payload goes into a block.
 const INLINE_BYTES: usize = RING_BYTES / 8;
-const PAGE: usize = 4096;
-const RING_AT: usize = PAGE;
+/// What the ledger and the words beside it take.
+const HEAD_BYTES: usize = 4096;
+/// A mapping begins with a page, and there are machines with pages of 64 KiB.
+const RING_AT: usize = 64 << 10;
 const END: usize = RING_AT + RING_BYTES;
 
 const TAIL_AT: usize = 0;
@@ -122,7 +124,7 @@ impl Consumer {
     /// The system's.
     pub fn create(most: usize) -> Result<Consumer> {
         let segment = Segment::create_sparse("procession-worker", END + (64 << 20), most)?;
-        platform::reserve(&segment, 0, RING_AT)?;
+        platform::reserve(&segment, 0, HEAD_BYTES)?;
         let ring = Mapping::mirrored(&segment, RING_AT as u64, RING_BYTES)?;
         Ok(Consumer { segment: Arc::new(segment), ring, head: 0 })
     }
@@ -288,7 +290,7 @@ pub fn give_back(segment: &Segment, offset: usize, size: usize) {
     let Ok(span) = segment.at(offset, BLOCK_HEAD) else { return };
     let Some(lent) = word64(span.mapping(segment), span.offset) else { return };
     let end = (offset + BLOCK_HEAD).saturating_add(size).min(segment.size());
-    let second = (offset + 1).next_multiple_of(PAGE);
+    let second = (offset + 1).next_multiple_of(platform::page_size());
     if segment.word32(TRIMMED_AT).load(Acquire) == 0 {
         return flow::give_back(lent, false);
     }
@@ -667,12 +669,12 @@ mod tests {
         let size = 3 << 20;
         let first = p.lend_block(size).unwrap();
         p.trim();
-        assert!(copy_in(c.segment().mapping(), first + 2 * PAGE, b"x"));
+        assert!(copy_in(c.segment().mapping(), first + 2 * platform::page_size(), b"x"));
         give_back(c.segment(), first, size);
         p.resume();
         assert_eq!(p.lend_block(size).unwrap(), first);
         let mut out = Vec::new();
-        assert!(copy_out(p.segment.mapping(), first + 2 * PAGE, 1, &mut out));
+        assert!(copy_out(p.segment.mapping(), first + 2 * platform::page_size(), 1, &mut out));
         assert_eq!(out, b"\0");
     }
 

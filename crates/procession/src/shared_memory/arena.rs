@@ -19,7 +19,6 @@ const KEEP_BYTES: usize = 128 << 20;
 const KEEP_ALONE_BYTES: usize = 2 << 30;
 /// How many bytes of a block that keeps no memory are copied out of it before theirs goes.
 const STRIDE_BYTES: usize = 64 << 20;
-const PAGE: usize = 4096;
 
 /// A piece of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +39,13 @@ pub fn read_last(segment: &Segment, offset: usize, size: usize, mut copy: impl F
         return copy(offset, size);
     }
     let end = offset + size;
+    let page = platform::page_size();
     let mut from = offset;
     while from < end {
-        let to = ((from + STRIDE_BYTES) / PAGE * PAGE).min(end);
+        let to = ((from + STRIDE_BYTES) / page * page).min(end);
         copy(from, to - from);
         // Whole pages only: others may have what lies beside.
-        let (first, last) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
+        let (first, last) = (from.next_multiple_of(page), to / page * page);
         platform::release(segment, first, last.saturating_sub(first));
         from = to;
     }
@@ -73,7 +73,7 @@ pub struct Arena {
 impl Arena {
     /// Cuts blocks from `segment`, from `start` on.
     pub fn new(segment: Arc<Segment>, start: usize) -> Arena {
-        let small = start.next_multiple_of(PAGE);
+        let small = start.next_multiple_of(platform::page_size());
         let tops = Tops { small, large: large_from(segment.size()).max(small) };
         Arena { segment, tops, warm: BTreeMap::new(), cold: BTreeMap::new(), warm_bytes: 0 }
     }
@@ -89,7 +89,7 @@ impl Arena {
     /// When the segment, the machine or this process's address space has no room left; nothing is lost then.
     pub fn allocate(&mut self, size: usize) -> Result<Block> {
         let no_room = || Error::new(ErrorKind::Os, format!("no room for {size} bytes in shared memory"));
-        let need = size.max(1).checked_next_multiple_of(PAGE).ok_or_else(no_room)?;
+        let need = size.max(1).checked_next_multiple_of(platform::page_size()).ok_or_else(no_room)?;
         let class = size_class(need).ok_or_else(no_room)?;
         if let Some(mut block) = self.take_warm(class) {
             if let Err(error) = self.provide(block.offset, block.size, block.backed..need) {
@@ -184,7 +184,7 @@ impl Arena {
 /// Whole pages, in steps of a sixteenth to a thirty-second: address space is wasted, memory is not. None when there is
 /// no such size.
 pub(super) fn size_class(size: usize) -> Option<usize> {
-    let step = (size.checked_next_power_of_two()? / 32).max(PAGE);
+    let step = (size.checked_next_power_of_two()? / 32).max(platform::page_size());
     size.checked_next_multiple_of(step)
 }
 
@@ -193,6 +193,8 @@ mod tests {
     use super::*;
     use crate::platform::Mapping;
     use crate::shared_memory;
+
+    const PAGE: usize = 4096;
 
     fn arena() -> Arena {
         Arena::new(Arc::new(Segment::create_sparse("test", 1 << 20, 1 << 30).unwrap()), 100)

@@ -16,8 +16,6 @@ use crate::shared_memory::{Segment, Span};
 
 use super::outside;
 
-const PAGE: usize = 4096;
-
 /// Called once, when a view is dropped.
 pub type GiveBack = Box<dyn FnOnce() + Send + Sync>;
 
@@ -74,7 +72,8 @@ fn views() -> Vec<Arc<View>> {
 /// The whole pages around bytes of a segment.
 fn pages_around(segment: &Segment, offset: usize, size: usize) -> Result<Range<usize>> {
     let end = offset.checked_add(size).filter(|&end| end <= segment.size()).ok_or_else(outside)?;
-    Ok(offset / PAGE * PAGE..end.next_multiple_of(PAGE).min(segment.size()))
+    let page = platform::page_size();
+    Ok(offset / page * page..end.next_multiple_of(page).min(segment.size()))
 }
 
 impl View {
@@ -319,6 +318,8 @@ mod tests {
     use super::*;
     use crate::shared_memory::{copy_in, copy_out};
     use std::sync::atomic::AtomicU32;
+
+    const PAGE: usize = 4096;
 
     fn segment() -> Arc<Segment> {
         Arc::new(Segment::create("test", 16 * PAGE, true).unwrap())

@@ -1,13 +1,18 @@
 //! A child by its pidfd: its number may be given to another process, the pidfd never is.
+//!
+//! Where the system refuses a call with a pidfd, it is made with the number, which nobody else is given until the child was
+//! waited for.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, pidfd_open, pidfd_send_signal, waitid};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 
 use super::identity::{identity, pid_of};
-use super::process::above_streams;
+use super::life::{self, has_pidfds};
+use super::{Doorbell, Readiness, wait_descriptors};
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// How a process ended.
@@ -35,7 +40,10 @@ impl Child {
     /// # Errors
     /// The system's, among them that there is none.
     pub fn of(pid: i32) -> Result<Child> {
-        Ok(Child::with(pid, pidfd_of(pid)?))
+        match pidfd_of(pid) {
+            Err(_) if !has_pidfds() => Ok(Child::with(pid, bell_of(pid)?)),
+            pidfd => Ok(Child::with(pid, pidfd?)),
+        }
     }
 
     /// The child with the number `pid` and this pidfd.
@@ -50,12 +58,19 @@ impl Child {
 
     /// Kills it.
     pub fn kill(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        self.signal(libc::SIGKILL);
     }
 
     /// Asks it to end, with SIGTERM.
     pub fn terminate(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+        self.signal(libc::SIGTERM);
+    }
+
+    fn signal(&self, number: i32) {
+        let ending = self.ending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ending.is_none() && self.parent == identity() {
+            let _ = send_signal(&self.pidfd, number, self.id as i32);
+        }
     }
 
     /// How it ended; none while it runs. Asking does not wait.
@@ -71,7 +86,7 @@ impl Child {
         }
         let mut ending = self.ending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if ending.is_none() {
-            *ending = collect(&self.pidfd)?;
+            *ending = collect(&self.pidfd, self.id as i32)?;
         }
         Ok(*ending)
     }
@@ -90,31 +105,81 @@ impl AsFd for Child {
 /// The system's, among them that there is none; `InvalidInput` for a number that no process has.
 pub fn pidfd_of(pid: i32) -> Result<OwnedFd> {
     let known = (pid > 0).then(|| Pid::from_raw(pid)).flatten();
-    let known = known.ok_or_else(|| Error::new(ErrorKind::InvalidInput, format!("no process has the id {pid}")))?;
-    above_streams(pidfd_open(known, PidfdFlags::empty()).during("pidfd_open")?)
+    life::open(known.ok_or_else(|| Error::new(ErrorKind::InvalidInput, format!("no process has the id {pid}")))?)
 }
 
-/// Sends the signal `number` to the process of a pidfd.
+/// What stands for a pidfd of a child where there are none: a bell that a thread rings, which waits for its end.
+fn bell_of(pid: i32) -> Result<OwnedFd> {
+    let child = Pid::from_raw(pid).ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no process has the id 0"))?;
+    let bell = OwnedFd::from(Doorbell::new()?);
+    let copy = bell.try_clone().map_err(|error| Error::os("dup", error.raw_os_error().unwrap_or(0)))?;
+    let wait = move || {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(child), options), Err(Errno::INTR)) {}
+        Doorbell::from_fd(copy).ring();
+    };
+    let thread = std::thread::Builder::new().name("child's end".into()).stack_size(64 << 10);
+    thread.spawn(wait).map_err(|error| Error::os("clone", error.raw_os_error().unwrap_or(0)))?;
+    Ok(bell)
+}
+
+/// Sends the signal `number` to the process of a pidfd; where that is refused, to the process `pid`, if it has not ended.
 ///
 /// # Errors
-/// The system's, among them that the process has ended and been waited for.
-pub fn send_signal(pidfd: impl AsFd, number: i32) -> Result<()> {
+/// The system's, among them that the process has ended.
+pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32) -> Result<()> {
     let nothing = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: reads the two numbers and no memory, as what would tell more of the signal is null.
     let answer =
         unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_fd().as_raw_fd(), number, nothing, 0u32) };
-    if answer < 0 { Err(Error::last_os("pidfd_send_signal")) } else { Ok(()) }
+    if answer >= 0 {
+        return Ok(());
+    }
+    let failure = Error::last_os("pidfd_send_signal");
+    // EBADF: what stands for a pidfd where there are none.
+    if pid <= 0 || !matches!(failure.errno(), Some(libc::ENOSYS | libc::EPERM | libc::EBADF | libc::EINVAL)) {
+        return Err(failure);
+    }
+    let ended =
+        wait_descriptors(&[(pidfd.as_fd().as_raw_fd(), Readiness::Read)], Some(std::time::Instant::now()), None)?;
+    if !ended.is_empty() && !is_running(pid) {
+        return Err(Error::os("kill", libc::ESRCH));
+    }
+    // SAFETY: sends a signal; the process has not ended, as was just seen, so the number is its own.
+    if unsafe { libc::kill(pid, number) } < 0 { Err(Error::last_os("kill")) } else { Ok(()) }
 }
 
-/// Waits for the child of a pidfd, which gives its status once: how it ended, none while it runs.
+/// Waits for the child of a pidfd, which gives its status once: how it ended, none while it runs. Where that is refused, for
+/// the child `pid`.
 ///
 /// # Errors
 /// The system's, among them that somebody else has waited for it.
-pub fn collect(pidfd: impl AsFd) -> Result<Option<Ending>> {
+pub fn collect(pidfd: impl AsFd, pid: i32) -> Result<Option<Ending>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    let Some(status) = waitid(WaitId::PidFd(pidfd.as_fd()), options).during("waitid")? else { return Ok(None) };
+    let status = match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::BADF) if pid > 0 => return collect_by_number(pid),
+        status => status.during("waitid")?,
+    };
+    let Some(status) = status else { return Ok(None) };
     let code = status.exit_status().map(Ending::Exited);
     Ok(code.or_else(|| status.terminating_signal().map(Ending::Killed)))
+}
+
+/// Whether `pid` is a child of this process that has not ended.
+fn is_running(pid: i32) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Pid::from_raw(pid).is_some_and(|child| matches!(waitid(WaitId::Pid(child), options), Ok(None)))
+}
+
+fn collect_by_number(pid: i32) -> Result<Option<Ending>> {
+    let mut status = 0;
+    // SAFETY: writes one number, which outlives the call.
+    match unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } {
+        0 => Ok(None),
+        1.. if libc::WIFEXITED(status) => Ok(Some(Ending::Exited(libc::WEXITSTATUS(status)))),
+        1.. => Ok(Some(Ending::Killed(libc::WTERMSIG(status)))),
+        _ => Err(Error::last_os("waitpid")),
+    }
 }
 
 /// A descriptor that is readable when this process has ended.
@@ -122,7 +187,10 @@ pub fn collect(pidfd: impl AsFd) -> Result<Option<Ending>> {
 /// # Errors
 /// The system's.
 pub fn own_pidfd() -> Result<OwnedFd> {
-    above_streams(pidfd_open(getpid(), PidfdFlags::empty()).during("pidfd_open")?)
+    match life::open(getpid()) {
+        Err(_) if !has_pidfds() => life::own_life(),
+        pidfd => pidfd,
+    }
 }
 
 /// What memory a process has at hand, in bytes; nothing when it has ended.

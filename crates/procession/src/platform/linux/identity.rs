@@ -24,6 +24,7 @@ extern "C" fn forked_in_parent() {
 pub(super) extern "C" fn forked_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     IDENTITY.store(0, Ordering::Relaxed);
+    super::life::forked();
 }
 
 /// This process: its number in the low 22 bits, its start time in the high half, bits 22 to 31 zero.
@@ -45,7 +46,7 @@ fn find_identity() -> u64 {
     me
 }
 
-fn watch_fork() {
+pub(super) fn watch_fork() {
     // Not marked before it is done: a thread that finds the mark relies on the handlers, and forks perhaps. Two that do it
     // at once count forks twice, which is as good.
     if !WATCHES_FORK.load(Ordering::Acquire) {

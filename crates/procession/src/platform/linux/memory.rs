@@ -2,12 +2,14 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::process::above_streams;
@@ -22,15 +24,58 @@ use crate::error::{During, Error, ErrorKind, Result};
 pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
     let name = CString::new(name).map_err(|_| Error::new(ErrorKind::InvalidInput, "a name with a NUL byte"))?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = above_streams(rustix::fs::memfd_create(&name, flags).during("memfd_create")?)?;
+    let (file, can_be_sealed) = match rustix::fs::memfd_create(&name, flags) {
+        Err(error) if is_refusal(error) => (unnamed_file(error)?, false),
+        made => (made.during("memfd_create")?, true),
+    };
+    let file = above_streams(file)?;
     rustix::fs::ftruncate(&file, size as u64).during("ftruncate")?;
     if reserve {
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size as u64).during("fallocate")?;
+        self::reserve(&file, 0, size)?;
     }
-    if size > 0 {
-        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).during("fcntl")?;
+    if size > 0 && can_be_sealed {
+        match rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL) {
+            // Only processes that were given a descriptor can reach it: none of them changes its size.
+            Err(error) if is_refusal(error) => {}
+            sealed => sealed.during("fcntl")?,
+        }
     }
     Ok(file)
+}
+
+/// Whether a call failed because the kernel does not know it, or a sandbox's filter of calls answers in its place: some say
+/// ENOSYS, others EPERM, and emulators EINVAL.
+pub(super) fn is_refusal(error: Errno) -> bool {
+    matches!(error, Errno::NOSYS | Errno::PERM | Errno::INVAL)
+}
+
+/// A file without a name, in memory if there is such a directory, for where `memfd_create` is `refused`.
+fn unnamed_file(refused: Errno) -> Result<OwnedFd> {
+    let own = std::env::temp_dir();
+    for directory in [Path::new("/dev/shm"), &own] {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        if let Ok(file) = rustix::fs::open(directory, flags | OFlags::TMPFILE, mode) {
+            return Ok(file);
+        }
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        // Where there was one of that name it is a process's that has just made it, and is about to unlink it.
+        for _ in 0..100 {
+            let number = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let name = directory.join(format!(".procession-{}-{number}", std::process::id()));
+            match rustix::fs::open(&name, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode) {
+                Ok(file) => {
+                    rustix::fs::unlink(&name).during("unlink")?;
+                    return Ok(file);
+                }
+                Err(Errno::EXIST) => {}
+                Err(_) => break,
+            }
+        }
+    }
+    let failure = Error::os("memfd_create", refused.raw_os_error());
+    let message = format!("{failure}; and no file can be made in its place, in /dev/shm or in {}", own.display());
+    Err(failure.with_message(message))
 }
 
 /// How many bytes a memory file has.
@@ -41,17 +86,41 @@ pub fn file_size(file: impl AsFd) -> Result<usize> {
     Ok(rustix::fs::fstat(file).during("fstat")?.st_size as usize)
 }
 
-/// Whether nobody can make a file shorter, so that what is mapped of it stays there.
+/// Whether nobody can make a file shorter, so that what is mapped of it stays there; where nothing can be sealed, files are
+/// taken on trust.
 pub fn is_of_fixed_size(file: impl AsFd) -> bool {
-    rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+    let is_sealed =
+        |file: BorrowedFd<'_>| rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+    static SEALS: OnceLock<bool> = OnceLock::new();
+    is_sealed(file.as_fd())
+        || !*SEALS
+            .get_or_init(|| memory_file("procession-trial", 1, false).map_or(true, |file| is_sealed(file.as_fd())))
 }
 
-/// Takes the memory of `size` bytes of a memory file from `offset` now, so that none left is an error and not a SIGBUS.
+/// Takes the memory of `size` bytes of a memory file from `offset` now, so that none left is an error and not a SIGBUS. It
+/// is memory that nobody has written to: where the kernel refuses to allocate, zeros are written.
 ///
 /// # Errors
 /// The system's, among them no memory left.
 pub fn reserve(file: impl AsFd, offset: usize, size: usize) -> Result<()> {
-    rustix::fs::fallocate(file, FallocateFlags::empty(), offset as u64, size as u64).during("fallocate")
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), offset as u64, size as u64) {
+        Err(error) if is_refusal(error) || error == Errno::OPNOTSUPP => write_zeros(file, offset, size),
+        answer => answer.during("fallocate"),
+    }
+}
+
+/// Takes memory that nobody uses yet by writing to it.
+fn write_zeros(file: impl AsFd, offset: usize, size: usize) -> Result<()> {
+    const ZEROS: &[u8] = &[0; 64 << 10];
+    let mut done = 0;
+    while done < size {
+        match rustix::io::pwrite(&file, &ZEROS[..ZEROS.len().min(size - done)], (offset + done) as u64) {
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error).during("pwrite"),
+        }
+    }
+    Ok(())
 }
 
 /// Reads the bytes of a memory file from `offset` on into all of `into`, without a mapping of them.
@@ -64,7 +133,7 @@ pub fn read_at(file: impl AsFd, offset: usize, into: &mut [u8]) -> Result<()> {
         match rustix::io::pread(&file, &mut into[done..], (offset + done) as u64) {
             Ok(0) => return Err(Error::new(ErrorKind::Protocol, "a memory file ends early")),
             Ok(count) => done += count,
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error).during("pread"),
         }
     }
@@ -73,7 +142,17 @@ pub fn read_at(file: impl AsFd, offset: usize, into: &mut [u8]) -> Result<()> {
 
 /// How many bytes a page of this machine has.
 pub fn page_size() -> usize {
+    #[cfg(test)]
+    if FAKED_PAGE.get() > 0 {
+        return FAKED_PAGE.get();
+    }
     rustix::param::page_size()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What a test takes the size of a page for: a multiple of what it is.
+    pub(crate) static FAKED_PAGE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// How many bytes of memory the machine has.
@@ -101,7 +180,7 @@ pub fn prefer_huge_pages(address: usize, size: usize) {
     if size < HUGE_PAGES_BYTES {
         return;
     }
-    let page = rustix::param::page_size();
+    let page = page_size();
     let (start, end) = (address.next_multiple_of(page), (address + size) / page * page);
     // SAFETY: the advice changes what pages the system takes for these addresses, never what they hold or whether they
     // are there; where nothing is mapped, it is an error, and it is no loss if it is not followed.
@@ -222,7 +301,7 @@ impl Mapping {
             other => return other.during("madvise"),
         }
         // A kernel before 5.14: a write that changes nothing copies a page just as well.
-        for at in (offset..offset + size).step_by(rustix::param::page_size()) {
+        for at in (offset..offset + size).step_by(page_size()) {
             // SAFETY: in bounds: checked above; the byte is changed by nobody but in one indivisible step here.
             unsafe { &*start.add(at).cast::<AtomicU8>() }.fetch_or(0, Ordering::Relaxed);
         }
@@ -230,7 +309,7 @@ impl Mapping {
     }
 
     fn check_pages(&self, offset: usize, size: usize) -> Result<()> {
-        let page = rustix::param::page_size();
+        let page = page_size();
         let fits = offset.checked_add(size).is_some_and(|end| end <= self.size);
         if size == 0 || !fits || !size.is_multiple_of(page) || !offset.is_multiple_of(page) {
             return Err(Error::new(ErrorKind::InvalidInput, "only whole pages of a mapping can be remapped"));
@@ -244,7 +323,7 @@ impl Mapping {
     /// # Errors
     /// The system's, or `InvalidInput` unless `size` and `offset` are multiples of the page size.
     pub fn mirrored(file: impl AsFd, offset: u64, size: usize) -> Result<Mapping> {
-        let page = rustix::param::page_size();
+        let page = page_size();
         if size == 0 || !size.is_multiple_of(page) || !offset.is_multiple_of(page as u64) {
             return Err(Error::new(ErrorKind::InvalidInput, "a mirrored mapping is made of whole pages"));
         }
@@ -271,8 +350,9 @@ impl Mapping {
         let start = self.start.as_ptr();
         // SAFETY: the range lies in this mapping; DONTFORK changes what a later fork copies, not the memory of this process.
         match unsafe { rustix::mm::madvise(start.add(offset).cast(), size, Advice::LinuxDontFork) } {
-            // An emulator that does not know it: a child that is forked has a mapping that it does not use.
-            Err(rustix::io::Errno::INVAL) => Ok(()),
+            // An emulator or a sandbox that does not know it: a child that is forked has a mapping that it does not use, and
+            // the memory is there until that child ends, too.
+            Err(error) if is_refusal(error) => Ok(()),
             answer => answer.during("madvise"),
         }
     }

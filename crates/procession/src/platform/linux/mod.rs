@@ -6,6 +6,7 @@ mod clock;
 mod descriptors;
 mod doorbell;
 mod environment;
+mod exec;
 #[cfg(not(loom))]
 mod executable;
 #[cfg(not(loom))]
@@ -13,6 +14,7 @@ mod fork;
 mod futex;
 mod half;
 mod identity;
+mod life;
 mod lifeline;
 mod memory;
 mod oom;
@@ -46,6 +48,7 @@ pub(crate) use fork::{
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id};
+pub use life::{begin_life, end_life, has_pidfds, hold_life};
 pub use lifeline::{end_after, lifeline_thread};
 pub use memory::{
     Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, prefer_huge_pages,

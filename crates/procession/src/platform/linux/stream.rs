@@ -16,10 +16,11 @@ pub struct Stream {
     is_socket: bool,
 }
 
-/// Whether the last call failed because the kernel knows no call that never waits for this kind of file: pipes before
-/// Linux 6.4. A ready pipe has room for `PIPE_BUF` bytes at least.
+/// Whether the last call failed because the kernel knows no call that never waits for this kind of file, pipes before
+/// Linux 6.4, or a sandbox's filter answers. A ready pipe has room for `PIPE_BUF` bytes at least.
 fn is_refused() -> bool {
-    matches!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ESPIPE))
+    use libc::{EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESPIPE};
+    matches!(std::io::Error::last_os_error().raw_os_error(), Some(EOPNOTSUPP | ENOSYS | ESPIPE | EPERM | EINVAL))
 }
 
 fn is_not_yet(error: &Error) -> bool {

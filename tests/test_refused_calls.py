@@ -1,0 +1,73 @@
+"""Kernels and sandboxes that refuse a system call: everything works, or an error at the call site names the call."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import refuse
+
+PROGRAM = Path(refuse.__file__)
+LIMIT = 110
+# The answers that filters and emulators give.
+ERRORS = ("ENOSYS", "EPERM", "EINVAL")
+# Each that something stands in for, once, as the tests of a change are to be quick; scripts/refused has all of them.
+SHORT = [
+    ("pidfd_open", "EPERM", "fork"),
+    ("pidfd_open", "ENOSYS", "spawn"),
+    ("pidfd_open", "EPERM", "forkserver"),
+    ("waitid_pidfd", "EINVAL", "forkserver"),
+    ("pidfd_send_signal", "ENOSYS", "forkserver"),
+    ("memfd_create", "EPERM", "forkserver"),
+    ("add_seals", "EPERM", "fork"),
+    ("fallocate", "ENOSYS", "fork"),
+    ("sched_getaffinity", "EPERM", "fork"),
+    ("prlimit64", "EPERM", "forkserver"),
+    ("madvise_dontfork", "EINVAL", "fork"),
+    ("preadv2", "EPERM", "fork"),
+    ("pwritev2", "EPERM", "fork"),
+    ("old_container", "ENOSYS", "forkserver"),
+]
+
+
+def outcomes(call, error, method, *steps):
+    """Return what each step printed: "ok", or its error."""
+    command = [sys.executable, "-W", "ignore", str(PROGRAM), call, error, method, *steps]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    lines = dict(line.split(" ", 1) for line in run.stdout.splitlines())
+    assert lines.keys() == set(steps or (step.__name__ for step in refuse.STEPS)), run.stdout + run.stderr
+    return lines, run.stderr
+
+
+@pytest.mark.parametrize(("call", "error", "method"), SHORT)
+def test_whatever_has_a_stand_in_works_where_a_call_is_refused(call, error, method):
+    lines, stderr = outcomes(call, error, method)
+    assert (set(lines.values()), stderr) == ({"ok"}, "")
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("call", refuse.NEEDED)
+def test_a_call_without_a_stand_in_is_named_where_it_is_needed(call, error):
+    lines, _ = outcomes(call, error, "spawn", "process", "lock", "pool")
+    assert (lines["process"], lines["lock"]) == ("ok", "ok")
+    assert f"] {call.rstrip('12')}: " in lines["pool"] and "docs/sandboxes.md" in lines["pool"]
+
+
+def test_a_forkserver_that_the_system_refuses_something_says_what():
+    lines, _ = outcomes("epoll_create1", "EPERM", "forkserver", "process")
+    assert "epoll_create: Operation not permitted" in lines["process"] and "docs/sandboxes.md" in lines["process"]
+
+
+def test_where_no_thread_can_be_started_pools_work_and_managers_say_why():
+    lines, stderr = outcomes("clone3", "EPERM", "forkserver")
+    assert "clone3" in lines.pop("manager")
+    assert (set(lines.values()), stderr) == ({"ok"}, "")
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_setting_that_a_worker_may_not_make_is_the_cause_at_once(method):
+    lines, stderr = outcomes("setpriority", "EPERM", method, "options")
+    assert lines["options"].startswith(
+        "error WorkerDied: a worker of the pool could not be given nice=1: PermissionError"
+    )
+    assert "<- PermissionError: [Errno 1]" in lines["options"] and stderr == ""
