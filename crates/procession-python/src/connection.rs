@@ -41,7 +41,17 @@ pub(crate) struct Connection {
 }
 
 /// Sleeps until `files` are ready; none when `until` comes first. Signal handlers run meanwhile.
+///
+/// Who only looks keeps the interpreter: what is asked right before, such as an event of the process in question, is of the
+/// same moment.
 fn sleep(py: Python<'_>, files: &[(i32, Readiness)], until: Option<Instant>) -> PyResult<Vec<usize>> {
+    if until.is_some_and(|until| until <= Instant::now()) {
+        py.check_signals()?;
+        match wait_descriptors(files, until, None) {
+            Err(e) if e.is_interrupted() => {}
+            answer => return answer.map_err(raised),
+        }
+    }
     loop {
         // Signals that came before are seen to here, those that come from now on end the sleep.
         let guard = SignalGuard::block_all();

@@ -116,7 +116,9 @@ class PopenBase:
 
     def wait(self, timeout=None):
         """Wait for the end at most `timeout` seconds and return the exit status, or None."""
-        if self.returncode is None and os.getpid() == self._owner and wait_readable([self.sentinel], timeout):
+        if self.returncode is None and os.getpid() == self._owner:
+            if not wait_readable([self.sentinel], timeout):
+                return None  # as it was then, whatever another thread has learned meanwhile
             with self._collecting:  # the system gives the status only once
                 if self.returncode is None:
                     self.returncode = self._collect() if self._life is None else self._collect_late(timeout)
