@@ -482,3 +482,69 @@ def test_what_a_function_imports_lazily_is_there_where_it_arrives(tmp_path, meth
     (tmp_path / "script.py").write_text(LAZY)
     line = "['2', ['a'], 1, 2, '[2]', '[2, 3]', '2']\n"
     assert run("script.py", method, cwd=tmp_path) == line * 2
+
+
+ANNOTATED = """
+import dataclasses, enum, functools, sys, typing
+import procession
+
+if __name__ == "__main__":
+    class Plain:
+        x: int
+        y: NotThere
+        me: Plain
+    class Known:
+        x: Plain
+    @dataclasses.dataclass
+    class Record:
+        x: int
+        y: NotThere = 1
+    class Row(typing.NamedTuple):
+        x: int
+        y: NotThere = 1
+    class Numbers(enum.Enum):
+        one: int = 1
+    def function(a: NotThere, b: int) -> Plain: return a
+    def known(a: int) -> Plain: return a
+    @functools.cache
+    def cached(a: NotThere): return a
+    class Methods:
+        def method(self, x: NotThere) -> Methods: return x
+
+    def texts(obj):
+        if sys.version_info < (3, 14):
+            return {name: getattr(value, "__forward_arg__", value) for name, value in obj.__annotations__.items()}
+        import annotationlib
+        found = annotationlib.get_annotations(obj, format=annotationlib.Format.FORWARDREF)
+        return {
+            name: value if isinstance(value, str) else getattr(value, "__name__", None) or value.__forward_arg__
+            for name, value in found.items()
+        }
+
+    with procession.get_context(sys.argv[1]).Pool(1) as pool:
+        for obj in (Plain, Known, Record, Row, Numbers, function, known, cached, Methods.method):
+            print(pool.apply(texts, (obj,)))
+        print(pool.apply(lambda: (function(1, 2), Methods().method(3), Record(1).y, Row(1).y, cached(4))))
+        print(pool.apply(lambda: [field.name for field in dataclasses.fields(Record)]))
+"""
+
+ANNOTATIONS = """\
+{'x': 'int', 'y': 'NotThere', 'me': 'Plain'}
+{'x': 'Plain'}
+{'x': 'int', 'y': 'NotThere'}
+{'x': 'int', 'y': 'NotThere'}
+{'one': 'int'}
+{'a': 'NotThere', 'b': 'int', 'return': 'Plain'}
+{'a': 'int', 'return': 'Plain'}
+{'a': 'NotThere'}
+{'x': 'NotThere', 'return': 'Methods'}
+(1, 3, 1, 1, 4)
+['x', 'y']
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_annotations_travel_whether_the_names_in_them_are_known_or_not(tmp_path, method):
+    late = sys.version_info >= (3, 14)
+    (tmp_path / "script.py").write_text(("" if late else "from __future__ import annotations\n") + ANNOTATED)
+    assert run("script.py", method, cwd=tmp_path) == ANNOTATIONS

@@ -13,7 +13,7 @@ except ImportError as _error:
     raise ImportError(
         "procession works in the main interpreter of a process only, not in subinterpreters, such as those of"
         " InterpreterPoolExecutor: import it in the main interpreter, or have a pool of processes in place of them",
-        name=_error.name,
+        name="procession._procession",
         path=_error.path,
     ) from _error
 

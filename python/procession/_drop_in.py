@@ -49,9 +49,10 @@ def install():
     ours = importlib.import_module(OURS)
     # Our exceptions are subclasses of the standard ones, so these must be there first.
     importlib.import_module(f"{OURS}._late_exceptions")
+    # Asked while its modules have their names, as it imports some of them when it is asked.
+    process.default_context()._take_over(_standard.loaded("context")._default_context)
     for name in [name for name in sys.modules if _is_standard(name)]:
         _standard.kept[name] = sys.modules.pop(name)
-    process.default_context()._take_over(_standard.loaded("context")._default_context)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
     ours.__all__ = [*ours._STANDARD]

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from _thread import _local  # `threading` would double the time that the package takes to load
 from _weakrefset import WeakSet
 
@@ -62,6 +63,10 @@ def _cleanup():
             _children.discard(child)
 
 
+# The default of keyword arguments, as the interpreter's own processes have it.
+_NO_NAMED: dict | None = {} if sys.version_info < (3, 14) else None
+
+
 class BaseProcess:
     """An activity that runs in a process of its own; see the `multiprocessing` documentation.
 
@@ -85,7 +90,7 @@ class BaseProcess:
     def _Popen(self):
         raise NotImplementedError(f"{type(self).__name__} has no start method; use Process of a context")
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None, **settings):  # noqa: B006
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs=_NO_NAMED, *, daemon=None, **settings):
         if group is not None:
             raise AssertionError("group must be None: there are no process groups here")
         parent = _current_process

@@ -19,7 +19,7 @@ from collections import ChainMap
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession._objects import decorated, main_module, reducers, remade, sharing, singletons
+from procession._objects import annotations, decorated, main_module, reducers, remade, sharing, singletons
 
 __all__ = ["build", "fill", "reduce", "restore"]
 
@@ -129,6 +129,7 @@ class _Definer(by_cloud.Pickler):
         table = by_cloud.Pickler._dispatch_table
         known = {cls: reduce for cls, reduce in table.items() if cls.__name__ not in _UNFAITHFUL}
         known[functools.cached_property] = decorated.cached_property
+        known.update(annotations.forward_reducers())
         # The C half takes it over when it is initialized.
         self.dispatch_table = ChainMap(_Registered(), known, copyreg.dispatch_table)
         super().__init__(file, sharing.PROTOCOL, buffer_callback=keep)
@@ -165,7 +166,7 @@ class _Definer(by_cloud.Pickler):
     def _function_parts(self, function):
         used, namespace = by_cloud._extract_code_globals(function.__code__), function.__globals__
         singletons.settle(namespace, used)
-        make, arguments, state, *others = self._dynamic_function_reduce(function)
+        make, arguments, state, *others = self._dynamic_function_reduce(annotations.resolved(function))
         variables = state[1]["__globals__"]
         state[1]["__globals__"] = {name: value for name, value in variables.items() if not singletons.is_promise(value)}
         return make, arguments, state, *others
@@ -179,6 +180,7 @@ def _class_parts(cls, refused):
     if parts is not None:
         return parts
     make, arguments, (contents, slots), _, _, set_state = by_cloud._dynamic_class_reduce(cls)
+    annotations.into(contents, cls)
     made = {"__slots__", "__slotnames__"}
     made.update(name for name, value in contents.items() if _is_slot(value, cls))
     if type(cls).__module__ in ("_ctypes", "ctypes._endian"):

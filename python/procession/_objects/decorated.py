@@ -2,7 +2,7 @@
 
 import functools
 
-__all__ = ["cached_function", "cached_property", "generic_function"]
+__all__ = ["cached_function", "cached_property", "generic_function", "generic_method"]
 
 _GENERIC = getattr(functools.singledispatch(lambda _: None), "__code__", None)  # all have the same
 
@@ -41,6 +41,15 @@ def _register(function, state):
     for cls, implementation in registered.items():
         if cls is not object:
             function.register(cls, implementation)
+
+
+def generic_method(bound):
+    """Return how to pickle a `singledispatchmethod` as an attribute of an object or a class, from Python 3.14 on."""
+    return _bound, (bound._unbound, bound._obj, bound._cls)
+
+
+def _bound(unbound, obj, cls):
+    return unbound.__get__(obj, cls)
 
 
 def cached_property(prop):

@@ -108,7 +108,9 @@ class _Bytes:
 _TYPE_NAMES = frozenset({"NewType", "ParamSpec", "TypeAliasType", "TypeVar", "TypeVarTuple"})
 
 # The names of the classes that `_other_reducers` is asked for.
-_OTHERS = frozenset({"socket", "ndarray", "module", "_lru_cache_wrapper", "method", *_TYPE_NAMES})
+_OTHERS = frozenset(
+    {"socket", "ndarray", "module", "_lru_cache_wrapper", "method", "_singledispatchmethod_get", *_TYPE_NAMES}
+)
 
 
 def _other_reducers(cls):
@@ -121,6 +123,8 @@ def _other_reducers(cls):
         return {cls: _reduce_method}
     if cls.__name__ in _TYPE_NAMES and cls.__module__ in ("typing", "typing_extensions"):
         return {cls: _reduce_type_name}
+    if cls.__name__ == "_singledispatchmethod_get" and cls.__module__ == "functools":
+        return {cls: _reduce_generic_method}
     if cls.__name__ == "module":
         return {types.ModuleType: _reduce_module}
     return _standard.reducers()
@@ -133,6 +137,12 @@ def _other_reducers_without_buffers(cls):
 def _reduce_method(method):
     """Reduce a method that its object does not have under the name of its function."""
     return types.MethodType, (method.__func__, method.__self__)
+
+
+def _reduce_generic_method(bound):
+    from procession._objects import decorated
+
+    return decorated.generic_method(bound)
 
 
 def _reduce_type_name(obj):

@@ -11,6 +11,8 @@ import types
 
 import cloudpickle.cloudpickle as by_cloud
 
+from procession._objects import annotations
+
 __all__ = ["ctypes_type", "enum_parts", "fill_ctypes", "make_class", "struct_parts"]
 
 _HEAP = 1 << 9  # a flag of classes that Python code has made
@@ -66,6 +68,7 @@ def enum_parts(cls):
         for name, member in cls.__members__.items()
     }
     contents, _ = by_cloud._enum_getstate(cls)
+    annotations.into(contents, cls)
     contents = {name: value for name, value in contents.items() if name not in members}
     own = {
         name: {key: value for key, value in vars(member).items() if key not in _OF_ENUM}
@@ -155,16 +158,24 @@ def struct_parts(cls):
     contents, slots = by_cloud._class_getstate(cls)
     fields, defaults = cls.__struct_fields__, cls.__struct_defaults__
     known = dict(zip(reversed(fields), reversed(defaults), strict=False))
-    annotations = cls.__annotations__  # its own
-    own = {name: _default(known[name]) for name in fields if name in known and name in annotations}
+    annotated = annotations.of_class(cls)
+    own = {name: _default(known[name]) for name in fields if name in known and name in annotated}
     config = {name: getattr(cls.__struct_config__, name) for name in _CONFIG if hasattr(cls.__struct_config__, name)}
     config["rename"] = dict(zip(fields, cls.__struct_encode_fields__, strict=True))
-    made = {*fields, "__annotations__", "__match_args__", "__slots__", "__dict__", "__weakref__"}
+    made = {
+        *fields,
+        "__annotations__",
+        "__annotations_cache__",
+        "__match_args__",
+        "__slots__",
+        "__dict__",
+        "__weakref__",
+    }
     contents = {
         name: value for name, value in contents.items() if name not in made and not name.startswith("__struct_")
     }
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    names["__annotations__"] = annotations
+    names["__annotations__"] = annotated
     token = by_cloud._get_or_create_tracker_id(cls)
     arguments = meta, cls.__name__, by_cloud._get_bases(cls), names, own, config, _keywords(cls), token
     return _make_struct, arguments, (contents, slots), None, None, by_cloud._class_setstate
@@ -187,7 +198,7 @@ def _keywords(cls):
     """Return whether the fields of a structure itself are given by name only."""
     from inspect import signature
 
-    own = vars(cls).get("__annotations__", ())
+    own = annotations.of_class(cls)
     kinds = {field.kind for name, field in signature(cls).parameters.items() if name in own}
     return {field.name for field in kinds} == {"KEYWORD_ONLY"}
 
