@@ -18,7 +18,7 @@ def test_c_hangs(): time.sleep(600)
 def test_d_ends_the_process(): os._exit(3)
 def test_e_is_skipped(): pytest.skip("no reason")
 def test_f_fails_in_its_end(request): request.addfinalizer(lambda: 1 / 0)
-def test_g_is_of_the_standard_library(): assert multiprocessing.Pool.__func__.__module__ == "multiprocessing.context"
+def test_g_is_of_the_standard_library(): assert multiprocessing.__name__.startswith("multi")
 """
 ENDS = ["passed", "failed", "hung", "died", "skipped", "failed"]
 

@@ -161,6 +161,28 @@ def test_a_submodule_is_an_attribute_and_lists_its_names(name):
         assert hasattr(ours, exported), exported
 
 
+EVERY_MODULE = """
+import importlib, multiprocessing, pkgutil, sys
+found = [module.name for module in pkgutil.walk_packages(multiprocessing.__path__, "multiprocessing.")]
+found = [name for name in found if not name.endswith("win32")]
+if sys.argv[1] == "install":
+    import procession
+    procession.install()
+for name in found:
+    name = name.replace("multiprocessing", sys.argv[2])
+    module = importlib.import_module(name)
+    assert module.__name__.startswith("procession."), name
+    assert sys.modules[name] is module, name
+assert len(found) > 15
+"""
+
+
+@pytest.mark.parametrize("how", [("changed", "procession"), ("install", "multiprocessing"), ("install", "procession")])
+def test_each_module_of_the_standard_library_can_be_imported(how):
+    done = subprocess.run([sys.executable, "-c", EVERY_MODULE, *how], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module, name", CLASSES, ids=lambda value: value)
 def test_a_class_has_the_same_methods(module, name):
     ours = getattr(importlib.import_module(f"procession.{module}"), name)

@@ -136,7 +136,7 @@ LAYERS = {
     "shared": "connection resource_sharer synchronize queues heap sharedctypes shared_memory _shared",
     "pool": "pool _pool",
     "managers": "managers _manager",
-    "faces": "context shared_pools futures joblib dummy",
+    "faces": "context shared_pools futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",
 }
 # Imports that lead up or around all the same, each for a reason.

@@ -25,12 +25,6 @@ AFTERWARDS = {
     "joblib": ("procession.joblib", "stand_in"),
 }
 
-_OTHER_NAMES = {
-    "popen_fork": "_children.popen_fork",
-    "popen_forkserver": "_children.popen_forkserver",
-    "popen_spawn_posix": "_children.popen_spawn",
-}
-
 _swap = threading.RLock()
 
 
@@ -66,8 +60,7 @@ def _is_standard(name):
 
 
 def _our_name(name):
-    rest = name.removeprefix(STANDARD).lstrip(".")
-    return f"{OURS}.{_OTHER_NAMES.get(rest, rest)}" if rest else OURS
+    return OURS + name.removeprefix(STANDARD)
 
 
 def _rebind_globals():

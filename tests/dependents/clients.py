@@ -16,6 +16,8 @@ class Client:
         options: of pytest.
         source: "sdist", "own" (its source has no tests: they are ours), or the Debian source package that has them.
         python: which interpreter runs it.
+        method: the start method that it counts on without saying so, which it is told where its import is changed, as
+            a program that moves from `fork` has to say.
         limit_s: how many seconds one test may take.
     """
 
@@ -26,16 +28,24 @@ class Client:
     options: tuple = ()
     source: str = "sdist"
     python: str = sys.executable
-    limit_s: float = 60.0
+    method: str = ""
+    limit_s: float = 120.0
 
 
 CLIENTS = (
     Client("pebble", "5.2.3", ("test",)),
-    Client("mpire", "2.8.0", ("tests",), needs=("numpy==2.4.6", "multiprocess==0.70.19", "setuptools==75.8.0")),
+    Client(
+        "mpire",
+        "2.8.0",  # the last whose source has its tests
+        ("tests",),
+        needs=("numpy==2.4.6", "multiprocess==0.70.19", "setuptools==75.8.0"),
+        method="fork",
+    ),
     Client(
         "joblib",
         "1.6.0",
         ("joblib/test/test_parallel.py", "joblib/test/test_memmapping.py", "joblib/test/test_module.py"),
+        options=("-k", "multiprocessing or mp or module"),
         needs=("numpy==2.4.6", "psutil==7.2.2", "threadpoolctl==3.6.0"),
     ),
     Client(
@@ -59,7 +69,13 @@ CLIENTS = (
         ("tests/test_process_lock.py", "tests/test_reader_writer_lock.py"),
         needs=("diskcache==5.6.3", "more-itertools==10.8.0"),
     ),
-    Client("cotyledon", "2.2.0", ("cotyledon/tests",)),
+    Client(
+        "cotyledon",
+        "2.2.0",
+        ("cotyledon/tests",),
+        needs=("oslo.config==10.7.0",),
+        method="fork",
+    ),
     Client(
         "luigi",
         "3.8.1",
@@ -77,6 +93,7 @@ CLIENTS = (
             "test/simulate_test.py",
         ),
         needs=("mock==5.2.0", "psutil==7.2.2"),
+        method="fork",
     ),
     Client(
         "torch",

@@ -1,6 +1,6 @@
 """A plugin of pytest that appends what happens to a file, and leaves out what was run before.
 
-It runs in the environment of a client, and imports nothing of ours.
+It runs in the environment of a client, and imports nothing of ours unless a start method is to be set.
 """
 
 import json
@@ -10,6 +10,11 @@ _EVENTS = os.environ["DEPENDENTS_EVENTS"]
 _DONE = set(json.loads(os.environ["DEPENDENTS_DONE"]))
 _WORSE = {"passed": 0, "skipped": 1, "failed": 2}
 _outcomes = {}
+
+if os.environ.get("DEPENDENTS_METHOD"):
+    import procession
+
+    procession.set_start_method(os.environ["DEPENDENTS_METHOD"])
 
 
 def _write(*event):

@@ -35,11 +35,10 @@ def run(client, python, folder, mode, only=(), log=None):
         only: ids of the tests to run; all if it is empty.
     """
     outcomes = Outcomes()
-    where = folder / ("import" if mode == "import" else "std")
     (folder / "plugin").mkdir(exist_ok=True)
     (folder / "plugin" / "observer.py").write_text(_OBSERVER.read_text())
     for _ in range(_FAULTS_AT_MOST):
-        if not _run_some(client, python, folder, where, mode, only, outcomes):
+        if not _run_some(client, python, folder, mode, only, outcomes):
             break
     return outcomes
 
@@ -50,29 +49,34 @@ def _command(client, python, mode, only):
     return [python, *under, "-m", "pytest", *options, *(only or client.tests)]
 
 
-def _environment(folder, where, mark, done):
+def _sources(folder, mode):
+    return folder / ("import" if mode == "import" else "std")
+
+
+def _environment(client, folder, mode, mark, done):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "COV"))}
     (folder / "tmp").mkdir(exist_ok=True)
     return {
         **kept,
         MARK: mark,
-        "PYTHONPATH": f"{folder / 'plugin'}:{where}",
+        "PYTHONPATH": f"{folder / 'plugin'}:{_sources(folder, mode)}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(folder / "tmp"),
         "DEPENDENTS_EVENTS": str(folder / f"{mark}.events"),
+        "DEPENDENTS_METHOD": client.method if mode == "import" else "",
         "DEPENDENTS_DONE": json.dumps(list(done)),
     }
 
 
-def _run_some(client, python, folder, where, mode, only, outcomes):
+def _run_some(client, python, folder, mode, only, outcomes):
     """Run what has no outcome yet; return whether there may be more."""
     mark = uuid.uuid4().hex
     output = folder / f"{mark}.out"
     with open(output, "wb") as file:
         process = subprocess.Popen(
             _command(client, python, mode, only),
-            cwd=where,
-            env=_environment(folder, where, mark, outcomes.by_test),
+            cwd=_sources(folder, mode),
+            env=_environment(client, folder, mode, mark, outcomes.by_test),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

@@ -34,7 +34,7 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
-@pytest.fixture(params=["spawn", "forkserver", "fork"])
+@pytest.fixture(params=["spawn", "forkserver"])
 def client(request):
     import dask
 

@@ -1,0 +1,7 @@
+"""The module of this name in `multiprocessing`, for programs that import it: it stands among what children need."""
+
+import sys
+
+from procession._children import popen_forkserver
+
+sys.modules[__name__] = popen_forkserver
