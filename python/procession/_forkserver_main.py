@@ -146,6 +146,7 @@ def _refuse_threads():
     print(message, file=sys.stderr, flush=True)
     for descriptor in _passed:
         os.set_inheritable(descriptor, True)
+    child.stop_timers()
     arguments = program.command_line("_forkserver_main", False)
     os.execv(arguments[0], arguments)
 
@@ -156,13 +157,14 @@ def _refuse_threads():
 class Server:
     def __init__(self):
         # Children find what the imports set, but for functions; the server itself must not be interrupted.
-        self.handlers = {n: _signal.getsignal(n) for n in INTERFERING}
-        if self.handlers[_signal.SIGINT] == _signal.SIG_IGN:
-            self.handlers[_signal.SIGINT] = _signal.default_int_handler
-        self.handlers.update(child.signals_to_reset())
+        handlers = {n: _signal.getsignal(n) for n in INTERFERING}
+        if handlers[_signal.SIGINT] == _signal.SIG_IGN:
+            handlers[_signal.SIGINT] = _signal.default_int_handler
+        handlers.update((number, handler) for number, _, handler in child.signals_to_reset())
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
         leave_termination_to(os.getppid())  # whatever the imports set
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        self.resets = [(number, _signal.getsignal(number), handler) for number, handler in handlers.items()]
         os.close(MEMORY)
         # Two descriptors a child: as many as may be had. Children get the usual limit.
         self.limit = descriptor_limits()
@@ -267,8 +269,8 @@ class Server:
             requester.close()
         os.close(PARENT)
         forkserver._forkserver.inherit(os.getppid(), self.own, self.clients, self.first_number, self.environment)
-        for number, handler in self.handlers.items():
-            _signal.signal(number, handler)
+        for reset in self.resets:
+            child.reset_handler(*reset)
 
 
 def _raise_limit(most):

@@ -139,12 +139,12 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
 
     Args:
         parent_sentinel: a pidfd of the parent.
-        handlers: numbers of signals, each with its new handler.
+        handlers: what `signals_to_reset` returned.
         mask: the signals that it blocks; None leaves them: Ctrl-C waits for `spawn.prepare`.
         heeds_interrupts: as of the process object.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
-    chores = [*ending.chores(), *((_signal.signal, reset) for reset in handlers)]
+    chores = [*ending.chores(), *((reset_handler, reset) for reset in handlers)]
     if not heeds_interrupts:
         chores.append((_signal.signal, (_signal.SIGINT, go_on)))
     chores.append((_signal.set_wakeup_fd, (-1,)))
@@ -158,17 +158,38 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
 
 
 def signals_to_reset():
-    """Return which signals need another handler in a child, and which."""
+    """Return which signals need another handler in a child: number, handler now, handler then."""
     resets = []
     for number in range(1, _signal.NSIG):
         handler = _signal.getsignal(number)
         if callable(handler):
             default = _signal.default_int_handler if number == _signal.SIGINT else _signal.SIG_DFL
             if handler is not default:
-                resets.append((number, default))
+                resets.append((number, handler, default))
         elif number == _signal.SIGCHLD and handler == _signal.SIG_IGN:
-            resets.append((number, _signal.SIG_DFL))
+            resets.append((number, handler, _signal.SIG_DFL))
     return resets
+
+
+# A fork has no timers: one that runs in a new child was started for it, as sampling profilers do after a fork.
+_TIMERS = {
+    _signal.SIGALRM: _signal.ITIMER_REAL,
+    _signal.SIGVTALRM: _signal.ITIMER_VIRTUAL,
+    _signal.SIGPROF: _signal.ITIMER_PROF,
+}
+
+
+def reset_handler(number, before, default):
+    """Give a signal the handler of a new process, unless something has seen to it for this child since the fork."""
+    timer = _TIMERS.get(number)
+    if _signal.getsignal(number) is before and (timer is None or not _signal.getitimer(timer)[0]):
+        _signal.signal(number, default)
+
+
+def stop_timers():
+    """Stop the timers that outlive an exec, whose handlers do not: they would end the program that comes."""
+    for timer in _TIMERS.values():
+        _signal.setitimer(timer, 0)
 
 
 def identity_chores(process_obj, parent_sentinel):
