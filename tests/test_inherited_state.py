@@ -175,7 +175,9 @@ if __name__ == "__main__":
 
 
 def test_exit_functions_of_a_forked_child_run_after_an_interrupt_at_its_end(tmp_path):
-    assert printed(tmp_path, EXIT_FUNCTION) == "the exit function ran\n1\n"
+    # From Python 3.13 on the interpreter takes an interrupt in the midst of its wait for a thread as the end of that.
+    statuses = (1,) if sys.version_info < (3, 13) else (0, 1)
+    assert printed(tmp_path, EXIT_FUNCTION) in [f"the exit function ran\n{status}\n" for status in statuses]
 
 
 def printed(path, program, *arguments, stdin=None):
