@@ -1,5 +1,6 @@
 """Few descriptors: pools that need more of them than the usual limit, and the lowest limits that there are."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -46,6 +47,24 @@ def test_a_pool_that_needs_more_descriptors_than_usual_is_allowed_them(method):
 def test_a_pool_works_under_the_lowest_limits(method):
     done = run(method, 2, 64, 64)
     assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
+
+
+@METHODS
+def test_a_pool_of_32_works_where_nobody_may_have_more_than_128_descriptors(method):
+    done = run(method, 32, 128, 128)
+    assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
+
+
+@pytest.mark.parametrize(("method", "each"), [("fork", 2), ("spawn", 2), ("forkserver", 3)])
+def test_a_worker_costs_its_parent_few_descriptors(method, each):
+    ctx = procession.get_context(method)
+    counts = []
+    for workers in (1, 5):
+        with ctx.Pool(workers) as pool:
+            pool.map(abs, range(100))
+            counts.append(len(os.listdir("/proc/self/fd")))
+        pool.join()
+    assert counts[1] - counts[0] == 4 * each
 
 
 @METHODS

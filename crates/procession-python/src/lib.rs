@@ -27,6 +27,7 @@ mod queue;
 mod received;
 mod reducers;
 mod repeats;
+mod report;
 mod row;
 mod snapshot;
 mod stateless;
@@ -56,6 +57,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     trial::register(module)?;
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;
+    module.add_class::<report::Report>()?;
     module.add_class::<interrupts::Interrupts>()?;
     module.add_class::<interrupts::Line>()?;
     module.add_class::<worker::WorkerCore>()

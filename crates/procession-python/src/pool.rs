@@ -21,6 +21,7 @@ use crate::error::{Raised, traced};
 use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
 use crate::naming::Scope;
 use crate::reducers::by_value_count;
+use crate::report::Report;
 use crate::row::Row;
 use crate::stateless::{is_named, is_stateless};
 
@@ -153,6 +154,11 @@ impl PoolCore {
         let invitation = self.owned.get()?.shared().driver.invite().map_err(Raised::from)?;
         let raw = |fd: std::os::fd::OwnedFd| fd.into_raw_fd();
         Ok((invitation.index, raw(invitation.pool), raw(invitation.own), raw(invitation.parent)))
+    }
+
+    /// What the worker of seat `index` writes about itself.
+    fn report(&self, index: usize) -> PyResult<Option<Report>> {
+        Ok(self.owned.get()?.shared().driver.report(index).map(Report))
     }
 
     /// The worker of seat `index` runs as process `pid`, and `sentinel` becomes ready when it ends; it stays open until

@@ -2,10 +2,10 @@
 //!
 //! A long file: the steps of one loop, which share the worker's state.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
-use procession::channel::{FrameKind, is_called_off};
+use procession::channel::{FrameKind, Report, is_called_off};
 use procession::pool::{RecordHead, Turn, Worker};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
@@ -86,6 +86,12 @@ impl WorkerCore {
     /// What tells a signal handler whether the item that runs now is to be given up.
     fn interrupts(&self) -> Interrupts {
         Interrupts::of(self.worker.own_segment().clone())
+    }
+
+    /// A descriptor for what this worker writes about itself, by signal handlers; it is the caller's.
+    fn report(&self) -> PyResult<i32> {
+        let report = Report::of(self.worker.own_segment().clone());
+        Ok(report.descriptor().map_err(Raised::from)?.into_raw_fd())
     }
 
     /// A list of two: the function that was called last, and whether by `apply` rather than by a map.

@@ -15,7 +15,7 @@ from procession._children.math_threads import UNCHANGED, are_limited
 from procession._objects import failures, main_module
 from procession._objects.failures import rebuild
 from procession._objects.main_module import may_read
-from procession._pool import log_records, stacks
+from procession._pool import log_records
 from procession._pool.deaths import Barren
 from procession._pool.maker import Maker
 from procession._pool.texts import call_text, function_name, in_units
@@ -28,8 +28,8 @@ __all__ = ["Crew"]
 IDLE_GRACE_S = 0.05
 # How long a program may take to end, once its pools have, before its daemon threads are told of that.
 EXIT_LIMIT_S = 60.0
-# How many descriptors a worker costs this process: its memory, its pidfd, the file for its stacks.
-MEMBER_DESCRIPTORS = 3
+# How many descriptors a worker costs this process: its memory and its pidfd.
+MEMBER_DESCRIPTORS = 2
 STARTING_DESCRIPTORS = 24
 # A worker that runs nothing then ends by itself, which takes as long as its exit functions do: where they hang it gets
 # SIGTERM after this. One that does not end by SIGTERM gets SIGKILL after this, too.
@@ -49,7 +49,7 @@ class Member:
         aged: whether it is to go as soon as the next one is ready.
         gone: whether it takes no more tasks.
         waits: whether it was told to take no task while the one before it does.
-        report: the descriptor of the file that it writes its stacks into.
+        report: what it writes its stacks into.
         streams: the pipes that its output comes through.
         group: its control group, with a limit of memory, or None.
     """
@@ -67,14 +67,9 @@ class Member:
         self.gone = False
 
     def last_words(self):
-        """Close the file of a worker that has ended, and return what it wrote there."""
+        """Return what a worker that has ended wrote about itself, and let go of it."""
         report, self.report = self.report, None
-        if report is None:
-            return ""
-        try:
-            return stacks.last_words(report)
-        finally:
-            os.close(report)
+        return "" if report is None else report.text().decode(errors="replace")
 
 
 class Obituary(str):
@@ -223,9 +218,8 @@ class Crew:
         seat = Seat(*self.core.invite())
         # By `fill`, unless another pool undid it just now.
         seat.limited = self._forks and are_limited(process._settings["env"])
-        report, streams, writers = None, [], []
+        streams, writers = [], []
         try:
-            seat.report = report = stacks.report_file()
             if self._capture is not None:
                 streams, writers = self._capture.pipes()
                 seat.output = writers, self._capture.key, self._forks
@@ -241,13 +235,13 @@ class Crew:
             process._args = seat, self._terms
             self._maker.start(process)
         except BaseException:
-            self._give_up(seat.index, report, streams)
+            self._give_up(seat.index, streams)
             raise
         finally:
             seat.close()
             for writer in writers:
                 os.close(writer)
-        return seat.index, Member(place, process, waits, report, streams, group)
+        return seat.index, Member(place, process, waits, self.core.report(seat.index), streams, group)
 
     def _seat(self, index, member):
         """Watch a worker that was started; where the system refuses that, end it and return the error."""
@@ -257,7 +251,7 @@ class Crew:
         except OSError as error:
             process.kill()
             process.join(TERMINATE_GRACE_S)
-            self._give_up(index, member.report, member.streams)
+            self._give_up(index, member.streams)
             return error
         if self._capture is not None:
             self._capture.listen(member.streams, process)
@@ -270,11 +264,9 @@ class Crew:
         util.debug("added worker")
         return None
 
-    def _give_up(self, index, report, streams):
+    def _give_up(self, index, streams):
         """Take back what was made for a worker that does not come."""
         self.core.uninvite(index)
-        if report is not None:
-            os.close(report)
         for stream in streams:
             os.close(stream.descriptor)
 

@@ -1,39 +1,26 @@
 """Python stacks of workers: on request, and of those that crash. They work while a worker is stuck in C code.
 
-Each worker has an anonymous file, which the signal handlers of `faulthandler` write into and the parent reads.
+The signal handlers of `faulthandler` write into the end of a worker's own memory, where its parent reads.
 """
 
 import _signal  # without the enums of `signal`
 import faulthandler
-import os
 import time
 
 from procession._pool.texts import call_text
-from procession._procession import memory_file
 
-__all__ = ["dump", "last_words", "listen", "report_file"]
+__all__ = ["dump", "listen"]
 
 # Has a worker write its stacks into its file.
 STACKS = _signal.SIGRTMIN + 8
-# A file that has not grown for so long is complete.
+# What has not grown for so long is complete.
 QUIET_S = 0.02
-_MOST_BYTES = 1 << 20
-
-
-def report_file():
-    """Return the descriptor of a new worker's file."""
-    return memory_file("procession-stacks")
 
 
 def listen(descriptor):
-    """In the worker: write the stacks into the file when asked for them, and before a crash."""
+    """In the worker: write the stacks to a descriptor when asked for them, and before a crash."""
     faulthandler.enable(file=descriptor, all_threads=True)
     faulthandler.register(STACKS, file=descriptor, all_threads=True, chain=False)
-
-
-def last_words(descriptor):
-    """Return what a worker that has died wrote into its file."""
-    return os.pread(descriptor, _MOST_BYTES, 0).decode(errors="replace")
 
 
 def dump(crew, limit):
@@ -42,9 +29,7 @@ def dump(crew, limit):
     found = {seat: (state != "starting", task) for seat, _, state, _, _, _, task, _ in crew.core.survey()[0]}
     members = {seat: member for seat, member in dict(crew.members).items() if member.report is not None}
     for seat, member in members.items():
-        # One offset for both sides: the next stacks begin at the start again.
-        os.ftruncate(member.report, 0)
-        os.lseek(member.report, 0, os.SEEK_SET)
+        member.report.rewind()
         if found.get(seat, (False, None))[0] and member.process._popen is not None:
             member.process._popen._send_signal(STACKS)
     until = time.monotonic() + limit
@@ -65,7 +50,7 @@ def _answer(member, until):
     size, since = 0, time.monotonic()
     while True:
         now = time.monotonic()
-        grown = os.fstat(member.report).st_size
+        grown = member.report.size()
         if grown != size:
             size, since = grown, now
         elif size and now - since >= QUIET_S:
@@ -73,4 +58,4 @@ def _answer(member, until):
         if now >= until or member.process.exitcode is not None:
             break
         time.sleep(0.002)
-    return last_words(member.report)
+    return member.report.text().decode(errors="replace")

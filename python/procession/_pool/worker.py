@@ -44,7 +44,6 @@ class Seat:
     """A worker's place in its pool: an index and three descriptors, which travel to the worker when it is started."""
 
     notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
-    report = None  # the descriptor of the file for its stacks, which the parent keeps, too
     limited = False  # whether numerical libraries had as few threads as they should when the worker was forked
     output = None  # the descriptors of its pipes for output and what `output.speak` wants to know
 
@@ -57,12 +56,12 @@ class Seat:
         child = process.get_spawning_popen()
         notes, levels = self.notes or (None, None)
         pipes, *speaking = self.output or ((),)
-        descriptors = [*self.descriptors, self.report, *pipes] + ([] if notes is None else [notes])
+        descriptors = [*self.descriptors, *pipes] + ([] if notes is None else [notes])
         return self.index, [child.duplicate_for_child(fd) for fd in descriptors], levels, speaking
 
     def __setstate__(self, state):
         self.index, descriptors, levels, speaking = state
-        self.descriptors, self.report, rest = descriptors[:3], descriptors[3], descriptors[4:]
+        self.descriptors, rest = descriptors[:3], descriptors[3:]
         if speaking:
             self.output = rest[:2], *speaking
             rest = rest[2:]
@@ -102,7 +101,7 @@ def work(seat, terms):
     _signal.signal(_signal.SIGINT, child.go_on)
     child.leave_termination()
     core = seat.take()
-    stacks.listen(seat.report)
+    stacks.listen(core.report())
     offer_to_oom_killer(OOM_SCORE)
     if not seat.limited:
         math_threads.limit_loaded()

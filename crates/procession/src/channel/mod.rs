@@ -40,8 +40,8 @@ pub use pipe::{Body, HEAD_BYTES, Head, Message, Pipe, Where};
 pub use queue::{Attempt, Oldest, Queue, QueueBell, bell_threads};
 #[cfg(not(loom))]
 pub use ring::{
-    BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, current_item, forsake_worker, give_back, is_called_off,
-    is_interrupted,
+    BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, Report, current_item, forsake_worker, give_back,
+    is_called_off, is_interrupted,
 };
 #[cfg(not(loom))]
 pub use slots::{MAX_WORKERS, SLOTS, Slots, Ticket};

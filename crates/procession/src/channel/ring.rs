@@ -28,6 +28,8 @@ const HEAD_BYTES: usize = 4096;
 /// A mapping begins with a page, and there are machines with pages of 64 KiB.
 const RING_AT: usize = 64 << 10;
 const END: usize = RING_AT + RING_BYTES;
+/// What is kept of a worker's last words.
+const REPORT_BYTES: usize = 1 << 20;
 
 const TAIL_AT: usize = 0;
 const ANNOUNCED_AT: usize = 8;
@@ -125,6 +127,7 @@ impl Consumer {
     pub fn create(most: usize) -> Result<Consumer> {
         let segment = Segment::create_sparse("procession-worker", END + (64 << 20), most)?;
         platform::reserve(&segment, 0, HEAD_BYTES)?;
+        platform::set_position(&segment, report_at(&segment))?;
         let ring = Mapping::mirrored(&segment, RING_AT as u64, RING_BYTES)?;
         Ok(Consumer { segment: Arc::new(segment), ring, head: 0 })
     }
@@ -303,7 +306,58 @@ pub fn give_back(segment: &Segment, offset: usize, size: usize) {
 /// The worker of `segment` has ended: its memory goes back to the system, but for the blocks that this process still
 /// sees in place.
 pub fn forsake_worker(segment: &Arc<Segment>) {
-    forsake(segment, RING_AT);
+    forsake(segment, RING_AT, report_at(segment));
+}
+
+/// Where in a worker's segment its last words begin.
+fn report_at(segment: &Segment) -> usize {
+    (segment.size() - REPORT_BYTES) / REPORT_BYTES * REPORT_BYTES
+}
+
+/// What a worker writes about itself beside its work, by signal handlers that know a descriptor and nothing else: the end of
+/// its segment, where its descriptor writes. The place where the next write begins is that of all copies of the descriptor.
+#[derive(Clone, Debug)]
+pub struct Report {
+    segment: Arc<Segment>,
+}
+
+impl Report {
+    /// That of the worker whose segment it is.
+    pub fn of(segment: Arc<Segment>) -> Report {
+        Report { segment }
+    }
+
+    /// Has the next write begin at the beginning again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn rewind(&self) -> Result<()> {
+        platform::set_position(&*self.segment, report_at(&self.segment))
+    }
+
+    /// How many bytes were written since.
+    pub fn size(&self) -> usize {
+        let end = usize::try_from(platform::position(&*self.segment)).unwrap_or(0);
+        end.saturating_sub(report_at(&self.segment)).min(REPORT_BYTES)
+    }
+
+    /// These bytes.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.size()];
+        platform::read_at(&*self.segment, report_at(&self.segment), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A descriptor to write by.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn descriptor(&self) -> Result<OwnedFd> {
+        self.segment.as_fd().try_clone_to_owned().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))
+    }
 }
 
 impl Producer {
@@ -314,7 +368,7 @@ impl Producer {
     pub fn open(descriptor: OwnedFd) -> Result<Producer> {
         let segment = Arc::new(Segment::open(descriptor)?);
         let ring = Mapping::mirrored(&*segment, RING_AT as u64, RING_BYTES)?;
-        let arena = Arena::new(segment.clone(), END);
+        let arena = Arena::within(segment.clone(), END, report_at(&segment));
         Ok(Producer {
             segment,
             ring,

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-use crate::channel::{Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Slots, Ticket, measure_run};
+use crate::channel::{
+    Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Report, Slots, Ticket, measure_run,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, Poller, SignalGuard, Watched};
 use crate::shared_memory::{Arena, Block, Segment};
@@ -260,6 +262,12 @@ impl Driver {
     /// What to sleep on.
     pub fn waiter(&self) -> Arc<Waiter> {
         self.waiter.clone()
+    }
+
+    /// What the worker of a seat writes about itself; none without one.
+    pub fn report(&self, index: usize) -> Option<Report> {
+        let seat = self.seats.get(index)?.as_ref()?;
+        Some(Report::of(seat.ring.segment().clone()))
     }
 
     /// Prepares a seat for one more worker.

@@ -61,6 +61,8 @@ struct Tops {
 #[derive(Debug)]
 pub struct Arena {
     segment: Arc<Segment>,
+    /// Where the place for blocks ends.
+    end: usize,
     /// Where the next small block may begin, and the next large one: see `windows.rs`.
     tops: Tops,
     /// Free blocks with memory, by size class; the last freed is the first to be used again.
@@ -73,9 +75,15 @@ pub struct Arena {
 impl Arena {
     /// Cuts blocks from `segment`, from `start` on.
     pub fn new(segment: Arc<Segment>, start: usize) -> Arena {
+        let end = segment.size();
+        Arena::within(segment, start, end)
+    }
+
+    /// Cuts blocks from `segment`, between `start` and `end`.
+    pub fn within(segment: Arc<Segment>, start: usize, end: usize) -> Arena {
         let small = start.next_multiple_of(platform::page_size());
         let tops = Tops { small, large: large_from(segment.size()).max(small) };
-        Arena { segment, tops, warm: BTreeMap::new(), cold: BTreeMap::new(), warm_bytes: 0 }
+        Arena { segment, end, tops, warm: BTreeMap::new(), cold: BTreeMap::new(), warm_bytes: 0 }
     }
 
     /// The segment that the blocks lie in.
@@ -120,9 +128,9 @@ impl Arena {
         let Tops { small, large } = self.tops;
         let left = small.next_multiple_of(WINDOW_BYTES) - small;
         let at = if class <= left { small } else { small + left };
-        let fits = class <= WINDOW_BYTES && at + class <= large_from(self.segment.size());
+        let fits = class <= WINDOW_BYTES && at + class <= large_from(self.segment.size()).min(self.end);
         let among_small = fits.then_some((at, Tops { small: at + class, large }));
-        let end = large.checked_add(class).filter(|&end| end <= self.segment.size());
+        let end = large.checked_add(class).filter(|&end| end <= self.end);
         let among_large = end.map(|end| (large, Tops { small, large: end }));
         if class <= SMALL_BYTES { among_small.or(among_large) } else { among_large.or(among_small) }
     }

@@ -288,9 +288,9 @@ pub fn detach_all() -> Result<()> {
     views().into_iter().map(|view| view.detach()).fold(Ok(()), Result::and)
 }
 
-/// Gives the memory of a segment back to the system from `start` on, but for what this process still sees in place: its
+/// Gives the memory of a segment back to the system from `start` to `end`, but for what this process still sees in place: its
 /// lender has ended.
-pub fn forsake(segment: &Arc<Segment>, start: usize) {
+pub fn forsake(segment: &Arc<Segment>, start: usize, end: usize) {
     let mut kept: Vec<Range<usize>> = Vec::new();
     for view in views() {
         if let Some(Backing::Lent { segment: its, pages, .. }) = &view.backing
@@ -307,7 +307,6 @@ pub fn forsake(segment: &Arc<Segment>, start: usize) {
         }
         from = from.max(pages.end);
     }
-    let end = segment.size();
     if end > from {
         platform::release(&**segment, from, end - from);
     }
@@ -406,7 +405,7 @@ mod tests {
             assert!(copy_in(segment.mapping(), page * PAGE, b"ab"));
         }
         let _view = View::lent(segment.clone(), 5 * PAGE + 64, 100, Box::new(|| ())).unwrap();
-        forsake(&segment, PAGE);
+        forsake(&segment, PAGE, segment.size());
         let kept: Vec<usize> = (0..16).filter(|page| text(&segment, page * PAGE) == b"ab").collect();
         assert_eq!(kept, [0, 5]);
     }

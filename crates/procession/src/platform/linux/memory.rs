@@ -140,6 +140,19 @@ pub fn read_at(file: impl AsFd, offset: usize, into: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
+/// Where the next write to a file will begin that gives no place; all copies of a descriptor have that in common.
+pub fn position(file: impl AsFd) -> u64 {
+    rustix::fs::tell(file).unwrap_or(0)
+}
+
+/// Has the next write that gives no place begin at `offset`.
+///
+/// # Errors
+/// The system's.
+pub fn set_position(file: impl AsFd, offset: usize) -> Result<()> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(offset as u64)).during("lseek").map(drop)
+}
+
 /// How many bytes a page of this machine has.
 pub fn page_size() -> usize {
     #[cfg(test)]

@@ -51,8 +51,8 @@ pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id};
 pub use life::{begin_life, end_life, has_pidfds, hold_life};
 pub use lifeline::{end_after, lifeline_thread};
 pub use memory::{
-    Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, prefer_huge_pages,
-    read_at, release, reserve,
+    Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, position,
+    prefer_huge_pages, read_at, release, reserve, set_position,
 };
 pub use oom::offer_to_oom_killer;
 pub use poller::{Poller, Ready, SignalGuard};
