@@ -23,6 +23,14 @@ def context(request):
     return procession.get_context(request.param)
 
 
+@pytest.fixture
+def pool(context):
+    """A pool of two workers, by each start method in turn."""
+    with context.Pool(2) as pool:
+        yield pool
+    pool.join()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Fail a test that leaves a process, a zombie, a descriptor or a thread."""

@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from limit_tasks import stuck_in_c
 from procession.futures import ProcessPoolExecutor
 from procession.pool import OverMemory, TaskTimeout, WorkerDied
+from tasks.limits import stuck_in_c
 
 LIMIT_S = 60
 

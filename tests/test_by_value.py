@@ -22,8 +22,8 @@ import pytest
 from procession import reduction
 
 LIMIT_S = 110
-PROGRAM = Path(__file__).with_name("own_classes.py")
-KINDS_PROGRAM = Path(__file__).with_name("own_kinds.py")
+PROGRAM = Path(__file__).parent / "programs/by_value/own_classes.py"
+KINDS_PROGRAM = Path(__file__).parent / "programs/by_value/own_kinds.py"
 
 
 def run(*command, given=None, cwd=None):

@@ -4,7 +4,9 @@ import os
 import threading
 
 import pytest
-from output_tasks import (
+from procession import futures
+from procession.pool import WorkerDied
+from tasks.output import (
     begin_and_wait,
     close_and_say,
     flood,
@@ -17,8 +19,6 @@ from output_tasks import (
     speak_every_way,
     unfinished,
 )
-from procession import futures
-from procession.pool import WorkerDied
 
 LIMIT_S = 60
 

@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 import procession
 import pytest
 from procession.pool import TaskTimeout, WorkerDied
+from tasks.outcomes import outcome
 
 LIMIT_S = 30
 
@@ -57,20 +58,6 @@ def dies_until(folder, times, x):
     if attempt < times:
         os.kill(os.getpid(), signal.SIGKILL)
     return x
-
-
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
-
-
-def outcome(result):
-    try:
-        return result.get(LIMIT_S)
-    except BaseException as error:
-        return error
 
 
 @pytest.mark.parametrize("function", [endless, sleeps, stubborn, deaf])

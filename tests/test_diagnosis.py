@@ -6,8 +6,8 @@ import signal
 import time
 
 import pytest
-from limit_tasks import stuck_in_c, wait_for_file
 from procession.pool import WorkerDied
+from tasks.limits import stuck_in_c, wait_for_file
 
 LIMIT_S = 60
 

@@ -4,7 +4,7 @@ import logging
 import warnings
 
 import pytest
-from log_tasks import configure, log, log_much, warn
+from tasks.logs import configure, log, log_much, warn
 
 LIMIT_S = 60
 
@@ -67,7 +67,7 @@ def test_warnings_reach_the_parent_with_worker_and_task(context):
         warnings.simplefilter("always")
         assert pool.map(warn, [5]) == [5]
         (warning,) = [warning for warning in caught if "odd number 5" in str(warning.message)]
-        assert warning.category is RuntimeWarning and warning.filename.endswith("log_tasks.py")
+        assert warning.category is RuntimeWarning and warning.filename.endswith("logs.py")
         assert "PoolWorker" in str(warning.message) and "warn[0]" in str(warning.message)
     pool.join()
 

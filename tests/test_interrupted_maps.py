@@ -12,9 +12,9 @@ import time
 
 import procession
 import pytest
-from interrupted_tasks import HOURS, note_and_sleep, square, tell_and_sleep, tell_and_sleep_of, tell_and_stay
 from procession.futures import ProcessPoolExecutor
 from procession.pool import ThreadPool
+from tasks.interrupted import HOURS, note_and_sleep, square, tell_and_sleep, tell_and_sleep_of, tell_and_stay
 
 LIMIT_S = 30
 
@@ -36,13 +36,6 @@ def interrupt(request):
     before = signal.signal(signal.SIGUSR1, stop)
     yield signal.SIGUSR1, Stop
     signal.signal(signal.SIGUSR1, before)
-
-
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
 
 
 def notes(folder, text):

@@ -34,13 +34,6 @@ def rss_of(pid):
         return int(file.read().split()[2]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_buffers_of_every_size_come_back_equal(pool, size):
     array = np.arange(size, dtype=np.uint8)

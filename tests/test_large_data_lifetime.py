@@ -89,13 +89,6 @@ def segment_bytes():
     return sum(sizes.values())
 
 
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
-
-
 def test_results_outlive_their_pool_and_its_workers(context):
     with context.Pool(2) as pool:
         results = pool.map(make, range(1, 9))

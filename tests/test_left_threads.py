@@ -6,8 +6,8 @@ import warnings
 
 import procession
 import pytest
-from interrupted_tasks import leave_thread, square, wait_for_executor
 from procession.futures import ProcessPoolExecutor
+from tasks.interrupted import leave_thread, square, wait_for_executor
 
 LIMIT_S = 60
 KINDS = ["thread", "timer", "executor", "thread of a thread"]

@@ -6,18 +6,12 @@ import time
 
 import procession
 import pytest
-from limit_tasks import MB, alone, count_and_die_soon, count_and_exit, die, hoard_at_three, keep, nap, pid, square
 from procession._checks import memory
 from procession.pool import OverMemory, WorkerDied
+from tasks.limits import MB, alone, count_and_die_soon, count_and_exit, die, hoard_at_three, keep, nap, pid, square
+from tasks.outcomes import outcome
 
 LIMIT_S = 60
-
-
-def outcome(result):
-    try:
-        return result.get(LIMIT_S)
-    except BaseException as error:
-        return error
 
 
 def test_a_task_that_takes_too_much_memory_fails_alone(context):

@@ -8,9 +8,10 @@ import sys
 
 import procession
 import pytest
-from limit_tasks import MB, RebuiltIn, die, group_with_limit, hoard_at_three, note_group, square, use_up_at_three
 from procession._pool import memory_groups
 from procession.pool import OverMemory, WorkerDied
+from tasks.limits import MB, RebuiltIn, die, group_with_limit, hoard_at_three, note_group, square, use_up_at_three
+from tasks.outcomes import outcome
 
 LIMIT_S = 60
 
@@ -34,13 +35,6 @@ def base(tmp_path, monkeypatch):
 
 def groups_in(base):
     return [name for name in os.listdir(base) if name.startswith("procession-")]
-
-
-def outcome(result):
-    try:
-        return result.get(LIMIT_S)
-    except Exception as error:
-        return error
 
 
 def test_each_worker_is_in_a_group_of_its_own_before_it_runs_code_of_the_user(context, base):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from procession.futures import ProcessPoolExecutor
-from signal_tasks import OWN_INTERRUPTS, be_interrupted, interrupt_oneself, say_and_spin, set_and_restore_a_handler
+from tasks.signals import OWN_INTERRUPTS, be_interrupted, interrupt_oneself, say_and_spin, set_and_restore_a_handler
 
 LIMIT_S = 60
 

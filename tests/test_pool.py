@@ -9,8 +9,9 @@ import time
 
 import procession
 import pytest
-from limit_tasks import wait_for_file
 from procession.pool import MaybeEncodingError, PoolTerminated, RemoteTraceback, WorkerDied
+from tasks.limits import wait_for_file
+from tasks.outcomes import outcome
 
 LIMIT_S = 30
 
@@ -144,20 +145,6 @@ def tell_kept(_):
 def nested(n):
     with procession.Pool(2) as pool:
         return sum(pool.map(square, range(n)))
-
-
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
-
-
-def outcome(result):
-    try:
-        return result.get(LIMIT_S)
-    except BaseException as error:
-        return error
 
 
 class TestDocumented:

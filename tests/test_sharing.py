@@ -67,13 +67,6 @@ def open_files():
     return found
 
 
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
-
-
 def writeable(arrays, queue):
     queue.put([array.flags.writeable for array in arrays])
 

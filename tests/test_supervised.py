@@ -11,8 +11,8 @@ from pathlib import Path
 import procession
 import psutil
 import pytest
-import signal_tasks
 from procession import forkserver
+from tasks import signals
 
 PROGRAM = Path(__file__).parent / "programs/supervised/draining.py"
 LIMIT = 60
@@ -80,7 +80,7 @@ def test_a_program_without_a_handler_ends_with_all_its_processes(method):
 @pytest.mark.parametrize("how", [lambda *_: None, signal.SIG_IGN], ids=["handled", "ignored"])
 def test_a_worker_leaves_a_signal_from_elsewhere_to_a_parent_that_has_taken_it_over(context, how, tmp_path):
     with handled(how), context.Pool(1) as pool:
-        result = pool.apply_async(signal_tasks.say_and_spin, (str(tmp_path / "here"),))
+        result = pool.apply_async(signals.say_and_spin, (str(tmp_path / "here"),))
         send_from_elsewhere(signal.SIGTERM, pid_in(tmp_path / "here"))
         (tmp_path / "here.end").touch()
         assert result.get(LIMIT) == "went on"
@@ -88,7 +88,7 @@ def test_a_worker_leaves_a_signal_from_elsewhere_to_a_parent_that_has_taken_it_o
 
 def test_a_worker_obeys_a_signal_from_elsewhere_where_its_parent_has_not_taken_it_over(context, tmp_path):
     with context.Pool(1) as pool:
-        result = pool.apply_async(signal_tasks.say_and_spin, (str(tmp_path / "here"),))
+        result = pool.apply_async(signals.say_and_spin, (str(tmp_path / "here"),))
         send_from_elsewhere(signal.SIGTERM, pid_in(tmp_path / "here"))
         with pytest.raises(procession.WorkerDied, match="killed by SIGTERM"):
             result.get(LIMIT)
@@ -96,10 +96,10 @@ def test_a_worker_obeys_a_signal_from_elsewhere_where_its_parent_has_not_taken_i
 
 def test_a_worker_obeys_its_parent_and_itself_and_what_it_forks_obeys_it(context, tmp_path):
     with handled(lambda *_: None), context.Pool(1) as pool:
-        assert pool.apply(signal_tasks.fork_and_end) == -signal.SIGTERM
+        assert pool.apply(signals.fork_and_end) == -signal.SIGTERM
         with pytest.raises(procession.WorkerDied, match="killed by SIGTERM"):
-            pool.apply(signal_tasks.end_oneself)
-        result = pool.apply_async(signal_tasks.say_and_spin, (str(tmp_path / "here"),))
+            pool.apply(signals.end_oneself)
+        result = pool.apply_async(signals.say_and_spin, (str(tmp_path / "here"),))
         os.kill(pid_in(tmp_path / "here"), signal.SIGTERM)
         with pytest.raises(procession.WorkerDied, match="killed by SIGTERM"):
             result.get(LIMIT)
@@ -108,7 +108,7 @@ def test_a_worker_obeys_its_parent_and_itself_and_what_it_forks_obeys_it(context
 def test_a_process_obeys_whoever_asks_it_to_end(context):
     ours, theirs = context.Pipe()
     with handled(lambda *_: None):
-        child = context.Process(target=signal_tasks.say_and_stay, args=(theirs,))
+        child = context.Process(target=signals.say_and_stay, args=(theirs,))
         child.start()
         assert ours.poll(LIMIT)
         send_from_elsewhere(signal.SIGTERM, ours.recv())
@@ -118,7 +118,7 @@ def test_a_process_obeys_whoever_asks_it_to_end(context):
 
 def test_how_a_worker_ended_is_unknown_where_the_forkserver_ended_too(tmp_path):
     with procession.get_context("forkserver").Pool(1) as pool:
-        result = pool.apply_async(signal_tasks.say_and_spin, (str(tmp_path / "here"),))
+        result = pool.apply_async(signals.say_and_spin, (str(tmp_path / "here"),))
         worker = pid_in(tmp_path / "here")
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
         assert forkserver._forkserver.has_ended(LIMIT)

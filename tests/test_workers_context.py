@@ -7,8 +7,8 @@ import threading
 import numpy
 import procession
 import pytest
-from context_tasks import die, state, variable
 from procession.futures import ProcessPoolExecutor
+from tasks.contexts import die, state, variable
 
 LIMIT_S = 60
 ALL_CPUS = sorted(os.sched_getaffinity(0))

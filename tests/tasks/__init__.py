@@ -1,0 +1,1 @@
+"""What the processes of tests run: small modules, which every start method imports."""
