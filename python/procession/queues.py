@@ -46,9 +46,6 @@ class Queue(engine.Queue):
 
     _reader, _writer = queue_ends.QueueEnd(queue_ends.Reader), queue_ends.QueueEnd(queue_ends.Writer)
 
-    def __getattr__(self, name):
-        raise queue_ends.missing(self, name)
-
     def put_many(self, objects, block=True, timeout=None):
         """Put several objects, each as `put` does."""
         for obj in objects:
@@ -63,6 +60,10 @@ class Queue(engine.Queue):
     def _on_queue_feeder_error(error, obj):
         # A subclass that overrides it gets what `put` could not pickle; else `put` raises.
         raise error
+
+
+for _name in queue_ends.LACKING:
+    setattr(Queue, _name, queue_ends.Lacking(_name))
 
 
 def _put_or_report(self, obj, block=True, timeout=None):

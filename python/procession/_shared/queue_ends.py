@@ -2,10 +2,10 @@
 
 from procession import _procession as engine
 
-__all__ = ["QueueEnd", "Reader", "Writer", "missing"]
+__all__ = ["QueueEnd", "Reader", "Writer", "LACKING", "Lacking"]
 
 # Parts of the standard library's queue that have no counterpart, and what takes their place.
-_MISSING = {
+LACKING = {
     "_rlock": "no process can be in the middle of a get, so nothing has to be kept from it",
     "_wlock": "no process can be in the middle of a put, so nothing has to be kept from it",
     "_sem": "qsize() and full() are exact",
@@ -17,10 +17,20 @@ _MISSING = {
 }
 
 
-def missing(queue, name):
-    """Return the error for an attribute that a queue does not have."""
-    instead = f": {_MISSING[name]}" if name in _MISSING else ""
-    return AttributeError(f"{type(queue).__name__!r} object has no attribute {name!r}{instead}", name=name, obj=queue)
+class Lacking:
+    """An attribute that a queue does not have: who asks for it is told what takes its place.
+
+    A `__getattr__` of the class would make every look for a method slower.
+    """
+
+    def __init__(self, name):
+        self._name = name
+
+    def __get__(self, queue, owner=None):
+        kind = owner.__name__ if queue is None else type(queue).__name__
+        raise AttributeError(
+            f"{kind!r} object has no attribute {self._name!r}: {LACKING[self._name]}", name=self._name, obj=queue
+        )
 
 
 class QueueEnd:
