@@ -2,6 +2,7 @@
 
 import copyreg
 import gc
+import itertools
 import os
 import signal
 import threading
@@ -217,7 +218,7 @@ def give_changing(number):
 
 def give_watched(number):
     """Return objects that the worker itself forgets."""
-    if number % CHUNK == 0:
+    if "forgotten" not in OBJECTS:
         OBJECTS["forgotten"] = Model()
         references.append(weakref.ref(OBJECTS["forgotten"]))
     return OBJECTS.pop("forgotten") if number % CHUNK == CHUNK - 1 else OBJECTS["forgotten"]
@@ -450,4 +451,102 @@ def test_fresh_results_are_all_right(context):
         assert pool.map(fresh, range(3000)) == [fresh(number) for number in range(3000)]
         models = pool.map(give_model, range(200), chunksize=50)
         assert [model.number for model in models] == list(range(200)) and objects(models) == 200
+    pool.join()
+
+
+LARGE_TEXTS = {f"a key {number}": [f"a value {number}"] for number in range(5000)}
+
+
+def give_large(number):
+    """Return a large dict that changes within a chunk and between two of them, in a tuple now and then."""
+    if number % 25 == 0:
+        LARGE_TEXTS["since"] = number
+    return (number, LARGE_TEXTS) if number % 3 == 1 else LARGE_TEXTS
+
+
+def test_a_large_object_is_another_one_for_each_chunk_and_what_it_was(context):
+    with context.Pool(1) as pool:
+        for _ in range(2):
+            results = pool.map(give_large, range(100), chunksize=10)
+            texts = [result[1] if isinstance(result, tuple) else result for result in results]
+            assert [text["since"] for text in texts] == [number // 25 * 25 for number in range(100)]
+            assert all(text == {**LARGE_TEXTS, "since": text["since"]} for text in texts)
+            # One object as long as neither chunk nor dict is another.
+            for number, (one, other) in enumerate(itertools.pairwise(texts), start=1):
+                assert (one is not other) == (number % 10 == 0 or number % 25 == 0)
+            texts[0]["since"] = "the program's own"
+            assert texts[10]["since"] == 0
+    pool.join()
+
+
+CACHED = weakref.WeakValueDictionary()
+
+
+def give_cached(number):
+    """Return an object that a task finds again as long as somebody has it."""
+    try:
+        return CACHED["model"]
+    except KeyError:
+        model = CACHED["model"] = Model()
+        model.number = number
+        return model
+
+
+def test_an_object_that_is_only_known_weakly_is_one_for_a_chunk(context):
+    with context.Pool(1) as pool:
+        results = pool.map(give_cached, range(ITEMS), chunksize=CHUNK)
+        assert same_as_first(results)
+    pool.join()
+
+
+def give_passing(number):
+    """Return fresh objects that have a lasting one in common."""
+    return [number, {"fresh": [number] * 3, "common": TEXTS}, Pair(number, (OBJECTS["small list"], [number]))]
+
+
+def test_what_fresh_results_have_in_common_is_one_object(context):
+    with context.Pool(WORKERS) as pool:
+        results = pool.map(give_passing, range(ITEMS), chunksize=CHUNK)
+        assert results == [give_passing(number) for number in range(ITEMS)]
+        assert same_as_first(results, lambda result: result[1]["common"])
+        assert same_as_first(results, lambda result: result[2].other[0])
+        assert objects(results, lambda result: result[1]) == ITEMS
+    pool.join()
+
+
+BEGUN = []
+
+
+def set_begun(begun):
+    BEGUN.append(begun)
+
+
+def give_after_all(number):
+    """Return a large result though nobody wants it any more."""
+    try:
+        BEGUN[0].release()
+        threading.Event().wait(60)
+    except BaseException:
+        return {f"{number} {key}": key for key in range(40_000)}
+
+
+def shared_kib(process):
+    with open(f"/proc/{process}/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssShmem"))
+
+
+def own_shared_kib(_number):
+    return shared_kib(os.getpid())
+
+
+def test_the_memory_of_large_results_that_nobody_wants_is_used_again(context):
+    begun = context.Semaphore(0)
+    with context.Pool(1, initializer=set_begun, initargs=(begun,)) as pool:
+        before = pool.apply(own_shared_kib, (0,))
+        for number in range(30):
+            result = pool.apply_async(give_after_all, (number,))
+            assert begun.acquire(timeout=60)
+            assert result.cancel()
+        # Each is about a MiB.
+        assert pool.apply(own_shared_kib, (0,)) - before < 10 << 10
     pool.join()

@@ -6,15 +6,20 @@
 //! parent knows, too (`received`), and sends the number of the place when the same object comes again ([`Sent`]), but only
 //! if it would be sent as the same bytes: what a task has changed meanwhile is sent anew.
 //!
+//! What nobody but the result refers to cannot come again, and gets no place.
+//!
 //! Places are for the results of one *scope*: a chunk of the caller's, or all of a job for which nobody said a size, if the
-//! standard library's chunks would have several items. There are few places, for what came last.
+//! standard library's chunks would have several items. There are few places, for what came last. The large pickle of an
+//! object stays where its block is, with the parent: in the next scope the object is rebuilt from it, if it is what it was.
 //!
 //! A long file: the steps of one encoding, which share its state.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PyList, PyTuple, PyType, PyWeakrefReference};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyDict, PyInt, PyList, PyTuple, PyType, PyWeakrefReference};
 
+use crate::buffer::is_referred_to_by;
 use crate::codec::{self, DEPTH, Seen, TUPLE_ITEMS};
 use crate::instances::{Classes, Parts};
 use crate::numeric::{self, Numeric, is_array_of_numbers};
@@ -42,6 +47,10 @@ struct Known {
     /// The number of the result that had it last.
     used: u64,
     is_memory: bool,
+    /// Whether the parent has its pickle, too.
+    is_pickled: bool,
+    /// Whether it came again.
+    came_again: bool,
     /// Tells it from what had the place before.
     serial: u64,
 }
@@ -95,6 +104,26 @@ fn is_number(value: &Bound<'_, PyAny>) -> bool {
     matches!(numeric::kind_of(value), Some(Numeric::Number))
 }
 
+/// Whether an object to which so many references are known has no others: it goes when they do. What can be referred to
+/// weakly may be had by those, too, as long as somebody has it.
+fn is_passing(value: &Bound<'_, PyAny>, references: isize) -> bool {
+    if !is_referred_to_by(value, references) {
+        return false;
+    }
+    let plain = value.is_exact_instance_of::<PyTuple>()
+        || value.is_exact_instance_of::<PyList>()
+        || value.is_exact_instance_of::<PyDict>();
+    plain || has_no_weak_references(value).unwrap_or(false)
+}
+
+fn has_no_weak_references(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static COUNT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let count =
+        COUNT.get_or_try_init(py, || Ok::<_, PyErr>(py.import("_weakref")?.getattr("getweakrefcount")?.unbind()))?;
+    Ok(count.bind(py).call1((value,))?.extract::<usize>()? == 0)
+}
+
 /// Whether it does not matter that two such objects are one, or they are too small for that.
 fn is_nothing_to_share(value: &Bound<'_, PyAny>) -> bool {
     if value.is_exact_instance_of::<PyTuple>() {
@@ -109,6 +138,13 @@ pub(crate) struct Sent {
     job: u64,
     scope: u64,
     places: [Option<Known>; PLACES],
+    /// The addresses of the objects that have them.
+    addresses: [usize; PLACES],
+    /// What had a place in the scope before, came again there, and has a large pickle, which the parent keeps: most chunks of
+    /// a job that have such an object have the same one. Its place waits for it.
+    before: [Option<Known>; PLACES],
+    /// Whether there is another scope of the job.
+    has_scopes: bool,
     bytes: usize,
     /// The places that the parent is to forget.
     forgotten: u16,
@@ -125,6 +161,18 @@ pub(crate) struct Sent {
     /// What came last, once no more places are given.
     last: Vec<Py<PyAny>>,
     classes: Classes,
+    scratch: Scratch,
+}
+
+/// Memory that encoding needs, kept for the next result.
+#[derive(Default)]
+struct Scratch {
+    /// The places of the result's parts, but for those of classes and of the parts of parts that have a place.
+    places: Vec<usize>,
+    /// The places that it gives.
+    given: Vec<usize>,
+    /// Those of classes.
+    classes: Vec<usize>,
 }
 
 /// What becomes of a result as it is encoded.
@@ -132,14 +180,11 @@ struct Encoding<'a, 'b> {
     out: &'a mut Vec<u8>,
     room: &'a mut (dyn Room + 'b),
     seen: Seen,
-    /// The places of its parts, but for those of classes and of the parts of parts that have a place.
-    places: Vec<usize>,
-    /// The places that it gives.
-    given: Vec<usize>,
-    /// Those of classes.
-    classes: Vec<usize>,
+    scratch: Scratch,
     /// Whether objects get places; if not, classes do.
     gives: bool,
+    /// Whether what is encoded now, and all that it is a part of, goes as soon as it is sent: it cannot come again.
+    passing: bool,
     /// Parts that are pickled and may have parts in common with others.
     opaque: usize,
     /// Whether nothing beside one part of the result can change.
@@ -206,9 +251,20 @@ impl Room for SameRoom<'_, '_> {
 impl Sent {
     /// Forgets all that it holds, the parent's places, too, as soon as a result has some.
     pub(crate) fn clear(&mut self) {
-        let before = (std::mem::take(&mut self.places), std::mem::take(&mut self.last));
-        self.bytes = 0;
-        self.forgotten = u16::MAX;
+        let before =
+            (std::mem::take(&mut self.places), std::mem::take(&mut self.before), std::mem::take(&mut self.last));
+        (self.bytes, self.forgotten, self.addresses) = (0, u16::MAX, [0; PLACES]);
+        drop(before);
+    }
+
+    /// The places are those of another scope from now on.
+    fn turn(&mut self) {
+        let places = std::mem::take(&mut self.places);
+        let kept = places.map(|known| known.filter(|known| known.came_again && known.is_pickled));
+        let stay = (0..PLACES).filter(|place| kept[*place].is_some()).fold(0, |stay, place| stay | 1 << place);
+        let before = (std::mem::replace(&mut self.before, kept), std::mem::take(&mut self.last));
+        self.bytes = self.before.iter().flatten().map(|known| known.bytes).sum();
+        (self.forgotten, self.addresses) = (!stay, [0; PLACES]);
         drop(before);
     }
 
@@ -221,19 +277,47 @@ impl Sent {
 
     /// Whether it holds anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.last.is_empty() && self.places.iter().all(Option::is_none)
+        self.last.is_empty() && self.before.iter().all(Option::is_none) && self.addresses == [0; PLACES]
     }
 
-    /// The next results are those of a scope of a job.
-    pub(crate) fn enter(&mut self, job: u64, scope: u64) {
+    /// The next results are those of a scope of a job, which may have others.
+    pub(crate) fn enter(&mut self, job: u64, scope: u64, has_scopes: bool) {
         if (self.job, self.scope) == (job, scope) {
             return;
         }
-        self.clear();
-        if self.job != job {
+        if self.job == job {
+            self.turn();
+        } else {
+            self.clear();
             (self.given, self.again, self.changed, self.in_vain) = (0, 0, 0, 0);
         }
-        (self.job, self.scope) = (job, scope);
+        (self.job, self.scope, self.has_scopes) = (job, scope, has_scopes);
+    }
+
+    /// The code of a result, as it stands in a run, that is an object with a place and what it was, if that is seen at once.
+    #[inline]
+    pub(crate) fn at_once(&mut self, value: &Bound<'_, PyAny>) -> Option<[u8; codec::AGAIN_BYTES]> {
+        let place = self.place_of(value)?;
+        let is_same = match &self.places[place].as_ref()?.was {
+            Was::Lasting => true,
+            Was::Walked(snapshot, parts) => parts.is_empty() && snapshot.holds(value.py()),
+            Was::Sent(..) => false,
+        };
+        if !is_same {
+            return None;
+        }
+        self.now += 1;
+        self.comes_again(place);
+        Some(codec::framed_again(self.scope as u32, std::mem::take(&mut self.forgotten), place as u8))
+    }
+
+    /// Notes that an object which has a place came again.
+    fn comes_again(&mut self, place: usize) {
+        self.again = self.again.saturating_add(1);
+        if let Some(known) = &mut self.places[place] {
+            known.came_again = true;
+        }
+        self.use_now(place);
     }
 
     /// Adds the code of a result to `out`; nothing is added when it cannot be pickled. Large parts go to `room`.
@@ -250,11 +334,12 @@ impl Sent {
         let start = out.len();
         codec::begin_named(self.scope as u32, out);
         let inner = out.len();
-        let mut encoding = Encoding::new(out, room, self.serial, gives);
+        let mut encoding = Encoding::new(out, room, self.serial, gives, std::mem::take(&mut self.scratch));
         let mut answer = self.top(value, &mut encoding);
         if let Err(Trouble::Entangled) = answer {
-            self.forget_all(&encoding.given, encoding.first);
-            let Encoding { out, room, .. } = encoding;
+            self.forget_all(&encoding.scratch.given, encoding.first);
+            let Encoding { out, room, scratch, .. } = encoding;
+            self.scratch = scratch;
             out.truncate(inner);
             room.take_back();
             if !gives {
@@ -262,8 +347,11 @@ impl Sent {
                 out.truncate(start);
                 return codec::encode(value, out, room);
             }
-            answer = self.whole(value, &mut Encoding::new(out, room, self.serial, true));
+            encoding = Encoding::new(out, room, self.serial, true, std::mem::take(&mut self.scratch));
+            answer = self.alone(value, &mut encoding);
         }
+        let Encoding { out, scratch, .. } = encoding;
+        self.scratch = scratch;
         match answer {
             Ok(()) => {
                 self.in_vain = self.in_vain.saturating_sub(2);
@@ -308,13 +396,23 @@ impl Sent {
             return Ok(());
         }
         encoding.alone = !value.is_instance_of::<PyTuple>() || self.changing(value, 0) < 2;
-        if !self.open(value, encoding, 0)? {
-            return self.whole(value, encoding);
+        // The caller's reference may be the only one.
+        if !self.open(value, encoding, 0, 1)? {
+            return self.alone(value, encoding);
         }
         if encoding.opaque > 0 && (encoding.opaque + encoding.seen.count() > 1 || encoding.open > 0) {
             return Err(Trouble::Entangled);
         }
         Ok(())
+    }
+
+    /// A result that is pickled, or copied, as one.
+    fn alone(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>) -> Result<(), Trouble> {
+        if encoding.gives && !value.is_exact_instance_of::<PyInt>() && is_passing(value, 1) {
+            self.given = self.given.saturating_add(1);
+            return Ok(codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?);
+        }
+        self.whole(value, encoding)
     }
 
     /// How many parts of a tuple, and of tuples in it, can change; two stand for more.
@@ -329,18 +427,37 @@ impl Sent {
         }
     }
 
-    /// A tuple, list, dict or instance, part by part; false, and nothing done, if it is to be pickled.
+    /// A tuple, list, dict or instance, part by part; false, and nothing done, if it is to be pickled. So many references to
+    /// it are known: those of what it is a part of, and of whoever encodes that.
     fn open(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        encoding: &mut Encoding<'_, '_>,
+        depth: usize,
+        references: isize,
+    ) -> Result<bool, Trouble> {
+        let above = encoding.passing;
+        encoding.passing = above && encoding.gives && is_passing(value, references);
+        let answer = self.open_part(value, encoding, depth);
+        encoding.passing = above;
+        answer
+    }
+
+    /// The same, when it is known whether the object can come again.
+    fn open_part(
         &mut self,
         value: &Bound<'_, PyAny>,
         encoding: &mut Encoding<'_, '_>,
         depth: usize,
     ) -> Result<bool, Trouble> {
         let start = encoding.out.len();
-        let (first, classes) = (encoding.places.len(), encoding.classes.len());
-        let gives = encoding.gives && (depth == 0 || !value.is_exact_instance_of::<PyTuple>());
+        let (first, classes) = (encoding.scratch.places.len(), encoding.scratch.classes.len());
+        let mut gives = encoding.gives && (depth == 0 || !value.is_exact_instance_of::<PyTuple>());
         if gives {
             self.given = self.given.saturating_add(1);
+        }
+        gives &= !encoding.passing;
+        if gives {
             // Room for what is known once its parts are.
             codec::begin_kept(0, encoding.out);
         }
@@ -355,7 +472,7 @@ impl Sent {
         if !gives {
             return Ok(true);
         }
-        let (places, classes) = (&encoding.places[first..], &encoding.classes[classes..]);
+        let (places, classes) = (&encoding.scratch.places[first..], &encoding.scratch.classes[classes..]);
         let known = |place: &usize| self.places[*place].as_ref();
         let parts: Vec<_> = places.iter().filter_map(|at| Some((*at, known(at)?.serial))).collect();
         let addresses: Vec<_> = places.iter().filter_map(|at| Some(known(at)?.address)).collect();
@@ -375,8 +492,8 @@ impl Sent {
         };
         let place = self.place(value, was, bytes, encoding);
         encoding.out[start + 1] = place as u8;
-        encoding.places.truncate(first);
-        encoding.places.push(place);
+        encoding.scratch.places.truncate(first);
+        encoding.scratch.places.push(place);
         Ok(true)
     }
 
@@ -400,7 +517,7 @@ impl Sent {
                 encoding.open += 1;
                 codec::begin_instance(values.len(), encoding.out);
                 self.class(names.as_any(), encoding)?;
-                values.iter().try_for_each(|value| self.part(value, encoding, depth + 1))?;
+                values.iter().try_for_each(|value| self.part(value, encoding, depth + 1, 2))?;
                 let now = self.classes.attributes(value);
                 let has = |now: Bound<'_, PyDict>| {
                     now.len() == values.len()
@@ -414,7 +531,7 @@ impl Sent {
             Parts::Fields(class, fields) => {
                 codec::begin_fields(fields.len(), encoding.out);
                 self.class(class.as_any(), encoding)?;
-                fields.iter_borrowed().try_for_each(|field| self.part(&field, encoding, depth + 1))?;
+                fields.iter_borrowed().try_for_each(|field| self.part(&field, encoding, depth + 1, 1))?;
             }
             Parts::Reduced(callable, arguments, state) => {
                 codec::begin_reduced(arguments.len(), encoding.out);
@@ -423,13 +540,13 @@ impl Sent {
                     if argument.is_instance_of::<PyType>() {
                         self.class(&argument, encoding)?;
                     } else {
-                        self.part(&argument, encoding, depth + 1)?;
+                        self.part(&argument, encoding, depth + 1, 1)?;
                     }
                 }
                 encoding.open += usize::from(state.is_some());
                 match state {
-                    Some(state) => self.part(&state, encoding, depth + 1)?,
-                    None => self.part(&value.py().None().into_bound(value.py()), encoding, depth + 1)?,
+                    Some(state) => self.part(&state, encoding, depth + 1, 1)?,
+                    None => self.part(&value.py().None().into_bound(value.py()), encoding, depth + 1, 1)?,
                 }
             }
         }
@@ -454,12 +571,14 @@ impl Sent {
                 place
             }
         };
-        encoding.classes.push(place);
+        encoding.scratch.classes.push(place);
         Ok(())
     }
 
     fn place_of(&self, value: &Bound<'_, PyAny>) -> Option<usize> {
-        self.places.iter().position(|known| known.as_ref().is_some_and(|known| known.is(value)))
+        let address = value.as_ptr() as usize;
+        let place = self.addresses.iter().position(|known| *known == address)?;
+        self.places[place].as_ref().is_some_and(|known| known.is(value)).then_some(place)
     }
 
     /// A result, or a part of it, that is pickled, or copied, as one; it may come again at any depth.
@@ -472,6 +591,9 @@ impl Sent {
                 return Err(Trouble::Entangled);
             }
             return Ok(codec::encode_deep(value, encoding.out, encoding.room, DEPTH)?);
+        }
+        if let Some(place) = self.place_before(value) {
+            return self.remade(place, encoding);
         }
         let is_atom = is_atom(value);
         // Looked at before it is pickled: what changes it meanwhile makes it another one than was sent.
@@ -502,9 +624,34 @@ impl Sent {
             }
             Was::Sent(sent.to_vec(), DEPTH)
         };
+        let may_be_kept = self.has_scopes && matches!(was, Was::Walked(..));
         let place = self.place(value, was, bytes, encoding);
         encoding.out[start + 1] = place as u8;
-        encoding.places.push(place);
+        encoding.scratch.places.push(place);
+        if may_be_kept && let Some(known) = &mut self.places[place] {
+            known.is_pickled = codec::keep_pickle(start, encoding.out);
+        }
+        Ok(())
+    }
+
+    /// The place that an object had in the scope before, if the parent has its pickle and it is what it was.
+    fn place_before(&mut self, value: &Bound<'_, PyAny>) -> Option<usize> {
+        let place = self.before.iter().position(|known| known.as_ref().is_some_and(|known| known.is(value)))?;
+        let holds = |snapshot: &Snapshot| snapshot.holds(value.py());
+        let known = self.before[place].as_ref()?;
+        matches!(&known.was, Was::Walked(snapshot, parts) if parts.is_empty() && holds(snapshot)).then_some(place)
+    }
+
+    /// The object that had that place: the parent rebuilds it from the pickle that it has.
+    fn remade(&mut self, place: usize, encoding: &mut Encoding<'_, '_>) -> Result<(), Trouble> {
+        let Some(known) = self.before[place].take() else { return Err(Trouble::Entangled) };
+        self.serial += 1;
+        self.addresses[place] = known.address;
+        self.places[place] = Some(Known { used: self.now, came_again: false, serial: self.serial, ..known });
+        encoding.scratch.given.push(place);
+        self.mark_seen(place, encoding)?;
+        codec::encode_remade(place as u8, encoding.out);
+        encoding.scratch.places.push(place);
         Ok(())
     }
 
@@ -517,7 +664,7 @@ impl Sent {
     ) -> Result<bool, Trouble> {
         if let Ok(tuple) = value.cast_exact::<PyTuple>() {
             codec::begin_tuple(tuple.len(), encoding.out);
-            tuple.iter_borrowed().try_for_each(|item| self.part(&item, encoding, depth + 1))?;
+            tuple.iter_borrowed().try_for_each(|item| self.part(&item, encoding, depth + 1, 1))?;
             return Ok(true);
         }
         if !encoding.seen.is_new(value) {
@@ -527,15 +674,15 @@ impl Sent {
         if let Ok(list) = value.cast_exact::<PyList>() {
             let items: Vec<_> = list.iter().collect();
             codec::begin_list(items.len(), encoding.out);
-            items.iter().try_for_each(|item| self.part(item, encoding, depth + 1))?;
+            items.iter().try_for_each(|item| self.part(item, encoding, depth + 1, 2))?;
             return Ok(list.len() == items.len() && list.iter().zip(&items).all(|(item, was)| item.is(was)));
         }
         let dict = value.cast_exact::<PyDict>().map_err(PyErr::from)?;
         let entries: Vec<_> = dict.iter().collect();
         codec::begin_dict(entries.len(), encoding.out);
         entries.iter().try_for_each(|(key, item)| {
-            self.part(key, encoding, depth + 1)?;
-            self.part(item, encoding, depth + 1)
+            self.part(key, encoding, depth + 1, 2)?;
+            self.part(item, encoding, depth + 1, 2)
         })?;
         let same = |((key, item), (was_key, was)): ((Bound<'_, PyAny>, Bound<'_, PyAny>), &(_, _))| {
             key.is(was_key) && item.is(was)
@@ -543,11 +690,18 @@ impl Sent {
         Ok(dict.len() == entries.len() && dict.iter().zip(&entries).all(same))
     }
 
-    fn part(&mut self, value: &Bound<'_, PyAny>, encoding: &mut Encoding<'_, '_>, depth: usize) -> Result<(), Trouble> {
+    /// A part of the result, to which so many references are known.
+    fn part(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        encoding: &mut Encoding<'_, '_>,
+        depth: usize,
+        references: isize,
+    ) -> Result<(), Trouble> {
         let may_have_place = is_container(value, depth) || encoding.gives && is_memory(value);
         if !may_have_place && codec::encode_at(value, encoding.out, depth, &mut encoding.seen)
             || self.again(value, encoding, depth)?
-            || self.open(value, encoding, depth)?
+            || self.open(value, encoding, depth, references)?
         {
             return Ok(());
         }
@@ -586,7 +740,7 @@ impl Sent {
                     if !is_opaque {
                         self.mark_seen(place, encoding)?;
                     }
-                    encoding.places.push(place);
+                    encoding.scratch.places.push(place);
                     return Ok(true);
                 }
                 Now::New(_) | Now::Unknown => {
@@ -605,9 +759,8 @@ impl Sent {
             self.mark_seen(place, encoding)?;
         }
         codec::encode_again(place as u8, encoding.out);
-        encoding.places.push(place);
-        self.again = self.again.saturating_add(1);
-        self.use_now(place);
+        encoding.scratch.places.push(place);
+        self.comes_again(place);
         Ok(true)
     }
 
@@ -675,15 +828,20 @@ impl Sent {
         {
             self.forget(place);
         }
-        let free = self.places.iter().position(Option::is_none);
+        let is_free = |place: &usize| self.places[*place].is_none() && self.before[*place].is_none();
+        let is_left = |place: &usize| self.places[*place].is_none();
+        let free = (0..PLACES).find(is_free).or_else(|| (0..PLACES).find(is_left));
         let place = free.or_else(|| self.oldest(u64::MAX)).unwrap_or(0);
         self.forget(place);
         self.serial += 1;
         self.bytes += bytes;
         let (address, used, serial) = (value.as_ptr() as usize, self.now, self.serial);
         let is_memory = is_memory(value);
-        encoding.given.push(place);
-        self.places[place] = Some(Known { address, object, was, bytes, used, is_memory, serial });
+        encoding.scratch.given.push(place);
+        self.addresses[place] = address;
+        let (is_pickled, came_again) = (false, false);
+        let known = Known { address, object, was, bytes, used, is_memory, is_pickled, came_again, serial };
+        self.places[place] = Some(known);
         place
     }
 
@@ -694,7 +852,8 @@ impl Sent {
     }
 
     fn forget(&mut self, place: usize) {
-        let Some(known) = self.places[place].take() else { return };
+        let Some(known) = self.places[place].take().or_else(|| self.before[place].take()) else { return };
+        self.addresses[place] = 0;
         self.bytes -= known.bytes;
         self.forgotten |= 1 << place;
         drop(known);
@@ -711,16 +870,23 @@ impl Sent {
 }
 
 impl<'a, 'b> Encoding<'a, 'b> {
-    fn new(out: &'a mut Vec<u8>, room: &'a mut (dyn Room + 'b), first: u64, gives: bool) -> Encoding<'a, 'b> {
-        let (places, classes, given) = (Vec::new(), Vec::new(), Vec::new());
+    fn new(
+        out: &'a mut Vec<u8>,
+        room: &'a mut (dyn Room + 'b),
+        first: u64,
+        gives: bool,
+        mut scratch: Scratch,
+    ) -> Encoding<'a, 'b> {
+        scratch.places.clear();
+        scratch.given.clear();
+        scratch.classes.clear();
         Encoding {
             out,
             room,
             seen: Seen::default(),
-            places,
-            given,
-            classes,
+            scratch,
             gives,
+            passing: true,
             opaque: 0,
             alone: true,
             open: 0,

@@ -247,6 +247,13 @@ pub(crate) fn is_only_reference(_py: Python<'_>, object: &Py<PyAny>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
 }
 
+/// Whether nothing else refers to an object than so many references, which the caller knows of.
+#[inline]
+pub(crate) fn is_referred_to_by(object: &Bound<'_, PyAny>, references: isize) -> bool {
+    // SAFETY: as above.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == references }
+}
+
 /// Have all that this process sees in place of others' blocks be its own, and its children's, from now on.
 #[pyfunction]
 fn before_fork() -> PyResult<()> {

@@ -11,10 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use rustc_hash::FxHashSet;
 
-use crate::buffer::{Kind, append_array, array_of, bytes_of, copy_of};
+use crate::buffer::{Buffer, Kind, append_array, array_of, bytes_of, copy_of};
 use crate::instances;
 use crate::numeric::{self, Numeric};
-use crate::pickler::{Apart, LARGE, loads, pickle_apart, unpickle};
+use crate::pickler::{Apart, LARGE, loads, pickle_with, unpickle};
 use crate::place::{Bare, Part, Room, SPOT_BYTES, Shelf, Spot, in_place};
 
 const NONE: u8 = 0;
@@ -65,6 +65,10 @@ const REDUCED: u8 = 29;
 /// Before its size and its bytes, the lowest first, a number beyond 64 bits; and before the spot where a large pickle lies.
 const LARGE_INT: u8 = 30;
 const LARGE_PICKLE: u8 = 31;
+/// Before the number of a place and the spot where the large pickle of the object lies that gets it: that stays there. And
+/// before the number of such a place, in a later scope: its object is rebuilt from that pickle.
+const KEPT_PICKLE: u8 = 32;
+const REMADE: u8 = 33;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 const IN_PLACE: u8 = 0;
 const PART_BYTES: usize = 1 + SPOT_BYTES;
@@ -73,6 +77,9 @@ const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple, list or dict that is not pickled, and how deep they nest.
 pub(crate) const TUPLE_ITEMS: usize = 16;
 pub(crate) const DEPTH: usize = 3;
+
+/// So many objects are remembered without a set.
+const FEW: usize = 4;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
 pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
@@ -83,7 +90,11 @@ pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool
 /// the difference.
 #[derive(Default)]
 pub(crate) struct Seen {
+    /// The first of them, so that most values need no set.
+    few: [usize; FEW],
+    /// The others.
     objects: FxHashSet<usize>,
+    count: usize,
     /// How many of them need more than the interpreter to be rebuilt.
     numeric: usize,
 }
@@ -96,12 +107,21 @@ impl Seen {
 
     /// The same, for the object at an address.
     pub(crate) fn is_new_at(&mut self, address: usize) -> bool {
-        self.objects.insert(address)
+        if self.few.contains(&address) {
+            return false;
+        }
+        match self.few.get_mut(self.count) {
+            Some(free) => *free = address,
+            None if !self.objects.insert(address) => return false,
+            None => {}
+        }
+        self.count += 1;
+        true
     }
 
     /// How many objects that can change have come.
     pub(crate) fn count(&self) -> usize {
-        self.objects.len()
+        self.count
     }
 }
 
@@ -378,22 +398,21 @@ pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &
     let start = out.len();
     out.push(PICKLE);
     out.extend_from_slice(&[0; 8]);
-    let apart = pickle_apart(value, out, true)?;
+    let (mut large, takes) = (Vec::new(), room.takes_pickles());
+    let apart = pickle_with(value, true, &mut |pickled, apart| {
+        if takes && apart.is_empty() && pickled.len() >= LARGE {
+            large = std::mem::take(pickled);
+        } else {
+            append(pickled, out);
+        }
+    })?;
+    if !large.is_empty() {
+        out.truncate(start);
+        return encode_large_pickle(value, &large, out, room);
+    }
     let size = (out.len() - start - 9) as u64;
     out[start + 1..start + 9].copy_from_slice(&size.to_le_bytes());
     if apart.is_empty() {
-        if size >= LARGE as u64 && room.takes_pickles() {
-            let pickled = out.split_off(start + 9);
-            let copy = |place: &mut [u8]| {
-                copy_all(&pickled, place);
-                Ok(())
-            };
-            let part = Part { owner: value, address: pickled.as_ptr() as usize, size: pickled.len(), copy: &copy };
-            let spot = room.put(&part)?;
-            out.truncate(start);
-            out.push(LARGE_PICKLE);
-            spot.encode(out);
-        }
         return Ok(());
     }
     out[start] = WITH_BUFFERS;
@@ -414,6 +433,24 @@ pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &
         out.push(form);
         spot.encode(out);
     }
+    Ok(())
+}
+
+/// Adds the large pickle of a value to `out`, as a value: it goes to `room`.
+fn encode_large_pickle(
+    value: &Bound<'_, PyAny>,
+    pickled: &[u8],
+    out: &mut Vec<u8>,
+    room: &mut dyn Room,
+) -> PyResult<()> {
+    let copy = |place: &mut [u8]| {
+        copy_all(pickled, place);
+        Ok(())
+    };
+    let part = Part { owner: value, address: pickled.as_ptr() as usize, size: pickled.len(), copy: &copy };
+    let spot = room.put(&part)?;
+    out.push(LARGE_PICKLE);
+    spot.encode(out);
     Ok(())
 }
 
@@ -441,6 +478,10 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
             find_spots(&mut value, spots)?;
         }
         LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_PICKLE => spots.push(take_spot(&mut value)?),
+        KEPT_PICKLE => {
+            take(&mut value, 1)?;
+            spots.push(take_spot(&mut value)?);
+        }
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(&mut value)?) as usize;
             take(&mut value, size)?;
@@ -459,7 +500,8 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
 
 /// Whether the value at the start of `bytes` has parts elsewhere.
 pub(crate) fn has_parts(bytes: &[u8]) -> bool {
-    matches!(bytes.first(), Some(&(WITH_BUFFERS | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_TUPLE | NAMED)))
+    let large = [WITH_BUFFERS, LARGE_BYTES, LARGE_BYTEARRAY, LARGE_STR, LARGE_TUPLE, LARGE_PICKLE, NAMED];
+    bytes.first().is_some_and(|tag| large.contains(tag))
 }
 
 /// Whether objects have places in the value at the start of `bytes`, so that results must be rebuilt in their order.
@@ -482,6 +524,21 @@ pub(crate) fn set_forgotten(places: u16, start: usize, out: &mut [u8]) {
 /// Begins a value whose object gets a place.
 pub(crate) fn begin_kept(place: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[KEPT, place]);
+}
+
+/// Has the large pickle of the value that was begun at `start` with [`begin_kept`] stay; false if it is none.
+pub(crate) fn keep_pickle(start: usize, out: &mut Vec<u8>) -> bool {
+    let is_large = out.get(start + 2) == Some(&LARGE_PICKLE);
+    if is_large {
+        out[start] = KEPT_PICKLE;
+        out.remove(start + 2);
+    }
+    is_large
+}
+
+/// Adds the object of the pickle that stays in a place, anew.
+pub(crate) fn encode_remade(place: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[REMADE, place]);
 }
 
 /// Adds the object that has a place.
@@ -616,7 +673,8 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
             skip_at(bytes, depth)?;
             0
         }
-        AGAIN => 1,
+        AGAIN | REMADE => 1,
+        KEPT_PICKLE => 1 + SPOT_BYTES,
         WITH_BUFFERS => {
             let size = u64::from_le_bytes(take_word(bytes)?) as usize;
             take(bytes, size)?;
@@ -712,7 +770,7 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             unpickle(py, take(bytes, size)?)?
         }
         LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR => fetch(py, tag, take_spot(bytes)?, shelf)?,
-        LARGE_PICKLE => loads(py)?.call1((fetch(py, LARGE_BYTES, take_spot(bytes)?, shelf)?,))?,
+        LARGE_PICKLE => loads(py)?.call1((in_place(py, take_spot(bytes)?, shelf)?,))?,
         LARGE_INT => {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
             let options = PyDict::new(py);
@@ -739,6 +797,15 @@ fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: 
             let [place] = take_word(bytes)?;
             check_inner(tag, bytes)?;
             let object = decode_at(py, bytes, shelf, depth);
+            shelf.keep(py, place, &object);
+            object?
+        }
+        KEPT_PICKLE | REMADE => {
+            let [place] = take_word(bytes)?;
+            let view = if tag == REMADE { shelf.pickle(place)? } else { shelf.view(take_spot(bytes)?)? };
+            shelf.keep_pickle(place, &view);
+            let size = view.size();
+            let object = Buffer::memory(py, view, 0, size).and_then(|pickled| loads(py)?.call1((pickled,)));
             shelf.keep(py, place, &object);
             object?
         }
@@ -786,7 +853,9 @@ fn keep_rest(py: Python<'_>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize)
         {
             keep_rest(py, &mut &inner[..], shelf, depth);
         }
-        [KEPT, place, ..] if !shelf.is_kept(*place) => drop(decode_at(py, &mut value, shelf, depth)),
+        [KEPT | KEPT_PICKLE | REMADE, place, ..] if !shelf.is_kept(*place) => {
+            drop(decode_at(py, &mut value, shelf, depth))
+        }
         _ => {}
     }
 }
@@ -820,6 +889,27 @@ pub(crate) fn take_framed<'py>(py: Python<'py>, bytes: &mut &[u8]) -> Option<Bou
     let (mut value, rest) = rest.split_at_checked(usize::from(*size))?;
     *bytes = rest;
     decode(py, &mut value, &Bare).ok()
+}
+
+/// A result that is an object with a place and nothing else, as it stands in a run: behind room for its size.
+pub(crate) const AGAIN_BYTES: usize = 4 + NAMED_BYTES;
+
+/// The same, for a scope and a place; the parent forgets those first.
+pub(crate) fn framed_again(scope: u32, forgotten: u16, place: u8) -> [u8; AGAIN_BYTES] {
+    let mut framed = [0; AGAIN_BYTES];
+    framed[1] = NAMED;
+    framed[2..6].copy_from_slice(&scope.to_le_bytes());
+    framed[6..8].copy_from_slice(&forgotten.to_le_bytes());
+    framed[8..].copy_from_slice(&[AGAIN, place]);
+    framed
+}
+
+/// The scope and the place of the next value of a run, if it is such a result for which nothing is forgotten.
+pub(crate) fn take_again(bytes: &mut &[u8]) -> Option<(u32, u8)> {
+    const SIZE: u8 = AGAIN_BYTES as u8 - 1;
+    let ([SIZE, NAMED, a, b, c, d, 0, 0, AGAIN, place], rest) = bytes.split_first_chunk()? else { return None };
+    *bytes = rest;
+    Some((u32::from_le_bytes([*a, *b, *c, *d]), *place))
 }
 
 /// How a task's value is applied to its function.

@@ -259,6 +259,36 @@ impl Job {
         Some(state.source.is_none() && state.finished == state.total)
     }
 
+    /// Stores the results of a run of items all of which are objects that results before them have had, from a worker that is
+    /// named by a number; none, and nothing done, if it is no such run, or not that easily done. True when they were the
+    /// last.
+    pub(crate) fn store_run_again(
+        &self,
+        py: Python<'_>,
+        worker: usize,
+        first: u64,
+        count: u32,
+        bytes: &[u8],
+    ) -> Option<bool> {
+        let objects = self.received.run(py, worker, bytes).filter(|objects| objects.len() == count as usize)?;
+        let mut state = self.state();
+        let state = &mut *state;
+        if state.ended {
+            return Some(false);
+        }
+        let Results::All { answers, done, .. } = &mut state.results else { return None };
+        if are_any_done(done, first, u64::from(count)) {
+            return None;
+        }
+        let answers = answers.bind(py);
+        for (index, object) in (first as usize..).zip(objects) {
+            answers.set_item(index, object).ok()?;
+        }
+        mark_done(done, first, u64::from(count));
+        state.finished += u64::from(count);
+        Some(state.source.is_none() && state.finished == state.total)
+    }
+
     /// Counts a failure of an item; whether it is to be tried again.
     pub(crate) fn tries_again(&self, item: u64, died: bool) -> bool {
         if self.options.retries == 0 {

@@ -193,9 +193,24 @@ pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<(
     pickle_apart(&envelope, out, false).map(drop)
 }
 
-/// Adds the pickle of `object` to `out` and gives what was left out of it, in order: buffers in memory that is shared on
-/// purpose, and the large ones if `large`.
+/// Adds the pickle of `object` to `out` and gives what was left out of it: see [`pickle_with`].
 pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: bool) -> PyResult<Vec<Apart>> {
+    pickle_with(object, large, &mut |bytes, _| {
+        if out.is_empty() && bytes.len() >= LARGE {
+            std::mem::swap(out, bytes); // rather than copy
+        } else {
+            append(bytes, out);
+        }
+    })
+}
+
+/// Shows the pickle of `object` to `take`, which may have it, and gives what was left out of it, in order: buffers in
+/// memory that is shared on purpose, and the large ones if `large`.
+pub(crate) fn pickle_with(
+    object: &Bound<'_, PyAny>,
+    large: bool,
+    take: &mut dyn FnMut(&mut Vec<u8>, &[Apart]),
+) -> PyResult<Vec<Apart>> {
     let py = object.py();
     let idle = IDLE.lock().expect("no panic while locked").pop();
     let pickler = match idle {
@@ -206,10 +221,8 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
     sink.written().large = large;
     let answer = pickler.dump.call1(py, (object,));
     let Written { mut bytes, apart, .. } = std::mem::take(&mut *sink.written());
-    if answer.is_ok() && out.is_empty() && bytes.len() >= LARGE {
-        std::mem::swap(out, &mut bytes); // rather than copy
-    } else if answer.is_ok() {
-        append(&bytes, out);
+    if answer.is_ok() {
+        take(&mut bytes, &apart);
     }
     bytes.clear();
     if bytes.capacity() <= MOST_KEPT {

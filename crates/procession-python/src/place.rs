@@ -108,6 +108,15 @@ pub(crate) trait Shelf {
     fn begin(&self, _scope: u32, _forgotten: u16) {}
     /// The object of a place, or why there is none.
     fn keep(&self, _py: Python<'_>, _place: u8, _object: &PyResult<Bound<'_, PyAny>>) {}
+    /// The pickle of the object that the place gets stays there, to be rebuilt once more.
+    fn keep_pickle(&self, _place: u8, _view: &Arc<View>) {}
+    /// The pickle of a place.
+    ///
+    /// # Errors
+    /// There is none.
+    fn pickle(&self, _place: u8) -> PyResult<Arc<View>> {
+        Err(pyo3::exceptions::PyValueError::new_err("a value arrived without a pickle that it names"))
+    }
     /// Whether the place got its object in the result that came last.
     fn is_kept(&self, _place: u8) -> bool {
         true

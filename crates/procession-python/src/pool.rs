@@ -698,7 +698,7 @@ impl PoolCore {
 /// way no more copies are made than there.
 fn sharing(inner: &Inner, chunk: Chunk, total: u64) -> u64 {
     match (chunk, shared_by(inner, chunk, total)) {
-        (Chunk::Adaptive, together) if together > 1 => total,
+        (Chunk::Adaptive, together) if together > 1 => u64::MAX,
         (_, together) => together,
     }
 }

@@ -440,22 +440,31 @@ impl WorkerCore {
     fn returned(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(number) = codec::as_int(result) {
             let mut framed = codec::framed_int(number);
-            return Ok(self.worker.returned_small(&mut framed).map_err(Raised::from)?);
+            return Ok(self.worker.returned_small(&mut framed, false).map_err(Raised::from)?);
         }
         self.returned_slow(result)
     }
 
     fn returned_slow(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.sharing > 1 {
+            let ((job, first), at) = (self.record, u64::from(self.worker.next_item()));
+            // Where the scope is the whole job, none comes after it.
+            self.sent.enter(job, (first + at) / self.sharing, self.sharing < u64::MAX);
+            if let Some(mut framed) = self.sent.at_once(result) {
+                let answer = self.worker.returned_small(&mut framed, true);
+                if answer.is_err() {
+                    self.sent.clear();
+                }
+                return Ok(answer.map_err(Raised::from)?);
+            }
+        }
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         // Room for the size that a run has before each result.
         out.push(0);
-        let at = u64::from(self.worker.next_item());
         let mut room = ResultRoom { worker: &mut self.worker, lent: Vec::new() };
         let scope = Scope::to_parent();
         let encoded = if self.sharing > 1 {
-            let (job, first) = self.record;
-            self.sent.enter(job, (first + at) / self.sharing);
             self.sent.encode(result, &mut out, &mut room)
         } else {
             codec::encode(result, &mut out, &mut room)

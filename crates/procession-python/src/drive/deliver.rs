@@ -183,7 +183,7 @@ impl Inner {
         }
         *done += if outcome.returned { u64::from(outcome.run.unwrap_or(1)) } else { 0 };
         let last = match outcome.run {
-            Some(count) => match job.store_simple_run(py, outcome.item, count, bytes) {
+            Some(count) => match self.store_run(py, job, outcome, count, bytes) {
                 Some(last) => last,
                 None => {
                     let mut last = false;
@@ -218,6 +218,15 @@ impl Inner {
             self.tell_watchers(py, job);
             self.wake_followers();
         }
+    }
+
+    /// Stores the results of a run, if no code but the interpreter's own runs for that: whether they were the last.
+    fn store_run(&self, py: Python<'_>, job: &Job, outcome: &Outcome, count: u32, bytes: &[u8]) -> Option<bool> {
+        if is_named(outcome, bytes) {
+            let shelf = WorkerShelf { segment: outcome.segment.as_ref(), received: None };
+            return job.store_run_again(py, shelf.worker(), outcome.item, count, bytes);
+        }
+        job.store_simple_run(py, outcome.item, count, bytes)
     }
 
     /// Notes which jobs have outcomes in a batch that must be rebuilt in their order.
@@ -403,6 +412,17 @@ impl Shelf for WorkerShelf<'_> {
         if let Some(received) = self.received {
             received.keep(py, self.worker(), place, object);
         }
+    }
+
+    fn keep_pickle(&self, place: u8, view: &Arc<View>) {
+        if let Some(received) = self.received {
+            received.keep_pickle(self.worker(), place, view);
+        }
+    }
+
+    fn pickle(&self, place: u8) -> PyResult<Arc<View>> {
+        let received = self.received.ok_or_else(|| PyValueError::new_err("a value arrived without its results"))?;
+        received.pickle(self.worker(), place)
     }
 
     fn is_kept(&self, place: u8) -> bool {

@@ -495,10 +495,10 @@ impl Producer {
         Ok(())
     }
 
-    /// As [`Producer::write_small`] in a run that goes on, without names; false, and nothing written, if it does not, or without room.
+    /// As [`Producer::write_small`] in a run that goes on; false, and nothing written, if it does not, or without room.
     #[inline]
-    pub fn write_small_quickly<const N: usize>(&mut self, framed: &[u8; N]) -> bool {
-        if !self.in_run || self.named || self.tail + N as u64 + 1 > self.seen_head + RING_BYTES as u64 {
+    pub fn write_small_quickly<const N: usize>(&mut self, framed: &[u8; N], named: bool) -> bool {
+        if !self.in_run || self.named != named || self.tail + N as u64 + 1 > self.seen_head + RING_BYTES as u64 {
             return false;
         }
         copy_in(&self.ring, self.tail as usize % RING_BYTES, framed);

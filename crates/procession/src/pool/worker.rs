@@ -435,11 +435,11 @@ impl Worker {
     /// # Errors
     /// The system's.
     #[inline]
-    pub fn returned_small<const N: usize>(&mut self, framed: &mut [u8; N]) -> Result<()> {
+    pub fn returned_small<const N: usize>(&mut self, framed: &mut [u8; N], named: bool) -> Result<()> {
         const { assert!(N <= RUN_END as usize) };
         framed[0] = (N - 1) as u8;
-        if !self.ring.write_small_quickly(framed) {
-            return self.returned(framed, false);
+        if !self.ring.write_small_quickly(framed, named) {
+            return self.returned(framed, named);
         }
         self.next += 1;
         Ok(())
