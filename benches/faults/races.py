@@ -1,10 +1,11 @@
 """Hands in jobs from eight threads while their pool comes to its end, again and again: each call has to get an answer.
 
-    python -m benches.faults.races --rounds 10000
+    python -m benches.faults.races --rounds 10000 --each --minutes 60
     python -m benches.faults.races --rounds 500 --kind pool --start-method spawn --end terminate
 
 A round is one thread whose call meets the end of its pool. A call that has no answer in time ends the program, with the
-stacks of all threads.
+stacks of all threads. Where the minutes do not suffice, each way to end has its share of them, and the last line says
+how many of the rounds there were.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from benches.faults import leaving
 
 THREADS = 8
 LIMIT_S = 120
+PROGRESS_S = 10
 NAP_S = 0.003
 REFUSALS = ValueError, PoolTerminated, RuntimeError, CancelledError, BrokenProcessPool
 
@@ -245,12 +247,16 @@ class Left(Bout):
         return self.wrong
 
 
-def race(name, method, how, rounds, folder):
-    """Run so many rounds of one kind; return how many, the calls, the seconds, and what was wrong."""
+def race(name, method, how, rounds, folder, seconds=float("inf")):
+    """Run so many rounds of one kind while there is time; return how many, the calls, the seconds, what was wrong."""
     kind = KINDS[name](method)
     form = {"collect": Collected, "exit": Left}.get(how, Bout)
     done, calls, wrong, began = 0, 0, [], time.monotonic()
-    while done < rounds and not wrong:
+    told = began
+    while done < rounds and not wrong and (now := time.monotonic()) < began + seconds:
+        if now >= told + PROGRESS_S:
+            told = now
+            print(f"... {place(name, method)}: {how}: {done} of {rounds} rounds", flush=True)
         bout = form(kind, how, folder)
         faulthandler.dump_traceback_later(LIMIT_S, exit=True)
         wrong = bout.run()
@@ -261,28 +267,44 @@ def race(name, method, how, rounds, folder):
     return done, calls, time.monotonic() - began, wrong
 
 
+def place(name, method):
+    """What is ended, for messages."""
+    return name if name == "threads" else f"{name} {method}"
+
+
+def races(options):
+    """The races that were asked for: kind, start method, way to end, and rounds."""
+    for name in options.kind or KINDS:
+        methods = options.start_method or procession.get_all_start_methods()
+        ends = [how for how in KINDS[name].ends if how in (options.end or KINDS[name].ends)]
+        for method in methods[:1] if name == "threads" else methods:
+            for how in ends:
+                yield name, method, how, options.rounds if options.each else -(-options.rounds // len(ends))
+
+
 def main():
     """Run what was asked for."""
     command = argparse.ArgumentParser(prog="python -m benches.faults.races", description=__doc__.partition("\n")[0])
     command.add_argument(
         "--rounds", type=int, default=200, help="how many for each kind and start method, all ends together"
     )
+    command.add_argument("--each", action="store_true", help="so many rounds for each end")
+    command.add_argument("--minutes", type=float, default=float("inf"), help="how long at most (default: no limit)")
     command.add_argument("--kind", action="append", choices=list(KINDS), help="what to end (default: all)")
     command.add_argument("--start-method", action="append", choices=procession.get_all_start_methods())
     command.add_argument("--end", action="append", help="how (default: in all ways)")
     options = command.parse_args()
-    bad = False
+    wanted = list(races(options))
+    until = time.monotonic() + 60 * options.minutes
+    bad, total = False, 0
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.kind or KINDS:
-            methods = options.start_method or procession.get_all_start_methods()
-            for method in methods[:1] if name == "threads" else methods:
-                ends = [how for how in KINDS[name].ends if how in (options.end or KINDS[name].ends)]
-                for how in ends:
-                    rounds = -(-options.rounds // len(ends))
-                    done, calls, seconds, wrong = race(name, method, how, rounds, Path(folder))
-                    where = name if name == "threads" else f"{name} {method}"
-                    print(f"{where}: {how}: {done} rounds, {calls} calls, {seconds:.1f} s", *wrong, flush=True)
-                    bad |= bool(wrong)
+        for index, (name, method, how, rounds) in enumerate(wanted):
+            share = (until - time.monotonic()) / (len(wanted) - index)
+            done, calls, seconds, wrong = race(name, method, how, rounds, Path(folder), share)
+            print(f"{place(name, method)}: {how}: {done} rounds, {calls} calls, {seconds:.1f} s", *wrong, flush=True)
+            bad |= bool(wrong)
+            total += min(done, rounds)
+    print(f"all: {total} of {sum(rounds for *_, rounds in wanted)} rounds")
     sys.exit(bad)
 
 
