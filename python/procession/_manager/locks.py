@@ -45,11 +45,12 @@ class Lock(_Heritable):
         self._holder = None
         self._abandoned = False  # whether it is taken by nobody who lives
         self._orphaned = False
+        self._owner, self._depth = None, 0  # what an RLock asks for
 
     def acquire(self, blocking=True, timeout=-1):
         """Take it and return True; False when it was not free (in time)."""
-        quick = timeout == -1 and self._lock.acquire(False)
-        if not quick and not self._wait(self._lock, blocking, timeout):
+        lock = self._lock
+        if (timeout != -1 or not lock.acquire(False)) and not self._wait(lock, blocking, timeout):
             return False
         self._begin(holders.acting_for())
         return True
@@ -62,11 +63,15 @@ class Lock(_Heritable):
     def release(self):
         """Give it back, whoever took it; RuntimeError when it is free."""
         with holders.notes:
-            holder, self._holder = self._holder, None
-            if holder is not None:
-                holder.let_go(self)
-            self._abandoned = False
-            self._lock.release()
+            self._give_back()
+
+    def _give_back(self):
+        if self._holder is not None:
+            # Of a lock a client has one at most.
+            self._holder.held.pop(self, None)
+            self._holder = None
+        self._abandoned = False
+        self._lock.release()
 
     def locked(self):
         """Return whether it is taken."""
@@ -93,16 +98,21 @@ class Lock(_Heritable):
         self._orphaned = True
 
     def _begin(self, owner):
+        client = owner[0]
         with holders.notes:
-            try:
-                owner[0].hold(self)
-            except holders.ClientGone:
-                self._lock.release()
-                raise
-            self._holder = owner[0]
-            orphaned, self._orphaned = self._orphaned, False
-        if orphaned:
-            holders.tell(self._robust)
+            if client.ended or client.peer is not None:
+                try:
+                    client.hold(self)
+                except holders.ClientGone:
+                    self._lock.release()
+                    raise
+            else:  # the same, without a call
+                client.held[self] = 1
+            self._holder, self._owner, self._depth = client, owner, 1
+            if not self._orphaned:
+                return
+            self._orphaned = False
+        holders.tell(self._robust)
 
     # What a condition asks of its lock.
 
@@ -122,27 +132,26 @@ class Lock(_Heritable):
 class RLock(Lock):
     """As `threading.RLock`, owned by a thread of a client, whatever connection that uses."""
 
-    def __init__(self, robust=False):
-        super().__init__(robust)
-        self._owner = None
-        self._depth = 0
-
     def acquire(self, blocking=True, timeout=-1):
         """Take it, once more if it is taken already, and return True; False when it was not to be had (in time)."""
-        if self._is_owned():
+        owner, lock = holders.acting_for(), self._lock
+        if self._owner == owner:  # only its owner writes its own name there
             self._depth += 1
             return True
-        return super().acquire(blocking, timeout)
+        if (timeout != -1 or not lock.acquire(False)) and not self._wait(lock, blocking, timeout):
+            return False
+        self._begin(owner)
+        return True
 
     def release(self):
         """Give it back once; RuntimeError when this thread does not have it."""
         with holders.notes:
-            if not self._is_owned():
+            if self._owner != holders.acting_for():
                 raise RuntimeError("cannot release un-acquired lock")
             self._depth -= 1
             if self._depth == 0:
                 self._owner = None
-                super().release()
+                self._give_back()
 
     def holder_ended(self, client, count):
         """The process that has it has ended."""
@@ -151,13 +160,7 @@ class RLock(Lock):
                 self._owner, self._depth = None, 0
             super().holder_ended(client, count)
 
-    def _begin(self, owner):
-        with holders.notes:
-            super()._begin(owner)
-            self._owner, self._depth = owner, 1
-
     def _is_owned(self):
-        # Only its owner writes its own name here.
         return self._owner == holders.acting_for()
 
     def _release_save(self):

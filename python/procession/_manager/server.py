@@ -235,7 +235,7 @@ class Server:
             payload = self.serializer.dumps((wire.UNSERIALIZABLE, traceback.format_exc()))
         try:
             # What is sent to the dead over a network is accepted by the system all the same.
-            if request is not None and request[1] in WAITING and self._is_remote and holders.has_hung_up(client):
+            if self._is_remote and request is not None and request[1] in WAITING and holders.has_hung_up(client):
                 raise EOFError("the client has hung up")
             client.send_bytes(payload)
         except (OSError, EOFError):
