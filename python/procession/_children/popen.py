@@ -110,7 +110,7 @@ class PopenBase:
             os.close(other)
             return sentinel
 
-    def poll(self, flag=1):
+    def poll(self, flag=os.WNOHANG):
         """Return the exit status, or None while the process runs; flag 0 waits for it, os.WNOHANG does not."""
         return self.wait(None if flag == 0 else 0)
 
