@@ -1,0 +1,1 @@
+"""One program for each library; `python FILE METHOD` runs it with a start method."""
