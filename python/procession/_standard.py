@@ -138,9 +138,3 @@ def is_spawning():
     """Return whether the standard library starts a child of its own in this thread."""
     context = loaded("context")
     return context is not None and context.get_spawning_popen() is not None
-
-
-def reducers():
-    """Return what was registered with the standard `ForkingPickler`."""
-    reduction = loaded("reduction")
-    return {} if reduction is None else reduction.ForkingPickler._extra_reducers

@@ -5,7 +5,6 @@ import warnings
 
 from procession import _checks, _exceptions, process, util
 from procession._checks import few, positive, seconds, wishes
-from procession._objects import sharing
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.failures import RemoteTraceback as RemoteTraceback
 from procession._pool import cpus, stacks
@@ -122,6 +121,8 @@ class Pool:
 
     def share(self, obj, *, writable=False):
         """Return a copy of `obj` in shared memory, which travels to tasks by reference: see `procession.share`."""
+        from procession._objects import sharing
+
         return sharing.share(obj, writable=writable)
 
     # -- tasks ------------------------------------------------------------------------------------------------------

@@ -1,14 +1,13 @@
 """Pickling for other processes: descriptors, sockets, bound methods, and by value what children cannot import."""
 
 import _pickle as pickle  # without what `pickle` loads
-import copyreg
 import io
 import os
 
 from procession import _procession as engine
-from procession._objects import sharing
+from procession._objects import buffers
 from procession._objects.descriptors import DupFd, recvfds, sendfds
-from procession._objects.reducers import array_reducers, extra_reducers, finder, registered
+from procession._objects.reducers import dispatch_table, finder, registered
 
 __all__ = [
     "DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "recvfds", "register", "send_handle",
@@ -24,12 +23,13 @@ class ForkingPickler(pickle.Pickler):
     _extra_reducers = registered
 
     def __init__(self, file, protocol=None, *args, **options):
-        protocol = sharing.PROTOCOL if protocol is None else protocol
+        protocol = buffers.PROTOCOL if protocol is None else protocol
         super().__init__(file, protocol, *args, **options)
-        offers = protocol < 0 or protocol >= sharing.PROTOCOL  # earlier protocols know no buffers
-        arrays = array_reducers() if offers and options.get("buffer_callback") is not None else {}
-        self.dispatch_table = copyreg.dispatch_table | arrays | extra_reducers()
-        if not hasattr(type(self), "reducer_override"):
+        offers = protocol < 0 or protocol >= buffers.PROTOCOL  # earlier protocols know no buffers
+        if hasattr(type(self), "reducer_override"):
+            self.dispatch_table = dispatch_table(buffers=offers)
+        else:
+            self.dispatch_table = engine.registered_reducers()
             self.reducer_override = finder(buffers=offers).reduce
 
     @classmethod
@@ -47,9 +47,9 @@ class ForkingPickler(pickle.Pickler):
         buffer = io.BytesIO()
         failed = True
         try:
-            sharing.dump(cls, obj, buffer, protocol)
+            buffers.dump(cls, obj, buffer, protocol)
             failed = False
-        except sharing.NOT_BY_NAME as error:
+        except buffers.NOT_BY_NAME as error:
             engine.pickled(True)
             from procession._objects import culprit
 

@@ -1,6 +1,6 @@
 //! Bytes in shared memory as a Python buffer: arrays are built on it without a copy.
 //!
-//! One of the two files of the binding with unsafe code. `mmap.mmap` would do without, at the price of a descriptor, two system
+//! One of the three files of the binding with unsafe code. `mmap.mmap` would do without, at the price of a descriptor, two system
 //! calls and fresh page tables for each block: a program that holds a thousand results would run out of descriptors.
 #![allow(unsafe_code)]
 
@@ -58,6 +58,12 @@ impl Buffer {
             unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), place, this.size as ffi::Py_ssize_t, 0, flags) };
         if answer == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
     }
+}
+
+/// What keeps the bytes of a memoryview in shared memory; none if they lie elsewhere.
+pub(crate) fn lender(view: &Bound<'_, PyAny>) -> Option<Arc<View>> {
+    let owner = view.getattr(pyo3::intern!(view.py(), "obj")).ok()?;
+    owner.cast::<Buffer>().ok().map(|buffer| Arc::clone(&buffer.get().view))
 }
 
 /// What bytes of shared memory are copied into.

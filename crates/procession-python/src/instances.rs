@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 
 use crate::codec::TUPLE_ITEMS;
-use crate::numeric::has_reducer;
+use crate::reducers::has_reducer;
 
 /// The most classes that are remembered.
 const MOST: usize = 256;

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 
 mod again;
+mod arrow;
+mod arrow_layout;
 mod buffer;
 mod codec;
 mod common;
@@ -43,6 +45,8 @@ mod worker_memory;
 fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("MAX_WORKERS", procession::channel::MAX_WORKERS)?;
+    module.add("LARGE", pickler::LARGE)?;
+    arrow::register(module)?;
     buffer::register(module)?;
     process::register(module)?;
     common::register(module)?;

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyModule, PyString, PyTuple, PyType}
 
 use crate::buffer::{append_items, bytes_of, fill_items};
 use crate::pickler::LARGE;
+use crate::reducers::has_reducer;
 
 /// The characters of the types of numbers that have a code: their places here.
 const TYPES: &str = "?bBhHiIlLqQefdFD";
@@ -33,7 +34,7 @@ static NUMPY: PyOnceLock<Numpy> = PyOnceLock::new();
 static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
 
 /// A module, if this process has loaded it; nothing is loaded, nor does code of the module run.
-fn loaded_module<'py>(py: Python<'py>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyModule>> {
+pub(crate) fn loaded_module<'py>(py: Python<'py>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyModule>> {
     let modules = MODULES.get_or_try_init(py, || -> PyResult<Py<PyDict>> {
         Ok(py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind())
     });
@@ -102,43 +103,12 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
     (is_number && !has_reducer(&class)).then_some(Numeric::Number)
 }
 
-/// The tables of reducers that anybody may register, once their modules are loaded.
-static REDUCERS: [PyOnceLock<Py<PyDict>>; 3] = [const { PyOnceLock::new() }; 3];
-
-/// Whether somebody has registered how objects of a class are pickled.
-pub(crate) fn has_reducer(class: &Bound<'_, PyType>) -> bool {
-    let py = class.py();
-    let modules = [
-        pyo3::intern!(py, "copyreg"),
-        pyo3::intern!(py, crate::package::REDUCTION),
-        pyo3::intern!(py, "multiprocessing.reduction"),
-    ];
-    REDUCERS.iter().zip(modules).any(|(known, module)| {
-        let table = match known.get(py) {
-            Some(table) => table,
-            None => {
-                let Some(table) = loaded_module(py, module).and_then(|module| reducers_of(&module)) else {
-                    return false;
-                };
-                known.get_or_init(py, || table)
-            }
-        };
-        table.bind(py).contains(class).unwrap_or(false)
-    })
-}
-
-fn reducers_of(module: &Bound<'_, PyModule>) -> Option<Py<PyDict>> {
-    let names = module.dict();
-    let table = match names.get_item("ForkingPickler").ok()? {
-        Some(pickler) => pickler.getattr("_extra_reducers").ok()?,
-        None => names.get_item("dispatch_table").ok()??,
-    };
-    table.cast_into::<PyDict>().ok().map(Bound::unbind)
-}
-
-/// Whether a class is numpy's own class of arrays.
-pub(crate) fn is_array_class(class: &Bound<'_, PyAny>) -> bool {
-    Numpy::loaded(class.py()).is_some_and(|numpy| class.is(&numpy.array))
+/// Whether an object of a class that is derived from numpy's arrays has so many bytes that they are not pickled.
+pub(crate) fn is_large_array(object: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> bool {
+    let Some(numpy) = Numpy::loaded(object.py()) else { return false };
+    let size = || object.getattr(pyo3::intern!(object.py(), "nbytes")).ok()?.extract::<usize>().ok();
+    class.is_subclass(numpy.array.bind(object.py())).unwrap_or(false)
+        && size().is_some_and(|size| size >= LARGE || size > 0 && View::any_shared())
 }
 
 /// Whether a value is an array of exactly numpy's own class that holds no objects.

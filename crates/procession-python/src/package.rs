@@ -1,6 +1,8 @@
 //! The modules of the package that the binding asks for something, all of them: `tests/test_layers.py` looks that each
 //! exists.
 
+/// The envelope of what lies in shared memory.
+pub(crate) const BUFFERS: &str = "procession._objects.buffers";
 /// Says where in a large object the thing is that cannot be pickled.
 pub(crate) const CULPRIT: &str = "procession._objects.culprit";
 /// The exceptions of pools.
@@ -9,9 +11,7 @@ pub(crate) const EXCEPTIONS: &str = "procession._exceptions";
 pub(crate) const MAIN_MODULE: &str = "procession._objects.main_module";
 /// Makes the pickler, and knows the reducers that were registered.
 pub(crate) const REDUCERS: &str = "procession._objects.reducers";
-/// Has the class that programs register reducers with.
-pub(crate) const REDUCTION: &str = "procession.reduction";
-/// The envelope of what lies in shared memory.
-pub(crate) const SHARING: &str = "procession._objects.sharing";
+/// Has the modules of the standard library that ours stand in for.
+pub(crate) const STANDARD: &str = "procession._standard";
 /// The warning that the owner of a lock has died.
 pub(crate) const SYNCHRONIZE: &str = "procession.synchronize";

@@ -189,7 +189,7 @@ pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<(
             parts.append(parts_of(place))?;
         }
     }
-    let envelope = py.import(crate::package::SHARING)?.call_method1("Envelope", (inner, parts))?;
+    let envelope = py.import(crate::package::BUFFERS)?.call_method1("Envelope", (inner, parts))?;
     pickle_apart(&envelope, out, false).map(drop)
 }
 

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::PyTypeInfo;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyString, PyType};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyModule, PyString, PyType};
 
 use crate::common::SPECIAL;
-use crate::naming::{is_named, modules};
-use crate::numeric::is_array_class;
+use crate::naming::is_named;
+use crate::numeric::{is_large_array, loaded_module};
 
 /// How many functions and classes went by value: another pickle may have others of their contents.
 static BY_VALUE: AtomicUsize = AtomicUsize::new(0);
@@ -44,17 +45,137 @@ fn culprit() -> Option<Py<PyAny>> {
     CULPRIT.take()
 }
 
-/// Finds how an object is to be reduced: by the reducers that modules have registered, at any time, and by value what has
-/// no name that the receiver could look up.
+/// Who has registered a reducer. A class may be in several tables: those that come first count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// With our `ForkingPickler`.
+    Ours,
+    /// With that of the standard library, as its libraries do, wherever it is kept while ours stands in for it.
+    Standard,
+    /// With `copyreg`, which the pickler knows.
+    Everybody,
+}
+
+const TABLES: [By; 3] = [By::Ours, By::Standard, By::Everybody];
+
+/// The tables of reducers that anybody may fill at any time, once their modules are loaded.
+static REGISTERED: [PyOnceLock<Py<PyDict>>; 3] = [const { PyOnceLock::new() }; 3];
+
+/// The reducer that somebody has registered for the objects of a class: all that is pickled asks here.
+fn registered<'py>(class: &Bound<'py, PyType>) -> PyResult<Option<(By, Bound<'py, PyAny>)>> {
+    for (by, known) in TABLES.into_iter().zip(&REGISTERED) {
+        let Some(table) = table(class.py(), by, known) else { continue };
+        if let Some(reducer) = table.get_item(class)?
+            && !(by == By::Standard && is_own(class, &reducer))
+        {
+            return Ok(Some((by, reducer)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether somebody has registered how objects of a class are pickled.
+pub(crate) fn has_reducer(class: &Bound<'_, PyType>) -> bool {
+    registered(class).is_ok_and(|found| found.is_some())
+}
+
+/// The reducer that somebody has registered for a class, in whichever table; None if nobody has.
+#[pyfunction]
+fn registered_reducer<'py>(class: &Bound<'py, PyType>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(registered(class)?.map(|(_, reducer)| reducer))
+}
+
+/// All reducers that somebody has registered, by class.
+#[pyfunction]
+fn registered_reducers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let all = PyDict::new(py);
+    for (by, known) in TABLES.into_iter().zip(&REGISTERED).rev() {
+        for (class, reducer) in table(py, by, known).iter().flatten() {
+            if by != By::Standard || !class.cast::<PyType>().is_ok_and(|class| is_own(class, &reducer)) {
+                all.set_item(class, reducer)?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The names of the classes that are asked about: of the interpreter, and of libraries.
+#[pyfunction]
+fn asked_names() -> (Vec<&'static str>, Vec<&'static str>) {
+    (OTHERS.to_vec(), LIBRARIES.to_vec())
+}
+
+fn table<'py>(py: Python<'py>, by: By, known: &PyOnceLock<Py<PyDict>>) -> Option<Bound<'py, PyDict>> {
+    if let Some(table) = known.get(py) {
+        return Some(table.bind(py).clone());
+    }
+    let (module, name) = match by {
+        By::Ours => (loaded_module(py, intern!(py, crate::package::REDUCERS))?, intern!(py, "registered")),
+        By::Everybody => (loaded_module(py, intern!(py, "copyreg"))?, intern!(py, "dispatch_table")),
+        By::Standard => {
+            let name = intern!(py, "multiprocessing.reduction");
+            let module = match kept(py).and_then(|kept| kept.get_item(name).ok()?) {
+                Some(module) => module.cast_into::<PyModule>().ok()?,
+                None => loaded_module(py, name)?,
+            };
+            (module, intern!(py, "ForkingPickler"))
+        }
+    };
+    // While a module is being loaded it has none yet.
+    let found = module.dict().get_item(name).ok()??;
+    let table = if by == By::Standard { found.getattr(intern!(py, "_extra_reducers")).ok()? } else { found };
+    let table = table.cast_into::<PyDict>().ok()?;
+    Some(known.get_or_init(py, || table.unbind()).bind(py).clone())
+}
+
+/// The standard library's modules while ours stand in for them.
+fn kept(py: Python<'_>) -> Option<&Bound<'_, PyDict>> {
+    static KEPT: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    if let Some(kept) = KEPT.get(py) {
+        return Some(kept.bind(py));
+    }
+    let standard = loaded_module(py, intern!(py, crate::package::STANDARD))?;
+    let kept = standard.dict().get_item(intern!(py, "kept")).ok()??.cast_into::<PyDict>().ok()?;
+    Some(KEPT.get_or_init(py, || kept.unbind()).bind(py))
+}
+
+/// Whether a reducer is one that the standard library registers for what the interpreter has: that is known here, too.
+fn is_own(class: &Bound<'_, PyType>, reducer: &Bound<'_, PyAny>) -> bool {
+    let module = reducer.getattr(intern!(class.py(), "__module__"));
+    let Ok(module) = module.and_then(|module| module.extract::<String>()) else { return false };
+    module == "multiprocessing.reduction"
+        || module == "multiprocessing.managers" && class.name().is_ok_and(|name| name == "array")
+}
+
+/// Finds how an object is to be reduced: by the reducers that somebody has registered; by those for objects with buffers of
+/// libraries that are loaded; and by value what has no name that the receiver could look up.
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct Reducers {
-    ours: Py<PyDict>,
-    general: Py<PyDict>,
-    /// All others: called for few classes only.
+    /// Called for classes of few names, as it is Python code: for what the interpreter has.
     others: Py<PyAny>,
-    others_names: Py<PyFrozenSet>,
+    /// The same, for what libraries have, and for subclasses of arrays.
+    libraries: Py<PyAny>,
     by_value: Py<PyAny>,
+    other_names: Py<PyFrozenSet>,
+    library_names: Py<PyFrozenSet>,
 }
+
+/// The names of the classes of the interpreter that [`Reducers`] asks Python code about.
+const OTHERS: [&str; 10] = [
+    "_lru_cache_wrapper",
+    "_singledispatchmethod_get",
+    "method",
+    "module",
+    "socket",
+    "NewType",
+    "ParamSpec",
+    "TypeAliasType",
+    "TypeVar",
+    "TypeVarTuple",
+];
+/// Those of classes of libraries. Of numpy's arrays all subclasses are asked about.
+const LIBRARIES: [&str; 9] =
+    ["array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
 
 /// What is known of a class by its name.
 enum Kind {
@@ -63,23 +184,21 @@ enum Kind {
     Cached,
     /// A bound method, which is looked up in its object by the name of its function.
     Method,
-    /// Somebody may have registered a reducer.
+    /// There may be a reducer of ours for it.
     Other,
+    /// It may be one with buffers.
+    Library,
 }
 
 #[pymethods]
 impl Reducers {
-    /// Looks in `ours`, then in `general`, then in the dict that `others(cls)` returns, if any, for classes of some names;
-    /// functions and classes without a name are given to `by_value`.
+    /// Calls `others(cls)` or `libraries(cls)`, which return a reducer or None, for classes of some names whose reducers
+    /// nobody has registered; functions and classes without a name are given to `by_value`.
     #[new]
-    fn new(
-        ours: Py<PyDict>,
-        general: Py<PyDict>,
-        others: Py<PyAny>,
-        others_names: Py<PyFrozenSet>,
-        by_value: Py<PyAny>,
-    ) -> Reducers {
-        Reducers { ours, general, others, others_names, by_value }
+    fn new(py: Python<'_>, others: Py<PyAny>, libraries: Py<PyAny>, by_value: Py<PyAny>) -> PyResult<Reducers> {
+        let other_names = PyFrozenSet::new(py, OTHERS)?.unbind();
+        let library_names = PyFrozenSet::new(py, LIBRARIES)?.unbind();
+        Ok(Reducers { others, libraries, by_value, other_names, library_names })
     }
 
     /// How `object` is reduced, or `NotImplemented` where the pickler knows.
@@ -91,27 +210,29 @@ impl Reducers {
         if object.is_exact_instance_of::<PyFunction>() || class.is(PyType::type_object(py)) {
             return self.global(object);
         }
-        if let Some(reducer) = self.ours.bind(py).get_item(&class)? {
+        if let Some((by, reducer)) = registered(&class)? {
+            if by == By::Everybody {
+                return Ok(not_implemented(py));
+            }
             SPECIAL.fetch_add(1, Ordering::Relaxed);
             return reducer.call1((object,));
-        }
-        if self.general.bind(py).contains(&class)? {
-            return Ok(not_implemented(py));
         }
         if object.is_instance_of::<PyType>() {
             return self.global(object);
         }
-        match self.kind_of(&class)? {
+        let (kind, find) = match self.kind_of(object, &class)? {
             Kind::Plain => return Ok(not_implemented(py)),
             Kind::Cached => return self.global(object),
             Kind::Method if has_method(object) => return Ok(not_implemented(py)),
-            Kind::Method | Kind::Other => {}
+            kind @ Kind::Library => (kind, &self.libraries),
+            kind @ (Kind::Method | Kind::Other) => (kind, &self.others),
+        };
+        let reducer = find.bind(py).call1((&class,))?;
+        if reducer.is_none() {
+            return Ok(not_implemented(py));
         }
-        let others = self.others.bind(py).call1((&class,))?;
-        let found = if others.is_none() { None } else { others.cast::<PyDict>()?.get_item(&class)? };
-        let Some(reducer) = found else { return Ok(not_implemented(py)) };
-        // For arrays it only decides which of them may be written to.
-        SPECIAL.fetch_add(usize::from(!is_array_class(&class)), Ordering::Relaxed);
+        // What has buffers is a value like any other: it can be sent to several at once.
+        SPECIAL.fetch_add(usize::from(!matches!(kind, Kind::Library)), Ordering::Relaxed);
         reducer.call1((object,))
     }
 }
@@ -126,11 +247,11 @@ impl Reducers {
         self.by_value.bind(py).call1((object,))
     }
 
-    /// Whether `others` may know a reducer of a class: it is Python code, which most objects need not pay for.
-    fn kind_of(&self, class: &Bound<'_, PyType>) -> PyResult<Kind> {
+    /// Whether `others` or `libraries` may know a reducer of a class: they are Python code, which most objects need not pay for.
+    fn kind_of(&self, object: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> PyResult<Kind> {
         let py = class.py();
         let name = class.getattr(intern!(py, "__name__"))?;
-        if self.others_names.bind(py).contains(&name)? {
+        if self.other_names.bind(py).contains(&name)? {
             let name = name.cast::<PyString>()?.to_str();
             return Ok(match name {
                 Ok("_lru_cache_wrapper") => Kind::Cached,
@@ -138,8 +259,8 @@ impl Reducers {
                 _ => Kind::Other,
             });
         }
-        let may_be = modules(py)?.contains(intern!(py, "multiprocessing.reduction"))?;
-        Ok(if may_be { Kind::Other } else { Kind::Plain })
+        let may_be = self.library_names.bind(py).contains(&name)? || is_large_array(object, class);
+        Ok(if may_be { Kind::Library } else { Kind::Plain })
     }
 }
 
@@ -163,5 +284,8 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Reducers>()?;
     module.add_class::<crate::naming::Receiver>()?;
     module.add_function(wrap_pyfunction!(pickled, module)?)?;
+    module.add_function(wrap_pyfunction!(asked_names, module)?)?;
+    module.add_function(wrap_pyfunction!(registered_reducer, module)?)?;
+    module.add_function(wrap_pyfunction!(registered_reducers, module)?)?;
     module.add_function(wrap_pyfunction!(culprit, module)?)
 }

@@ -19,7 +19,9 @@ from collections import ChainMap
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession._objects import annotations, decorated, main_module, reducers, remade, sharing, singletons
+from procession import _procession as engine
+from procession._objects import annotations, decorated, main_module, reducers, remade, singletons
+from procession._objects.buffers import NOT_BY_NAME, PROTOCOL
 
 __all__ = ["build", "fill", "reduce", "restore"]
 
@@ -51,7 +53,7 @@ def reduce(obj):
         raise refused or _unknown(obj)
     try:
         definition, buffers = _define(obj)
-    except sharing.NOT_BY_NAME as error:
+    except NOT_BY_NAME as error:
         raise (refused or _unknown(obj)) from error
     return restore, (_identity(obj), definition, buffers, *_kin(obj))
 
@@ -59,8 +61,8 @@ def reduce(obj):
 def _refusal(obj):
     """Return what plain pickling of a function or class raises; None when it does not."""
     try:
-        pickle.dumps(obj, sharing.PROTOCOL)
-    except sharing.NOT_BY_NAME as error:
+        pickle.dumps(obj, PROTOCOL)
+    except NOT_BY_NAME as error:
         return error.with_traceback(None)
     return None
 
@@ -113,9 +115,10 @@ class _Registered:
     """The reducers that somebody registered, as they are now."""
 
     def __getitem__(self, cls):
-        if cls is types.MethodType:  # which may be one of a class that has no contents yet
+        reducer = engine.registered_reducer(cls)
+        if reducer is None or cls is types.MethodType:  # which may be one of a class that has no contents yet
             raise KeyError(cls)
-        return reducers.extra_reducers()[cls]
+        return reducer
 
 
 # What cloudpickle makes something else of than it was.
@@ -132,7 +135,7 @@ class _Definer(by_cloud.Pickler):
         known.update(annotations.forward_reducers())
         # The C half takes it over when it is initialized.
         self.dispatch_table = ChainMap(_Registered(), known, copyreg.dispatch_table)
-        super().__init__(file, sharing.PROTOCOL, buffer_callback=keep)
+        super().__init__(file, PROTOCOL, buffer_callback=keep)
         self._reduce = reducers.finder(self._inline).reduce
 
     def close(self):

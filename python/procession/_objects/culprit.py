@@ -4,7 +4,7 @@ from collections import deque
 
 from procession import _procession as engine
 from procession import process
-from procession._objects import sharing
+from procession._objects import buffers
 
 __all__ = ["with_path"]
 
@@ -32,7 +32,7 @@ def with_path(error, obj, name=""):
 
 def _is_of_pickling(error):
     """Return whether the pickler itself raised an error: those of a `__reduce__` or the like stay as they are."""
-    if type(error) not in sharing.NOT_BY_NAME or len(error.args) != 1:
+    if type(error) not in buffers.NOT_BY_NAME or len(error.args) != 1:
         return False
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

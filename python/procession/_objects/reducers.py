@@ -1,31 +1,21 @@
-"""Who knows how an object is reduced: what was registered, here or with the standard library, and what we do ourselves.
+"""Who knows how an object is reduced, beyond what the pickler knows: what was registered, and what we do ourselves.
 
-The one place that knows registered reducers; compiled code asks it once for all that pickle.
+What was registered comes first, whoever it was registered with: `engine.registered_reducer` knows it. For classes of
+the names below that nobody has registered, and for subclasses of numpy's arrays, compiled code asks here. A library
+that is not loaded has no objects: none is imported for its own sake.
 """
 
 import _pickle as pickle  # without what `pickle` loads
-import copyreg
 import sys
 import types
 
 from procession import _procession as engine
-from procession import _standard
-from procession._objects import sharing
+from procession._objects import buffers
 from procession._objects.descriptors import DupFd
 
-__all__ = ["array_reducers", "extra_reducers", "finder", "make_pickler"]
+__all__ = ["LIBRARIES", "OTHERS", "dispatch_table", "finder", "library", "make_pickler", "other", "registered"]
 
-registered: dict = {memoryview: sharing.reduce_memoryview}  # by type: what `ForkingPickler.register` was given
-
-
-def extra_reducers():
-    """Return the reducers that were registered here, with the standard `ForkingPickler`, and for sockets."""
-    table = dict(_standard.reducers())
-    socket = sys.modules.get("socket")
-    if socket is not None:
-        table[socket.socket] = _reduce_socket
-    table.update(registered)
-    return table
+registered: dict = {memoryview: buffers.reduce_memoryview}  # by type: what `ForkingPickler.register` was given
 
 
 class _Pickler(pickle.Pickler):
@@ -39,7 +29,7 @@ def make_pickler(sink):
 
     It serves again and again: call `clear_memo` after each `dump`. Its `dump` runs no Python code for plain objects.
     """
-    pickler = _Pickler(sink, sharing.PROTOCOL, buffer_callback=sink.keep)
+    pickler = _Pickler(sink, buffers.PROTOCOL, buffer_callback=sink.keep)
     pickler.reducer_override = finder().reduce
     return pickler
 
@@ -47,9 +37,11 @@ def make_pickler(sink):
 def finder(by_value=None, buffers=True):
     """Return what finds the reducers of objects; functions and classes without a name are given to `by_value`, and
     `buffers` says whether the pickle can have some."""
-    names = registered, copyreg.dispatch_table
-    others = _other_reducers if buffers else _other_reducers_without_buffers
-    return engine.Reducers(*names, others, _OTHERS, by_value or _by_value)
+    return engine.Reducers(other, library if buffers else _none, by_value or _by_value)
+
+
+def _none(cls):
+    return None
 
 
 def _by_value(obj):
@@ -58,100 +50,105 @@ def _by_value(obj):
     return by_value.reduce(obj)
 
 
-# So many bytes numpy copies to memory of the array's own when it rebuilds one from a pickle without buffers: such an
-# array can be resized, as with the standard library.
-_COPIED_BYTES = 1000
-
-
-def array_reducers():
-    array_class = getattr(sys.modules.get("numpy"), "ndarray", None)
-    if array_class is None or array_class in copyreg.dispatch_table:
-        return {}
-    return {array_class: _reduce_array}
-
-
-def _reduce_array(array):
-    if array.nbytes <= _COPIED_BYTES and array.dtype.isnative:  # of others numpy would change the type
-        flags = array.flags
-        if flags.forc and (flags.owndata or not engine.has_shared()):  # what lies in shared memory goes by its place
-            return array.__reduce__()
-    reduced = sharing.reduce_array(array)
-    if reduced is not None:
-        return reduced
-    function, arguments, *state = array.__reduce_ex__(sharing.PROTOCOL)
-    buffer = arguments[0]
-    # Who gets a copy of a read-only array may write to it, as with the standard library: pandas hands out such arrays.
-    # What lies in memory that is shared on purpose is no copy.
-    if (
-        not array.flags.writeable
-        and isinstance(buffer, pickle.PickleBuffer)
-        and not (engine.has_shared() and engine.place_of(buffer) is not None)
-    ):
-        return function, (pickle.PickleBuffer(_Bytes.of(array)), *arguments[1:])
-    return (function, arguments, *state)
-
-
-class _Bytes:
-    """The bytes of a contiguous array, for numpy: as if they could be written to, which nobody does."""
-
-    def __init__(self, array):
-        self.base = array  # what several tasks have in common is told by its owner
-        address = array.__array_interface__["data"][0]
-        self.__array_interface__ = {"data": (address, False), "shape": (array.nbytes,), "typestr": "|u1", "version": 3}
-
-    @classmethod
-    def of(cls, array):
-        return sys.modules["numpy"].asarray(cls(array))
-
-
 # The classes whose objects are pickled as names, which are no functions and no classes.
 _TYPE_NAMES = frozenset({"NewType", "ParamSpec", "TypeAliasType", "TypeVar", "TypeVarTuple"})
 
-# The names of the classes that `_other_reducers` is asked for.
-_OTHERS = frozenset(
-    {"socket", "ndarray", "module", "_lru_cache_wrapper", "method", "_singledispatchmethod_get", *_TYPE_NAMES}
-)
+# The names of the classes that `other` is asked for; the engine has them, too.
+OTHERS = frozenset({"socket", "module", "_lru_cache_wrapper", "method", "_singledispatchmethod_get", *_TYPE_NAMES})
+
+_OWN = ("__reduce__", "__reduce_ex__", "__setstate__")
+# Classes with buffers that their own reducers copy, by the names of their package and their own: the function
+# that reduces them, and the methods that a subclass must have from them to be reduced so. Without such
+# methods all subclasses keep their own way.
+LIBRARIES = {
+    ("array", "array"): ("library_values.numbers", None),
+    ("astropy", "Column"): ("library_values.described_array", _OWN),
+    ("astropy", "Quantity"): ("library_values.described_array", _OWN),
+    ("jaxlib", "ArrayImpl"): ("library_values.jax_array", None),
+    ("numpy", "MaskedArray"): ("library_values.masked_array", (*_OWN, "__getstate__", "__new__")),
+    ("numpy", "ndarray"): ("library_values.derived_array", _OWN),
+    ("PIL", "Image"): ("arrow_values.image", None),
+    ("polars", "DataFrame"): ("arrow_values.polars_frame", None),
+    ("polars", "Series"): ("arrow_values.polars_series", None),
+}
 
 
-def _other_reducers(cls):
-    """Return where a reducer of `cls` may be found beside ours and the interpreter's; it may be registered any time."""
-    if cls.__name__ == "socket":
-        return extra_reducers()
-    if sharing.is_array_class(cls):
-        return {cls: _reduce_array}
+def library(cls):
+    """Return how objects of a class of some library are reduced; None if they go their own way."""
+    for base in cls.__mro__:
+        module = getattr(base, "__module__", None)
+        found = LIBRARIES.get((module.partition(".")[0], base.__name__)) if isinstance(module, str) else None
+        if found is None:
+            continue
+        name, methods = found
+        if cls is base:
+            return _function("library_values.array" if base.__name__ == "ndarray" else name)
+        if methods is None or any(getattr(cls, one, None) is not getattr(base, one, None) for one in methods):
+            return None
+        return _function(name)
+    return None
+
+
+def _function(name):
+    module, _, function = name.partition(".")
+    if module == "arrow_values":
+        from procession._objects import arrow_values
+
+        return getattr(arrow_values, function)
+    from procession._objects import library_values
+
+    return getattr(library_values, function)
+
+
+def other(cls):
+    """Return how objects of a class of the interpreter are reduced, or None."""
     if cls is types.MethodType:
-        return {cls: _reduce_method}
+        return _method
     if cls.__name__ in _TYPE_NAMES and cls.__module__ in ("typing", "typing_extensions"):
-        return {cls: _reduce_type_name}
+        return _type_name
     if cls.__name__ == "_singledispatchmethod_get" and cls.__module__ == "functools":
-        return {cls: _reduce_generic_method}
-    if cls.__name__ == "module":
-        return {types.ModuleType: _reduce_module}
-    return _standard.reducers()
+        return _generic_method
+    if cls is types.ModuleType:
+        return _module
+    if cls is getattr(sys.modules.get("socket"), "socket", None):
+        return _socket
+    return None
 
 
-def _other_reducers_without_buffers(cls):
-    return None if sharing.is_array_class(cls) else _other_reducers(cls)
+def dispatch_table(buffers):
+    """Return the reducers of single classes, for picklers that ask nobody about the others.
+
+    Args:
+        buffers: whether the pickle may have buffers.
+    """
+    table = {}
+    sock = getattr(sys.modules.get("socket"), "socket", None)
+    if sock is not None:
+        table[sock] = _socket
+    numpy_array = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if buffers and numpy_array is not None:
+        table[numpy_array] = library(numpy_array)
+    return table | engine.registered_reducers()
 
 
-def _reduce_method(method):
+def _method(method):
     """Reduce a method that its object does not have under the name of its function."""
     return types.MethodType, (method.__func__, method.__self__)
 
 
-def _reduce_generic_method(bound):
+def _generic_method(bound):
     from procession._objects import decorated
 
     return decorated.generic_method(bound)
 
 
-def _reduce_type_name(obj):
+def _type_name(obj):
     from procession._objects import type_names
 
     return type_names.reduced(obj)
 
 
-def _reduce_module(module):
+def _module(module):
     """Reduce a module to its name, or to its contents if there is no module of that name."""
     if sys.modules.get(module.__name__) is module:
         from importlib import import_module
@@ -162,10 +159,7 @@ def _reduce_module(module):
     return cloudpickle.cloudpickle._module_reduce(module)
 
 
-# -- sockets --------------------------------------------------------------------------------------------------------
-
-
-def _reduce_socket(sock):
+def _socket(sock):
     return _rebuild_socket, (DupFd(sock.fileno()), sock.family, sock.type, sock.proto, sock.gettimeout())
 
 

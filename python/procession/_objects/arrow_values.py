@@ -1,0 +1,145 @@
+"""Frames and images of libraries that offer their buffers by Arrow's C interface, which their own pickles copy.
+
+Neither the library nor its Arrow is imported here but where an object of it arrives.
+"""
+
+import _pickle as pickle  # without what `pickle` loads
+import sys
+
+from procession import _procession as engine
+from procession._objects.buffers import is_wanted
+
+__all__ = ["image", "polars_frame", "polars_series"]
+
+
+class _Arrow:
+    """What Arrow's interface hands to libraries: an array on buffers that have arrived."""
+
+    def __init__(self, schema, parts):
+        self._parts = schema, parts
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return engine.arrow_whole(*self._parts)
+
+
+def _apart(parts):
+    """Return an array's parts with its buffers as what pickles keep apart."""
+    length, nulls, offset, buffers, children, dictionary = parts
+    buffers = tuple(None if buffer is None else pickle.PickleBuffer(buffer) for buffer in buffers)
+    dictionary = None if dictionary is None else _apart(dictionary)
+    return length, nulls, offset, buffers, tuple(map(_apart, children)), dictionary
+
+
+def _bytes_in(parts):
+    _, _, _, buffers, children, dictionary = parts
+    own = sum(buffer.nbytes for buffer in buffers if buffer is not None)
+    return own + sum(map(_bytes_in, children)) + (0 if dictionary is None else _bytes_in(dictionary))
+
+
+def polars_frame(frame):
+    """Reduce a frame of polars to its Arrow arrays."""
+    if not is_wanted(frame.estimated_size()) or any(map(_has_objects, frame.dtypes)):
+        return NotImplemented
+    reduced = _arrow_of(frame, frame.height * frame.width)
+    # Types of polars' own, should Arrow not know all of them.
+    if reduced is None or _frame(*_arrow_of(frame.head(1), None), {}).schema != frame.schema:
+        return NotImplemented
+    return _frame, (*reduced, {name: flags for name, flags in frame.flags.items() if any(flags.values())})
+
+
+def polars_series(series):
+    """Reduce a series of polars to its Arrow arrays."""
+    if not is_wanted(series.estimated_size()) or _has_objects(series.dtype):
+        return NotImplemented
+    reduced = _arrow_of(series, len(series))
+    if reduced is None or _series(*_arrow_of(series.head(1), None), series.name, {}).dtype != series.dtype:
+        return NotImplemented
+    return _series, (*reduced, series.name, series.flags)
+
+
+def _has_objects(dtype):
+    polars = sys.modules["polars"]
+    if dtype == polars.Object:
+        return True
+    inner = getattr(dtype, "inner", None)
+    fields = [field.dtype for field in getattr(dtype, "fields", ())]
+    return any(map(_has_objects, fields if inner is None else [inner, *fields]))
+
+
+def _arrow_of(value, items):
+    """Return the type and the arrays of a value; None if they are unknown, or much more than the value.
+
+    Args:
+        value: a frame or a series.
+        items: how many values there are in it; None to take it in any case.
+    """
+    found = engine.arrow_parts(value)
+    if found is None:
+        return None
+    schema, arrays = found
+    # A slice may hold all of what it was cut out of.
+    most = None if items is None else 4 * value.estimated_size() + 32 * items + (1 << 20)
+    if most is not None and sum(map(_bytes_in, arrays)) > most:
+        return None
+    return schema, [_apart(parts) for parts in arrays]
+
+
+def _frame(schema, arrays, flags):
+    import polars
+
+    parts = [polars.DataFrame(_Arrow(schema, parts)) for parts in arrays]
+    made = parts[0] if len(parts) == 1 else polars.concat(parts, rechunk=False)
+    for name, known in flags.items():
+        made = made.with_columns(_flagged(made[name], known))
+    return made
+
+
+def _series(schema, arrays, name, flags):
+    import polars
+
+    parts = [polars.Series(name, _Arrow(schema, parts)) for parts in arrays]
+    return _flagged(parts[0] if len(parts) == 1 else polars.concat(parts, rechunk=False), flags)
+
+
+def _flagged(series, flags):
+    """Return a series that knows again in which order it is."""
+    if flags.get("SORTED_ASC") or flags.get("SORTED_DESC"):
+        return series.set_sorted(descending=bool(flags.get("SORTED_DESC")))
+    return series
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+
+def image(picture):
+    """Reduce an image of exactly Pillow's class that lies in one piece; larger ones go their own way."""
+    picture.load()
+    width, height = picture.size
+    if not is_wanted(width * height):
+        return NotImplemented
+    try:
+        schema, (parts,) = engine.arrow_parts(picture)
+    except (AttributeError, TypeError, ValueError):  # earlier versions, more than one piece
+        return NotImplemented
+    return _image, (schema, _apart(parts), picture.mode, picture.size, picture.info, picture.getpalette())
+
+
+def _image(schema, parts, mode, size, info, palette):
+    from PIL import Image
+
+    made = Image.fromarrow(_Arrow(schema, parts), mode, size)
+    # Who gets a copy may write to it, which needs memory of the image's own; what is shared on purpose stays there.
+    if not _is_shared(parts):
+        made = made.copy()
+    made.info = info
+    if palette and mode in ("L", "LA", "P", "PA"):
+        made.putpalette(palette)
+    return made
+
+
+def _is_shared(parts):
+    *_, buffers, children, _ = parts
+    buffers = [buffer for buffer in buffers if buffer is not None]
+    return any(map(_is_shared, children)) or any(
+        engine.place_of(pickle.PickleBuffer(buffer)) is not None for buffer in buffers
+    )
