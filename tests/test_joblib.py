@@ -1,6 +1,8 @@
 """The joblib backend: Parallel on procession's pool."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -96,3 +98,71 @@ def test_in_a_worker_all_cpus_are_its_share(context, monkeypatch):
 def test_one_job_needs_no_pool():
     with joblib.parallel_config("procession", n_jobs=1):
         assert joblib.Parallel()(joblib.delayed(own_pid)(n) for n in range(2)) == [os.getpid()] * 2
+
+
+def put(array, place):
+    array[place] = place
+
+
+def test_tasks_write_into_an_array_that_lies_in_a_file(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    array = numpy.memmap(tmp_path / "array", dtype=float, shape=(8, 2), mode="w+")
+    with joblib.parallel_config("procession", n_jobs=2):
+        joblib.Parallel()(joblib.delayed(put)(array[:, 0], place) for place in range(8))
+        joblib.Parallel()(joblib.delayed(put)(array=numpy.asarray(array)[:, 1], place=place) for place in range(8))
+        assert array.tolist() == [[place, place] for place in range(8)]
+        joblib.Parallel()(joblib.delayed(put_all)([{"to": array}], place) for place in range(8))
+    assert array.tolist() == [[-place, -place] for place in range(8)]
+
+
+def put_all(parts, place):
+    parts[0]["to"][place] = -place
+
+
+known = None
+
+
+def remember(value):
+    global known
+    known = value
+
+
+def what_is_known(_):
+    return known
+
+
+@pytest.mark.parametrize("where", ["Parallel", "parallel_config"])
+def test_an_initializer_runs_in_each_worker_before_its_first_task(where):
+    wish = {"initializer": remember, "initargs": ("this",)}
+    with joblib.parallel_config("procession", n_jobs=2, **(wish if where == "parallel_config" else {})):
+        parallel = joblib.Parallel(**(wish if where == "Parallel" else {}))
+        assert parallel(joblib.delayed(what_is_known)(n) for n in range(20)) == ["this"] * 20
+    with joblib.parallel_config("procession", n_jobs=2):
+        assert joblib.Parallel()(joblib.delayed(what_is_known)(n) for n in range(4)) == [None] * 4
+
+
+def threads_wished(_):
+    return os.environ.get("OMP_NUM_THREADS")
+
+
+def test_workers_have_the_numbers_of_threads_that_the_program_has_set_last(monkeypatch):
+    for wish in ("3", "5"):
+        monkeypatch.setenv("OMP_NUM_THREADS", wish)
+        with joblib.parallel_config("procession", n_jobs=2):
+            assert joblib.Parallel()(joblib.delayed(threads_wished)(n) for n in range(4)) == [wish] * 4
+
+
+UNCHANGED = """
+import joblib
+if __name__ == "__main__":
+    for name in ("loky", "multiprocessing"):
+        print(type(joblib.Parallel(backend=name)._backend).__name__, joblib.Parallel(backend=name).n_jobs)
+    print(joblib.Parallel().n_jobs)
+"""
+
+
+def test_a_program_that_names_no_number_of_jobs_computes_serially(tmp_path):
+    (tmp_path / "program.py").write_text(UNCHANGED)
+    command = [sys.executable, "-m", "procession", str(tmp_path / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    assert done.stdout == "_StandIn 1\n_StandIn 1\n1\n"

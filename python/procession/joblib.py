@@ -5,7 +5,9 @@ one `Parallel` call to the next, as long as `n_jobs` is the same.
 """
 
 import os
+import sys
 import threading
+from operator import is_ as _is
 
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
@@ -18,7 +20,7 @@ from procession.shared_pools import SharedPool, _Behind
 __all__ = ["ProcessionBackend", "register"]
 
 _lock = threading.Lock()
-_pools: dict = {}  # (process, n_jobs, threads in a worker) -> Pool; at most one
+_pools: dict = {}  # what was wished for -> Pool; at most one
 
 
 class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -39,14 +41,19 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
             return 1
         return n_jobs if n_jobs > 0 else max(budget() + 1 + n_jobs, 1)
 
-    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **_options):
-        """Get the pool ready and return the number of its workers; one worker is no pool at all."""
+    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **options):
+        """Get the pool ready and return the number of its workers; one worker is no pool at all.
+
+        Of joblib's own options `initializer` and `initargs` have a meaning; large arrays are shared in any case.
+        """
+        options = {**getattr(self, "backend_kwargs", {}), **options}
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        self._n_jobs = n_jobs
-        self._pool = _pool_of(n_jobs, self.inner_max_num_threads)
+        begin = options.get("initializer"), tuple(options.get("initargs") or ())
+        self._wishes = n_jobs, self.inner_max_num_threads, *begin
+        self._pool = _pool_of(*self._wishes)
         return n_jobs
 
     def submit(self, func, callback=None):
@@ -61,10 +68,11 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     apply_async = submit  # its name before joblib 1.5
 
     def _accompany(self, batch):
-        """Have the functions of a batch bring along what the workers are to know of the variables that they read."""
+        """Have the functions of a batch bring along what the workers are to know of the variables that they read, and
+        arrays that lie in files go as such: joblib's tasks write into them."""
         calls = getattr(batch, "items", None)
         if isinstance(calls, list):
-            calls[:] = [(self._pool._crew.accompanied(function), *others) for function, *others in calls]
+            calls[:] = [(self._pool._crew.accompanied(function), *map(_by_file, others)) for function, *others in calls]
 
     def retrieve_result_callback(self, out):
         """Return the results of a batch, or raise what it raised."""
@@ -81,20 +89,61 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     def abort_everything(self, ensure_ready=True):
         """Stop what runs for this call; calls of other threads go on."""
         self._pool.terminate()
-        self._pool = _pool_of(self._n_jobs, self.inner_max_num_threads) if ensure_ready else None
+        self._pool = _pool_of(*self._wishes) if ensure_ready else None
 
 
-def _pool_of(n_jobs, threads):
+_MOST_PARTS = 1000  # of a container that is looked through for arrays in files
+
+
+class _ByFile:
+    """Arrives as the array that lies in a file, mapped there anew."""
+
+    def __init__(self, array, memmap):
+        self._array, self._memmap = array, memmap
+
+    def __reduce__(self):
+        from joblib._memmapping_reducer import _reduce_memmap_backed
+
+        return _reduce_memmap_backed(self._array, self._memmap)
+
+
+def _by_file(value, depth=3):
+    """Return what to send for arguments: arrays in files, within plain containers, too, are sent as `_ByFile`.
+
+    Large and deep containers are left as they are: to look through them takes longer than to pickle them.
+    """
+    kind = type(value)
+    if kind in (list, tuple, dict):
+        if not depth or len(value) > _MOST_PARTS:
+            return value
+        parts = value.values() if kind is dict else value
+        sent = [_by_file(part, depth - 1) for part in parts]
+        if all(map(_is, sent, parts)):
+            return value
+        return dict(zip(value, sent, strict=True)) if kind is dict else kind(sent)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        from joblib._memmapping_reducer import _get_backing_memmap
+
+        memmap = _get_backing_memmap(value)
+        if isinstance(memmap, numpy.memmap) and memmap.filename is not None:
+            return _ByFile(value, memmap)
+    return value
+
+
+def _pool_of(n_jobs, threads, initializer=None, initargs=()):
     """Return a handle of the pool; other threads may have theirs."""
     forgotten = []
     with _lock:
-        key = os.getpid(), n_jobs, threads
+        # The pool keeps the objects whose ids these are.
+        begin = id(initializer), *map(id, initargs)
+        key = os.getpid(), n_jobs, threads, begin, *map(os.environ.get, ProcessionBackend.MAX_NUM_THREADS_VARS)
         pool = _pools.get(key)
         if pool is None or pool._crew.unusable:
             # It ends behind this lock, or with the last handle that another thread has of it.
             forgotten.extend(_pools.values())
             _pools.clear()
-            pool = _pools[key] = _Behind(n_jobs, _limit_threads, (threads,), context=_context())
+            pool = _pools[key] = _Behind(n_jobs, _begin, (threads, initializer, initargs), context=_context())
         return SharedPool(pool)
 
 
@@ -105,6 +154,13 @@ def _context():
     if default._actual_context in (None, default._default_context):
         return default.get_context(contexts.DEFAULT_START_METHOD)
     return default._actual_context
+
+
+def _begin(threads, initializer, initargs):
+    """In a worker: do what comes before its first task."""
+    _limit_threads(threads)
+    if initializer is not None:
+        initializer(*initargs)
 
 
 def _limit_threads(count):
@@ -133,10 +189,16 @@ def register():
     register_parallel_backend("procession", ProcessionBackend)
 
 
+class _StandIn(ProcessionBackend):
+    """The backend in the place of joblib's own, which compute serially unless a program says how many jobs it wants."""
+
+    default_n_jobs = 1
+
+
 def stand_in():
     """Be the backend under the names of joblib's own too, for programs that must not be changed."""
     for name in ("loky", "multiprocessing"):
-        register_parallel_backend(name, ProcessionBackend)
+        register_parallel_backend(name, _StandIn)
 
 
 register()

@@ -70,7 +70,7 @@ def compare(client, folder, expected, options):
         print(f"  standard library: {fault}", flush=True)
     if not standard.by_test:
         bad.append(f"{client.name}/std: no test ran")
-    for mode in options.modes:
+    for mode in [mode for mode in options.modes if mode in client.modes]:
         reason = lambda what, mode=mode: explained(f"{client.name}/{mode}/{what}", expected)  # noqa: E731
         ours = run(client, python, folder, mode, options.only)
         for _ in range(_REPEATS):

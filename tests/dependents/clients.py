@@ -16,6 +16,7 @@ class Client:
         options: of pytest.
         source: "sdist", "own" (its source has no tests: they are ours), or the Debian source package that has them.
         python: which interpreter runs it.
+        modes: in which it is run beside the standard library's.
         method: the start method that it counts on without saying so, which it is told where its import is changed, as
             a program that moves from `fork` has to say.
         limit_s: how many seconds one test may take.
@@ -28,6 +29,7 @@ class Client:
     options: tuple = ()
     source: str = "sdist"
     python: str = sys.executable
+    modes: tuple = ("run", "import")
     method: str = ""
     limit_s: float = 120.0
 
@@ -46,6 +48,9 @@ CLIENTS = (
         "1.6.0",
         ("joblib/test/test_parallel.py", "joblib/test/test_memmapping.py", "joblib/test/test_module.py"),
         options=("-k", "multiprocessing or mp or module"),
+        modes=(
+            "run",
+        ),  # it contains loky, an engine that is built on private parts, which nobody changes the import of
         needs=("numpy==2.4.6", "psutil==7.2.2", "threadpoolctl==3.6.0"),
     ),
     Client(
