@@ -82,6 +82,19 @@ def test_the_forkserver_begins_where_no_descriptors_are_listed(tmp_path):
 
 
 @METHODS
+def test_where_no_descriptor_is_left_each_call_works_or_says_so(method):
+    command = [sys.executable, str(PROGRAM.with_name("none_left.py")), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    told = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines())
+    for name in ("map", "apply", "large argument", "large result", "queue"):
+        assert (told[f"parent, {name}"], told[f"worker, {name}"]) == ("ok", "ok"), name
+    for name, kinds in (("fail", {"ValueError"}), ("unsendable", {"TypeError"}), ("lambda", {"ok", "EMFILE"})):
+        assert {told[f"parent, {name}"], told[f"worker, {name}"]} <= kinds, name
+    assert (told["parent, process"], told["worker, process"]) == ("EMFILE", "ok")
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@METHODS
 def test_nothing_takes_the_numbers_of_standard_streams_that_are_closed(method, tmp_path):
     command = [sys.executable, str(PROGRAM.with_name("closed_streams.py")), method, str(tmp_path / "told")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)

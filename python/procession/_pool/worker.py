@@ -7,6 +7,7 @@ import sys
 
 from procession import process
 from procession._children import child, ending, math_threads
+from procession._objects import failures  # there may be no descriptor left to load it with when it is needed
 from procession._pool import log_records, stacks
 from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom_killer
 
@@ -79,20 +80,16 @@ class Seat:
 
 
 class Portable:
-    """What of `procession._objects.failures` a worker needs when something fails; it is not loaded before."""
+    """What a worker needs when something fails."""
 
     @staticmethod
     def failure(error):
         """Return the bytes of an exception."""
-        from procession._objects import failures
-
         return failures.failure(error)
 
     @staticmethod
     def unsendable(error, value):
         """Return the bytes of the exception for a result that cannot be sent."""
-        from procession._objects import failures
-
         return failures.unsendable(error, value)
 
 

@@ -1,14 +1,14 @@
 //! The thread that drives when no caller waits: for callbacks, and for jobs that nobody waits for.
 
+use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use procession::platform::{Poller, SignalGuard};
+use procession::platform::{Readiness, SignalGuard, wait_descriptors};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use super::Inner;
-use crate::error::Raised;
 
 /// A pool that has had nothing to do for so long gives the memory of free blocks back.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -40,8 +40,9 @@ impl Inner {
     /// The thread that drives when no caller does: runs callbacks, and has the duty while jobs are unfinished.
     pub(crate) fn drive(&self, py: Python<'_>) -> PyResult<()> {
         let guard = SignalGuard::block_all();
-        let poller = Poller::new().map_err(Raised::from)?;
-        poller.add(&self.driver_bell, 0).map_err(Raised::from)?;
+        // Without a descriptor of its own: it is started when there may be none left.
+        let bell = [(self.driver_bell.as_raw_fd(), Readiness::Read)];
+        let rings = |until| wait_descriptors(&bell, until, None).is_ok_and(|ready| !ready.is_empty());
         while !self.quit.load(Ordering::SeqCst) {
             self.run_callbacks(py);
             let (busy, expecting, warm) = {
@@ -60,17 +61,16 @@ impl Inner {
             }
             let pause = if busy { Some(GRACE) } else { warm.then_some(TRIM_AFTER) };
             let until = pause.map(|pause| Instant::now() + pause);
-            let mut rang = Vec::new();
-            let _ = py.detach(|| poller.wait(until, None, &mut rang));
+            let rang = py.detach(|| rings(until));
             self.driver_bell.hush();
-            if !rang.is_empty() {
+            if rang {
                 continue;
             }
             if busy && let Some(_duty) = self.take_duty() {
                 self.drive_for_nobody(py)?;
             } else if busy {
                 // A caller drives: look again in a while.
-                let _ = py.detach(|| poller.wait(Some(Instant::now() + 20 * GRACE), None, &mut Vec::new()));
+                py.detach(|| rings(Some(Instant::now() + 20 * GRACE)));
                 self.driver_bell.hush();
             } else if warm {
                 // The ends of the last records may be unread.

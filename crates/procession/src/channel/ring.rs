@@ -656,6 +656,32 @@ mod tests {
     }
 
     #[test]
+    fn rings_blocks_and_views_work_on_pages_of_64_kib() {
+        use crate::shared_memory::View;
+        platform::FAKED_PAGE.set(64 << 10);
+        let (mut p, mut c) = pair();
+        let payload = vec![7u8; 100_000];
+        for _ in 0..10 {
+            p.write(FrameKind::Returned, 1, 0, b"small", &mut never).unwrap();
+            p.write(FrameKind::Returned, 1, 0, &payload, &mut never).unwrap();
+            p.publish();
+            let mut bytes = Vec::new();
+            assert!(c.drain(&mut bytes));
+            let (_, small, rest) = Frame::decode(&bytes).unwrap();
+            let (frame, place, _) = Frame::decode(rest).unwrap();
+            let mut out = Vec::new();
+            assert!(frame.large && c.collect(place, &mut out));
+            assert_eq!((small, out == payload), (&b"small"[..], true));
+        }
+        let offset = p.arena.allocate(5).unwrap().offset;
+        assert!(offset.is_multiple_of(64 << 10));
+        let view = View::lent(c.segment().clone(), offset, 5, Box::new(|| ())).unwrap();
+        crate::shared_memory::detach_all().unwrap();
+        drop(view);
+        platform::FAKED_PAGE.set(0);
+    }
+
+    #[test]
     fn frames_count_once_published() {
         let (mut p, mut c) = pair();
         p.write(FrameKind::Returned, 5, 1, b"one", &mut never).unwrap();

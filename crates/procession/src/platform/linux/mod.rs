@@ -50,6 +50,8 @@ pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id};
 pub use life::{begin_life, end_life, has_pidfds, hold_life};
 pub use lifeline::{end_after, lifeline_thread};
+#[cfg(test)]
+pub(crate) use memory::FAKED_PAGE;
 pub use memory::{
     Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, position,
     prefer_huge_pages, read_at, release, reserve, set_position,
