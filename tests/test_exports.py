@@ -330,6 +330,27 @@ def test_a_subinterpreter_is_told_that_it_is_one():
     assert done.stdout.endswith("\n5\n") and not done.stderr
 
 
+# Not in `__all__` of the standard modules, and used by programs all the same.
+ASKED_FOR = {
+    "connection": (
+        "BUFSIZE", "ConnectionWrapper", "SocketClient", "SocketListener", "XmlClient", "XmlListener", "address_type",
+        "answer_challenge", "arbitrary_address", "deliver_challenge",
+    ),
+    "context": ("assert_spawning", "get_spawning_popen", "set_spawning_popen", "_tls", "_default_context"),
+    "process": ("AuthenticationString", "_current_process", "_children"),
+    "reduction": ("AbstractReducer", "DupFd", "ForkingPickler", "_rebuild_socket", "_reduce_socket"),
+    "spawn": ("_main", "freeze_support", "get_command_line", "get_executable", "is_forking", "prepare"),
+    "util": ("Finalize", "ForkAwareLocal", "_finalizer_registry", "_run_finalizers", "_exit_function"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKED_FOR)
+def test_what_programs_ask_a_submodule_for_is_there(name):
+    theirs, ours = (importlib.import_module(f"{library}.{name}") for library in ("multiprocessing", "procession"))
+    for asked in ASKED_FOR[name]:
+        assert hasattr(theirs, asked) and hasattr(ours, asked), asked
+
+
 # How many modules of the package are loaded at most: each costs a tenth of a millisecond, in workers each time.
 BUDGETS = {"fork": (42, 37), "spawn": (45, 24), "forkserver": (47, 32)}  # by a bare pool: its parent, its workers
 IMPORT_BUDGET = 5

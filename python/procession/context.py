@@ -3,7 +3,7 @@
 import sys
 
 from procession import _standard, process
-from procession.process import assert_spawning, get_spawning_popen, set_spawning_popen  # noqa: F401 # as programs ask here
+from procession.process import _tls, assert_spawning, get_spawning_popen, set_spawning_popen  # noqa: F401 # as programs ask here
 
 __all__ = []
 

@@ -6,8 +6,9 @@ import os
 
 from procession import _procession as engine
 from procession._objects import buffers
-from procession._objects.descriptors import DupFd, recvfds, sendfds
-from procession._objects.reducers import dispatch_table, finder, registered
+from procession._objects.descriptors import DupFd, InheritedFd, recvfds, sendfds  # noqa: F401
+from procession._objects.reducers import _rebuild_socket, dispatch_table, finder, registered  # noqa: F401
+from procession._objects.reducers import _socket as _reduce_socket  # noqa: F401
 
 __all__ = [
     "DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "recvfds", "register", "send_handle",

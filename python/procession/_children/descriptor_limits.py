@@ -16,7 +16,8 @@ LEAST = 64  # that a child can do with, whatever is usual
 _lock = allocate_lock()
 _rooms: set = set()
 # The limit of this program while another one holds, and that one.
-_usual = _raised = None
+_usual: int | None = None
+_raised = 0
 
 
 class Room:
@@ -43,7 +44,7 @@ class Room:
                 return
             if descriptor_limits()[0] == _raised:  # the program has not set another one meanwhile
                 set_descriptor_limit(_usual)
-            _usual = _raised = None
+            _usual, _raised = None, 0
 
 
 def usual():

@@ -87,5 +87,5 @@ def _name_records(logging):
             record.processName = process.current_process().name
         return record
 
-    named.names_process = True
+    named.names_process = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(named)

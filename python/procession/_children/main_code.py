@@ -10,7 +10,7 @@ __all__ = ["for_child", "of_parent"]
 # Code from an interpreter with another one is of no use.
 _KIND = (MAGIC_NUMBER, sys.flags.optimize)
 
-_known = (None, None, None)  # a file, what told its state, and what children get
+_known: tuple = (None, None, None)  # a file, what told its state, and what children get
 
 
 def for_child(path):

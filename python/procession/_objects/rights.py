@@ -12,8 +12,8 @@ NUMBER = calcsize("i")  # bytes of a descriptor's
 
 def pair():
     """Return two connected sockets that keep messages apart and wait without a limit."""
-    ends = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    ends = [end if end.fileno() > 2 else _socket.socket(fileno=above_streams(end.detach())) for end in ends]
+    made = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    ends = [end if end.fileno() > 2 else _socket.socket(fileno=above_streams(end.detach())) for end in made]
     for end in ends:
         end.setblocking(True)  # whatever the default timeout is
     return ends
