@@ -10,6 +10,7 @@ import time
 
 import procession
 import pytest
+from procession._children import late_logging
 
 LIMIT = 20  # seconds; far more than anything here takes
 
@@ -533,7 +534,7 @@ def log_late(writer):
     for name in ("logging", "multiprocessing"):  # as in a fresh interpreter that has not loaded them
         for module in [m for m in sys.modules if m.partition(".")[0] == name]:
             del sys.modules[module]
-    for do, arguments in procession.log_names._chores():
+    for do, arguments in late_logging.name_chores():
         do(*arguments)
     import logging
 
@@ -545,10 +546,10 @@ def test_log_records_name_the_process_when_logging_is_loaded_late(context):
     reader, writer = context.Pipe(False)
     child = context.Process(target=log_late, args=(writer,), name="Late")
     child.start()
+    writer.close()
     name, loader = reader.recv()
     child.join()
     reader.close()
-    writer.close()
     assert (name, loader) == ("Late", "SourceFileLoader")
 
 
