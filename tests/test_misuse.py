@@ -543,7 +543,9 @@ def names_of(error):
     """The names of an exception's types, its own first; without the module where that is of one of the libraries."""
     own = ("multiprocessing.", "procession.")
     kinds = type(error).__mro__
-    return [("" if f"{kind.__module__}.".startswith(own) else f"{kind.__module__}.") + kind.__qualname__ for kind in kinds]
+    return [
+        ("" if f"{kind.__module__}.".startswith(own) else f"{kind.__module__}.") + kind.__qualname__ for kind in kinds
+    ]
 
 
 def try_all(library):
