@@ -223,14 +223,9 @@ impl Queue {
     }
 
     fn send(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
-        let sent = self.send_silently(py, message, patience);
-        self.settle();
-        sent
-    }
-
-    fn send_silently(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
         let (head, body) = (message.head(), message.body());
         if body.len() < LARGE_BYTES && matches!(self.queue.try_put(head, body).map_err(raised)?, Attempt::Done(())) {
+            self.settle();
             return Ok(());
         }
         while !until_done(py, || self.queue.put(head, body))?.map_err(raised)? {
@@ -241,23 +236,18 @@ impl Queue {
                 answer => answer.map_err(raised)?,
             }
         }
+        self.settle();
         Ok(())
     }
 
     /// The next message; none when the patience ends.
     fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
-        let taken = self.receive_silently(py, patience);
-        self.settle();
-        taken
-    }
-
-    fn receive_silently<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
         loop {
             match self.queue.try_oldest().map_err(raised)? {
-                Attempt::Done(oldest) => return Taken::from(py, oldest).map(Some),
+                Attempt::Done(oldest) => return self.taken(py, oldest),
                 Attempt::Busy => {
                     if let Some(oldest) = until_done(py, || self.queue.oldest())?.map_err(raised)? {
-                        return Taken::from(py, oldest).map(Some);
+                        return self.taken(py, oldest);
                     }
                 }
                 Attempt::Unready => {}
@@ -275,12 +265,24 @@ impl Queue {
         }
     }
 
+    #[inline]
+    fn taken<'py>(&self, py: Python<'py>, oldest: Oldest<'_>) -> PyResult<Option<Taken<'py>>> {
+        let taken = Taken::from(py, oldest);
+        self.settle();
+        taken.map(Some)
+    }
+
     /// What is readable while there are messages shows what is so now, where somebody has asked for it.
     #[inline]
     fn settle(&self) {
-        if self.has_bell.load(Ordering::Relaxed)
-            && let Some(bell) = &*self.bell.lock().unwrap_or_else(PoisonError::into_inner)
-        {
+        if self.has_bell.load(Ordering::Relaxed) {
+            self.settle_bell();
+        }
+    }
+
+    #[cold]
+    fn settle_bell(&self) {
+        if let Some(bell) = &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
             bell.settle();
         }
     }
