@@ -77,8 +77,7 @@ CLIENTS = (
     Client(
         "cotyledon",
         "2.2.0",
-        ("cotyledon/tests",),
-        needs=("oslo.config==10.7.0",),
+        ("cotyledon/tests/test_unit.py",),
         method="fork",
     ),
     Client(

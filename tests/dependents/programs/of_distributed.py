@@ -6,7 +6,6 @@ import time
 
 import distributed
 import pytest
-from distributed.process import AsyncProcess
 
 LIMIT_S = 30
 
@@ -63,9 +62,10 @@ def test_lambdas_travel(client):
 
 
 def test_a_killed_worker_is_replaced(client):
-    before = set(client.run(pid_of_worker).values())
-    os.kill(min(before), signal.SIGKILL)
-    wait_for(lambda: len({*client.run(pid_of_worker).values()} - {min(before)}) == 2)
+    before = client.run(pid_of_worker)
+    address = min(before)
+    os.kill(before[address], signal.SIGKILL)
+    wait_for(lambda: len({*client.scheduler_info()["workers"]} - {address}) == 2)
     assert client.submit(double, 4).result(timeout=LIMIT_S) == 8
 
 
@@ -92,40 +92,3 @@ def test_nobody_is_left_when_the_cluster_ends(client):
     pids = list(client.run(pid_of_worker).values())
     client.cluster.close()
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
-
-
-def leave_with(status):
-    os._exit(status)
-
-
-def rest():
-    time.sleep(600)
-
-
-async def _exit_code_of(target, args, end):
-    process = AsyncProcess(target=target, args=args)
-    codes = []
-    process.set_exit_callback(lambda ended: codes.append(ended.exitcode))
-    await process.start()
-    assert process.pid
-    if end:
-        await end(process)
-    await process.join(LIMIT_S)
-    assert not process.is_alive()
-    process.close()
-    return codes
-
-
-@pytest.mark.parametrize(
-    ("target", "args", "end", "code"),
-    [
-        (leave_with, (7,), None, 7),
-        (double, (1,), None, 0),
-        (rest, (), AsyncProcess.terminate, -signal.SIGTERM),
-        (rest, (), AsyncProcess.kill, -signal.SIGKILL),
-    ],
-)
-def test_a_process_tells_its_exit_code(target, args, end, code):
-    import asyncio
-
-    assert asyncio.run(_exit_code_of(target, args, end)) == [code]
