@@ -13,7 +13,7 @@ _PLAIN = frozenset({bool, bytes, float, int, str, type(None)})
 class RemoteTraceback(Exception):
     """The traceback of an exception in the worker that raised it, as text; the `__cause__` of the exception here."""
 
-    def __init__(self, tb):
+    def __init__(self, tb: str) -> None:
         self.tb = tb
 
     def __str__(self):
@@ -29,7 +29,7 @@ class MaybeEncodingError(Exception):
         raised: whether that is an exception that the task raised.
     """
 
-    def __init__(self, exc, value, raised=False):
+    def __init__(self, exc: object, value: object, raised: bool = False) -> None:
         self.exc = _text(exc)
         self.value = _text(value)
         self.raised = raised
@@ -44,7 +44,7 @@ class MaybeEncodingError(Exception):
         return f"<{type(self).__name__}: {self}>"
 
 
-def _text(value):
+def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     try:
@@ -62,7 +62,7 @@ RemoteTraceback.__module__ = "procession.pool"
 # -- in the worker --------------------------------------------------------------------------------------------------
 
 
-def failure(error):
+def failure(error: BaseException) -> bytes:
     """Return bytes that `rebuild` makes an exception of, in another process."""
     try:
         lines = _traceback_lines(error)
@@ -83,7 +83,7 @@ def failure(error):
     return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), _PROTOCOL)
 
 
-def _pickled(error):
+def _pickled(error: BaseException) -> bytes:
     if (
         type(error).__module__ == "builtins"
         and not error.__dict__
@@ -96,7 +96,7 @@ def _pickled(error):
     return bytes(reduction.ForkingPickler.dumps(error, _PROTOCOL))
 
 
-def _traceback_lines(error):
+def _traceback_lines(error: BaseException) -> list[str]:
     try:
         from traceback import format_exception
     except Exception:  # such as no descriptor left to load it with
@@ -109,7 +109,7 @@ def _traceback_lines(error):
     return format_exception(type(error), error, error.__traceback__)
 
 
-def unsendable(error, value):
+def unsendable(error: BaseException, value: object) -> bytes:
     """Return the bytes of the failure of a task whose result `value` cannot be sent because of `error`."""
     try:
         from procession._objects import culprit
@@ -123,7 +123,7 @@ def unsendable(error, value):
 # -- in the parent --------------------------------------------------------------------------------------------------
 
 
-def rebuild(sent):
+def rebuild(sent: bytes) -> BaseException:
     """Return the exception behind the bytes of `failure`; one that cannot be rebuilt becomes a MaybeEncodingError."""
     pickled, remote, name, message, problem = pickle.loads(sent)
     error = None
