@@ -83,6 +83,34 @@ def test_a_child_does_not_read_its_parents_input(method, tmp_path):
     assert printed(tmp_path, STDIN, method, stdin="first\nsecond\n") == "True True\nsecond 0\n"
 
 
+CROWDED = """
+import os, sys, procession
+
+def read():
+    print(sys.stdin.read() == "", flush=True)
+    grandchild = procession.get_context("fork").Process(target=lambda: print(sys.stdin.read() == "", flush=True))
+    grandchild.start()
+    grandchild.join()
+
+if __name__ == "__main__":
+    context = procession.get_context(sys.argv[1])
+    for what in ("nothing", "all numbers that a child would take", "no standard stream"):
+        if what.startswith("all"):
+            taken = [os.dup(1) for _ in range(100)]
+        if what.startswith("no "):
+            os.close(0)
+        child = context.Process(target=read)
+        child.start()
+        child.join()
+        print(child.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_child_has_an_empty_stdin_whatever_descriptors_its_parent_has(tmp_path, method):
+    assert printed(tmp_path, CROWDED, method, stdin="first\n") == "True\nTrue\n0\n" * 3
+
+
 HANDLERS = """
 import signal
 import procession

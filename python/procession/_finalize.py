@@ -91,6 +91,7 @@ def _run_finalizers(minpriority=None):
 # -- after a fork ---------------------------------------------------------------------------------------------------
 
 _afterfork_registry = weakref.WeakValueDictionary()
+_registered: dict = vars(_afterfork_registry)["data"]  # which tells in compiled code whether there are any
 _afterfork_counter = itertools.count()
 
 
@@ -101,7 +102,7 @@ def register_after_fork(obj, func):
 
 def _run_after_forkers():
     # In the order of their registration, which a dictionary keeps. Its own `items` would cost a child more memory.
-    for (_, _, func), reference in list(_afterfork_registry.data.items()):
+    for (_, _, func), reference in list(_registered.items()):
         try:
             if (obj := reference()) is not None:
                 func(obj)

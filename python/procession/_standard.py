@@ -10,6 +10,9 @@ import sys
 # The standard modules by their names, once ours stand in `sys.modules` under these.
 kept: dict = {}
 
+# Whether the program is an executable. Asked once: to look for what a module lacks costs each child a dozen pages.
+FROZEN = getattr(sys, "frozen", False)
+
 _LAST = -1000  # the priority of what comes after the finalizers of the program
 
 

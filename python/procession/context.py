@@ -294,9 +294,18 @@ class ForkProcess(process.BaseProcess):
 
     @staticmethod
     def _Popen(process_obj):
-        from procession._children.popen_fork import Popen
+        return (_popen_fork or _load_popen_fork())(process_obj)
 
-        return Popen(process_obj)
+
+_popen_fork = None  # loaded with the first one; an import that finds its module costs each fork a dozen pages
+
+
+def _load_popen_fork():
+    global _popen_fork
+    from procession._children.popen_fork import Popen
+
+    _popen_fork = Popen
+    return Popen
 
 
 class SpawnProcess(process.BaseProcess):

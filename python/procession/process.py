@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 from _thread import _local  # `threading` would double the time that the package takes to load
+from _weakref import ref
 from _weakrefset import WeakSet
 
 from procession import _standard
@@ -97,20 +98,20 @@ class BaseProcess:
         self._identity = parent._identity + (next(_process_counter),)
         self._config = parent._config.copy()
         self._parent_pid = os.getpid()
-        self._parent_name = parent.name
+        self._parent_name = parent._name
         self._popen = None
         self._closed = False
         self._target = target
         self._args = tuple(args)
         self._kwargs = {} if kwargs is None else dict(kwargs)
-        self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
+        self._name = name or f"{type(self).__name__}-{':'.join([str(number) for number in self._identity])}"
         if daemon is not None:
             self.daemon = daemon
         if settings:
             from procession._settings import check
 
             self._settings = check(**settings)
-        _dangling.add(self)
+        _alive.add(ref(self, _forget))
 
     def run(self):
         """Call the target; subclasses override this."""
@@ -130,12 +131,14 @@ class BaseProcess:
             AssertionError: it was started before, or belongs to another process.
             PicklingError, TypeError, AttributeError: something it needs cannot be pickled; the message says what.
         """
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         if self._popen is not None:
             raise AssertionError("a process is started only once")
         if self._parent_pid != os.getpid():
             raise AssertionError("a process object is started by the process that made it")
-        _cleanup()
+        if _children:
+            _cleanup()
         self._popen = self._Popen(self)
         # The child has its own; keeping these would keep the user's objects alive as long as this one.
         del self._target, self._args, self._kwargs
@@ -167,7 +170,8 @@ class BaseProcess:
         Raises:
             AssertionError: it was not started, or not by this process.
         """
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         if self._parent_pid != os.getpid():
             raise AssertionError("only the parent of a process can join it")
         if self._popen is None:
@@ -408,23 +412,39 @@ def own_pidfd():
 
 def _identity_chores(process, parent_sentinel):
     """Return the calls that make `process` the running process's own object, in a child that has just begun."""
-    parent = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
-    names = {
-        "_process_counter": itertools.count(1),
-        "_children": set(),
-        "_current_process": process,
-        "_parent_process": parent,
-        "_inherited": (_process_counter, _children, _current_process, _parent_process),
-    }
-    return [*_method_chores(process), (globals().update, (names,)), *_standard._chores(process, parent)]
-
-
-def _method_chores(process):
-    """Return the calls that fix the start method of a child, as its class says it."""
+    global _known
+    here, begin, parent = _known
+    if here != os.getpid() or (parent._pid, parent._name, parent._sentinel) != (
+        process._parent_pid,
+        process._parent_name,
+        parent_sentinel,
+    ):
+        parent = _ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
+        names = {
+            "_process_counter": itertools.count(1),
+            "_children": set(),
+            "_parent_process": parent,
+            "_inherited": (_process_counter, _children, _current_process, _parent_process, _inherited),
+            "_known": (0, None, None),
+        }
+        begin = _names.update, (names,)
+        _known = os.getpid(), begin, parent
+    chores = [begin, (_names.__setitem__, ("_current_process", process))]
     method = process._start_method
-    if method is None:
-        return []
-    return [(setattr, (_default_context, "_actual_context", _default_context.get_context(method)))]
+    if method is not None:
+        context = _contexts.get(method) or _contexts.setdefault(method, _default_context.get_context(method))
+        if context is not _default_context._actual_context:
+            chores.append((setattr, (_default_context, "_actual_context", context)))
+    return chores + _standard._chores(process, parent)
+
+
+_contexts: dict = {}  # those of start methods that were asked for
+
+
+_names = globals()
+# For which process, the call that makes a child of it what all of them are, which is kept as it is, and that process as
+# they see it: what is there already need not be copied.
+_known: tuple = (0, None, None)
 
 
 _own_bootstrap = BaseProcess._bootstrap
@@ -435,4 +455,7 @@ _process_counter = itertools.count(1)
 _children = set()
 # What these were in the parent, in a forked child: to take them apart would write to all that they refer to.
 _inherited: tuple = ()
-_dangling = WeakSet()
+_dangling = WeakSet()  # of all process objects, under the name that the interpreter's tests know
+# Its methods, which are Python's, would cost each start a dozen pages.
+_alive = _dangling.data
+_forget = _alive.discard

@@ -18,6 +18,8 @@ def around_child(
 ) -> Callable[[], None]: ...
 def own_pidfd() -> int: ...
 
+_own_bootstrap: Callable[..., int]
+
 class BaseProcess:
     _identity: tuple[int, ...]
     _config: dict[str, Any]

@@ -188,7 +188,7 @@ _main_modules = []  # keeps the modules that `__main__` used to be: their global
 
 
 def _import_main_by_name(name):
-    if getattr(sys, "frozen", False):  # a frozen executable runs it in each child, up to `freeze_support`
+    if _standard.FROZEN:  # a frozen executable runs it in each child, up to `freeze_support`
         return
     current = sys.modules["__main__"]
     if getattr(getattr(current, "__spec__", None), "name", None) == name:
@@ -205,7 +205,7 @@ def import_main_path(path, sent=None):
     Args:
         sent: its code, as `main_code.for_child` returned it in the parent, or None.
     """
-    if getattr(sys, "frozen", False):
+    if _standard.FROZEN:
         return
     current = sys.modules["__main__"]
     if main_module.stem(path) == "ipython" or getattr(current, "__file__", None) == path:

@@ -1,13 +1,11 @@
 """Small services that the other modules share, under the names of the standard module: the end of a process, its
 standard streams, descriptors, the temporary directory, and what _logs.py and _finalize.py have."""
 
-import _io
 import atexit
 import os
 import sys
-from _thread import _local
 
-from procession import _logs
+from procession import _logs, _standard
 from procession._finalize import (
     Finalize,
     ForkAwareLocal,
@@ -33,6 +31,7 @@ from procession._logs import (
     sub_warning,
     warn,
 )
+from procession._procession import duplicate_above, empty_stdin
 
 __all__ = [
     "sub_debug", "debug", "info", "sub_warning", "get_logger", "log_to_stderr", "get_temp_dir",
@@ -159,7 +158,7 @@ def _exit_function():
         _end_children(process.active_children())
     _run_finalizers()
     _end_forkserver()
-    if getattr(sys, "frozen", False):
+    if _standard.FROZEN:
         _end_tracker()
 
 
@@ -206,7 +205,8 @@ _stuck: tuple = ()  # the standard streams that could not be flushed
 
 def _flush_std_streams():
     global _stuck
-    _stuck = ()
+    if _stuck:
+        _stuck = ()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -216,67 +216,48 @@ def _flush_std_streams():
             _stuck += (stream,)
 
 
-# Each thread that forks keeps a stream for the children, whose descriptor is open only during a fork, with its process.
-# `own` is the stream that this process gave itself.
-_empty = _local()
+_USUALLY_FREE = 48  # of the 64 numbers for which a process has room from the beginning
+_own_stdin = None  # the empty one that this process gave itself
+_stdin_chore: tuple = ()  # what gives children of this process an empty one
 
 
-class _EmptyStdin:
-    """While it is open, children that are forked can be given an empty stdin: two processes must not read one.
-
-    Attributes:
-        chores: the calls, as function and arguments, that give it to a child.
-    """
-
-    def __enter__(self):
-        self.chores = []
-        self._descriptor = self._stream = None
-        if sys.stdin is None:
-            return self
-        # A plain file is closed by a compiled function.
-        self.chores.append((sys.stdin.close, ()) if type(sys.stdin) is _io.TextIOWrapper else (_close_stdin, ()))
-        try:
-            self._descriptor = os.open(os.devnull, os.O_RDONLY)
-            owner, stream = _empty.__dict__.pop("stream", (None, None))
-            if owner == os.getpid():  # a child has the one that it was given as its own stdin
-                # A raw file that is made anew lets go of its old descriptor, and the layers above do not notice.
-                stream.buffer.raw.__init__(self._descriptor, "r", closefd=False)
-            else:
-                stream = open(self._descriptor, encoding="utf-8", closefd=False)
-        except (OSError, ValueError):
-            return self
-        self._stream = stream
-        self.chores.append((setattr, (sys, "stdin", stream)))
-        return self
-
-    def __exit__(self, *exception):
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        if self._stream is not None:
-            _empty.stream = os.getpid(), self._stream
+def _stdin_chores():
+    """Return the calls, as function and arguments, that give an empty stdin to a child: two processes must not read
+    one. Those that were returned before, if they will do: what is there already need not be copied."""
+    global _stdin_chore
+    if sys.stdin is None:
+        return ()
+    if not _stdin_chore or _stdin_chore[0][1][1] is sys.stdin:  # a child has the one that it was given
+        _stdin_chore = ((empty_stdin, (sys, *_stream_for_children(), _be_stdin)),)
+    return _stdin_chore
 
 
-def _close_stdin():
+def _stream_for_children():
+    """Return a stream of an empty file, which is open in children only, and the number that it will have there; None
+    and a number that no file has where it cannot be made."""
+    descriptors = []
     try:
-        sys.stdin.close()
+        descriptors.append(os.open(os.devnull, os.O_RDONLY))
+        descriptors.append(duplicate_above(descriptors[0], _USUALLY_FREE))
+        return open(descriptors[1], encoding="utf-8", closefd=False), descriptors[1]
     except (OSError, ValueError):
-        pass
+        return None, -1
+    finally:
+        close_fds(*descriptors)
+
+
+def _be_stdin(descriptor):
+    global _own_stdin
+    try:
+        sys.stdin = _own_stdin = open(descriptor, encoding="utf-8", closefd=False)
+    except (OSError, ValueError):
+        os.close(descriptor)
 
 
 def _empty_stdin():
     """Give this process an empty stdin, unless it has it from the forkserver."""
-    if sys.stdin is None or sys.stdin is _empty.__dict__.get("own"):
-        return
-    _close_stdin()
-    try:
-        descriptor = os.open(os.devnull, os.O_RDONLY)
-        try:
-            sys.stdin = _empty.own = open(descriptor, encoding="utf-8", closefd=False)
-        except BaseException:
-            os.close(descriptor)
-            raise
-    except (OSError, ValueError):
-        pass
+    if sys.stdin is not None and sys.stdin is not _own_stdin:
+        empty_stdin(sys, None, -1, _be_stdin)
 
 
 def close_fds(*fds):

@@ -240,6 +240,28 @@ pub(crate) fn add_member<M: Member>(py: Python<'_>) -> PyResult<()> {
     class.setattr(M::NAME, descriptor)
 }
 
+/// Shows what a dict has that is a class, or an object of just one of some `kinds`, each key and value by where they lie,
+/// as long as `see` answers yes.
+///
+/// As nothing is counted, a process that was just forked, or has forked, copies no page for it.
+pub(crate) fn definitions(
+    names: &Bound<'_, PyDict>,
+    kinds: &Bound<'_, PyTuple>,
+    mut see: impl FnMut((usize, usize)) -> bool,
+) {
+    let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+    // SAFETY: this thread is attached to the interpreter and runs no code of it before the loop ends, so the dict stays as it
+    // is; of the values that it lends only their types are read.
+    while unsafe { ffi::PyDict_Next(names.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+        // SAFETY: as above.
+        let (is_class, class) = unsafe { (ffi::PyType_Check(value) != 0, ffi::Py_TYPE(value)) };
+        let wanted = is_class || kinds.iter_borrowed().any(|kind| kind.as_ptr() == class.cast());
+        if wanted && !see((key.addr(), value.addr())) {
+            return;
+        }
+    }
+}
+
 /// Whether a list has exactly these items, or a dict these keys and values, by turns: not equal ones, but the same.
 pub(crate) fn has_exactly(container: &Bound<'_, PyAny>, children: &[Py<PyAny>]) -> bool {
     if let Ok(dict) = container.cast_exact::<PyDict>() {

@@ -6,8 +6,10 @@ use std::sync::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyModule, PyString, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyModule, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHashMap;
+
+use crate::fast::definitions;
 
 /// The most functions and classes of the main module that a receiver is remembered to know.
 const REMEMBERED: usize = 1024;
@@ -47,6 +49,34 @@ impl Receiver {
             drop((old, before));
         }
         Ok(finds)
+    }
+}
+
+/// The classes in a dict, and its objects of some kinds, which the dict is compared with later.
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct Definitions(Vec<(usize, usize)>);
+
+#[pymethods]
+impl Definitions {
+    #[new]
+    fn new(names: &Bound<'_, PyDict>, kinds: &Bound<'_, PyTuple>) -> Definitions {
+        let mut found = Vec::new();
+        definitions(names, kinds, |one| {
+            found.push(one);
+            true
+        });
+        Definitions(found)
+    }
+
+    /// Whether a dict has the same ones, as far as those that there were are still alive.
+    fn are_those_of(&self, names: &Bound<'_, PyDict>, kinds: &Bound<'_, PyTuple>) -> bool {
+        let mut known = self.0.iter();
+        let mut same = true;
+        definitions(names, kinds, |one| {
+            same = known.next() == Some(&one);
+            same
+        });
+        same && known.next().is_none()
     }
 }
 

@@ -1,13 +1,16 @@
 //! Starting programs and copies of this one, signals that wait meanwhile, and the lifeline.
 
 use std::ffi::CString;
+use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
+use procession::channel::bell_threads;
 use procession::platform::{self, SignalGuard};
 use procession::process;
 use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 fn raised(error: procession::Error) -> PyErr {
     match error.errno() {
@@ -114,6 +117,55 @@ fn fork_to(fork: &Bound<'_, PyAny>, live: &Bound<'_, PyAny>, arguments: &Bound<'
     platform::end_now(status)
 }
 
+/// Calls functions with their arguments, which are tuples of both, in groups, which are tuples of those.
+///
+/// In native code: a child that was just forked copies a page for nearly every object that is looked at in Python.
+#[pyfunction]
+fn do_all(groups: &Bound<'_, PyTuple>) -> PyResult<()> {
+    for group in groups.iter_borrowed() {
+        for chore in group.cast::<PyTuple>()?.iter_borrowed() {
+            let chore = chore.cast::<PyTuple>()?;
+            chore.get_borrowed_item(0)?.call1(chore.get_borrowed_item(1)?.cast::<PyTuple>()?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of what is looked for in a child that was just forked, which would be made there otherwise.
+fn stdin_and_close(py: Python<'_>) -> [&Bound<'_, PyString>; 2] {
+    [intern!(py, "stdin"), intern!(py, "close")]
+}
+
+/// Closes `sys.stdin` and opens an empty file. Where a `number` is free, the file gets that and `stream`, which is of that
+/// number, becomes `sys.stdin`; else `otherwise` is called with the number that it has, and sees to it from then on.
+#[pyfunction]
+fn empty_stdin(
+    sys: &Bound<'_, PyAny>,
+    stream: &Bound<'_, PyAny>,
+    number: i32,
+    otherwise: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let [name, close] = stdin_and_close(sys.py());
+    let refused =
+        |error: &PyErr| error.is_instance_of::<PyOSError>(sys.py()) || error.is_instance_of::<PyValueError>(sys.py());
+    if let Err(error) = sys.getattr(name)?.call_method0(close)
+        && !refused(&error)
+    {
+        return Err(error);
+    }
+    // Without a descriptor left there is no stdin.
+    let Ok(file) = platform::open_nothing(number) else { return Ok(()) };
+    let found = file.into_raw_fd();
+    if found == number { sys.setattr(name, stream) } else { otherwise.call1((found,)).map(drop) }
+}
+
+/// How many threads this process has beside this one, `known` others, the one of the lifeline and those behind bells.
+#[pyfunction]
+fn unknown_threads(known: u64) -> u64 {
+    let few = 1 + u64::from(platform::lifeline_thread().is_some()) + u64::from(bell_threads());
+    platform::threads().unwrap_or(0).saturating_sub(few + known)
+}
+
 /// Makes this process more eligible, by `more` of 1000, to be ended when the system has no memory left.
 #[pyfunction]
 fn offer_to_oom_killer(more: i32) {
@@ -132,9 +184,14 @@ fn set_variables(changes: &Bound<'_, PyDict>) -> PyResult<()> {
     Ok(())
 }
 
-/// Ends this process `grace_ms` after `parent`, a pidfd of its parent, becomes readable.
+/// Ends this process `grace_ms` after `parent`, a pidfd of its parent, becomes readable. Before that, a `mask` is made the
+/// signals that this thread blocks.
 #[pyfunction]
-fn hold_lifeline(parent: i32, grace_ms: u64) -> PyResult<()> {
+#[pyo3(signature = (parent, grace_ms, mask=None))]
+fn hold_lifeline(parent: i32, grace_ms: u64, mask: Option<u64>) -> PyResult<()> {
+    if let Some(mask) = mask {
+        platform::set_signal_mask(mask);
+    }
     process::hold(parent, Duration::from_millis(grace_ms)).map_err(raised)
 }
 
@@ -158,6 +215,7 @@ fn is_alive(identity: u64) -> bool {
 
 /// Adds this room's names to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    stdin_and_close(module.py());
     module.add_class::<SignalsHeld>()?;
     module.add_function(wrap_pyfunction!(spawn_process, module)?)?;
     module.add_function(wrap_pyfunction!(signal_mask, module)?)?;
@@ -165,6 +223,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(leave_termination_to, module)?)?;
     module.add_function(wrap_pyfunction!(heed_own_interrupts, module)?)?;
     module.add_function(wrap_pyfunction!(fork_to, module)?)?;
+    module.add_function(wrap_pyfunction!(do_all, module)?)?;
+    module.add_function(wrap_pyfunction!(empty_stdin, module)?)?;
+    module.add_function(wrap_pyfunction!(unknown_threads, module)?)?;
     module.add_function(wrap_pyfunction!(offer_to_oom_killer, module)?)?;
     module.add_function(wrap_pyfunction!(set_variables, module)?)?;
     module.add_function(wrap_pyfunction!(lifeline_thread, module)?)?;

@@ -283,6 +283,7 @@ fn not_implemented(py: Python<'_>) -> Bound<'_, PyAny> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Reducers>()?;
     module.add_class::<crate::naming::Receiver>()?;
+    module.add_class::<crate::naming::Definitions>()?;
     module.add_function(wrap_pyfunction!(pickled, module)?)?;
     module.add_function(wrap_pyfunction!(asked_names, module)?)?;
     module.add_function(wrap_pyfunction!(registered_reducer, module)?)?;

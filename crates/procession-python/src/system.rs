@@ -1,6 +1,7 @@
 //! Calls of the system that the interpreter may lack, as it has those of the C library it was built against.
 
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use procession::platform::{self, Doorbell, Ending, SignalGuard};
 use pyo3::exceptions::PyValueError;
@@ -177,10 +178,42 @@ impl Poller {
     }
 }
 
+/// A descriptor that is closed with the last reference to this, in the process that made this.
+#[pyclass(frozen, module = "procession._procession")]
+struct Held {
+    file: Mutex<Option<OwnedFd>>,
+    owner: u64,
+}
+
+#[pymethods]
+impl Held {
+    #[new]
+    fn new(descriptor: i32) -> PyResult<Held> {
+        let file = platform::adopt(descriptor).map_err(raised)?;
+        Ok(Held { file: Mutex::new(Some(file)), owner: platform::identity() })
+    }
+
+    /// Closes it now; does nothing the second time.
+    fn close(&self) {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.owner != platform::identity() {
+            // The number may be another file's in a copy of the process.
+            file.map(IntoRawFd::into_raw_fd);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// Adds this room's names to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Poller>()?;
     module.add("ONE_RING", PyBytes::new(module.py(), &1u64.to_ne_bytes()))?;
+    module.add_class::<Held>()?;
     module.add_function(wrap_pyfunction!(open_pidfd, module)?)?;
     module.add_function(wrap_pyfunction!(own_end, module)?)?;
     module.add_function(wrap_pyfunction!(has_pidfds, module)?)?;

@@ -6,21 +6,25 @@ as possible, with all that they need.
 """
 
 import _signal  # without the enums of `signal`, which cost more than all the rest
+import atexit
 import os
 import sys
 from _thread import get_ident
+from weakref import finalize as _weak_finalize
 
-from procession import _finalize, _logs, process, util
+from procession import _logs, process, util
 from procession._children import ending, late_logging
-from procession._procession import hold_lifeline, leave_termination_to, set_signal_mask
+from procession._finalize import _finalizer_registry, _registered
+from procession._procession import do_all, hold_lifeline, leave_termination_to
 
 __all__ = []
 
 LIFELINE_GRACE_MS = 300
+_own_bootstrap = process._own_bootstrap
 
 
 def chores_of_forked(process_obj, parent_sentinel, mask, own):
-    """Return what a child has to do before it runs `process_obj`, for `live_forked`; called before the fork.
+    """Return what a child has to do before it runs `process_obj`, in groups, for `do_all`; called before the fork.
 
     Args:
         process_obj: the process object.
@@ -28,27 +32,27 @@ def chores_of_forked(process_obj, parent_sentinel, mask, own):
         mask: the signals that it blocks.
         own: more chores, of the one who forks.
     """
-    return [
-        *first_chores(parent_sentinel, signals_to_reset(), mask, process_obj._heeds_interrupts),
-        *own,
-        *identity_chores(process_obj, parent_sentinel),
-    ]
+    rest = (*own, *identity_chores(process_obj, parent_sentinel))
+    return *first_chores(parent_sentinel, signals_to_reset(), mask, process_obj._heeds_interrupts), rest
 
 
-def run(process_obj, begin, *arguments):
-    """Run, as the main activity of this process, the process object that `begin(*arguments)` returns; return the exit
-    status. Raises nothing, unless it is interrupted at its very end.
+def run(process_obj, begin, what):
+    """Run, as the main activity of this process, a process object; return the exit status. Raises nothing, unless it is
+    interrupted at its very end.
 
     Args:
-        process_obj: the process object, if it is known before.
-        begin: does what comes first.
+        process_obj: the process object, if it is known before; else `begin` returns it.
+        begin: does what comes first, when called with `what`.
     """
     status = 1
     try:
-        process_obj = begin(*arguments)
-        if _logs._logger:
+        begun = begin(what)
+        if process_obj is None:
+            process_obj = begun
+        loaded = sys.modules
+        if "logging" in loaded and _logs._logger:
             util.info("the child %s begins", process_obj.name)
-        if "procession._around" in sys.modules or type(process_obj)._bootstrap is not process._own_bootstrap:
+        if "procession._around" in loaded or type(process_obj)._bootstrap is not _own_bootstrap:
             status = _run_within_tools(process_obj)
         else:
             process_obj.run()
@@ -86,37 +90,31 @@ def run_whole(process_obj):
     return status
 
 
-def live_forked(process_obj, chores):
-    """Be the child in a process that was forked from its parent: do the chores, run the process object, and end."""
-    os._exit(run(process_obj, _begin, process_obj, chores))
-
-
 def live_copied(load, parent_sentinel):
     """In a process that the forkserver forked, whose signal handlers are its own already: undo what else it inherited,
     become the process that `load` gives, run it, and end."""
-    os._exit(run(None, _begin_loaded, load, parent_sentinel, first_chores(parent_sentinel, (), None)))
+    os._exit(run(None, _begin_loaded, (load, parent_sentinel, first_chores(parent_sentinel, (), None))))
 
 
 def run_fresh(load, parent_sentinel):
     """Take hold of the parent, become the process that `load` gives, run it, and return the exit status."""
-    return run(None, _begin_loaded, load, parent_sentinel, [(hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS))])
+    first = (((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS)),),)
+    status = run(None, _begin_loaded, (load, parent_sentinel, first))
+    util._exiting = os.getpid()
+    return status
 
 
-def _begin(process_obj, chores):
-    for do, arguments in chores:
-        do(*arguments)
-    return process_obj
-
-
-def _begin_loaded(load, parent_sentinel, chores):
-    _begin(None, chores)
+def _begin_loaded(what):
+    load, parent_sentinel, chores = what
+    do_all(chores)
     process_obj = load()
     util._empty_stdin()
     if process_obj._expected is not None:
         from procession._objects import variables
 
         variables.compare(process_obj._expected)
-    return _begin(process_obj, identity_chores(process_obj, parent_sentinel))
+    do_all((tuple(identity_chores(process_obj, parent_sentinel)),))
+    return process_obj
 
 
 def go_on(signum, frame):
@@ -134,8 +132,13 @@ def leave_termination():
         around.heed_termination()
 
 
+# What each copy of a process begins with.
+_ALWAYS = ((atexit._clear, ()), (_signal.set_wakeup_fd, (-1,)))
+
+
 def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
-    """Return the calls that undo what a fork copies and a new process must not have, and take hold of the parent.
+    """Return the calls, in groups, that undo what a fork copies and a new process must not have, and take hold of the
+    parent.
 
     Args:
         parent_sentinel: a pidfd of the parent.
@@ -144,17 +147,16 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
         heeds_interrupts: as of the process object.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
-    chores = [*ending.chores(), *((reset_handler, reset) for reset in handlers)]
+    chores = ending.chores() if _weak_finalize._registered_with_atexit else []
+    for reset in handlers:
+        chores.append((reset_handler, reset))
     if not heeds_interrupts:
         chores.append((_signal.signal, (_signal.SIGINT, go_on)))
-    chores.append((_signal.set_wakeup_fd, (-1,)))
-    if mask is not None:
-        chores.append((set_signal_mask, (mask,)))
-    chores.append((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS)))
+    chores.append((hold_lifeline, (parent_sentinel, LIFELINE_GRACE_MS, mask)))
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None and hasattr(numpy_random, "seed"):
         chores.append((numpy_random.seed, ()))  # `random` sees to itself
-    return chores
+    return _ALWAYS, tuple(chores)
 
 
 def signals_to_reset():
@@ -194,17 +196,25 @@ def stop_timers():
 
 def identity_chores(process_obj, parent_sentinel):
     """Return the calls that make `process_obj` the running process's own."""
-    chores = []
-    threading = sys.modules.get("threading")
-    if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # a fork does not, in some versions
-        chores.append((_renumber_thread, (threading,)))
-    if threading is not None and process_obj._is_worker and get_ident() != threading.main_thread().ident:
-        chores.append((_be_main_thread, (threading,)))
+    # No call for what is not there: each function that runs costs the process that forks pages.
+    chores: list = []
+    if "threading" in sys.modules:
+        chores += _thread_chores(sys.modules["threading"], process_obj)
     chores += process._identity_chores(process_obj, parent_sentinel)
     chores += late_logging.name_chores()
-    chores.append((_finalize._finalizer_registry.clear, ()))
-    if util._afterfork_registry:
+    if _finalizer_registry:
+        chores.append((_finalizer_registry.clear, ()))
+    if _registered:
         chores.append((util._run_after_forkers, ()))
+    return chores
+
+
+def _thread_chores(threading, process_obj):
+    chores: list = []
+    if hasattr(threading.Thread, "_set_native_id"):  # a fork does not, in some versions
+        chores.append((_renumber_thread, (threading,)))
+    if process_obj._is_worker and get_ident() != threading.main_thread().ident:
+        chores.append((_be_main_thread, (threading,)))
     return chores
 
 

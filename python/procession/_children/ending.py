@@ -12,11 +12,13 @@ What the parent registered is not this process's. Each step has its turn, whatev
 """
 
 import atexit
-import os
 import sys
 import weakref
+from atexit import _ncallbacks
 
-from procession import _finalize, _logs, _standard, process, util
+from procession import _logs, _standard, process, util
+from procession._finalize import _finalizer_registry
+from procession._standard import FROZEN, kept
 
 __all__ = []
 
@@ -30,9 +32,10 @@ _first_finalizer = 0
 
 
 def chores():
-    """Return the calls after which a copied process has no exit functions of the process that it is a copy of."""
+    """Return the calls after which a copied process, whose exit functions were forgotten, has none of the finalizers of
+    the process that it is a copy of."""
     finalizers: type = weakref.finalize
-    todo: list = [(atexit._clear, ())]
+    todo: list = []
     if finalizers._registered_with_atexit:
         # Where a child has none of its own, nothing of this is ever looked at.
         todo.append((globals().__setitem__, ("_first_finalizer", next(finalizers._index_iter))))
@@ -84,7 +87,8 @@ def finish(status):
     loaded, well = sys.modules, True
     if "threading" in loaded:
         well = _succeeds(await_threads or loaded["threading"]._shutdown)
-    if _logs._logger:
+    logs_here = "logging" in loaded and _logs._logger
+    if logs_here:
         util.info("the process ends with status %s", status)
     try:
         sys.stdout.flush()
@@ -92,20 +96,19 @@ def finish(status):
     except BaseException:  # one is missing, closed, or cannot be written
         well = _flush() and well
     if (
-        atexit._ncallbacks()
+        _ncallbacks()
         or process._children
-        or _finalize._finalizer_registry
-        or _logs._logger
-        or _standard.kept
+        or _finalizer_registry
+        or logs_here
+        or kept
         or "procession.forkserver" in loaded
         or "multiprocessing.util" in loaded
-        or getattr(sys, "frozen", False)
+        or FROZEN
     ):
         _succeeds(_run_exit_functions)
         _succeeds(_standard.end)
         _succeeds(util._exit_function)
         well = _flush() and well
-    util._exiting = os.getpid()
     return status or int(not well)
 
 

@@ -9,7 +9,7 @@ import sys
 from _thread import _count
 from time import monotonic, sleep
 
-from procession._procession import bell_threads, lifeline_thread
+from procession._procession import lifeline_thread, unknown_threads
 
 __all__ = ["others"]
 
@@ -27,7 +27,7 @@ _QUIET_NAMES = frozenset(("jemalloc_bg_thd",))
 _MOMENT = 0.02
 _stay = 0  # so many threads that are not known did not go
 
-_seen = (0, 0, 0, [])  # how many threads there were, of them known, how many modules, and what was found
+_seen = (0, 0, 0, [])  # how many threads were not known, and were Python's, how many modules, and what was found
 
 
 def others():
@@ -42,35 +42,31 @@ def others():
 
 def _of_libraries(threading):
     global _seen
-    try:
-        number = os.stat("/proc/self/task").st_nlink - 2
-    except OSError:
-        return []
-    lifeline = lifeline_thread()  # of a child, which holds nothing
-    few = 1 + (lifeline is not None) + bell_threads()
-    known = few + _count()
-    if number - known > _stay:
-        number, known = _settled(number, few)
-    if number <= known:
+    known = _count()
+    number = unknown_threads(known)
+    if number > _stay:
+        number, known = _settled(number)
+    if not number:
         return []
     state = number, known, len(sys.modules)
     if _seen[:3] != state:
-        _seen = (*state, _look(threading, number - known, {os.getpid(), lifeline}))
+        _seen = (*state, _look(threading, number, {os.getpid(), lifeline_thread()}))
     return _seen[3]
 
 
-def _settled(number, few):
-    """Return how many threads there are, and how many are known, which are `few` and Python's, once those have gone
-    that are ending: the system counts them longer than Python. Those of libraries are waited for in vain, once."""
+def _settled(number):
+    """Return how many threads are not known, and how many are Python's, once those have gone that are ending: the
+    system counts them longer than Python. Those of libraries are waited for in vain, once."""
     global _stay
-    limit = monotonic() + _MOMENT
-    while (more := number - few - _count()) > _stay:
+    limit, known = monotonic() + _MOMENT, _count()
+    while number > _stay:
         if monotonic() > limit:
-            _stay = more
+            _stay = number
             break
         sleep(0.0005)
-        number = os.stat("/proc/self/task").st_nlink - 2
-    return number, few + _count()
+        known = _count()
+        number = unknown_threads(known)
+    return number, known
 
 
 def _look(threading, number, known):

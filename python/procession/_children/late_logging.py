@@ -71,9 +71,24 @@ class _Loader:
 # -- records that name the running process --------------------------------------------------------------------------
 
 
+_waiting = None  # for the import of `logging`, on behalf of children
+
+
 def name_chores():
-    """Return the calls that have log records name the running process; where `logging` is not loaded, once it is."""
-    return chores_once_loaded(_name_records)
+    """Return the calls that have log records of a child name the running process; where `logging` is not loaded, it has
+    what waits for that from here."""
+    global _waiting
+    if "logging" in sys.modules:
+        return chores_once_loaded(_name_records)
+    if _waiting not in sys.meta_path:
+        _waiting = _Watch([_name_records_of_child])
+        sys.meta_path.insert(0, _waiting)
+    return ()
+
+
+def _name_records_of_child(logging):
+    if process.parent_process() is not None:
+        _name_records(logging)
 
 
 def _name_records(logging):

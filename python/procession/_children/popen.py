@@ -9,6 +9,7 @@ from procession import _standard, process, util
 from procession._children import program
 from procession._objects import main_module
 from procession._procession import (
+    Held,
     begin_life,
     collect_status,
     end_life,
@@ -44,14 +45,14 @@ class PopenBase:
             from procession import _around
 
             _around.look_for_coverage()
-        if getattr(sys, "frozen", False):
+        if _standard.FROZEN:
             program.check_frozen()
         if _standard.kept or "multiprocessing.util" in sys.modules:
             _standard.ensure_end(util._exit_function)
         util._flush_std_streams()
         self.returncode = None
         self.unknown = None  # why the exit status is not known, where it is not
-        self.finalizer = None
+        self._held = None  # what closes the sentinel
         self.pid = None
         self.sentinel = None
         self._owner = os.getpid()
@@ -93,7 +94,7 @@ class PopenBase:
         """Take hold of child `pid`, while signals are held; `sentinel` is closed with this object."""
         self.pid = pid
         self.sentinel = sentinel
-        self.finalizer = util.Finalize(self, util.close_fds, (sentinel,))
+        self._held = Held(sentinel)
         process_obj._popen = self
         process._children.add(process_obj)
 
@@ -164,8 +165,8 @@ class PopenBase:
 
     def close(self):
         """Release the descriptors."""
-        if self.finalizer is not None:
-            self.finalizer()
+        if self._held is not None:
+            self._held.close()
 
 
 # ioctl(PIDFD_GET_INFO), Linux 6.15: the kernel still knows how a reaped process ended.

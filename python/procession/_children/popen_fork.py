@@ -3,12 +3,13 @@
 import _signal
 import os
 import sys
+from _thread import _count
 
 from procession import _settings, process, util
-from procession._children import child, fork_threads
+from procession._children import child
 from procession._children.popen import PopenBase, mask_for
 from procession._objects import main_module
-from procession._procession import SignalsHeld, fork_to, set_descriptor_limit
+from procession._procession import SignalsHeld, do_all, fork_to, set_descriptor_limit, unknown_threads
 
 __all__ = ["Popen"]
 
@@ -22,7 +23,9 @@ class Popen(PopenBase):
     snapshot = None  # what the child knows of `__main__`
 
     def _launch(self, process_obj):
-        if process_obj._warns_of_threads:
+        if process_obj._warns_of_threads and (_count() or unknown_threads(0)):
+            from procession._children import fork_threads
+
             self.beside = fork_threads.others()
             if self.beside:
                 self.place = _warn(self.beside)
@@ -38,15 +41,14 @@ class Popen(PopenBase):
             if raised is not None and raised.usual() is not None:
                 chores.append((set_descriptor_limit, (raised.usual(),)))
             fork = os.fork if sys.version_info < (3, 12) else _fork_quietly
-            with util._EmptyStdin() as stdin:
-                chores = child.chores_of_forked(
-                    process_obj, process.own_pidfd(), mask_for(process_obj), chores + stdin.chores
-                )
-                with SignalsHeld():
-                    pid = fork_to(fork, child.live_forked, process_obj, chores)
-                    self._adopt(process_obj, pid, self._watch(pid))
+            chores += util._stdin_chores()
+            chores = child.chores_of_forked(process_obj, process.own_pidfd(), mask_for(process_obj), chores)
+            with SignalsHeld():
+                pid = fork_to(fork, child.run, process_obj, do_all, chores)
+                self._adopt(process_obj, pid, self._watch(pid))
         finally:
-            util.close_fds(*gate)
+            if gate:
+                util.close_fds(*gate)
 
 
 def _pass_gate(reader, writer):

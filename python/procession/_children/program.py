@@ -4,6 +4,7 @@ import _signal  # without the enums of `signal`
 import os
 import sys
 
+from procession import _standard
 from procession._procession import memory_file, spawn_process
 
 __all__: list[str] = []
@@ -78,7 +79,7 @@ def command_line(module, *arguments):
     if executable is None:
         raise RuntimeError("sys.executable is not known: call set_executable()")
     text = ", ".join(map(repr, arguments))
-    if getattr(sys, "frozen", False):
+    if _standard.FROZEN:
         check_frozen()
         return [executable, FROZEN_SWITCH, module, text]
     directory = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

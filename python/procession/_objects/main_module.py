@@ -6,7 +6,7 @@ import types
 from _weakref import ref
 
 from procession import process
-from procession._procession import Receiver
+from procession._procession import Definitions, Receiver
 
 __all__: list[str] = []
 
@@ -46,15 +46,14 @@ def may_read(function):
     if type(function) is not types.FunctionType:
         built_in = type(function) is types.BuiltinFunctionType
         return not built_in and not (type(function) is type and function.__module__ == "builtins")
+    # Without generators: it is asked of each process that is forked, which makes every object cost something.
     names, code = function.__globals__, function.__code__
-    return (
-        function.__closure__ is not None
-        or any(type(const) is types.CodeType for const in code.co_consts)
-        or any(
-            name in names and (type(names[name]) is not types.ModuleType or leads_to_program(names[name]))
-            for name in code.co_names
-        )
-    )
+    if function.__closure__ is not None:
+        return True
+    for name in code.co_names:
+        if name in names and (type(names[name]) is not types.ModuleType or leads_to_program(names[name])):
+            return True
+    return len(code.co_consts) > 1 and any(type(const) is types.CodeType for const in code.co_consts)
 
 
 def after_import():
@@ -111,11 +110,17 @@ def is_of_main(obj):
 class Snapshot:
     """What `__main__` has when a process is forked: that much the child has, too, and knows by the snapshot's name."""
 
-    def __init__(self, names):
+    def __init__(self, names, kinds):
         self.process = os.getpid()
         self.name = f"{self.process}-{os.urandom(8).hex()}"
         # Weak, so that nothing lives longer; and a later function at the same address is not taken for the earlier one.
-        self._there = names
+        self._gone: list = []
+        self._definitions = Definitions(names, kinds)
+        self._there = {}
+        for name, obj in list(names.items()):
+            # Asking a module that is to be loaded when it is used what it is would load it.
+            if issubclass(type(obj), type) or any(type(obj) is kind for kind in kinds):
+                self._there[name] = ref(obj, self._gone.append)
 
     def has(self, obj):
         """Return whether a function or class that stands in `__main__` did so when the snapshot was taken."""
@@ -134,31 +139,26 @@ class Snapshot:
             found = getattr(found, name, None)
         return found
 
-    def is_like(self, names):
-        """Return whether `__main__` has the same again."""
-        return self._there == names
 
-
+_FUNCTIONS = (types.FunctionType,)
+_kinds: tuple = _FUNCTIONS  # of functions, beside classes: those that `functools` keeps results of, once it is there
 _taken: list[Snapshot] = []  # the last ones
 _inherited: Snapshot | None = None  # the one of the fork that made this process, once another is taken here
 
 
 def snapshot():
     """Return what `__main__` has now, for children that are forked from here on."""
-    global _inherited
-    names = {}
-    for name, obj in list(vars(sys.modules["__main__"]).items()):
-        # Asking a module that is to be loaded when it is used what it is would load it.
-        if issubclass(type(obj), BY_NAME) or type(obj).__name__ == "_lru_cache_wrapper":
-            names[name] = ref(obj)
-    last = _taken[-1] if _taken else None
+    global _inherited, _kinds
+    last, names, kinds = _taken[-1] if _taken else None, sys.modules["__main__"].__dict__, _kinds
+    if "_functools" in sys.modules and kinds is _FUNCTIONS:
+        _kinds = kinds = types.FunctionType, sys.modules["_functools"]._lru_cache_wrapper
     if last is not None and last.process != os.getpid():
         _inherited = last
-    elif last is not None and last.is_like(names):
+    elif last is not None and not last._gone and last._definitions.are_those_of(names, kinds):
         return last
     # Objects of children that import it say that they are of this module.
     sys.modules["__mp_main__"] = sys.modules["__main__"]
-    taken = Snapshot(names)
+    taken = Snapshot(names, kinds)
     _taken[:] = [*_taken[1 - _KEPT :], taken]
     return taken
 

@@ -4,9 +4,10 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{Doorbell, SignalGuard};
+use super::{Doorbell, SignalGuard, duplicate};
 use crate::error::{During, Error, Result};
 
 /// What to wait for.
@@ -62,6 +63,22 @@ pub fn wait_descriptors(
 pub fn file_key(file: impl AsFd) -> Result<(u64, u64)> {
     let stat = rustix::fs::fstat(file).during("fstat")?;
     Ok((stat.st_dev, stat.st_ino))
+}
+
+/// An empty file, whose descriptor has a number if that is free, and else any other.
+///
+/// # Errors
+/// The system's.
+pub fn open_nothing(number: RawFd) -> Result<OwnedFd> {
+    let file = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).during("open")?;
+    if number <= file.as_raw_fd() {
+        return Ok(file);
+    }
+    // The lowest free number from there on: only one that is wanted, and free, is that one.
+    match duplicate(file.as_raw_fd(), number) {
+        Ok(copy) if copy.as_raw_fd() == number => Ok(copy),
+        _ => Ok(file),
+    }
 }
 
 /// Takes over a descriptor that the interpreter handed out as a number.

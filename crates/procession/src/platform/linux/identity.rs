@@ -72,6 +72,12 @@ pub fn forks() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// How many threads this process has; none where the system does not tell.
+pub fn threads() -> Option<u64> {
+    let tasks = rustix::fs::stat("/proc/self/task").ok()?;
+    tasks.st_nlink.checked_sub(2)
+}
+
 /// The calling thread's number, unique among the threads of the process that live, and never zero.
 #[inline]
 pub fn thread_id() -> u64 {

@@ -29,8 +29,8 @@ pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
 pub use child::{Child, Ending, Memory, collect, memory_of, own_pidfd, pidfd_of, send_signal};
 pub use clock::{coarse_now, monotonic_now};
 pub use descriptors::{
-    Readiness, Watched, adopt, descriptor_limits, descriptors_for, file_key, set_descriptor_limit, wait_descriptors,
-    with_borrowed,
+    Readiness, Watched, adopt, descriptor_limits, descriptors_for, file_key, open_nothing, set_descriptor_limit,
+    wait_descriptors, with_borrowed,
 };
 pub use doorbell::Doorbell;
 pub use environment::change_environment;
@@ -47,7 +47,7 @@ pub(crate) use fork::{
 };
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
-pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id};
+pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id, threads};
 pub use life::{begin_life, end_life, has_pidfds, hold_life};
 pub use lifeline::{end_after, lifeline_thread};
 #[cfg(test)]
