@@ -75,7 +75,7 @@ def _import_for_children():
     """Import all that a child needs, once."""
     spawn.load_pickle()
     from procession import _settings, reduction  # noqa: F401
-    from procession._objects import failures, variables  # noqa: F401
+    from procession._objects import failures, main_module, variables  # noqa: F401
     from procession._pool import log_records, worker  # noqa: F401
 
 

@@ -396,6 +396,10 @@ def assert_spawning(obj):
 
 # -- the running process --------------------------------------------------------------------------------------------
 
+# Set in children that do not have the parent's main module by a fork, which know no more of it until they need to.
+lacks_main = False  # whether this one has no copy of it
+main_names: frozenset | None = None  # what it had when it was imported here
+
 _own_pidfd = (0, -1)  # of which process, the descriptor
 
 

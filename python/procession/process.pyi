@@ -19,6 +19,8 @@ def around_child(
 def own_pidfd() -> int: ...
 
 _own_bootstrap: Callable[..., int]
+lacks_main: bool
+main_names: frozenset[str] | None
 
 class BaseProcess:
     _identity: tuple[int, ...]

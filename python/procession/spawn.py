@@ -8,15 +8,6 @@ import sys
 import types
 
 from procession import _logs, _standard, process, util
-from procession._children.program import (
-    command_line,
-    freeze_support,
-    get_executable,
-    interpreter_flags,  # noqa: F401 # known by this name here
-    is_forking,  # noqa: F401
-    set_executable,
-)
-from procession._objects import main_module
 from procession._procession import hold_life, set_descriptor_limit
 
 __all__ = [
@@ -24,12 +15,36 @@ __all__ = [
     "import_main_path",
 ]  # fmt: skip
 
+TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from procession._children.program import freeze_support, get_executable, set_executable
+
 WINEXE = False
+
+# Names of this module that stand elsewhere: no child starts programs before somebody asks it to.
+_OF_PROGRAMS = (
+    "command_line",
+    "freeze_support",
+    "get_executable",
+    "interpreter_flags",
+    "is_forking",
+    "set_executable",
+)
+
+
+def __getattr__(name):
+    if name in _OF_PROGRAMS:
+        from procession._children import program
+
+        return getattr(program, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_command_line(**kwds):
     """Return the command of a child that reads its process object from descriptors."""
-    return command_line("spawn", *kwds.values())
+    from procession._children import program
+
+    return program.command_line("spawn", *kwds.values())
 
 
 # -- what the child is told -----------------------------------------------------------------------------------------
@@ -77,6 +92,8 @@ def get_preparation_data(name):
         data["replace_standard"] = True
     if _logs._logger is not None:
         data["log_level"] = _logs._logger.getEffectiveLevel()
+    from procession._objects import main_module
+
     source = main_module.main_source()
     if source is not None:
         data["init_main_from_" + source[0]] = source[1]
@@ -165,13 +182,13 @@ def prepare(data):
     elif "init_main_from_path" in data:
         import_main_path(data["init_main_from_path"], data.get("main_code"))
     else:
-        main_module.lacks_main = True
+        process.lacks_main = True
     if "around" in data:
         from procession import _around
 
         _around.adopt(data["around"])
         return
-    main_module.after_import()
+    process.main_names = frozenset(vars(sys.modules["__main__"]))
 
 
 def _set_environment(environment):
@@ -208,7 +225,7 @@ def import_main_path(path, sent=None):
     if _standard.FROZEN:
         return
     current = sys.modules["__main__"]
-    if main_module.stem(path) == "ipython" or getattr(current, "__file__", None) == path:
+    if os.path.splitext(os.path.basename(path))[0] == "ipython" or getattr(current, "__file__", None) == path:
         return
     module = types.ModuleType("__mp_main__")
     if path.endswith(".py"):

@@ -20,6 +20,7 @@ from collections import ChainMap
 import cloudpickle.cloudpickle as by_cloud
 
 from procession import _procession as engine
+from procession import process
 from procession._objects import annotations, decorated, main_module, reducers, remade, singletons
 from procession._objects.buffers import NOT_BY_NAME, PROTOCOL
 
@@ -230,7 +231,7 @@ def _find(identity):
     if found is None and path is not None:
         names = path.split(".")
         found = main_module.find(snapshots, names)
-        if found is None and is_imported and main_module.imported is not None and names[0] in main_module.imported:
+        if found is None and is_imported and process.main_names is not None and names[0] in process.main_names:
             found = main_module.found_at(names)
         if found is not None and token is not None:
             by_cloud._lookup_class_or_track(token, found)
@@ -261,7 +262,7 @@ def build(identity, make, arguments):
     if found is not None:
         return found
     token, path = identity[:2]
-    if isinstance(arguments[0], types.CodeType) and path is not None and main_module.lacks_main:
+    if isinstance(arguments[0], types.CodeType) and path is not None and process.lacks_main:
         code, names, *others = arguments
         for name, value in names.items():
             _names.setdefault(name, value)

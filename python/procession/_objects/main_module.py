@@ -13,10 +13,6 @@ __all__: list[str] = []
 BY_NAME = (type, types.FunctionType)
 _KEPT = 16  # so many snapshots are remembered, for what comes late from children that are gone
 
-lacks_main = False  # whether this process is a child that has no copy of its parent's main module
-imported: frozenset | None = None  # the names of this process's `__main__`, when it was imported for the parent
-
-
 _LIBRARIES = (
     os.path.dirname(os.path.abspath(os.__file__)) + os.sep,
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep,
@@ -54,12 +50,6 @@ def may_read(function):
         if name in names and (type(names[name]) is not types.ModuleType or leads_to_program(names[name])):
             return True
     return len(code.co_consts) > 1 and any(type(const) is types.CodeType for const in code.co_consts)
-
-
-def after_import():
-    """Take note of what `__main__` has, which this process has just imported for its parent."""
-    global imported
-    imported = frozenset(vars(sys.modules["__main__"]))
 
 
 def main_is_importable():
@@ -193,7 +183,7 @@ def imports(obj):
         return False
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     name = obj.__qualname__.split(".")[0]
-    if imported is not None and name not in imported:
+    if process.main_names is not None and name not in process.main_names:
         return False
     if path is not None:
         from procession._objects import main_source
@@ -207,7 +197,7 @@ def _parent_knows(obj):
     forked = inherited()
     if forked is not None:
         return forked.has(obj)
-    return imported is None or obj.__qualname__.split(".")[0] in imported
+    return process.main_names is None or obj.__qualname__.split(".")[0] in process.main_names
 
 
 def _anybody_knows(obj):
