@@ -104,7 +104,7 @@ class BaseProcess:
         self._target = target
         self._args = tuple(args)
         self._kwargs = {} if kwargs is None else dict(kwargs)
-        self._name = name or f"{type(self).__name__}-{':'.join([str(number) for number in self._identity])}"
+        self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
         if daemon is not None:
             self.daemon = daemon
         if settings:
@@ -436,13 +436,15 @@ def _identity_chores(process, parent_sentinel):
     chores = [begin, (_names.__setitem__, ("_current_process", process))]
     method = process._start_method
     if method is not None:
-        context = _contexts.get(method) or _contexts.setdefault(method, _default_context.get_context(method))
-        if context is not _default_context._actual_context:
-            chores.append((setattr, (_default_context, "_actual_context", context)))
-    return chores + _standard._chores(process, parent)
+        if method not in _fixing:
+            _fixing[method] = setattr, (_default_context, "_actual_context", _default_context.get_context(method))
+        chores.append(_fixing[method])
+    if _standard.kept or "multiprocessing.process" in sys.modules or "multiprocessing.util" in sys.modules:
+        chores += _standard._chores(process, parent)
+    return chores
 
 
-_contexts: dict = {}  # those of start methods that were asked for
+_fixing: dict = {}  # the calls that fix a start method, by its name
 
 
 _names = globals()

@@ -13,6 +13,8 @@ from procession._procession import SignalsHeld, do_all, fork_to, set_descriptor_
 
 __all__ = ["Popen"]
 
+_WARNS = sys.version_info >= (3, 12)  # Python itself, of threads
+
 
 class Popen(PopenBase):
     """A forked child."""
@@ -40,7 +42,7 @@ class Popen(PopenBase):
             raised = sys.modules.get("procession._children.descriptor_limits")
             if raised is not None and raised.usual() is not None:
                 chores.append((set_descriptor_limit, (raised.usual(),)))
-            fork = os.fork if sys.version_info < (3, 12) else _fork_quietly
+            fork = _fork_quietly if _WARNS else os.fork
             chores += util._stdin_chores()
             chores = child.chores_of_forked(process_obj, process.own_pidfd(), mask_for(process_obj), chores)
             with SignalsHeld():

@@ -11,6 +11,7 @@ from procession._procession import Definitions, Receiver
 __all__: list[str] = []
 
 BY_NAME = (type, types.FunctionType)
+_FUNCTION, _CODE = types.FunctionType, types.CodeType
 _KEPT = 16  # so many snapshots are remembered, for what comes late from children that are gone
 
 _LIBRARIES = (
@@ -39,7 +40,7 @@ def leads_to_program(module):
 
 def may_read(function):
     """Return whether a function may read a global variable, or call what does."""
-    if type(function) is not types.FunctionType:
+    if type(function) is not _FUNCTION:
         built_in = type(function) is types.BuiltinFunctionType
         return not built_in and not (type(function) is type and function.__module__ == "builtins")
     # Without generators: it is asked of each process that is forked, which makes every object cost something.
@@ -49,7 +50,7 @@ def may_read(function):
     for name in code.co_names:
         if name in names and (type(names[name]) is not types.ModuleType or leads_to_program(names[name])):
             return True
-    return len(code.co_consts) > 1 and any(type(const) is types.CodeType for const in code.co_consts)
+    return len(code.co_consts) > 1 and any(type(const) is _CODE for const in code.co_consts)
 
 
 def main_is_importable():
