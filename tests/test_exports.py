@@ -352,7 +352,7 @@ def test_what_programs_ask_a_submodule_for_is_there(name):
 
 
 # How many modules of the package are loaded at most: each costs a tenth of a millisecond, in workers each time.
-BUDGETS = {"fork": (42, 37), "spawn": (45, 24), "forkserver": (47, 32)}  # by a bare pool: its parent, its workers
+BUDGETS = {"fork": (41, 34), "spawn": (45, 22), "forkserver": (47, 32)}  # by a bare pool: its parent, its workers
 IMPORT_BUDGET = 5
 PIPE_BUDGET = 30  # modules of the interpreter included
 

@@ -207,6 +207,7 @@ class Report:
     def size(self) -> int: ...
     def text(self) -> bytes: ...
 
+@final
 class WorkerCore:
     """A worker's seat in its pool, in the worker's process."""
 
