@@ -1,6 +1,7 @@
 //! What a process that a program forked by itself may do with the pools and processes it has copies of, and with its own.
 #![allow(unsafe_code)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -137,5 +138,26 @@ fn a_forked_process_has_pools_and_processes_of_its_own() {
             true
         }));
         assert_eq!(pool.map(|x: u32| x, [6]).unwrap(), [6]);
+    }
+}
+
+#[test]
+fn a_process_that_is_forked_while_a_thread_starts_others_starts_its_own() {
+    let _turn = alone();
+    for method in METHODS {
+        let is_over = AtomicBool::new(false);
+        let all_well = std::thread::scope(|scope| {
+            // Its children are waited for by whoever starts the next one.
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    drop(Process::spawn_by(method, |x: u32| x, 1).unwrap());
+                }
+            });
+            let own = || Process::spawn_by(method, |x: u32| x, 5).unwrap().join() == Ok(5);
+            let all_well = (0..20).all(|_| in_a_fork(own));
+            is_over.store(true, Ordering::Relaxed);
+            all_well
+        });
+        assert!(all_well);
     }
 }

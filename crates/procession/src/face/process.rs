@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Bare, Failure, Stateless};
-use crate::platform::{Ending, Readiness, receive_note_now, signal_mask, wait_descriptors};
+use crate::platform::{Ending, Own, Readiness, receive_note_now, signal_mask, wait_descriptors};
 use crate::process::{self, Progress, StartMethod, Started};
 
 use super::child::CALL;
@@ -80,7 +80,7 @@ impl ExitStatus {
 }
 
 /// Children whose handle was dropped while they ran: waited for whenever another one is started, so that none stays a zombie.
-static LEFT: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+static LEFT: Own<Vec<Started>> = Own::new(Vec::new);
 
 /// A function that runs in a process of its own.
 ///
@@ -359,7 +359,7 @@ pub(super) fn never_arrived(ending: Ending) -> TaskError {
 }
 
 fn wait_for_those_left() {
-    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut left = LEFT.lock();
     left.retain(|started| matches!(started.child.ending(), Ok(None)));
 }
 
@@ -368,7 +368,7 @@ impl<R> Drop for Process<R> {
         if let Some(started) = self.started.take()
             && let Ok(None) = started.child.ending()
         {
-            LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(started);
+            LEFT.lock().push(started);
         }
     }
 }

@@ -2,11 +2,10 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Child, Readiness, forks, identity};
+use crate::platform::{self, Child, Own, Readiness, forks, identity};
 
 use super::arrive::FORKSERVER;
 use super::order::OrderFile;
@@ -35,9 +34,9 @@ struct Server {
     user: (u64, u32),
 }
 
-static SERVER: Mutex<Option<Server>> = Mutex::new(None);
+static SERVER: Own<Option<Server>> = Own::new(|| None);
 /// Why it cannot be used in this program, once that is known.
-static UNFIT: Mutex<Option<Error>> = Mutex::new(None);
+static UNFIT: Own<Option<Error>> = Own::new(|| None);
 
 /// What came of a request.
 enum Answer {
@@ -53,11 +52,11 @@ enum Answer {
 /// The system's; `InvalidInput` when the forkserver of this program cannot be copied, or for too many descriptors; `TimedOut` when it
 /// is not known whether there is a child.
 pub(super) fn start(order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result<Started> {
-    if let Some(error) = &*UNFIT.lock().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = &*UNFIT.lock() {
         return Err(error.clone());
     }
     let (notes, theirs) = platform::note_pair()?;
-    let mut known = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = SERVER.lock();
     let mut ending = None;
     for _ in 0..ATTEMPTS {
         let current = known.take_if(|server| server.user == (identity(), forks()));
@@ -80,7 +79,7 @@ pub(super) fn start(order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result
             Ok(Answer::Refused(error)) => {
                 server.end();
                 if error.errno().is_none() {
-                    *UNFIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+                    *UNFIT.lock() = Some(error.clone());
                 }
                 return Err(error);
             }

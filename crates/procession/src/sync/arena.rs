@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{Mapping, file_key, file_size, forks, identity, memory_file};
+use crate::platform::{Mapping, Own, file_key, file_size, forks, identity, memory_file};
 use crate::shared_memory::Piece;
 
 /// Cells begin at multiples of a cache line, so that neighbours do not slow each other down.
@@ -31,7 +31,7 @@ struct Rooms {
 }
 
 /// The arena of the next cells; it lives as long as one of its cells, so that nothing stays behind.
-static CURRENT: Mutex<Weak<Arena>> = Mutex::new(Weak::new());
+static CURRENT: Own<Weak<Arena>> = Own::new(Weak::new);
 /// Arenas by what tells their files apart.
 type Opened = Vec<((u64, u64), Weak<Arena>)>;
 
@@ -58,7 +58,7 @@ impl Cell {
     /// The system's, among them no memory left.
     pub fn create(size: usize) -> Result<Cell> {
         let size = size.max(1).next_multiple_of(LINE_BYTES);
-        let mut current = locked(&CURRENT);
+        let mut current = CURRENT.lock();
         if let Some(arena) = current.upgrade().filter(|a| a.maker == identity())
             && let Some(place) = arena.take(size)
         {

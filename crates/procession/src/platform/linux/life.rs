@@ -4,15 +4,15 @@
 //! itself. Other programs never have one.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
-use std::sync::Mutex;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
-use super::identity::{identity, thread_id, watch_fork};
+use super::identity::{thread_id, watch_fork};
+use super::own::Own;
 use super::process::above_streams;
 use crate::error::{During, Error, Result};
 
@@ -74,18 +74,14 @@ pub fn hold_life(writer: OwnedFd) {
 
 /// What [`super::own_pidfd`] gives where there are no pidfds.
 pub(super) fn own_life() -> Result<OwnedFd> {
-    static OWN: Mutex<Option<(u64, OwnedFd)>> = Mutex::new(None);
-    let mut own = OWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let reader = match own.take_if(|(process, _)| *process == identity()) {
-        Some((_, reader)) => reader,
-        None => {
-            let (reader, writer) = ends()?;
-            enter(writer, 0);
-            reader
-        }
-    };
-    let copy = reader.as_fd().try_clone_to_owned();
-    *own = Some((identity(), reader));
+    static OWN: Own<Option<OwnedFd>> = Own::new(|| None);
+    let mut own = OWN.lock();
+    if own.is_none() {
+        let (reader, writer) = ends()?;
+        enter(writer, 0);
+        *own = Some(reader);
+    }
+    let copy = own.as_ref().expect("it was just made").try_clone();
     above_streams(copy.map_err(|error| Error::os("dup", error.raw_os_error().unwrap_or(0)))?)
 }
 

@@ -18,6 +18,7 @@ mod life;
 mod lifeline;
 mod memory;
 mod oom;
+mod own;
 mod poller;
 mod process;
 mod processors;
@@ -57,6 +58,7 @@ pub use memory::{
     prefer_huge_pages, read_at, release, reserve, set_position,
 };
 pub use oom::offer_to_oom_killer;
+pub(crate) use own::Own;
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, above_streams, duplicate, end_now, spawn};
 pub use processors::processors;
