@@ -96,6 +96,7 @@
 //! decide who runs what; they are public for that package alone, change more often, and are documented in the source.
 
 #[doc(hidden)]
+#[cfg_attr(loom, path = "channel/in_model.rs")]
 pub mod channel;
 pub mod error;
 #[cfg(not(loom))]
@@ -118,6 +119,7 @@ pub mod process;
 #[doc(hidden)]
 pub mod shared_memory;
 #[doc(hidden)]
+#[cfg_attr(loom, path = "sync/in_model.rs")]
 pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};

@@ -5,24 +5,15 @@
 mod patience;
 pub mod words;
 
-#[cfg(not(loom))]
 mod arena;
-#[cfg(not(loom))]
 mod barrier;
-#[cfg(not(loom))]
 mod event;
-#[cfg(not(loom))]
 mod holders;
-#[cfg(not(loom))]
 mod lock;
-#[cfg(not(loom))]
 mod rlock;
-#[cfg(not(loom))]
 mod semaphore;
-#[cfg(not(loom))]
 mod waiters;
 
-#[cfg(not(loom))]
 pub use self::{
     arena::Cell,
     barrier::{Arrival, Barrier},
@@ -32,6 +23,5 @@ pub use self::{
     semaphore::Semaphore,
     waiters::{Place, Waiters},
 };
-#[cfg(not(loom))]
 pub(crate) use patience::{look_for_signals, nap};
 pub use words::lock::Acquired;
