@@ -27,9 +27,20 @@ pub fn fence_after_swap() {
 #[cfg(loom)]
 #[allow(missing_docs)]
 mod model {
-    pub use loom::sync::atomic::{Ordering, fence};
+    pub use loom::sync::atomic::Ordering;
     use loom::sync::{Condvar, Mutex};
     use std::time::Instant;
+
+    loom::lazy_static! {
+        static ref FENCES: loom::sync::atomic::AtomicUsize = loom::sync::atomic::AtomicUsize::new(0);
+    }
+
+    /// A fence in any order among the others. The model has one of its own at once with what stands before it, as it tries
+    /// orders of what several do to one word: so all fences do something to this one.
+    pub fn fence(order: Ordering) {
+        FENCES.fetch_add(1, Ordering::Relaxed);
+        loom::sync::atomic::fence(order);
+    }
 
     /// The model takes no operation for sequentially consistent, only fences: what relies on it has a fence.
     macro_rules! word {

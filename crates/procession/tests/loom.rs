@@ -11,7 +11,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
-use procession::channel::words::{bells, claims, flow};
+use procession::channel::words::{bells, claims, flow, sleeps};
 use procession::primitive::{AtomicU32, AtomicU64, fence};
 use procession::sync::Acquired;
 use procession::sync::words::{event, lock, permits, place, readers, rlock};
@@ -635,5 +635,111 @@ fn a_lent_block_is_used_again_when_it_was_read() {
             block.write(2);
         }
         reader.join().unwrap();
+    });
+}
+
+/// A queue with room for one message, which lies beside the words.
+struct Mailbox {
+    message: Datum,
+    count: AtomicU64,
+    puts: AtomicU32,
+    getters: AtomicU32,
+    gets: AtomicU32,
+    putters: AtomicU32,
+}
+
+impl Mailbox {
+    fn new() -> Mailbox {
+        let words = || AtomicU32::new(0);
+        let (puts, getters, gets, putters) = (words(), words(), words(), words());
+        Mailbox { message: Datum::new(), count: AtomicU64::new(0), puts, getters, gets, putters }
+    }
+
+    fn wait(&self, count: u64, word: &AtomicU32, sleepers: &AtomicU32) {
+        let ready = || self.count.load(Ordering::Acquire) == count;
+        while !ready() {
+            sleeps::sleep(word, sleepers, ready, |seen| procession::primitive::wait(word, seen, None)).unwrap();
+        }
+    }
+
+    fn put(&self, message: u64) {
+        self.wait(0, &self.gets, &self.putters);
+        self.message.write(message);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        if sleeps::changed(&self.puts, &self.getters) {
+            procession::primitive::wake(&self.puts, 1);
+        }
+    }
+
+    fn get(&self) -> u64 {
+        self.wait(1, &self.puts, &self.getters);
+        let message = self.message.read();
+        self.count.fetch_sub(1, Ordering::AcqRel);
+        if sleeps::changed(&self.gets, &self.putters) {
+            procession::primitive::wake(&self.gets, 1);
+        }
+        message
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_message_or_for_room_finds_it_or_is_woken_and_sees_all_of_it() {
+    check(|| {
+        let mailbox = Arc::new(Mailbox::new());
+        let other = mailbox.clone();
+        let getter = thread::spawn(move || [other.get(), other.get()]);
+        mailbox.put(7);
+        mailbox.put(8);
+        assert_eq!(getter.join().unwrap(), [7, 8]);
+    });
+}
+
+#[test]
+fn whoever_only_watches_takes_no_wake_up_from_a_getter() {
+    check(|| {
+        let mailbox = Arc::new((Mailbox::new(), AtomicU32::new(0)));
+        let (getters, watchers) = (mailbox.clone(), mailbox.clone());
+        let getter = thread::spawn(move || getters.0.get());
+        let watcher = thread::spawn(move || {
+            let (mailbox, watchers) = &*watchers;
+            let ready = || mailbox.count.load(Ordering::Acquire) > 0;
+            let nap = |seen| procession::primitive::wait(&mailbox.puts, seen, None);
+            sleeps::watch(&mailbox.puts, &mailbox.getters, watchers, ready, nap).unwrap();
+        });
+        let (mailbox, watchers) = &*mailbox;
+        mailbox.message.write(7);
+        mailbox.count.fetch_add(1, Ordering::AcqRel);
+        if sleeps::changed(&mailbox.puts, &mailbox.getters) {
+            procession::primitive::wake(&mailbox.puts, sleeps::enough(watchers));
+        }
+        assert_eq!(getter.join().unwrap(), 7);
+        // A watcher that came late sleeps until it is told to end.
+        mailbox.count.fetch_add(1, Ordering::AcqRel);
+        mailbox.puts.fetch_add(1, Ordering::SeqCst);
+        procession::primitive::wake(&mailbox.puts, u32::MAX);
+        watcher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_watcher_sees_that_the_last_message_was_taken() {
+    check(|| {
+        let words = Arc::new((AtomicU64::new(1), [0, 0].map(AtomicU32::new)));
+        let other = words.clone();
+        let watcher = thread::spawn(move || {
+            let (count, [emptied, watchers]) = &*other;
+            let ready = || count.load(Ordering::Acquire) == 0;
+            while !ready() {
+                let nap = |seen| procession::primitive::wait(emptied, seen, None);
+                sleeps::sleep(emptied, watchers, ready, nap).unwrap();
+            }
+        });
+        let (count, [emptied, watchers]) = &*words;
+        count.fetch_sub(1, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+        if sleeps::changed_for(emptied, watchers) {
+            procession::primitive::wake(emptied, u32::MAX);
+        }
+        watcher.join().unwrap();
     });
 }

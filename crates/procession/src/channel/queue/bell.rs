@@ -125,28 +125,18 @@ impl Watched {
 
     fn watch(&self) {
         let queue = &*self.queue;
-        loop {
-            // Seen before all looks: what changes after them, changes these.
-            let (puts, emptied) =
-                (queue.word32(PUTS).load(Ordering::SeqCst), queue.word32(EMPTIED).load(Ordering::SeqCst));
-            if self.is_over.load(Ordering::SeqCst) {
-                return;
-            }
-            let rings = self.settle();
+        let [puts, getters, watchers, emptied] = [PUTS, GETTERS, WATCHERS, EMPTIED].map(|word| queue.word32(word));
+        let is_over = || self.is_over.load(Ordering::SeqCst);
+        while !is_over() {
             let until = Some(Instant::now() + LOOK_AGAIN);
-            // Before it is among those who are woken: whoever finds it there wakes all of them, as it takes no message.
-            queue.word32(WATCHERS).fetch_add(1, Ordering::SeqCst);
-            let _ = if rings {
-                fence(Ordering::SeqCst);
-                if queue.seems_empty() { Ok(()) } else { wait(queue.word32(EMPTIED), emptied, until) }
+            // An error is a limit or a signal, and there is one more look in any case.
+            let _ = if self.settle() {
+                let ready = || is_over() || queue.seems_empty();
+                sleeps::sleep(emptied, watchers, ready, |seen| wait(emptied, seen, until))
             } else {
-                queue.word32(GETTERS).fetch_add(1, Ordering::SeqCst);
-                fence(Ordering::SeqCst);
-                let answer = if queue.seems_empty() { wait(queue.word32(PUTS), puts, until) } else { Ok(()) };
-                queue.word32(GETTERS).fetch_sub(1, Ordering::SeqCst);
-                answer
+                let ready = || is_over() || !queue.seems_empty();
+                sleeps::watch(puts, getters, watchers, ready, |seen| wait(puts, seen, until))
             };
-            queue.word32(WATCHERS).fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

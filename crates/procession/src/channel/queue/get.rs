@@ -1,6 +1,6 @@
 //! Taking messages out.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::chunks::{damaged, padded};
@@ -75,19 +75,9 @@ impl Queue {
         ready: impl Fn() -> bool,
     ) -> Result<()> {
         let (word, sleepers) = (self.word32(word), self.word32(sleepers));
-        let seen = word.load(Ordering::SeqCst);
-        if ready() {
-            return Ok(());
-        }
-        // Whoever changes the word looks here afterwards; the kernel compares the word once more.
-        sleepers.fetch_add(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let answer = if ready() { Ok(true) } else { nap(until, |end| wait(word, seen, end)) };
-        sleepers.fetch_sub(1, Ordering::SeqCst);
-        match answer {
-            Ok(true) => Ok(()),
-            Ok(false) => look_for_signals(),
-            Err(e) => Err(e),
+        match sleeps::sleep(word, sleepers, ready, |seen| nap(until, |end| wait(word, seen, end)))? {
+            None | Some(true) => Ok(()),
+            Some(false) => look_for_signals(),
         }
     }
 }
@@ -142,13 +132,10 @@ impl Drop for Oldest<'_> {
     fn drop(&mut self) {
         let queue = self.queue;
         queue.unlock();
-        queue.word32(GETS).fetch_add(1, Ordering::SeqCst);
-        fence_after_swap();
-        if queue.word32(PUTTERS).load(Ordering::SeqCst) > 0 {
+        if sleeps::changed(queue.word32(GETS), queue.word32(PUTTERS)) {
             wake(queue.word32(GETS), 1);
         }
-        if self.empties && queue.word32(WATCHERS).load(Ordering::SeqCst) > 0 {
-            queue.word32(EMPTIED).fetch_add(1, Ordering::SeqCst);
+        if self.empties && sleeps::changed_for(queue.word32(EMPTIED), queue.word32(WATCHERS)) {
             wake(queue.word32(EMPTIED), i32::MAX as u32);
         }
     }

@@ -15,9 +15,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Instant;
 
+use crate::channel::words::sleeps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Mapping, file_size, identity, is_alive, memory_file, reserve, wait, wake};
-use crate::primitive::fence_after_swap;
 use crate::shared_memory::{copy_in, copy_to, word32, word64};
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};

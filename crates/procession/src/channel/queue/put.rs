@@ -32,12 +32,8 @@ impl Queue {
     }
 
     fn announce_put(&self) {
-        self.word32(PUTS).fetch_add(1, Ordering::SeqCst);
-        fence_after_swap();
-        if self.word32(GETTERS).load(Ordering::SeqCst) > 0 {
-            // A watcher takes nothing: were it the one that is woken, a getter would sleep on beside a message.
-            let watched = self.word32(WATCHERS).load(Ordering::SeqCst) > 0;
-            wake(self.word32(PUTS), if watched { i32::MAX as u32 } else { 1 });
+        if sleeps::changed(self.word32(PUTS), self.word32(GETTERS)) {
+            wake(self.word32(PUTS), sleeps::enough(self.word32(WATCHERS)));
         }
     }
 

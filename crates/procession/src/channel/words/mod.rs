@@ -3,3 +3,4 @@
 pub mod bells;
 pub mod claims;
 pub mod flow;
+pub mod sleeps;
