@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nanoarrow
 import numpy as np
 import procession
 import pytest
@@ -320,3 +321,53 @@ def test_frames_that_offer_arrow_travel_by_their_buffers():
     program = PROGRAMS / "frames" / "program.py"
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=110)
     assert done.stdout.endswith("all the same\n") and done.returncode == 0, done.stdout + done.stderr
+
+
+ITEMS = (b"i", None, None, 2, (), None)
+NUMBERS = (3, 0, 0, (None, bytes(12)), (), None)
+# What an array lacks, which its type, its length or its children's say is there.
+MALFORMED = {
+    "no items": (ITEMS, (3, 0, 0, (None, None), (), None)),
+    "too few items": (ITEMS, (3, 0, 1, (None, bytes(12)), (), None)),
+    "no numbers": ((b"u", None, None, 2, (), None), (3, 0, 0, (None, None, b"abc"), (), None)),
+    "one buffer too few": ((b"u", None, None, 2, (), None), (3, 0, 0, (None,), (), None)),
+    "too short a text": (
+        (b"u", None, None, 2, (), None),
+        (1, 0, 0, (None, array.array("i", [0, 9]).tobytes(), b"abc"), (), None),
+    ),
+    "steps between items": (ITEMS, (3, 0, 0, (None, memoryview(bytes(24))[::2]), (), None)),
+    "a short column": ((b"+s", None, None, 0, (ITEMS,), None), (4, 0, 0, (None,), (NUMBERS,), None)),
+    "short lists": ((b"+w:2", None, None, 0, (ITEMS,), None), (2, 0, 0, (None,), (NUMBERS,), None)),
+    "a short list": (
+        (b"+l", None, None, 0, (ITEMS,), None),
+        (1, 0, 0, (None, array.array("i", [0, 4]).tobytes()), (NUMBERS,), None),
+    ),
+    "no dictionary": ((*ITEMS[:5], ITEMS), NUMBERS),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_an_array_that_lacks_what_its_type_says_is_refused(name):
+    with pytest.raises(ValueError, match="a table arrived malformed"):
+        procession._procession.arrow_whole(*MALFORMED[name])
+
+
+class Offered:
+    """An array that is offered to libraries as it arrived."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return procession._procession.arrow_whole(*self.parts)
+
+
+@pytest.mark.parametrize("format", [b"u", b"U", b"+l", b"+L"])
+def test_an_array_without_items_needs_no_numbers(format):
+    has_items = format in (b"+l", b"+L")
+    children = ((ITEMS,), ((0, 0, 0, (None, None), (), None),)) if has_items else ((), ())
+    schema = (format, b"name", None, 2, children[0], None)
+    parts = (0, 0, 0, (None, None) if has_items else (None, None, None), children[1], None)
+    again, (back,) = procession._procession.arrow_parts(Offered(schema, parts))
+    assert again == schema and back[0] == 0
+    assert nanoarrow.Array(Offered(schema, parts)).to_pylist() == []

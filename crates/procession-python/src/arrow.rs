@@ -275,13 +275,19 @@ unsafe fn take_apart<'py>(
     unsafe {
         let (schema, array) = (&*schema, &*array);
         let format = CStr::from_ptr(schema.format).to_bytes();
-        let (Some(kind), true) = (layout(format), array.n_children == schema.n_children) else { return Ok(None) };
+        let Some(kind) = layout(format) else { return Ok(None) };
+        if array.n_children != schema.n_children || array.dictionary.is_null() != schema.dictionary.is_null() {
+            return Ok(None);
+        }
         // What lies before the first item stays here, as far as it is whole bytes of bits.
         let skipped = if kind.can_skip() { array.offset as usize & !7 } else { 0 };
         let offset = array.offset as usize - skipped;
         let at = |index: usize| *array.buffers.add(index) as usize;
         let starts: Vec<usize> = (0..array.n_buffers as usize).map(|index| kind.start(index, skipped)).collect();
         let number = |index: usize, place: usize, wide: bool| {
+            if at(index) == 0 {
+                return -1;
+            }
             let place = (at(index) + starts[index] + place) as *const u8;
             if wide { place.cast::<i64>().read_unaligned() } else { i64::from(place.cast::<i32>().read_unaligned()) }
         };
@@ -426,6 +432,10 @@ fn new_array(schema: &Bound<'_, PyAny>, parts: &Bound<'_, PyAny>) -> PyResult<Bo
     check(&kind, (length as usize, offset as usize), &buffers, &lengths)?;
     let children: Vec<_> =
         types.iter().zip(&children).map(|(of, child)| new_array(of, child)).collect::<PyResult<_>>()?;
+    let wanted = wanted_of_children(&kind, &format, (length + offset) as usize, &buffers).ok_or_else(malformed)?;
+    if children.iter().any(|child| (child.length as usize) < wanted) {
+        return Err(malformed());
+    }
     let dictionary = match (of_dictionary, dictionary) {
         (Some(of), Some(parts)) => Some(new_array(&of, &parts)?),
         _ => None,
@@ -447,6 +457,9 @@ fn hold(buffer: &Bound<'_, PyAny>) -> PyResult<(*const c_void, usize, Option<Hel
     let py = buffer.py();
     let bytes = PyBuffer::<u8>::get(buffer)?;
     let size = bytes.len_bytes();
+    if !bytes.is_c_contiguous() {
+        return Err(malformed());
+    }
     if size == 0 {
         return Ok((NOTHING.0.as_ptr().cast(), 0, None));
     }
@@ -468,8 +481,8 @@ fn check(
     lengths: &[Option<usize>],
 ) -> PyResult<()> {
     let number = |index: usize, place: usize, wide: bool| {
-        let (end, there) = (place + if wide { 8 } else { 4 }, lengths[index].unwrap_or(0));
-        if end > there {
+        let there = lengths[index].unwrap_or(0);
+        if place.checked_add(if wide { 8 } else { 4 }).is_none_or(|end| end > there) {
             return -1;
         }
         let place = buffers[index].cast::<u8>().wrapping_add(place);
@@ -479,8 +492,35 @@ fn check(
         }
     };
     let wanted = sizes(kind, length, offset, buffers.len(), &number).ok_or_else(malformed)?;
-    let enough = |(wanted, there): (&usize, &Option<usize>)| there.is_none_or(|there| there >= *wanted);
-    if wanted.len() == lengths.len() && wanted.iter().zip(lengths).all(enough) { Ok(()) } else { Err(malformed()) }
+    // Only of the first, which says what items are there, the lack means something: that all are.
+    let enough = |(index, (wanted, there)): (usize, (&usize, &Option<usize>))| match there {
+        Some(there) => there >= wanted,
+        None => index == 0 || *wanted == 0,
+    };
+    if wanted.iter().zip(lengths).enumerate().all(enough) { Ok(()) } else { Err(malformed()) }
+}
+
+/// How many items each child of an array must have, whose own buffers were checked; none if that cannot be.
+fn wanted_of_children(kind: &Layout, format: &[u8], items: usize, buffers: &[*const c_void]) -> Option<usize> {
+    match (kind, format) {
+        (Layout::Validity, [b'+', b'w', b':', size @ ..]) => {
+            items.checked_mul(std::str::from_utf8(size).ok()?.parse().ok()?)
+        }
+        (Layout::Validity, _) => Some(items),
+        (Layout::Offsets { wide, bytes: false }, _) if items > 0 => {
+            let numbers = buffers[1];
+            // SAFETY: there are as many numbers as items, and one more, as was checked, and they are held.
+            usize::try_from(unsafe {
+                if *wide {
+                    numbers.cast::<i64>().wrapping_add(items).read_unaligned()
+                } else {
+                    i64::from(numbers.cast::<i32>().wrapping_add(items).read_unaligned())
+                }
+            })
+            .ok()
+        }
+        _ => Some(0),
+    }
 }
 
 /// The capsules of Arrow's interface of an array, `(schema, array)`, for what `arrow_parts` took apart.

@@ -82,9 +82,13 @@ pub(crate) fn sizes(
         Layout::Fixed(bytes) => vec![validity, items.checked_mul(*bytes)?],
         Layout::Offsets { wide, bytes } => {
             let one = if *wide { 8 } else { 4 };
-            let mut sizes = vec![validity, items.checked_add(1)?.checked_mul(one)?];
+            if count != 2 + usize::from(*bytes) {
+                return None;
+            }
+            // One of no items may have no numbers either.
+            let numbers = if items == 0 { 0 } else { items.checked_add(1)?.checked_mul(one)? };
+            let mut sizes = vec![validity, numbers];
             if *bytes {
-                // One of no items may have no numbers either.
                 sizes.push(if items == 0 { 0 } else { size(number(1, items * one, *wide))? });
             }
             sizes

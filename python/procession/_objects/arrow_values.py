@@ -38,7 +38,7 @@ def _bytes_in(parts):
 
 def polars_frame(frame):
     """Reduce a frame of polars to its Arrow arrays."""
-    if not is_wanted(frame.estimated_size()) or any(map(_has_objects, frame.dtypes)):
+    if not is_wanted(frame.estimated_size()) or not all(map(_can_go, frame.columns, frame.dtypes)):
         return NotImplemented
     reduced = _arrow_of(frame, frame.height * frame.width)
     # Types of polars' own, should Arrow not know all of them.
@@ -49,7 +49,7 @@ def polars_frame(frame):
 
 def polars_series(series):
     """Reduce a series of polars to its Arrow arrays."""
-    if not is_wanted(series.estimated_size()) or _has_objects(series.dtype):
+    if not is_wanted(series.estimated_size()) or not _can_go(series.name, series.dtype):
         return NotImplemented
     reduced = _arrow_of(series, len(series))
     if reduced is None or _series(*_arrow_of(series.head(1), None), series.name, {}).dtype != series.dtype:
@@ -57,13 +57,14 @@ def polars_series(series):
     return _series, (*reduced, series.name, series.flags)
 
 
-def _has_objects(dtype):
-    polars = sys.modules["polars"]
-    if dtype == polars.Object:
-        return True
+def _can_go(name, dtype):
+    """Return whether a column can be handed out by Arrow's interface: not objects of Python, nor a name with a zero in
+    it, over which polars ends the process, as the interface ends names there."""
+    if "\0" in name or dtype == sys.modules["polars"].Object:
+        return False
     inner = getattr(dtype, "inner", None)
-    fields = [field.dtype for field in getattr(dtype, "fields", ())]
-    return any(map(_has_objects, fields if inner is None else [inner, *fields]))
+    within = all(_can_go(field.name, field.dtype) for field in getattr(dtype, "fields", ()))
+    return within and (inner is None or _can_go("", inner))
 
 
 def _arrow_of(value, items):

@@ -60,7 +60,9 @@ def main():
                 pool.apply(die, (value,))
             except procession.WorkerDied:
                 pass
-            assert pool.apply(same, (polars.Derived({"a": (nanoarrow.float64(), [1.5] * COUNT)}),)) == "its own way"
+            for cls, name in ((polars.Derived, "a"), (polars.DataFrame, "a zero\0 in its name")):
+                other = cls({name: (nanoarrow.float64(), [1.5] * COUNT)})
+                assert pool.apply(same, (other,)) == pool.apply(same, ({"deep": [other]},))["deep"][0] == "its own way"
         pool.join()
         assert told(back[0]) == told(back[1]) == told(back[2]["deep"][0]) == expected
         here, there = context.Pipe()
