@@ -548,3 +548,69 @@ def test_annotations_travel_whether_the_names_in_them_are_known_or_not(tmp_path,
     late = sys.version_info >= (3, 14)
     (tmp_path / "script.py").write_text(("" if late else "from __future__ import annotations\n") + ANNOTATED)
     assert run("script.py", method, cwd=tmp_path) == ANNOTATIONS
+
+
+ONE = """
+import functools
+
+FACTOR = 3
+
+class Box:
+    def __init__(self, value):
+        self.value = value
+
+    def grown(self):
+        return Box(times(self.value))
+
+def times(value):
+    return value * FACTOR
+
+@functools.lru_cache
+def cached(value):
+    return times(value)
+
+def boxed(value):
+    return Box(times(value))
+"""
+REGISTERED = """
+import shutil, sys, time
+import cloudpickle, procession
+
+if __name__ == "__main__":
+    method, folder, how = sys.argv[1:]
+    sys.path.insert(0, folder)
+    import parts, parts.one
+    cloudpickle.register_pickle_by_value(parts if how == "package" else parts.one)
+    sys.path.remove(folder)
+    shutil.rmtree(folder)  # so that no child can import it
+    with procession.get_context(method).Pool(1) as pool:
+        pool.apply(time.sleep, (0,))
+        assert pool.apply(parts.one.times, (2,)) == 6
+        assert pool.map(parts.one.cached, [2, 2]) == [6, 6]
+        assert [box.value for box in pool.map(parts.one.Box.grown, [parts.one.Box(1), parts.one.Box(2)])] == [3, 6]
+        box = pool.apply(parts.one.boxed, (5,))
+        assert type(box) is parts.one.Box and box.value == 15
+        assert pool.apply(sorted, ([2, 1], ), {"key": parts.one.times}) == [1, 2]
+    pool.join()
+    queue = procession.get_context(method).Queue()
+    queue.put({"deep": parts.one.times})
+    there = queue.get(timeout=30)["deep"]
+    assert there is not parts.one.times and there(3) == 9
+    queue.close()
+    cloudpickle.unregister_pickle_by_value(parts if how == "package" else parts.one)
+    assert procession.reduction.ForkingPickler.loads(
+        procession.reduction.ForkingPickler.dumps(parts.one.times)
+    ) is parts.one.times
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("how", ["package", "module"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_stands_in_a_module_that_is_registered_with_cloudpickle_goes_by_value(tmp_path, method, how):
+    folder, program = tmp_path / "path", tmp_path / "program.py"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "parts" / "__init__.py").write_text("")
+    (folder / "parts" / "one.py").write_text(ONE)
+    program.write_text(REGISTERED)
+    assert run("-W", "error", str(program), method, str(folder), how) == "done\n"

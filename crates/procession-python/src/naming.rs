@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyModule, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyModule, PySet, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHashMap;
 
 use crate::fast::definitions;
+use crate::numeric::loaded_module;
 
 /// The most functions and classes of the main module that a receiver is remembered to know.
 const REMEMBERED: usize = 1024;
@@ -147,11 +148,41 @@ pub(crate) fn is_named(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let modules = modules(py)?;
     let Some(home) = item(&modules, &module)? else { return Ok(false) };
     let Some(found) = found_at(&home, &path)? else { return Ok(false) };
-    if !found.is(object) {
+    if !found.is(object) || goes_by_value(&module)? {
         return Ok(false);
     }
     let is_main = matches!(module.to_str(), Ok("__main__" | "__mp_main__"));
     if is_main { receiver(py)?.get().finds(object) } else { Ok(true) }
+}
+
+/// Whether somebody asked cloudpickle to send what stands in a module by value: the module by its name, or a package it is in.
+#[pyfunction]
+pub(crate) fn goes_by_value(module: &Bound<'_, PyString>) -> PyResult<bool> {
+    static REGISTERED: PyOnceLock<Py<PySet>> = PyOnceLock::new();
+    let py = module.py();
+    let registered = match REGISTERED.get(py) {
+        Some(registered) => registered.bind(py).clone(),
+        None => {
+            let Some(home) = loaded_module(py, intern!(py, "cloudpickle.cloudpickle")) else { return Ok(false) };
+            // While it is being loaded nobody has asked for anything.
+            let Some(found) = home.dict().get_item(intern!(py, "_PICKLE_BY_VALUE_MODULES"))? else { return Ok(false) };
+            let Ok(found) = found.cast_into::<PySet>() else { return Ok(false) };
+            REGISTERED.get_or_init(py, || found.unbind()).bind(py).clone()
+        }
+    };
+    if registered.is_empty() {
+        return Ok(false);
+    }
+    let Ok(mut name) = module.to_str() else { return Ok(false) };
+    loop {
+        if registered.contains(name)? {
+            return Ok(true);
+        }
+        match name.rsplit_once('.') {
+            Some((package, _)) => name = package,
+            None => return Ok(false),
+        }
+    }
 }
 
 static SYS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();

@@ -285,6 +285,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<crate::naming::Receiver>()?;
     module.add_class::<crate::naming::Definitions>()?;
     module.add_function(wrap_pyfunction!(pickled, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::naming::goes_by_value, module)?)?;
     module.add_function(wrap_pyfunction!(asked_names, module)?)?;
     module.add_function(wrap_pyfunction!(registered_reducer, module)?)?;
     module.add_function(wrap_pyfunction!(registered_reducers, module)?)?;

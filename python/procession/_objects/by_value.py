@@ -45,7 +45,7 @@ def reduce(obj):
         PicklingError, TypeError, AttributeError: it cannot be pickled by value either; as plain pickling raises it.
     """
     refused = _refusal(obj)
-    if refused is None and not main_module.is_of_main(obj):
+    if refused is None and not _is_sent_anyway(obj):
         return NotImplemented
     simple = _known_type(obj)
     if simple is not None:
@@ -66,6 +66,12 @@ def _refusal(obj):
     except NOT_BY_NAME as error:
         return error.with_traceback(None)
     return None
+
+
+def _is_sent_anyway(obj):
+    """Return whether a function or class goes by value although this process finds it by its name."""
+    module = getattr(obj, "__module__", None)
+    return main_module.is_of_main(obj) or isinstance(module, str) and engine.goes_by_value(module)
 
 
 def _unknown(obj):
@@ -96,7 +102,7 @@ def _identity(obj):
 def _kin(obj):
     """Return by what a receiver may find that it has a class like this one: a base and its name; nothing for others."""
     base = getattr(obj, "__base__", None)
-    if not isinstance(base, type) or main_module.is_of_main(base) or _refusal(base) is not None:
+    if not isinstance(base, type) or _is_sent_anyway(base) or _refusal(base) is not None:
         return ()
     return base, obj.__module__, obj.__qualname__
 
@@ -153,7 +159,7 @@ class _Definer(by_cloud.Pickler):
 
     def _inline(self, obj):
         refused = _refusal(obj)
-        if refused is None and not main_module.is_of_main(obj):
+        if refused is None and not _is_sent_anyway(obj):
             return NotImplemented
         simple = _known_type(obj) or (remade.ctypes_type(obj) if isinstance(obj, type) else None)
         if simple is not None:

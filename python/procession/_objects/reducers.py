@@ -150,7 +150,7 @@ def _type_name(obj):
 
 def _module(module):
     """Reduce a module to its name, or to its contents if there is no module of that name."""
-    if sys.modules.get(module.__name__) is module:
+    if sys.modules.get(module.__name__) is module and not engine.goes_by_value(module.__name__):
         from importlib import import_module
 
         return import_module, (module.__name__,)
