@@ -242,3 +242,37 @@ def test_exit_codes_and_errors_are_those_of_the_program(tmp_path):
         assert done.returncode == 1 and done.stderr.startswith("procession: "), wrong
     assert "usage: python -m procession" in run("-m", "procession", "--help", folder=tmp_path)
     assert run("-m", "procession", "--version", folder=tmp_path).startswith("procession ")
+
+
+EARLIER = """
+import multiprocessing, sys
+import procession
+
+Standard = multiprocessing.get_context(sys.argv[1]).Process
+
+class Derived(Standard):
+    pass
+
+if __name__ == "__main__":
+    earlier = Standard(target=print, args=("ran",))
+    procession.install()
+    for started in (earlier, Standard(), Derived()):
+        try:
+            started.start()
+        except RuntimeError as error:
+            print(type(started).__name__, "call install() before" in str(error), multiprocessing.active_children())
+    later = multiprocessing.get_context(sys.argv[1]).Process(target=sys.exit, args=(3,))
+    later.start()
+    later.join()
+    print(later.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_of_before_the_standard_library_was_replaced_says_so_when_it_is_started(tmp_path, method):
+    program = tmp_path / "program.py"
+    program.write_text(EARLIER)
+    done = subprocess.run([sys.executable, program, method], capture_output=True, text=True, timeout=60)
+    name = {"fork": "Fork", "spawn": "Spawn", "forkserver": "ForkServer"}[method] + "Process"
+    assert done.stdout.splitlines() == [f"{name} True []", f"{name} True []", "Derived True []", "3"], done.stderr
+    assert done.stderr == ""

@@ -36,7 +36,8 @@ def install():
 
     Modules that were imported before and hold `multiprocessing`, a submodule of it or
     `concurrent.futures.ProcessPoolExecutor` as a global variable get ours there; what else they took out of it stays
-    the standard library's, so call this early.
+    the standard library's, so call this early: a process of a class that was taken, or derived from one that was,
+    raises `RuntimeError` when it is started.
     """
     if _standard.is_replaced():
         return

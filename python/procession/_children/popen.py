@@ -34,6 +34,15 @@ def mask_for(process_obj):
     return signal_mask() if process_obj._heeds_interrupts else 0
 
 
+def _unknown(process_obj):
+    """Return what is raised for a process of another library: `install` leaves classes as they are that it finds."""
+    cls = type(process_obj)
+    return RuntimeError(
+        f"{process_obj!r} is no process of procession: its class {cls.__module__}.{cls.__qualname__} was made with the "
+        "standard library's before procession.install(); call install() before all that imports multiprocessing"
+    )
+
+
 class PopenBase:
     """A started process; each start method says how it launches and how it learns the exit status."""
 
@@ -41,6 +50,8 @@ class PopenBase:
     _life = None  # where there are no pidfds: the ends of a pipe that the child holds while it lives
 
     def __init__(self, process_obj):
+        if not isinstance(process_obj, process.BaseProcess):
+            raise _unknown(process_obj)
         if "coverage" in sys.modules:
             from procession import _around
 
