@@ -4,6 +4,7 @@ Neither the library nor its Arrow is imported here but where an object of it arr
 """
 
 import _pickle as pickle  # without what `pickle` loads
+import itertools
 import sys
 
 from procession import _procession as engine
@@ -40,7 +41,7 @@ def polars_frame(frame):
     """Reduce a frame of polars to its Arrow arrays."""
     if not is_wanted(frame.estimated_size()) or not all(map(_can_go, frame.columns, frame.dtypes)):
         return NotImplemented
-    reduced = _arrow_of(frame, frame.height * frame.width)
+    reduced = _arrow_of(frame, frame.height * frame.width, _chunks(frame))
     # Types of polars' own, should Arrow not know all of them.
     if reduced is None or _frame(*_arrow_of(frame.head(1), None), {}).schema != frame.schema:
         return NotImplemented
@@ -67,17 +68,33 @@ def _can_go(name, dtype):
     return within and (inner is None or _can_go("", inner))
 
 
-def _arrow_of(value, items):
+def _chunks(frame):
+    """Return the chunks of a frame, as frames in its memory.
+
+    polars joins a frame's chunks before it hands them out: in the frame itself, for which it copies them.
+    """
+    if frame.n_chunks() == 1 and max(frame.n_chunks("all")) == 1:
+        return [frame]
+    lengths, *others = [series.chunk_lengths() for series in frame.get_columns()]
+    # Of small ones no buffer would travel as one, and of a thousand each costs more than copying them all.
+    if any(other != lengths for other in others) or not is_wanted(frame.estimated_size() // len(lengths)):
+        return [frame.clone()]
+    ends = itertools.accumulate(lengths)
+    return [frame.slice(end - length, length) for end, length in zip(ends, lengths, strict=True)]
+
+
+def _arrow_of(value, items, pieces=None):
     """Return the type and the arrays of a value; None if they are unknown, or much more than the value.
 
     Args:
         value: a frame or a series.
         items: how many values there are in it; None to take it in any case.
+        pieces: what is handed out in its place, one after the other.
     """
-    found = engine.arrow_parts(value)
-    if found is None:
+    found = [engine.arrow_parts(piece) for piece in pieces or [value]]
+    if None in found:
         return None
-    schema, arrays = found
+    schema, arrays = found[0][0], [parts for _, arrays in found for parts in arrays]
     # A slice may hold all of what it was cut out of.
     most = None if items is None else 4 * value.estimated_size() + 32 * items + (1 << 20)
     if most is not None and sum(map(_bytes_in, arrays)) > most:

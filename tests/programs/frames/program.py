@@ -36,7 +36,7 @@ def same(value):
 
 def told(value):
     rows = value.rows()
-    return type(value).__name__, len(rows), rows[1], rows[-1], value.schema, value.flags
+    return type(value).__name__, len(rows), rows[1], rows[-1], value.schema, value.flags, value.chunk_lengths()
 
 
 def tell(value, connection):
@@ -51,10 +51,13 @@ def main():
     value = frame()
     expected = told(value)
     print(expected[:4])
+    chunked = polars.concat([value] * 3, rechunk=False)
     for method in ("fork", "spawn", "forkserver"):
         context = procession.get_context(method)
         with context.Pool(2) as pool:
             assert pool.apply(told, (value,)) == expected
+            assert pool.apply(told, (chunked,)) == told(chunked) == told(pool.apply(same, (chunked,)))
+            assert chunked.n_chunks() == 3
             back = pool.map(same, [value, value, {"deep": [value]}])
             try:
                 pool.apply(die, (value,))
