@@ -86,7 +86,7 @@ def test_where_no_descriptor_is_left_each_call_works_or_says_so(method):
     command = [sys.executable, str(PROGRAM.with_name("none_left.py")), method]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     told = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines())
-    for name in ("map", "apply", "large argument", "large result", "queue"):
+    for name in ("map", "apply", "large argument", "large result", "threads", "queue"):
         assert (told[f"parent, {name}"], told[f"worker, {name}"]) == ("ok", "ok"), name
     for name, kinds in (("fail", {"ValueError"}), ("unsendable", {"TypeError"}), ("lambda", {"ok", "EMFILE"})):
         assert {told[f"parent, {name}"], told[f"worker, {name}"]} <= kinds, name

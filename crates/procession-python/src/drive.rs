@@ -30,6 +30,8 @@ use crate::naming::Receiver;
 
 /// The longest sleep: then a look around, in case somebody is stopped or a signal went to another thread.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
+/// How long a caller pauses whom nobody can ring for, as no descriptor is left.
+const UNCALLED: Duration = Duration::from_millis(1);
 /// How often ended workers are looked for while results flow.
 const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 
@@ -154,6 +156,14 @@ struct Duty {
 struct Follower {
     bell: Doorbell,
     poller: Poller,
+}
+
+impl Follower {
+    fn new() -> procession::Result<Follower> {
+        let (bell, poller) = (Doorbell::new()?, Poller::new()?);
+        poller.add(&bell, 0)?;
+        Ok(Follower { bell, poller })
+    }
 }
 
 /// The duty, given up when dropped.
@@ -343,10 +353,15 @@ impl Inner {
 
     /// Waits for the thread that has the duty to ring, or to give the duty up.
     fn follow(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
-        let bell = Doorbell::new().map_err(Raised::from)?;
-        let poller = Poller::new().map_err(Raised::from)?;
-        poller.add(&bell, 0).map_err(Raised::from)?;
-        let follower = Arc::new(Follower { bell, poller });
+        let follower = match Follower::new() {
+            Ok(follower) => Arc::new(follower),
+            // Where no descriptor is left nobody can ring: look again in a moment.
+            Err(_) => {
+                let pause = until.map_or(UNCALLED, |until| until.saturating_duration_since(Instant::now()).min(UNCALLED));
+                py.detach(|| std::thread::sleep(pause));
+                return py.check_signals();
+            }
+        };
         lock(&self.followers).push(follower.clone());
         self.wanted.fetch_add(1, Ordering::SeqCst);
         // The thread that drives for nobody gives way to a caller.

@@ -4,6 +4,8 @@ import errno
 import os
 import resource
 import sys
+import threading
+import time
 
 import procession
 from procession import ProcessError  # it is loaded when it is asked for
@@ -25,6 +27,22 @@ def unsendable(number):
 
 def large(number):
     return bytes(4 << 20)
+
+
+def slow(number):
+    time.sleep(0.01)
+    return 2 * number
+
+
+def in_threads(pool):
+    """Wait in four threads: one of them drives the pool, the others wait for it."""
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(pool.map(slow, range(8), 1))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert answers == [[2 * number for number in range(8)]] * 4, answers
 
 
 def take_all():
@@ -82,6 +100,7 @@ def calls(ctx, pool, queue):
     yield "large argument", lambda: pool.apply_async(len, (bytes(4 << 20),)).get(LIMIT)
     yield "large result", lambda: pool.apply_async(large, (1,)).get(LIMIT)
     yield "unsendable", lambda: pool.apply_async(print, (sys.stdout,)).get(LIMIT)
+    yield "threads", lambda: in_threads(pool)
     yield "queue", lambda: through(queue)
     yield "process", lambda: start(ctx)
     yield "lambda", lambda: pool.apply_async(lambda: 1).get(LIMIT)
