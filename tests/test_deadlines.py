@@ -142,3 +142,31 @@ def test_wishes_that_make_no_sense(pool):
         pool.map(square, [1], retries=-1)
     with pytest.raises(TypeError, match="retry_on"):
         pool.map(square, [1], retries=1, retry_on="OSError")
+
+
+# As libraries with compiled parts are: what was loaded half cannot be loaded again.
+LOADS_ONCE = """
+import sys, time
+if hasattr(sys, "began_to_load"):
+    raise ImportError("cannot be loaded twice in one process")
+sys.began_to_load = True
+until = time.monotonic() + 0.2
+while time.monotonic() < until:
+    time.sleep(0.001)
+"""
+
+
+def imports(name, goes_on):
+    __import__(name)
+    while goes_on:
+        time.sleep(0.001)
+    return name
+
+
+def test_a_deadline_lets_an_import_come_to_its_end(context, tmp_path, monkeypatch):
+    (tmp_path / "loads_once.py").write_text(LOADS_ONCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    with context.Pool(1) as pool:
+        late = pool.apply_async(imports, ("loads_once", True), timeout=0.05)
+        assert type(outcome(late)) is TaskTimeout
+        assert pool.apply(imports, ("loads_once", False)) == "loads_once"

@@ -357,7 +357,8 @@ impl Inner {
             Ok(follower) => Arc::new(follower),
             // Where no descriptor is left nobody can ring: look again in a moment.
             Err(_) => {
-                let pause = until.map_or(UNCALLED, |until| until.saturating_duration_since(Instant::now()).min(UNCALLED));
+                let pause =
+                    until.map_or(UNCALLED, |until| until.saturating_duration_since(Instant::now()).min(UNCALLED));
                 py.detach(|| std::thread::sleep(pause));
                 return py.check_signals();
             }

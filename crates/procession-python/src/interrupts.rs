@@ -1,6 +1,7 @@
 //! What signal handlers and other threads of a worker may ask and tell while its loop runs a task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use procession::channel::{current_item, is_interrupted};
 use procession::platform;
@@ -46,6 +47,22 @@ fn is_of_handler(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     Ok(false)
 }
 
+/// How long after an interrupt that came in the midst of an import it comes again.
+const AGAIN: Duration = Duration::from_millis(2);
+
+/// Whether a frame is part of an import.
+fn is_importing(frame: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let mut next = frame.clone();
+    while !next.is_none() {
+        let file = next.getattr("f_code")?.getattr("co_filename")?;
+        if file.extract::<String>()?.starts_with("<frozen importlib._bootstrap") {
+            return Ok(true);
+        }
+        next = next.getattr("f_back")?;
+    }
+    Ok(false)
+}
+
 /// Tells whether the parent wants the item that runs now to be given up.
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct Interrupts {
@@ -61,11 +78,14 @@ impl Interrupts {
 #[pymethods]
 impl Interrupts {
     /// A signal handler that raises TaskTimeout if it does, or RuntimeError where that cannot be loaded: the signal may
-    /// come late, when the item that it was meant for has ended.
+    /// come late, when the item that it was meant for has ended. An import comes to its end first: much of what is loaded
+    /// half cannot be loaded again in the same process, and later tasks would fail.
     #[pyo3(signature = (number, frame, /))]
     fn give_up(&self, py: Python<'_>, number: i32, frame: &Bound<'_, PyAny>) -> PyResult<()> {
-        let _ = (number, frame);
         if !is_interrupted(&self.segment) {
+            return Ok(());
+        }
+        if is_importing(frame)? && platform::signal_later(number, AGAIN).is_ok() {
             return Ok(());
         }
         let message = "the task was interrupted";

@@ -10,7 +10,7 @@
 //! * `Child`: another process by its pidfd; `pidfd_of`, `send_signal`, `collect`: the same without a value of ours; `send_note`, `receive_note`: descriptors on their way to it.
 //! * `MemoryGroups`: groups of processes with a limit of memory that the system holds, where it lets this user make them.
 //! * `fork_sibling`: a copy of this process that is a child of its parent; what such a copy takes over from there.
-//! * `signal_mask`, `set_signal_mask`: what this thread blocks; `leave_termination_to`: who decides what SIGTERM means;
+//! * `signal_mask`, `set_signal_mask`: what this thread blocks; `signal_later`: a signal to this process after a pause; `leave_termination_to`: who decides what SIGTERM means;
 //!   `heed_own_interrupts`: whose SIGINT counts.
 //! * `processors`: how many there are.
 //! * `Mark`: a constant that another process of the same executable finds again; `before_main`: code that runs first.

@@ -68,5 +68,5 @@ pub use rights::{
 };
 #[cfg(not(loom))]
 pub(crate) use signals::heed_termination;
-pub use signals::{heed_own_interrupts, leave_termination_to, set_signal_mask, signal_mask};
+pub use signals::{heed_own_interrupts, leave_termination_to, set_signal_mask, signal_later, signal_mask};
 pub use stream::Stream;

@@ -3,12 +3,16 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
+use super::SignalGuard;
 use crate::error::{Error, Result};
 
+/// Of a thread that sleeps and sends.
+const STACK_BYTES: usize = 64 * 1024;
 /// How many signals there are.
 const SIGNALS: c_int = 64;
 /// The two that ask a whole service, container, job or terminal to end.
@@ -120,6 +124,23 @@ unsafe fn sender_of(info: *const libc::siginfo_t) -> i32 {
             libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => (*info).si_pid(),
             _ => 0,
         }
+    }
+}
+
+/// Sends this process a signal in a while, from a thread that ends with that.
+///
+/// # Errors
+/// The system's: no thread.
+pub fn signal_later(number: i32, pause: Duration) -> Result<()> {
+    let _blocked = SignalGuard::block_all(); // the new thread inherits the mask: signals are for the program's threads
+    let send = move || {
+        std::thread::sleep(pause);
+        // SAFETY: a system call that takes numbers.
+        unsafe { libc::kill(libc::getpid(), number) };
+    };
+    match std::thread::Builder::new().stack_size(STACK_BYTES).spawn(send) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::os("a thread to send a signal", e.raw_os_error().unwrap_or(0))),
     }
 }
 
