@@ -244,7 +244,7 @@ def dump_stacks(ctx):
     with ctx.Pool(1) as workers:
         task = workers.apply_async(sleep, (60,))
         until = time.monotonic() + LIMIT
-        while "runs" not in (text := workers.dump_stacks()) and time.monotonic() < until:
+        while "in sleep" not in (text := workers.dump_stacks()) and time.monotonic() < until:
             pass
         assert "in sleep" in text, text
         del task

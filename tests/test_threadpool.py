@@ -322,3 +322,24 @@ def test_retry_on_is_checked_where_nothing_is_tried_again(method, kind):
             with pytest.raises(TypeError, match="retry_on must be an exception class"):
                 getattr(pool, method)(abs, [1], retry_on=wrong)
     pool.join()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_an_iterator_is_let_go_wherever_memory_is_collected(reads):
+    # A collection may come in the midst of anything: here where the thread has the lock of the pool.
+    with ThreadPool(1) as pool:
+        iterator = pool.imap(abs, itertools.count())
+        if reads:
+            next(iterator)
+        held = [iterator]
+        del iterator
+
+        def collect():
+            with pool._crew._lock:
+                held.clear()
+
+        collector = threading.Thread(target=collect, daemon=True)
+        collector.start()
+        collector.join(LIMIT_S)
+        assert not collector.is_alive()
+        assert pool.apply(abs, (-3,)) == 3

@@ -15,7 +15,7 @@ from procession._manager import holders, wire
 RELEASE_LIMIT_S = 5.0
 
 _links = weakref.WeakValueDictionary()  # (address, serializer) -> Links
-_lock = threading.Lock()
+_lock = threading.RLock()  # as a finalizer may ask while it is held
 # (address, serializer) -> the connection by which a server that cannot see this process knows that it lives.
 _lifelines = {}
 
@@ -33,7 +33,7 @@ def links_to(address, serializer):
 def _after_fork_in_child():
     # The connections of the parent are not ours: two processes reading one stream get each other's answers.
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _lifelines.clear()
     holders.forked()
     for links in list(_links.values()):

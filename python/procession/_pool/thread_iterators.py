@@ -108,7 +108,7 @@ class IMapIterator:
 
     Args:
         outcomes: an `Outcomes`.
-        source: what has `give_up(closes)` and `forsake()`.
+        source: what has `give_up(closes)` and `let_go(asked)`.
     """
 
     outcomes_type = Outcomes
@@ -189,10 +189,7 @@ class IMapIterator:
         self._source.give_up(True)
 
     def __del__(self):
-        if self._asked:
-            self._source.give_up(False)
-        else:
-            self._source.forsake()
+        self._source.let_go(self._asked)
 
 
 class IMapUnorderedIterator(IMapIterator):

@@ -237,6 +237,19 @@ class Source:
         if closes and hasattr(items, "throw"):
             items.close()
 
+    def let_go(self, asked):
+        """The iterator is gone; `asked`: somebody had read it.
+
+        It goes in the midst of anything, wherever memory is collected, also where this thread has one of the locks here.
+        So no lock is taken: one of the workers does the rest.
+        """
+        if not self._crew.is_ours():
+            return
+        if asked:
+            for chunk in list(self._running.values()):
+                chunk.clear()
+        self._crew.steps.put(partial(self.give_up, False) if asked else self.forsake)
+
     def forsake(self):
         """Nobody can read the results any more: they need no memory, and no reader to go on."""
         if not self._crew.is_ours():
