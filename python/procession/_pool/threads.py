@@ -240,8 +240,8 @@ class Source:
     def let_go(self, asked):
         """The iterator is gone; `asked`: somebody had read it.
 
-        It goes in the midst of anything, wherever memory is collected, also where this thread has one of the locks here.
-        So no lock is taken: one of the workers does the rest.
+        It goes in the midst of anything, wherever memory is collected, also where this thread has one of the locks
+        here. So no lock is taken: one of the workers does the rest.
         """
         if not self._crew.is_ours():
             return
