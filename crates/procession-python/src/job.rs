@@ -241,22 +241,7 @@ impl Job {
         if !codec::is_simple_run(bytes) {
             return None;
         }
-        let mut state = self.state();
-        let state = &mut *state;
-        if state.ended {
-            return Some(false);
-        }
-        let Results::All { answers, done, .. } = &mut state.results else { return None };
-        if are_any_done(done, first, u64::from(count)) {
-            return None;
-        }
-        let answers = answers.bind(py);
-        for index in first as usize..first as usize + count as usize {
-            answers.set_item(index, codec::take_framed(py, &mut bytes)?).ok()?;
-        }
-        mark_done(done, first, u64::from(count));
-        state.finished += u64::from(count);
-        Some(state.source.is_none() && state.finished == state.total)
+        self.store_run(py, first, count, || codec::take_framed(py, &mut bytes))
     }
 
     /// Stores the results of a run of items all of which are objects that results before them have had, from a worker that is
@@ -271,6 +256,19 @@ impl Job {
         bytes: &[u8],
     ) -> Option<bool> {
         let objects = self.received.run(py, worker, bytes).filter(|objects| objects.len() == count as usize)?;
+        let mut objects = objects.into_iter();
+        self.store_run(py, first, count, || objects.next())
+    }
+
+    /// Stores the results of items in a row, as `next` gives them; none if it lacks one, or an item has a result already; else
+    /// whether they were the last.
+    fn store_run<'py>(
+        &self,
+        py: Python<'py>,
+        first: u64,
+        count: u32,
+        mut next: impl FnMut() -> Option<Bound<'py, PyAny>>,
+    ) -> Option<bool> {
         let mut state = self.state();
         let state = &mut *state;
         if state.ended {
@@ -281,8 +279,8 @@ impl Job {
             return None;
         }
         let answers = answers.bind(py);
-        for (index, object) in (first as usize..).zip(objects) {
-            answers.set_item(index, object).ok()?;
+        for index in first as usize..first as usize + count as usize {
+            answers.set_item(index, next()?).ok()?;
         }
         mark_done(done, first, u64::from(count));
         state.finished += u64::from(count);
