@@ -230,8 +230,7 @@ class Source:
             if not self._reading:
                 items, self._items = self._items, iter(())
             self._closed = True
-        for chunk in list(self._running.values()):
-            chunk.clear()
+        self._skip_running()
         self.results.end()
         self._crew.done(self.results)
         if closes and hasattr(items, "throw"):
@@ -246,9 +245,13 @@ class Source:
         if not self._crew.is_ours():
             return
         if asked:
-            for chunk in list(self._running.values()):
-                chunk.clear()
+            self._skip_running()
         self._crew.steps.put(partial(self.give_up, False) if asked else self.forsake)
+
+    def _skip_running(self):
+        """Begin no more of the items that were taken."""
+        for chunk in list(self._running.values()):
+            chunk.clear()
 
     def forsake(self):
         """Nobody can read the results any more: they need no memory, and no reader to go on."""

@@ -2,7 +2,7 @@
 
 from procession import _procession as engine
 
-__all__ = ["QueueEnd", "Reader", "Writer", "LACKING", "Lacking"]
+__all__ = ["QueueEnd", "Reader", "Writer", "LACKING", "Lacking", "pickle_within"]
 
 # Parts of the standard library's queue that have no counterpart, and what takes their place.
 LACKING = {
@@ -15,6 +15,18 @@ LACKING = {
     "_send_bytes": "put() takes bytes, too",
     "_recv_bytes": "get() returns bytes that were put",
 }
+
+
+def pickle_within(obj, maxlength):
+    """Return the pickle of an object that was received.
+
+    Raises:
+        OSError: it is longer than `maxlength`, unless that is None.
+    """
+    pickle = engine.dumps(obj)
+    if maxlength is not None and len(pickle) > maxlength:
+        raise OSError("bad message length")
+    return pickle
 
 
 class Lacking:
@@ -101,10 +113,7 @@ class Reader(_End):
         Raises:
             OSError: that is longer than `maxlength`; the object is lost.
         """
-        pickle = engine.dumps(self.recv())
-        if maxlength is not None and len(pickle) > maxlength:
-            raise OSError("bad message length")
-        return pickle
+        return pickle_within(self.recv(), maxlength)
 
 
 class Writer(_End):

@@ -6,6 +6,7 @@ from queue import Empty
 
 from procession import _procession as engine
 from procession import process, reduction
+from procession._shared import queue_ends
 from procession.synchronize import SEM_VALUE_MAX
 
 __all__ = ["SimpleQueue"]
@@ -131,10 +132,7 @@ class Reader(_End):
         Raises:
             OSError: that is longer than `maxlength`; the object is lost.
         """
-        pickle = engine.dumps(self.recv())
-        if maxlength is not None and len(pickle) > maxlength:
-            raise OSError("bad message length")
-        return pickle
+        return queue_ends.pickle_within(self.recv(), maxlength)
 
     def _take_announcement(self):
         try:
