@@ -9,21 +9,10 @@ import time
 
 import procession
 import pytest
+from tasks.children import join, start
 
 LIMIT = 20
 MIB = 1 << 20
-
-
-def start(context, target, *args):
-    child = context.Process(target=target, args=args)
-    child.start()
-    return child
-
-
-def join(*children):
-    for child in children:
-        child.join(LIMIT)
-        assert child.exitcode == 0
 
 
 OBJECTS = [

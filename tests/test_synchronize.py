@@ -11,20 +11,9 @@ import time
 import procession
 import pytest
 from procession import OwnerDied
+from tasks.children import join, start
 
 LIMIT = 20
-
-
-def start(context, target, *args):
-    child = context.Process(target=target, args=args)
-    child.start()
-    return child
-
-
-def join(*children):
-    for child in children:
-        child.join(LIMIT)
-        assert child.exitcode == 0
 
 
 def acquire_and_tell(lock, taken):

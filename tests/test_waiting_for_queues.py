@@ -13,6 +13,7 @@ import procession
 import pytest
 from procession import _procession as engine
 from procession.connection import wait
+from tasks.children import join, start
 
 LIMIT = 20
 KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
@@ -21,18 +22,6 @@ KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
-
-
-def start(context, target, *args):
-    child = context.Process(target=target, args=args)
-    child.start()
-    return child
-
-
-def join(*children):
-    for child in children:
-        child.join(LIMIT)
-        assert child.exitcode == 0
 
 
 def until(condition):
