@@ -1,9 +1,9 @@
 import ctypes
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from types import ModuleType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from procession import connection as connection
 from procession import context as context
@@ -35,7 +35,7 @@ from procession._notices import StaleVariable as StaleVariable
 from procession._notices import StuckAfterFork as StuckAfterFork
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.sharing import share as share
-from procession._pool.output import OutputLine
+from procession._pool.options import PoolOptions
 from procession.connection import Connection
 from procession.context import AuthenticationError as AuthenticationError
 from procession.context import BufferTooShort as BufferTooShort
@@ -136,15 +136,7 @@ def Pool(
     initializer: Callable[..., object] | None = None,
     initargs: Iterable[Any] = (),
     maxtasksperchild: int | None = None,
-    *,
-    max_tasks: int | None = None,
-    max_age: float | None = None,
-    max_memory: int | str | None = None,
-    env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
-    nice: int | Callable[[int], int] | None = None,
-    cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
-    forward_logs: bool = True,
-    capture_output: bool | Callable[[OutputLine], object] = False,
+    **options: Unpack[PoolOptions],
 ) -> pool.Pool: ...
 @overload
 def RawValue(typecode_or_type: type[_C], *args: Any) -> _C: ...

@@ -1,16 +1,16 @@
 import ctypes
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from types import ModuleType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, Unpack, overload
 
 from procession import pool, queues, synchronize
 from procession._exceptions import AuthenticationError as AuthenticationError
 from procession._exceptions import BufferTooShort as BufferTooShort
 from procession._exceptions import ProcessError as ProcessError
 from procession._exceptions import TimeoutError as TimeoutError
-from procession._pool.output import OutputLine
+from procession._pool.options import PoolOptions
 from procession.connection import Connection
 from procession.managers import SyncManager
 from procession.process import BaseProcess
@@ -56,15 +56,7 @@ class BaseContext:
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
-        *,
-        max_tasks: int | None = None,
-        max_age: float | None = None,
-        max_memory: int | str | None = None,
-        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
-        nice: int | Callable[[int], int] | None = None,
-        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
-        forward_logs: bool = True,
-        capture_output: bool | Callable[[OutputLine], object] = False,
+        **options: Unpack[PoolOptions],
     ) -> pool.Pool: ...
     @overload
     def RawValue(self, typecode_or_type: type[_C], *args: Any) -> _C: ...

@@ -17,10 +17,10 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
-from procession import _checks, _standard
+from procession import _standard
 from procession import context as contexts
 from procession._checks import few, whole, wishes
-from procession._pool import cpus
+from procession._pool import cpus, options
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
@@ -52,8 +52,6 @@ class ProcessPoolExecutor(Executor):
         if workers < 1:
             raise ValueError(f"max_workers must be greater than 0, not {workers}")
         few(workers, "max_workers")
-        if initializer is not None and not callable(initializer):
-            raise TypeError(f"initializer must be callable, not {initializer!r}")
         if max_tasks_per_child is not None and not isinstance(max_tasks_per_child, int):
             raise TypeError(f"max_tasks_per_child must be an integer, not {max_tasks_per_child!r}")
         if max_tasks_per_child is not None and max_tasks_per_child < 1:
@@ -63,16 +61,15 @@ class ProcessPoolExecutor(Executor):
         self._task_timeout = task_timeout
         context = _our_context(mp_context)
 
+        arguments = workers, initializer, tuple(initargs), max_tasks_per_child
+        # Workers are started by the first call: what makes no sense is refused here all the same.
+        options.pool_options(*arguments, **pool_options)
         variables = copy_context()
 
         def make_pool():
             # Workers come with the first call, by whatever thread: they have the context of this one.
-            arguments = workers, initializer, tuple(initargs), max_tasks_per_child
             return variables.copy().run(context.Pool, *arguments, **pool_options)
 
-        if pool_options:
-            # Workers are started by the first call: what makes no sense is refused here all the same.
-            _check_options(workers, max_tasks_per_child, **pool_options)
         self._engine = _Engine(make_pool, workers)
         # A forgotten executor gives its processes back once its futures are done.
         self._finalizer = weakref.finalize(self, self._engine.shutdown, False)
@@ -145,31 +142,6 @@ class ProcessPoolExecutor(Executor):
     def kill_workers(self):
         """End the workers by SIGKILL; unfinished futures fail with BrokenProcessPool."""
         self._engine.stop_workers("kill")
-
-
-def _check_options(
-    workers,
-    per_child,
-    *,
-    max_tasks=None,
-    max_age=None,
-    max_memory=None,
-    env=None,
-    nice=None,
-    cpu_affinity=None,
-    forward_logs=True,
-    capture_output=False,
-):
-    from procession._pool.worker_settings import WorkerSettings
-
-    _checks.max_tasks(per_child, max_tasks)
-    _checks.memory(max_memory)
-    _checks.age(max_age)
-    WorkerSettings(workers, env, nice, cpu_affinity)
-    if capture_output is not False:
-        from procession._pool import output
-
-        output.target(capture_output)
 
 
 def _our_context(context):

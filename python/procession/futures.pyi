@@ -2,9 +2,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool as BrokenProcessPool
 from multiprocessing.context import BaseContext as StandardContext
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack
 
-from procession._pool.output import OutputLine
+from procession._pool.options import PoolOptions
 from procession.context import BaseContext
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
@@ -24,14 +24,7 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child: int | None = None,
         task_timeout: float | None = None,
-        max_tasks: int | None = None,
-        max_age: float | None = None,
-        max_memory: int | str | None = None,
-        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
-        nice: int | Callable[[int], int] | None = None,
-        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
-        forward_logs: bool = True,
-        capture_output: bool | Callable[[OutputLine], object] = False,
+        **pool_options: Unpack[PoolOptions],
     ) -> None: ...
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]: ...
     def schedule(

@@ -15,12 +15,15 @@ from joblib.parallel import ParallelBackendBase, register_parallel_backend
 from procession import _standard
 from procession import context as contexts
 from procession._pool.cpus import budget
+from procession._pool.options import pool_options
 from procession.shared_pools import SharedPool, _Behind
 
 __all__ = ["ProcessionBackend", "register"]
 
 _lock = threading.Lock()
-_pools: dict = {}  # what was wished for -> Pool; at most one
+_pools: dict = {}  # what was wished for -> the pool, its options; at most one
+# The names of the options of a pool.
+_OPTIONS = tuple(pool_options.__kwdefaults__)
 
 
 class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -44,15 +47,21 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **options):
         """Get the pool ready and return the number of its workers; one worker is no pool at all.
 
-        Of joblib's own options `initializer` and `initargs` have a meaning; large arrays are shared in any case.
+        Of joblib's own options `initializer` and `initargs` have a meaning; large arrays are shared in any case. The
+        others are those of `procession.Pool`, such as `max_memory` or `env`.
+
+        Raises:
+            TypeError, ValueError: an option of the pool makes no sense.
         """
         options = {**getattr(self, "backend_kwargs", {}), **options}
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        begin = options.get("initializer"), tuple(options.get("initargs") or ())
-        self._wishes = n_jobs, self.inner_max_num_threads, *begin
+        begin = self.inner_max_num_threads, options.get("initializer"), tuple(options.get("initargs") or ())
+        wanted = {name: options[name] for name in _OPTIONS if name in options}
+        pool_options(n_jobs, **wanted)
+        self._wishes = n_jobs, begin, wanted
         self._pool = _pool_of(*self._wishes)
         return n_jobs
 
@@ -131,19 +140,21 @@ def _by_file(value, depth=3):
     return value
 
 
-def _pool_of(n_jobs, threads, initializer=None, initargs=()):
-    """Return a handle of the pool; other threads may have theirs."""
+def _pool_of(n_jobs, begin, wanted):
+    """Return a handle of the pool with the options that are `wanted`; other threads may have theirs."""
+    threads, initializer, initargs = begin
     forgotten = []
     with _lock:
         # The pool keeps the objects whose ids these are.
-        begin = id(initializer), *map(id, initargs)
-        key = os.getpid(), n_jobs, threads, begin, *map(os.environ.get, ProcessionBackend.MAX_NUM_THREADS_VARS)
-        pool = _pools.get(key)
-        if pool is None or pool._crew.unusable:
+        begun = threads, id(initializer), *map(id, initargs)
+        key = os.getpid(), n_jobs, begun, *map(os.environ.get, ProcessionBackend.MAX_NUM_THREADS_VARS)
+        pool, its = _pools.get(key, (None, None))
+        if pool is None or pool._crew.unusable or its != wanted:
             # It ends behind this lock, or with the last handle that another thread has of it.
             forgotten.extend(_pools.values())
             _pools.clear()
-            pool = _pools[key] = _Behind(n_jobs, _begin, (threads, initializer, initargs), context=_context())
+            pool = _Behind(n_jobs, _begin, begin, context=_context(), **wanted)
+            _pools[key] = pool, wanted
         return SharedPool(pool)
 
 

@@ -3,16 +3,15 @@
 import types
 import warnings
 
-from procession import _checks, _exceptions, process, util
-from procession._checks import few, positive, seconds, wishes
+from procession import _exceptions, process, util
+from procession._checks import positive, seconds, wishes
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.failures import RemoteTraceback as RemoteTraceback
-from procession._pool import cpus, stacks
+from procession._pool import stacks
 from procession._pool.crew import Crew, stay_at_exit
+from procession._pool.options import pool_options
 from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession._pool.results import AsyncResult as AsyncResult
-from procession._pool.worker import Terms
-from procession._pool.worker_settings import WorkerSettings
 
 TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -62,38 +61,14 @@ class Pool:
         initargs=(),
         maxtasksperchild=None,
         context=None,
-        *,
-        max_tasks=None,
-        max_age=None,
-        max_memory=None,
-        env=None,
-        nice=None,
-        cpu_affinity=None,
-        forward_logs=True,
-        capture_output=False,
+        **options,
     ):
         self._state = INIT
-        if processes is None:
-            processes = cpus.budget()
-        self._processes = few(processes, "the number of processes")
-        terms = Terms(
-            initializer,
-            tuple(initargs),
-            _checks.max_tasks(maxtasksperchild, max_tasks),
-            _checks.memory(max_memory),
-            _checks.age(max_age),
-        )
-        if initializer is not None and not callable(initializer):
-            raise TypeError(f"initializer must be a callable, not {initializer!r}")
-        settings = WorkerSettings(self._processes, env, nice, cpu_affinity)
-        on_line = None
-        if capture_output is not False:
-            from procession._pool import output
-
-            on_line = output.target(capture_output)
+        terms = pool_options(processes, initializer, initargs, maxtasksperchild, **options)
+        self._processes = terms.count
         self._ctx = context or _default_context()
         self._maxtasksperchild = terms.max_tasks
-        self._crew = Crew(self._ctx, self._processes, terms, settings, bool(forward_logs), on_line)
+        self._crew = Crew(self._ctx, terms)
         self._core = self._crew.core
         try:
             self._crew.fill()

@@ -1,6 +1,6 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from procession._exceptions import OverMemory as OverMemory
 from procession._exceptions import PoolTerminated as PoolTerminated
@@ -8,6 +8,7 @@ from procession._exceptions import TaskTimeout as TaskTimeout
 from procession._exceptions import WorkerDied as WorkerDied
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.failures import RemoteTraceback as RemoteTraceback
+from procession._pool.options import PoolOptions as PoolOptions
 from procession._pool.output import OutputLine as OutputLine
 from procession._pool.stats import PoolStats as PoolStats
 from procession._pool.stats import TaskStats as TaskStats
@@ -57,15 +58,7 @@ class Pool:
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         context: BaseContext | None = None,
-        *,
-        max_tasks: int | None = None,
-        max_age: float | None = None,
-        max_memory: int | str | None = None,
-        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None = None,
-        nice: int | Callable[[int], int] | None = None,
-        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None = None,
-        forward_logs: bool = True,
-        capture_output: bool | Callable[[OutputLine], object] = False,
+        **options: Unpack[PoolOptions],
     ) -> None: ...
     def apply(
         self,

@@ -89,14 +89,11 @@ class Crew:
 
     Args:
         ctx: a context, to start processes with.
-        count: how many workers there are.
-        terms: what they may use up; see `terms.Terms`.
-        settings: what each is given of its own; see `worker_settings.WorkerSettings`.
-        forward_logs: whether their log records and warnings come here.
-        on_line: is called with each line of their output; None leaves that to where this process writes.
+        terms: how many workers there are, what they are given and may use up: see `worker.Terms`.
     """
 
-    def __init__(self, ctx, count, terms, settings, forward_logs=True, on_line=None):
+    def __init__(self, ctx, terms):
+        count = terms.count
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
@@ -107,13 +104,13 @@ class Crew:
         self._ctx = ctx
         self._count = count
         self._terms = terms
-        self._settings = settings
-        self._ear = log_records.Ear() if forward_logs else None
+        self._settings = terms.settings
+        self._ear = log_records.Ear() if terms.forward_logs else None
         self._capture = None
-        if on_line is not None:
+        if terms.on_line is not None:
             from procession._pool.output import Capture
 
-            self._capture = Capture(on_line)
+            self._capture = Capture(terms.on_line)
         self._groups = None
         if terms.max_memory is not None:
             from procession._pool.memory_groups import groups

@@ -11,6 +11,13 @@ from procession._objects import failures  # there may be no descriptor left to l
 from procession._pool import log_records, stacks
 from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom_killer
 
+TYPE_CHECKING = False  # what checkers take for true
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from procession._pool.options import WorkerSettings
+    from procession._pool.output import OutputLine
+
 __all__ = ["INTERRUPT", "Seat", "Terms", "work"]
 
 # Tells a worker to look whether the task that it runs is to be given up.
@@ -29,9 +36,17 @@ class Terms:
         max_memory: how many bytes of memory it may have, or None.
         max_age: after how many seconds it is replaced, or None.
         expected: what the initializer reads, a `variables.Expected`, or None.
+        count: how many workers there are; this and what follows stays with their parent.
+        settings: what each is given of its own, an `options.WorkerSettings`.
+        forward_logs: whether their log records and warnings go to their parent.
+        on_line: is called with each line of their output; None leaves that to where the parent writes.
     """
 
     expected = None
+    count = 1
+    settings: "WorkerSettings | None" = None
+    forward_logs = True
+    on_line: "Callable[[OutputLine], object] | None" = None
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
         self.initializer = initializer
@@ -39,6 +54,12 @@ class Terms:
         self.max_tasks = max_tasks
         self.max_memory = max_memory
         self.max_age = max_age
+
+    def __getstate__(self):
+        return self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected
+
+    def __setstate__(self, state):
+        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected = state
 
 
 class Seat:

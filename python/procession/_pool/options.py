@@ -1,0 +1,106 @@
+"""The options of a pool, whoever takes them: `Pool`, contexts, the executor, the backend for joblib."""
+
+from procession import _checks, _settings
+from procession._children import math_threads
+from procession._pool import cpus
+from procession._pool.worker import Terms
+
+__all__ = ["WorkerSettings", "pool_options"]
+
+TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypedDict
+
+    from procession._pool.output import OutputLine
+
+    class PoolOptions(TypedDict, total=False):
+        """The types of the options that everybody passes on to `pool_options`."""
+
+        max_tasks: int | None
+        max_age: float | None
+        max_memory: int | str | None
+        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None
+        nice: int | Callable[[int], int] | None
+        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None
+        forward_logs: bool
+        capture_output: bool | Callable[[OutputLine], object]
+
+
+def pool_options(
+    processes=None,
+    initializer=None,
+    initargs=(),
+    maxtasksperchild=None,
+    *,
+    max_tasks=None,
+    max_age=None,
+    max_memory=None,
+    env=None,
+    nice=None,
+    cpu_affinity=None,
+    forward_logs=True,
+    capture_output=False,
+):
+    """Check the options of a pool; what they mean is said at `procession.pool.Pool`.
+
+    Returns:
+        The `Terms` of its workers.
+
+    Raises:
+        ValueError, TypeError: one makes no sense.
+    """
+    count = _checks.few(cpus.budget() if processes is None else processes, "the number of processes")
+    terms = Terms(
+        initializer,
+        tuple(initargs),
+        _checks.max_tasks(maxtasksperchild, max_tasks),
+        _checks.memory(max_memory),
+        _checks.age(max_age),
+    )
+    if initializer is not None and not callable(initializer):
+        raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    terms.count = count
+    terms.settings = WorkerSettings(count, env, nice, cpu_affinity)
+    terms.forward_logs = bool(forward_logs)
+    if capture_output is not False:
+        from procession._pool import output
+
+        terms.on_line = output.target(capture_output)
+    return terms
+
+
+class WorkerSettings:
+    """The settings of a pool's workers; each of the three may be a function of the worker's number, from 0.
+
+    Args:
+        count: how many workers there are.
+        env: variables that are set, or removed where the value is None.
+        nice: what is added to the priority's number.
+        cpu_affinity: the numbers of the CPUs that may be used.
+
+    Raises:
+        TypeError, ValueError: one of them is not of its kind.
+    """
+
+    def __init__(self, count, env=None, nice=None, cpu_affinity=None):
+        wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
+        self._by_place = {name: wish for name, wish in wishes.items() if callable(wish)}
+        self._common = _settings.check(**{name: wish for name, wish in wishes.items() if not callable(wish)})
+        self.cpus = max(1, cpus.budget() // count)
+        self._threads = math_threads.variables(self.cpus)
+
+    def of(self, place):
+        """Return the settings of worker number `place`, for `Process`."""
+        own = _settings.check(**{name: wish(place) for name, wish in self._by_place.items()})
+        wanted = {**self._common, **own}
+        return {**wanted, "env": self._variables(wanted)}
+
+    def limited(self):
+        """Have this process use as few threads for numbers as a worker shall, while workers are forked."""
+        if "env" in self._by_place or not math_threads.any_loaded():
+            return math_threads.UNCHANGED
+        return math_threads.limited(self._variables(self._common))
+
+    def _variables(self, wanted):
+        return {**math_threads.settable(self._threads), **wanted.get("env", {})}
