@@ -11,11 +11,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 
 use crate::buffer::is_only_reference;
-use crate::codec;
 use crate::interrupts::is_interrupt;
 use crate::numeric::is_array_of_numbers;
 use crate::pickler::{Apart, pickle_apart};
 use crate::place::{Part, Room, Spot};
+use crate::values;
 
 /// A smaller pickle is made anew each time.
 const WORTH: usize = 4 << 10;
@@ -125,8 +125,8 @@ fn made(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
 /// The object of an item that is not plain: the item itself, or what is the only such in a tuple, so that nothing else in
 /// that can be a part of it.
 fn object_of<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    let Ok(tuple) = item.cast_exact::<PyTuple>() else { return (!codec::is_plain(item)).then(|| item.clone()) };
-    if tuple.len() > codec::TUPLE_ITEMS {
+    let Ok(tuple) = item.cast_exact::<PyTuple>() else { return (!values::is_plain(item)).then(|| item.clone()) };
+    if tuple.len() > values::TUPLE_ITEMS {
         return None;
     }
     let mut found = None;
@@ -140,8 +140,8 @@ fn object_of<'py>(item: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 
 /// Whether nobody sees that a part of a tuple is in another part of it: it does not change, or nobody else has it.
 fn is_apart(part: &Bound<'_, PyAny>) -> bool {
-    if codec::is_lasting(part, 0) {
-        return codec::is_plain(part);
+    if values::is_lasting(part, 0) {
+        return values::is_plain(part);
     }
     let is_simple = part.is_exact_instance_of::<PyByteArray>() || is_array_of_numbers(part);
     is_simple && is_only_reference(part.py(), part.as_unbound())
@@ -273,16 +273,16 @@ fn encode_item(
     room: &mut dyn Room,
 ) -> PyResult<()> {
     if item.is(object) {
-        codec::encode_common(name, spot, out);
+        values::encode_common(name, spot, out);
         return Ok(());
     }
     let tuple = item.cast_exact::<PyTuple>()?;
-    codec::begin_tuple(tuple.len(), out);
+    values::begin_tuple(tuple.len(), out);
     for part in tuple.iter_borrowed() {
         if part.is(object) {
-            codec::encode_common(name, spot, out);
+            values::encode_common(name, spot, out);
         } else {
-            codec::encode_deep(&part, out, room, 1)?;
+            values::encode_deep(&part, out, room, 1)?;
         }
     }
     Ok(())

@@ -10,8 +10,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 
-use crate::codec::TUPLE_ITEMS;
 use crate::reducers::has_reducer;
+use crate::values::TUPLE_ITEMS;
 
 /// The most classes that are remembered.
 const MOST: usize = 256;

@@ -13,11 +13,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::codec::{self, Mode};
 use crate::common::Common;
 use crate::received::Received;
 use crate::repeats::Repeats;
 use crate::row::Row;
+use crate::values::{self, Mode};
 
 /// Outcome of an item: what it returned, or the exception.
 pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
@@ -238,10 +238,10 @@ impl Job {
     ///
     /// The items themselves stay until the job ends: small results have small items, as a rule.
     pub(crate) fn store_simple_run(&self, py: Python<'_>, first: u64, count: u32, mut bytes: &[u8]) -> Option<bool> {
-        if !codec::is_simple_run(bytes) {
+        if !values::is_simple_run(bytes) {
             return None;
         }
-        self.store_run(py, first, count, || codec::take_framed(py, &mut bytes))
+        self.store_run(py, first, count, || values::take_framed(py, &mut bytes))
     }
 
     /// Stores the results of a run of items all of which are objects that results before them have had, from a worker that is
@@ -360,7 +360,7 @@ impl Job {
             return row.encode_simple(py, first, count, self.mode == Mode::Map, out);
         }
         let items = self.items(py, first, count);
-        items.len() == count as usize && items.iter().all(|item| codec::encode_simple(item.bind(py), out))
+        items.len() == count as usize && items.iter().all(|item| values::encode_simple(item.bind(py), out))
     }
 
     /// Whether none of the items has been tried before.

@@ -1,4 +1,4 @@
-//! The Python binding: one file a room of the engine, nothing decided here.
+//! The Python binding: one file or folder a room of the engine, nothing decided here.
 
 use pyo3::prelude::*;
 
@@ -6,7 +6,6 @@ mod again;
 mod arrow;
 mod arrow_layout;
 mod buffer;
-mod codec;
 mod common;
 mod connection;
 mod drive;
@@ -36,6 +35,7 @@ mod stateless;
 mod sync;
 mod system;
 mod trial;
+mod values;
 mod wait;
 mod worker;
 mod worker_memory;

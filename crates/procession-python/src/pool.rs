@@ -15,7 +15,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::codec::{self, Mode};
 use crate::drive::{Bounds, FunctionRoom, Inner, exception};
 use crate::error::{Raised, traced};
 use crate::job::{Answer, Described, Function, Job, Next, Options, Results, State};
@@ -24,6 +23,7 @@ use crate::reducers::by_value_count;
 use crate::report::Report;
 use crate::row::Row;
 use crate::stateless::{is_named, is_stateless};
+use crate::values::{self, Mode};
 
 /// A larger pickle of a function lies in a block and is read by each worker once.
 const INLINE_FUNCTION: usize = 1024;
@@ -668,7 +668,7 @@ impl PoolCore {
         let by_value = by_value_count();
         let encoded = {
             let _scope = Scope::to(inner.receiver(py)?);
-            codec::encode_pickle(sent, &mut pickled, &mut room)
+            values::encode_pickle(sent, &mut pickled, &mut room)
         };
         if let Err(error) = encoded {
             inner.release(std::mem::take(&mut room.blocks));

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::again::PLACES;
-use crate::codec;
+use crate::values;
 
 /// In the parent: the objects that have places in the results of a job, of each worker, which is named by a number.
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl Received {
         let places = all.get_mut(&worker)?;
         let mut objects = Vec::new();
         while !bytes.is_empty() {
-            let (_, place) = codec::take_again(&mut bytes).filter(|(scope, _)| *scope == places.scope)?;
+            let (_, place) = values::take_again(&mut bytes).filter(|(scope, _)| *scope == places.scope)?;
             let Some(Some(Ok(object))) = places.objects.get(usize::from(place)) else { return None };
             objects.push(object.bind(py).clone());
         }

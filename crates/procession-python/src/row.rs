@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyRange, PyRangeMethods};
 
-use crate::codec;
+use crate::values;
 
 /// Fewer items of a range are sent one by one.
 const FEW: u32 = 4;
@@ -60,14 +60,14 @@ impl Row {
             Row::List(list) => {
                 let list = list.bind(py);
                 let mut range = first as usize..first as usize + count as usize;
-                range.all(|item| list.get_item(item).is_ok_and(|item| codec::encode_simple(&item, out)))
+                range.all(|item| list.get_item(item).is_ok_and(|item| values::encode_simple(&item, out)))
             }
             Row::Range { start, step, .. } => {
                 let first = start + first as i64 * step;
                 if whole && count >= FEW {
-                    codec::encode_range(first, *step, out);
+                    values::encode_range(first, *step, out);
                 } else {
-                    (0..i64::from(count)).for_each(|item| codec::encode_int(first + item * step, out));
+                    (0..i64::from(count)).for_each(|item| values::encode_int(first + item * step, out));
                 }
                 true
             }

@@ -4,9 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyDict, PyList, PySet, PyString, PyTuple};
 use rustc_hash::FxHashSet;
 
-use crate::codec;
 use crate::fast::has_exactly;
 use crate::instances::{self, Classes};
+use crate::values;
 
 /// A larger object is not looked through, but pickled again to see whether it is the same.
 const MOST_WALKED: usize = 1 << 20;
@@ -127,6 +127,6 @@ impl Walk<'_> {
 /// Whether an object has no parts and stays as it is.
 pub(crate) fn is_atom(value: &Bound<'_, PyAny>) -> bool {
     value.is_exact_instance_of::<PyString>()
-        || !value.is_exact_instance_of::<PyTuple>() && codec::is_lasting(value, 0)
+        || !value.is_exact_instance_of::<PyTuple>() && values::is_lasting(value, 0)
         || value.is_exact_instance_of::<PyComplex>()
 }

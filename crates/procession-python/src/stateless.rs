@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyModule, PyTuple, PyType};
 
-use crate::codec::is_lasting;
+use crate::values::is_lasting;
 
 /// Whether what is called is found by its name, so that its pickle stays the same.
 pub(crate) fn is_named(function: &Bound<'_, PyAny>) -> bool {

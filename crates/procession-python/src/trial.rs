@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::codec::{self, Preamble};
 use crate::place::Bare;
+use crate::values::{self, Preamble};
 
 /// Adds the function to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -16,18 +16,18 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn encode_simple<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> {
     let mut out = Vec::new();
-    codec::encode_simple(value, &mut out).then(|| PyBytes::new(value.py(), &out))
+    values::encode_simple(value, &mut out).then(|| PyBytes::new(value.py(), &out))
 }
 
 /// Gives `bytes` to each decoder; returns the value that they begin with, and how many are its own.
 #[pyfunction]
 fn try_decoders<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<(Bound<'py, PyAny>, usize)> {
-    let _ = (codec::spots_of(bytes), codec::is_simple_run(bytes), codec::take_framed(py, &mut &*bytes));
-    let _ = (codec::decode_range(&mut &*bytes), Preamble::decode(&mut &*bytes));
-    let _ = codec::decode_group(py, &mut &*bytes, 3, &Bare);
-    let size = codec::skip(&mut &*bytes).map(<[u8]>::len);
+    let _ = (values::spots_of(bytes), values::is_simple_run(bytes), values::take_framed(py, &mut &*bytes));
+    let _ = (values::decode_range(&mut &*bytes), Preamble::decode(&mut &*bytes));
+    let _ = values::decode_group(py, &mut &*bytes, 3, &Bare);
+    let size = values::skip(&mut &*bytes).map(<[u8]>::len);
     let mut rest = bytes;
-    let value = codec::decode(py, &mut rest, &Bare)?;
+    let value = values::decode(py, &mut rest, &Bare)?;
     let taken = bytes.len() - rest.len();
     assert_eq!(size?, taken, "what is skipped and what is decoded differ");
     Ok((value, taken))

@@ -13,12 +13,12 @@ use pyo3::types::{PyBool, PyBytes, PyIterator, PyList, PyRange};
 use rustc_hash::FxHashMap;
 
 use crate::again::Sent;
-use crate::codec::{self, Mode, Preamble};
 use crate::common::LastCommon;
 use crate::error::{Raised, traced};
 use crate::interrupts::{Interrupts, Line};
 use crate::naming::Scope;
 use crate::place::{Bare, Room};
+use crate::values::{self, Mode, Preamble};
 use crate::worker_memory::{PoolShelf, ResultRoom};
 
 /// The most plain items that are rebuilt at once.
@@ -197,7 +197,7 @@ impl WorkerCore {
         let mut end = preamble.end_of_share(head.first);
         let mut done = 0;
         if let (Ok(_), Mode::Map, 1) = (&function, preamble.mode, head.chunk) {
-            let range = codec::decode_range(&mut body)?;
+            let range = values::decode_range(&mut body)?;
             while done < head.count {
                 let at = head.first + u64::from(done);
                 if at >= end {
@@ -283,10 +283,10 @@ impl WorkerCore {
 
     /// The items that come next in a record, if they were pickled as one.
     fn group<'py>(&mut self, py: Python<'py>, most: u32, body: &mut &[u8]) -> PyResult<Option<Bound<'py, PyList>>> {
-        if codec::is_group(body) {
+        if values::is_group(body) {
             self.worker.decoding();
         }
-        codec::decode_group(py, body, most, &self.shelf())
+        values::decode_group(py, body, most, &self.shelf())
     }
 
     /// Runs the items of a group; false when the rest of the record is to go back.
@@ -323,10 +323,11 @@ impl WorkerCore {
         size: u32,
         body: &mut &[u8],
     ) -> PyResult<bool> {
-        if size > 1 && body.first() == Some(&codec::TOGETHER) {
+        if size > 1 && body.first() == Some(&values::TOGETHER) {
             *body = &body[1..];
             self.worker.decoding();
-            let values = match codec::decode(py, body, &self.shelf()).and_then(|list| Ok(list.cast_into::<PyList>()?)) {
+            let values = match values::decode(py, body, &self.shelf()).and_then(|list| Ok(list.cast_into::<PyList>()?))
+            {
                 Ok(values) => values,
                 Err(_) => return Ok(false),
             };
@@ -355,11 +356,11 @@ impl WorkerCore {
         body: &mut &[u8],
     ) -> PyResult<()> {
         for index in 0..size {
-            let mut bytes = codec::skip(body)?;
-            if !codec::is_simple(bytes) {
+            let mut bytes = values::skip(body)?;
+            if !values::is_simple(bytes) {
                 self.worker.decoding();
             }
-            let value = codec::decode(py, &mut bytes, &self.shelf());
+            let value = values::decode(py, &mut bytes, &self.shelf());
             self.worker.excuse(self.common.spent());
             self.item(py, function, mode, value, index + 1 < size)?;
             if self.unwanted {
@@ -418,10 +419,10 @@ impl WorkerCore {
     ) -> PyResult<()> {
         self.worker.running();
         let answer = match &self.around {
-            None => value.and_then(|value| codec::call(function, mode, value)),
+            None => value.and_then(|value| values::call(function, mode, value)),
             Some((begin, end)) => {
                 let begun = begin.call0(py);
-                let answer = begun.and(value).and_then(|value| codec::call(function, mode, value));
+                let answer = begun.and(value).and_then(|value| values::call(function, mode, value));
                 end.call0(py).and(answer)
             }
         };
@@ -438,8 +439,8 @@ impl WorkerCore {
 
     #[inline]
     fn returned(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Some(number) = codec::as_int(result) {
-            let mut framed = codec::framed_int(number);
+        if let Some(number) = values::as_int(result) {
+            let mut framed = values::framed_int(number);
             return Ok(self.worker.returned_small(&mut framed, false).map_err(Raised::from)?);
         }
         self.returned_slow(result)
@@ -467,7 +468,7 @@ impl WorkerCore {
         let encoded = if self.sharing > 1 {
             self.sent.encode(result, &mut out, &mut room)
         } else {
-            codec::encode(result, &mut out, &mut room)
+            values::encode(result, &mut out, &mut room)
         };
         drop(scope);
         if encoded.is_err() {
@@ -499,7 +500,7 @@ impl WorkerCore {
             // What becomes of the blocks of runs that nobody wants is not looked after.
             return self.worker.outcome(FrameKind::Returned, &out[1..]);
         }
-        let named = codec::is_named(&out[1..]);
+        let named = values::is_named(&out[1..]);
         self.worker.returned(out, named)
     }
 
@@ -559,8 +560,8 @@ impl WorkerCore {
                 &read[..]
             }
         };
-        let is_large = codec::has_parts(bytes);
-        let function = codec::decode(py, &mut bytes, &self.shelf())?.unbind();
+        let is_large = values::has_parts(bytes);
+        let function = values::decode(py, &mut bytes, &self.shelf())?.unbind();
         if is_large {
             self.large_function = Some((preamble.function, function.clone_ref(py)));
             return Ok(function);
@@ -601,8 +602,8 @@ fn part_of<'py>(py: Python<'py>, first: i64, step: i64, done: u32, count: u32) -
 /// The next items that are plain, at most `most`, and how many they are.
 fn plain_items<'py>(py: Python<'py>, body: &mut &[u8], most: u32) -> PyResult<(Bound<'py, PyAny>, u32)> {
     let mut values = Vec::new();
-    while values.len() < most as usize && codec::is_simple(body) {
-        values.push(codec::decode(py, body, &Bare)?);
+    while values.len() < most as usize && values::is_simple(body) {
+        values.push(values::decode(py, body, &Bare)?);
     }
     let count = values.len() as u32;
     Ok((PyList::new(py, values)?.into_any(), count))

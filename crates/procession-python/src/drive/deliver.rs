@@ -14,11 +14,11 @@ use pyo3::types::{PyBytes, PyString};
 
 use super::{Inner, lock};
 use crate::buffer::{Kind, copied};
-use crate::codec;
 use crate::interrupts::is_interrupt;
 use crate::job::{Answer, Job};
 use crate::place::{Bare, Shelf, Spot, raised};
 use crate::received::Received;
+use crate::values;
 
 /// How long an interrupted item may go on before its worker is killed.
 const GRACE_TO_END: Duration = Duration::from_millis(500);
@@ -165,7 +165,7 @@ impl Inner {
             if let (Some(segment), None) = (&outcome.segment, outcome.run) {
                 // Nobody wants the result: its blocks go back all the same.
                 let shelf = WorkerShelf { segment: Some(segment), received: None };
-                let spots = codec::spots_of(bytes);
+                let spots = values::spots_of(bytes);
                 spots.into_iter().for_each(|spot| shelf.give_back(spot));
             }
             return;
@@ -173,7 +173,7 @@ impl Inner {
         let size = outcome.payload.len() / outcome.run.unwrap_or(1) as usize;
         if job.unit > 0 && size > 0 {
             let apart: u64 = match outcome.run {
-                None => codec::spots_of(bytes).iter().map(Spot::size).sum(),
+                None => values::spots_of(bytes).iter().map(Spot::size).sum(),
                 Some(_) => 0,
             };
             let size = (size + apart as usize) as f64;
@@ -275,7 +275,7 @@ impl Inner {
         shelf: &dyn Shelf,
         interrupt: &mut Option<PyErr>,
     ) -> Answer {
-        match codec::decode(py, &mut bytes, shelf) {
+        match values::decode(py, &mut bytes, shelf) {
             Ok(value) => Ok(value.unbind()),
             Err(error) => {
                 let failure = error.value(py).clone().unbind().into_any();
@@ -362,7 +362,7 @@ pub(super) struct Deliveries {
 fn is_named(outcome: &Outcome, bytes: &[u8]) -> bool {
     // A run has only such results, or none: the first tells.
     let first = if outcome.run.is_some() { bytes.get(1..).unwrap_or_default() } else { bytes };
-    outcome.returned && codec::is_named(first)
+    outcome.returned && values::is_named(first)
 }
 
 /// The large parts of a result, in its worker's segment; each goes back when nobody looks at it any more. And the objects

@@ -10,7 +10,6 @@ use pyo3::prelude::*;
 
 use super::ending::close_source;
 use super::{Inner, lock};
-use crate::codec::{self, Preamble};
 use crate::common;
 use crate::error::{Raised, traced};
 use crate::interrupts::is_interrupt;
@@ -18,6 +17,7 @@ use crate::job::Job;
 use crate::naming::Scope;
 use crate::place::{Part, Room, Spot};
 use crate::repeats::Found;
+use crate::values::{self, Preamble};
 
 /// A part of a function that is so large waits for memory to be used again, for so many looks with a pause in between.
 const WORTH_WAITING: usize = 1 << 20;
@@ -167,15 +167,15 @@ impl Inner {
         let all = |answer: PyResult<()>| answer.map_err(|error| (0, items.len() as u32, error));
         match items {
             [item] => {
-                let encoded = codec::encode(item.bind(py), body, room);
+                let encoded = values::encode(item.bind(py), body, room);
                 all(encoded)
             }
             _ if is_chunk => {
-                let encoded = codec::encode_chunk(py, &bound(py, items), body, room);
+                let encoded = values::encode_chunk(py, &bound(py, items), body, room);
                 all(encoded)
             }
             _ => {
-                match codec::encode_group(py, &bound(py, items), body, room) {
+                match values::encode_group(py, &bound(py, items), body, room) {
                     Ok(()) => return Ok(()),
                     Err(error) if is_interrupt(py, &error) => return all(Err(error)),
                     Err(_) => {}
@@ -303,7 +303,7 @@ impl Inner {
             }
             match source.cast::<pyo3::types::PyIterator>().map(|iterator| iterator.clone().next()) {
                 Ok(Some(Ok(item))) => {
-                    changing |= !codec::is_lasting(&item, 0);
+                    changing |= !values::is_lasting(&item, 0);
                     taken.push(Some(item.unbind()));
                     if changing && (taken.len() as u64).is_multiple_of(job.unit) {
                         break;
