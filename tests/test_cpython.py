@@ -4,8 +4,7 @@ import pathlib
 
 import pytest
 
-from tests.cpython import __main__ as command
-from tests.cpython import campaign, suite
+from tests.cpython import __main__ as command, campaign, suite
 
 OURS = """
 import os, time, unittest

@@ -11,8 +11,7 @@ import xmlrpc.client
 
 import procession
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from procession import _procession, forkserver, resource_tracker
 from procession._manager import wire
 from procession._shared import key, strangers

@@ -4,8 +4,7 @@ import sys
 
 import pytest
 
-from tests.dependents import __main__ as command
-from tests.dependents import clients, places, runs
+from tests.dependents import __main__ as command, clients, places, runs
 from tests.dependents.runs import Outcomes
 
 SAMPLE = """

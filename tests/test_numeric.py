@@ -9,8 +9,7 @@ import sys
 import numpy
 import procession
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from procession import _procession, reduction
 
 TYPES = "?bBhHiIlLqQefdFD"

@@ -1,7 +1,11 @@
 """dask's distributed scheduler, with worker processes of this machine only."""
 
-from benches.libraries.part import CHUNKS_OF_MANY, PartPool, PoolContext
-from benches.libraries.part import FRESH as START_METHODS  # noqa: F401
+from benches.libraries.part import (
+    CHUNKS_OF_MANY,
+    FRESH as START_METHODS,  # noqa: F401
+    PartPool,
+    PoolContext,
+)
 
 
 class Pool(PartPool):

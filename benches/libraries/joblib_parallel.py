@@ -5,8 +5,11 @@ from contextlib import ExitStack
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
-from benches.libraries.part import FRESH as START_METHODS  # noqa: F401
-from benches.libraries.part import PartPool, PoolContext
+from benches.libraries.part import (
+    FRESH as START_METHODS,  # noqa: F401
+    PartPool,
+    PoolContext,
+)
 
 
 class Kept(PartPool):

@@ -2,8 +2,12 @@
 
 import loky
 
-from benches.libraries.part import CHUNKS_OF_MANY, ExecutorPool, PoolContext
-from benches.libraries.part import FRESH as START_METHODS  # noqa: F401
+from benches.libraries.part import (
+    CHUNKS_OF_MANY,
+    FRESH as START_METHODS,  # noqa: F401
+    ExecutorPool,
+    PoolContext,
+)
 
 
 class Kept(ExecutorPool):

@@ -2,8 +2,10 @@
 
 import logging
 
-from benches.libraries.part import FRESH as START_METHODS  # noqa: F401
-from benches.libraries.part import PoolContext
+from benches.libraries.part import (
+    FRESH as START_METHODS,  # noqa: F401
+    PoolContext,
+)
 
 
 def pool(workers):

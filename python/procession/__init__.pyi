@@ -5,50 +5,61 @@ from os import PathLike
 from types import ModuleType
 from typing import Any, Literal, TypeVar, Unpack, overload
 
-from procession import connection as connection
-from procession import context as context
-from procession import dummy as dummy
-from procession import forkserver as forkserver
-from procession import futures as futures
-from procession import heap as heap
-from procession import managers as managers
-from procession import pool as pool
-from procession import process as process
-from procession import queues as queues
-from procession import reduction as reduction
-from procession import resource_sharer as resource_sharer
-from procession import resource_tracker as resource_tracker
-from procession import shared_memory as shared_memory
-from procession import sharedctypes as sharedctypes
-from procession import spawn as spawn
-from procession import synchronize as synchronize
-from procession import util as util
+from procession import (
+    connection as connection,
+    context as context,
+    dummy as dummy,
+    forkserver as forkserver,
+    futures as futures,
+    heap as heap,
+    managers as managers,
+    pool as pool,
+    process as process,
+    queues as queues,
+    reduction as reduction,
+    resource_sharer as resource_sharer,
+    resource_tracker as resource_tracker,
+    shared_memory as shared_memory,
+    sharedctypes as sharedctypes,
+    spawn as spawn,
+    synchronize as synchronize,
+    util as util,
+)
 from procession._drop_in import install as install
-from procession._exceptions import OverMemory as OverMemory
-from procession._exceptions import PoolTerminated as PoolTerminated
-from procession._exceptions import TaskTimeout as TaskTimeout
-from procession._exceptions import WorkerDied as WorkerDied
-from procession._notices import ForkBesideThreads as ForkBesideThreads
-from procession._notices import ProcessionWarning as ProcessionWarning
-from procession._notices import SameRandomNumbers as SameRandomNumbers
-from procession._notices import StaleVariable as StaleVariable
-from procession._notices import StuckAfterFork as StuckAfterFork
+from procession._exceptions import (
+    OverMemory as OverMemory,
+    PoolTerminated as PoolTerminated,
+    TaskTimeout as TaskTimeout,
+    WorkerDied as WorkerDied,
+)
+from procession._notices import (
+    ForkBesideThreads as ForkBesideThreads,
+    ProcessionWarning as ProcessionWarning,
+    SameRandomNumbers as SameRandomNumbers,
+    StaleVariable as StaleVariable,
+    StuckAfterFork as StuckAfterFork,
+)
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.sharing import share as share
 from procession._pool.options import PoolOptions
 from procession.connection import Connection
-from procession.context import AuthenticationError as AuthenticationError
-from procession.context import BufferTooShort as BufferTooShort
-from procession.context import ForkContext, ForkServerContext, SpawnContext
-from procession.context import Process as Process
-from procession.context import ProcessError as ProcessError
-from procession.context import TimeoutError as TimeoutError
+from procession.context import (
+    AuthenticationError as AuthenticationError,
+    BufferTooShort as BufferTooShort,
+    ForkContext,
+    ForkServerContext,
+    Process as Process,
+    ProcessError as ProcessError,
+    SpawnContext,
+    TimeoutError as TimeoutError,
+)
 from procession.managers import SyncManager
-from procession.process import active_children as active_children
-from procession.process import current_process as current_process
-from procession.process import parent_process as parent_process
-from procession.shared_pools import end_shared_pools as end_shared_pools
-from procession.shared_pools import shared_pool as shared_pool
+from procession.process import (
+    active_children as active_children,
+    current_process as current_process,
+    parent_process as parent_process,
+)
+from procession.shared_pools import end_shared_pools as end_shared_pools, shared_pool as shared_pool
 from procession.sharedctypes import Synchronized, SynchronizedArray, SynchronizedString
 from procession.synchronize import OwnerDied as OwnerDied
 

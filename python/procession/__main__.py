@@ -40,7 +40,7 @@ def main(arguments):
 def _run_module(name, arguments):
     _become(["-m", *arguments], os.getcwd())
     # Sets sys.argv[0] to the module's file and leaves `__main__.__spec__`, by which children find it.
-    runpy._run_module_as_main(name)
+    runpy._run_module_as_main(name)  # type: ignore[attr-defined]
 
 
 def _run_code(code, arguments):
@@ -57,7 +57,7 @@ def _run_script(path, arguments):
         sys.exit(f"procession: no such program: {path}")
     if os.path.isdir(path) or _is_archive(path):
         _become([path, *arguments], path)
-        runpy._run_module_as_main("__main__", alter_argv=False)
+        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
     module = _become([path, *arguments], os.path.dirname(os.path.abspath(path)))
     module.__file__ = path

@@ -13,6 +13,11 @@ import sys
 
 from procession import _standard
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    pass
+
+
 __all__ = []
 
 # What coverage leaves on the package whose processes it has patched, and what other interpreters know its settings by.
@@ -102,7 +107,7 @@ class coverage:
 
         # A fresh interpreter does not know yet what was patched in its parent.
         if _has_patched() or not any(map(os.environ.get, _COVERAGE_ASKED)):
-            self._measurement = Coverage(data_suffix=True, auto_data=True)
+            self._measurement: Coverage | None = Coverage(data_suffix=True, auto_data=True)
             self._measurement._warn_preimported_source = False
             self._measurement.start()
         else:

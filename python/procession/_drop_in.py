@@ -13,6 +13,13 @@ import threading
 
 from procession import _standard, process
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.abc import Loader
+else:
+    Loader = object
+
 STANDARD = "multiprocessing"
 OURS = "procession"
 
@@ -28,7 +35,7 @@ AFTERWARDS = {
 _swap = threading.RLock()
 
 
-def install():
+def install() -> None:
     """Replace `multiprocessing`; a second call does nothing.
 
     The default start method is that of the replaced module from then on: the program was written for it. One that was
@@ -50,7 +57,7 @@ def install():
         _standard.kept[name] = sys.modules.pop(name)
     sys.meta_path.insert(0, _Finder())
     sys.modules[STANDARD] = ours
-    ours.__all__ = [*ours._STANDARD]
+    vars(ours)["__all__"] = [*ours._STANDARD]
     for library in AFTERWARDS.keys() & sys.modules.keys():
         _call_afterwards(library)
     _rebind_globals()
@@ -116,7 +123,7 @@ def _belongs(name):
     return any(name == library or name.startswith(library + ".") for library in KEEP_STANDARD)
 
 
-class _Loader:
+class _Loader(Loader):
     """Answers an import with a module of ours, under whose own name it stays known too."""
 
     def __init__(self, our_name):
@@ -161,7 +168,7 @@ class _StandardLoader(_standard.AroundLoader):
 
 
 @contextlib.contextmanager
-def standard_modules():
+def standard_modules() -> "Iterator[None]":
     """Make `multiprocessing` the standard library's again while the block runs."""
     with _swap:
         finders = [finder for finder in sys.meta_path if isinstance(finder, _Finder)]

@@ -3,6 +3,19 @@
 Those for misuse are of two types each: the one that the standard library happens to raise, and the telling one.
 """
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from procession._late_exceptions import (
+        AuthenticationError as AuthenticationError,
+        BufferTooShort as BufferTooShort,
+        OverMemory as OverMemory,
+        PoolTerminated as PoolTerminated,
+        ProcessError as ProcessError,
+        TaskTimeout as TaskTimeout,
+        TimeoutError as TimeoutError,
+        WorkerDied as WorkerDied,
+    )
+
 # Subclasses of the standard exceptions, which are loaded when they are asked for.
 OF_CONTEXTS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
 OF_POOLS = ("OverMemory", "PoolTerminated", "TaskTimeout", "WorkerDied")

@@ -7,13 +7,26 @@ from _thread import _local, allocate_lock  # without what `threading` loads
 
 from procession import _logs
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Any, Generic, TypeVar
+
+    _T = TypeVar("_T")
+    _R = TypeVar("_R")
+else:
+    from procession._standard import Generic
+
+    _R = None
+
 __all__ = ["Finalize", "ForkAwareLocal", "ForkAwareThreadLock", "register_after_fork"]
 
-_finalizer_registry = {}
+_finalizer_registry: "dict[tuple[int | None, int], Finalize]" = {}
 _finalizer_counter = itertools.count()
 
 
-class Finalize:
+class Finalize(Generic[_R]):
     """Calls something once: when an object goes away, when called, or at exit.
 
     Args:
@@ -22,7 +35,20 @@ class Finalize:
         exitpriority: larger ones run earlier at exit; None does not run at exit.
     """
 
-    def __init__(self, obj, callback, args=(), kwargs=None, exitpriority=None):
+    # None once it has run.
+    _weakref: "Any"
+    _callback: "Any"
+    _args: "Any"
+    _kwargs: "Any"
+
+    def __init__(
+        self,
+        obj: object,
+        callback: "Callable[..., _R]",
+        args: "Iterable[Any]" = (),
+        kwargs: "Mapping[str, Any] | None" = None,
+        exitpriority: int | None = None,
+    ) -> None:
         if exitpriority is not None and not isinstance(exitpriority, int):
             raise TypeError(f"exitpriority must be None or int, not {type(exitpriority).__name__}")
         if obj is None and exitpriority is None:
@@ -36,7 +62,9 @@ class Finalize:
         _finalizer_registry[self._key] = self
 
     # What it needs is bound here: objects go away, too, when the interpreter has emptied this module at its end.
-    def __call__(self, wr=None, *, _registry=_finalizer_registry, _here=os.getpid, _log=_logs.sub_debug):
+    def __call__(
+        self, wr: object = None, *, _registry=_finalizer_registry, _here=os.getpid, _log=_logs.sub_debug
+    ) -> "_R | None":
         """Run the callback unless it has run, or belongs to another process that this one was copied from."""
         if _registry.pop(self._key, None) is None:
             _log("finalizer no longer registered")
@@ -49,7 +77,7 @@ class Finalize:
         _log("finalizer calls %s", callback)
         return callback(*args, **kwargs)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Never run the callback."""
         if _finalizer_registry.pop(self._key, None) is not None:
             self._forget()
@@ -57,7 +85,7 @@ class Finalize:
     def _forget(self):
         self._weakref = self._callback = self._args = self._kwargs = None
 
-    def still_active(self):
+    def still_active(self) -> bool:
         """Return whether the callback may still run."""
         return self._key in _finalizer_registry
 
@@ -68,7 +96,7 @@ class Finalize:
         return f"<{type(self).__name__} object, callback={getattr(callback, '__name__', callback)}>"
 
 
-def _run_finalizers(minpriority=None):
+def _run_finalizers(minpriority: int | None = None) -> None:
     """Run this process's finalizers that have an exit priority, of at least `minpriority` unless None, the highest
     first."""
     # A copy by list() is atomic: other threads and the garbage collector change the registry meanwhile.
@@ -95,7 +123,7 @@ _registered: dict = vars(_afterfork_registry)["data"]  # which tells in compiled
 _afterfork_counter = itertools.count()
 
 
-def register_after_fork(obj, func):
+def register_after_fork(obj: "_T", func: "Callable[[_T], object]") -> None:
     """Have `func(obj)` called in each child that this package forks, while `obj` lives."""
     _afterfork_registry[(next(_afterfork_counter), id(obj), func)] = obj
 
@@ -113,8 +141,11 @@ def _run_after_forkers():
 class ForkAwareThreadLock:
     """A thread lock that is free in a child, whoever held it in the parent."""
 
-    def __init__(self):
-        self._lock = allocate_lock()
+    acquire: "Callable[..., bool]"
+    release: "Callable[[], None]"
+
+    def __init__(self) -> None:
+        self._lock: Any = allocate_lock()
         self.acquire = self._lock.acquire
         self.release = self._lock.release
         register_after_fork(self, ForkAwareThreadLock._at_fork_reinit)
@@ -122,10 +153,10 @@ class ForkAwareThreadLock:
     def _at_fork_reinit(self):
         self._lock._at_fork_reinit()
 
-    def __enter__(self):
+    def __enter__(self) -> bool:
         return self._lock.__enter__()
 
-    def __exit__(self, *args):
+    def __exit__(self, *args: "type[BaseException] | BaseException | TracebackType | None") -> None:
         return self._lock.__exit__(*args)
 
 

@@ -14,8 +14,7 @@ import time
 from procession import forkserver, process, spawn, util
 from procession._children import child, math_threads, program
 from procession._children.program import INTERRUPTS
-from procession._objects.rights import adopt, send
-from procession._objects.rights import receive as receive_with
+from procession._objects.rights import adopt, receive as receive_with, send
 from procession._procession import (
     Poller,
     SignalsHeld,

@@ -26,6 +26,8 @@ class AuthenticationError(ProcessError, standard.AuthenticationError):
 class WorkerDied(ProcessError):
     """The worker that ran this task ended before the task did: killed, crashed, or ended by `os._exit`."""
 
+    _cause: BaseException | None  # of one that travels: its `__cause__` there
+
 
 class OverMemory(WorkerDied):
     """A task took more memory than `max_memory`, and its worker was killed for it.

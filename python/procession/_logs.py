@@ -12,34 +12,38 @@ WARNING = 30
 LOGGER_NAME = "multiprocessing"  # what programs written for the standard library configure
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    import logging
+
 mouth = None  # in a worker of a pool: what sends records and warnings to its parent
 
-_logger = None
+_logger: "logging.Logger | None" = None
 _log_to_stderr = False
 
 
-def sub_debug(message, *args):
+def sub_debug(message: str, *args: object) -> None:
     """Log at a level below DEBUG; nothing at the very end of an interpreter, which has emptied this module."""
     if _logger:
         _log(SUBDEBUG, message, args)
 
 
-def debug(message, *args):
+def debug(message: str, *args: object) -> None:
     """Log at level DEBUG."""
     _log(DEBUG, message, args)
 
 
-def info(message, *args):
+def info(message: str, *args: object) -> None:
     """Log at level INFO."""
     _log(INFO, message, args)
 
 
-def sub_warning(message, *args):
+def sub_warning(message: str, *args: object) -> None:
     """Log at a level below WARNING."""
     _log(SUBWARNING, message, args)
 
 
-def warn(message, *args):
+def warn(message: str, *args: object) -> None:
     """Log at level WARNING."""
     _log(WARNING, message, args)
 
@@ -49,7 +53,7 @@ def _log(level, message, args):
         _logger.log(level, message, *args, stacklevel=3)
 
 
-def get_logger():
+def get_logger() -> "logging.Logger":
     """Return the logger of this package; it has no handler until `log_to_stderr` or the program adds one."""
     global _logger
     if _logger is None:
@@ -63,7 +67,7 @@ def get_logger():
     return _logger
 
 
-def log_to_stderr(level=None):
+def log_to_stderr(level: int | str | None = None) -> "logging.Logger":
     """Add a handler that prints to stderr, set the level unless None, and return the logger."""
     global _log_to_stderr
     import logging

@@ -7,11 +7,26 @@ They are looked up here, because under its name `sys.modules` may have ours: see
 import os
 import sys
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object
+
 # The standard modules by their names, once ours stand in `sys.modules` under these.
 kept: dict = {}
 
 # Whether the program is an executable. Asked once: to look for what a module lacks costs each child a dozen pages.
 FROZEN = getattr(sys, "frozen", False)
+
+
+class Generic:
+    """Stands in for `typing.Generic`, which checkers see and whose module would cost each process more than the
+    package: a class below it can be subscripted, and is the same class."""
+
+    __slots__ = ()
+    __class_getitem__ = classmethod(type(list[int]))
+
 
 _LAST = -1000  # the priority of what comes after the finalizers of the program
 
@@ -63,7 +78,7 @@ class _Watch:
         return spec
 
 
-class AroundLoader:
+class AroundLoader(Loader):
     """Does something around what another loader does."""
 
     def __init__(self, loader):

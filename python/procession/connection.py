@@ -3,8 +3,7 @@
 import _socket  # without what `socket` loads
 import os
 
-from procession import _exceptions, reduction, util
-from procession import _procession as engine
+from procession import _exceptions, _procession as engine, reduction, util
 from procession._objects.descriptors import pipe
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]

@@ -5,10 +5,8 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 from typing_extensions import Buffer
 
 from procession._procession import dumps as dumps
-from procession._shared.key import answer_challenge as answer_challenge
-from procession._shared.key import deliver_challenge as deliver_challenge
-from procession.context import AuthenticationError as AuthenticationError
-from procession.context import BufferTooShort as BufferTooShort
+from procession._shared.key import answer_challenge as answer_challenge, deliver_challenge as deliver_challenge
+from procession.context import AuthenticationError as AuthenticationError, BufferTooShort as BufferTooShort
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 

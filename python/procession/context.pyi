@@ -6,10 +6,12 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 from procession import pool, queues, synchronize
-from procession._exceptions import AuthenticationError as AuthenticationError
-from procession._exceptions import BufferTooShort as BufferTooShort
-from procession._exceptions import ProcessError as ProcessError
-from procession._exceptions import TimeoutError as TimeoutError
+from procession._exceptions import (
+    AuthenticationError as AuthenticationError,
+    BufferTooShort as BufferTooShort,
+    ProcessError as ProcessError,
+    TimeoutError as TimeoutError,
+)
 from procession._pool.options import PoolOptions
 from procession.connection import Connection
 from procession.managers import SyncManager

@@ -17,8 +17,7 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
-from procession import _standard
-from procession import context as contexts
+from procession import _standard, context as contexts
 from procession._checks import few, whole, wishes
 from procession._pool import cpus, options
 

@@ -6,8 +6,7 @@ import os
 import threading
 import weakref
 
-from procession import _procession as engine
-from procession import process, reduction
+from procession import _procession as engine, process, reduction
 
 __all__ = ["BufferWrapper"]
 

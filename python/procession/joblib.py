@@ -12,8 +12,7 @@ from operator import is_ as _is
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
-from procession import _standard
-from procession import context as contexts
+from procession import _standard, context as contexts
 from procession._pool.cpus import budget
 from procession._pool.options import pool_options
 from procession.shared_pools import SharedPool, _Behind

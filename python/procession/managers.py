@@ -10,51 +10,44 @@ import threading
 from procession import reduction
 from procession._manager import locks, meeting
 from procession._manager.base import BaseManager
-from procession._manager.containers import DictProxy, ListProxy, SetProxy
-from procession._manager.memory import SharedMemoryManager, SharedMemoryServer
-from procession._manager.proxy import AutoProxy, BaseProxy, MakeProxyType, RebuildProxy
-from procession._manager.referents import public_methods
-from procession._manager.server import Server
-from procession._manager.types import (
-    AcquirerProxy,
-    ArrayProxy,
-    BarrierProxy,
-    ConditionProxy,
-    EventProxy,
-    IteratorProxy,
-    Namespace,
-    NamespaceProxy,
-    PoolProxy,
-    Value,
-    ValueProxy,
+from procession._manager.containers import DictProxy as DictProxy, ListProxy as ListProxy, SetProxy as SetProxy
+from procession._manager.memory import (
+    SharedMemoryManager as SharedMemoryManager,
+    SharedMemoryServer as SharedMemoryServer,
 )
-from procession._manager.wire import RemoteError, State, Token, dispatch
+from procession._manager.proxy import (
+    AutoProxy as AutoProxy,
+    BaseProxy as BaseProxy,
+    MakeProxyType as MakeProxyType,
+    RebuildProxy as RebuildProxy,
+)
+from procession._manager.referents import public_methods as public_methods
+from procession._manager.server import Server as Server
+from procession._manager.types import (
+    AcquirerProxy as AcquirerProxy,
+    ArrayProxy as ArrayProxy,
+    BarrierProxy as BarrierProxy,
+    ConditionProxy as ConditionProxy,
+    EventProxy as EventProxy,
+    IteratorProxy as IteratorProxy,
+    Namespace as Namespace,
+    NamespaceProxy as NamespaceProxy,
+    PoolProxy as PoolProxy,
+    Value as Value,
+    ValueProxy as ValueProxy,
+)
+from procession._manager.wire import RemoteError as RemoteError, State as State, Token as Token, dispatch as dispatch
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, MutableSequence
+    from typing import Any, TypeVar, overload
+
+    _T = TypeVar("_T")
+    _K = TypeVar("_K")
+    _V = TypeVar("_V")
 
 __all__ = ["BaseManager", "BaseProxy", "SharedMemoryManager", "SyncManager", "Token"]
-
-_also_public = (
-    AcquirerProxy,
-    ArrayProxy,
-    AutoProxy,
-    BarrierProxy,
-    ConditionProxy,
-    DictProxy,
-    EventProxy,
-    IteratorProxy,
-    ListProxy,
-    MakeProxyType,
-    NamespaceProxy,
-    PoolProxy,
-    RebuildProxy,
-    RemoteError,
-    Server,
-    SetProxy,
-    SharedMemoryServer,
-    State,
-    ValueProxy,
-    dispatch,
-    public_methods,
-)
 
 
 class SyncManager(BaseManager):
@@ -62,6 +55,44 @@ class SyncManager(BaseManager):
 
     The children of one server share these objects however they were started, over the network too.
     """
+
+    if TYPE_CHECKING:  # made by `register`, below; proxies have the methods of what they stand for
+
+        def Queue(self, maxsize: int = 0) -> queue.Queue[Any]: ...
+        def JoinableQueue(self, maxsize: int = 0) -> queue.Queue[Any]: ...
+        def Event(self) -> EventProxy: ...
+        def Lock(self, robust: bool = False) -> AcquirerProxy: ...
+        def RLock(self, robust: bool = False) -> AcquirerProxy: ...
+        def Semaphore(self, value: int = 1) -> AcquirerProxy: ...
+        def BoundedSemaphore(self, value: int = 1) -> AcquirerProxy: ...
+        def Condition(self, lock: AcquirerProxy | None = None) -> ConditionProxy: ...
+        def Barrier(
+            self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
+        ) -> BarrierProxy: ...
+        def Pool(
+            self,
+            processes: int | None = None,
+            initializer: Callable[..., object] | None = None,
+            initargs: Iterable[Any] = (),
+            maxtasksperchild: int | None = None,
+        ) -> PoolProxy: ...
+        def Value(self, typecode: object, value: _T, lock: object = True) -> ValueProxy[_T]: ...
+        def Array(self, typecode: str, sequence: Iterable[_T], lock: object = True) -> MutableSequence[_T]: ...
+        def Namespace(self, **attributes: Any) -> NamespaceProxy: ...
+        @overload
+        def list(self) -> ListProxy[Any]: ...
+        @overload
+        def list(self, iterable: Iterable[_T], /) -> ListProxy[_T]: ...
+        @overload
+        def dict(self, /, **items: Any) -> DictProxy[str, Any]: ...
+        @overload
+        def dict(self, mapping: Mapping[_K, _V], /) -> DictProxy[_K, _V]: ...
+        @overload
+        def dict(self, pairs: Iterable[tuple[_K, _V]], /) -> DictProxy[_K, _V]: ...
+        @overload
+        def set(self) -> SetProxy[Any]: ...
+        @overload
+        def set(self, iterable: Iterable[_T], /) -> SetProxy[_T]: ...
 
 
 def Array(typecode, sequence, lock=True):

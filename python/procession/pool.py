@@ -5,13 +5,17 @@ import warnings
 
 from procession import _exceptions, process, util
 from procession._checks import positive, seconds, wishes
-from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
-from procession._objects.failures import RemoteTraceback as RemoteTraceback
+from procession._objects.failures import MaybeEncodingError as MaybeEncodingError, RemoteTraceback as RemoteTraceback
 from procession._pool import stacks
 from procession._pool.crew import Crew, stay_at_exit
 from procession._pool.options import pool_options
-from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
-from procession._pool.results import AsyncResult as AsyncResult
+from procession._pool.results import (
+    ApplyResult,
+    AsyncResult as AsyncResult,
+    IMapIterator,
+    IMapUnorderedIterator,
+    MapResult,
+)
 
 TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:

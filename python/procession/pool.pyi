@@ -2,17 +2,16 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
-from procession._exceptions import OverMemory as OverMemory
-from procession._exceptions import PoolTerminated as PoolTerminated
-from procession._exceptions import TaskTimeout as TaskTimeout
-from procession._exceptions import WorkerDied as WorkerDied
-from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
-from procession._objects.failures import RemoteTraceback as RemoteTraceback
+from procession._exceptions import (
+    OverMemory as OverMemory,
+    PoolTerminated as PoolTerminated,
+    TaskTimeout as TaskTimeout,
+    WorkerDied as WorkerDied,
+)
+from procession._objects.failures import MaybeEncodingError as MaybeEncodingError, RemoteTraceback as RemoteTraceback
 from procession._pool.options import PoolOptions as PoolOptions
 from procession._pool.output import OutputLine as OutputLine
-from procession._pool.stats import PoolStats as PoolStats
-from procession._pool.stats import TaskStats as TaskStats
-from procession._pool.stats import WorkerStats as WorkerStats
+from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
 from procession._pool.threadpool import ThreadPool as ThreadPool
 from procession.context import BaseContext
 

@@ -10,6 +10,23 @@ from _weakrefset import WeakSet
 from procession import _standard
 from procession._procession import own_end, wait_readable
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
+    from os import PathLike
+    from typing import Any, TypedDict, Unpack
+
+    class Settings(TypedDict, total=False):
+        """What a child may be given beside its function; None is as good as nothing."""
+
+        env: Mapping[str, str | None] | None
+        cwd: str | PathLike[str] | None
+        nice: int | None
+        cpu_affinity: Iterable[int] | None
+        max_memory: int | None
+
+
 __all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 
 try:
@@ -18,24 +35,24 @@ except OSError:  # the directory was removed
     ORIGINAL_DIR = None
 
 
-def current_process():
+def current_process() -> "BaseProcess":
     """Return the process object of the running process."""
     return _current_process
 
 
-def parent_process():
+def parent_process() -> "BaseProcess | None":
     """Return an object for the process that started this one, or None in the main process."""
     return _parent_process
 
 
-def active_children():
+def active_children() -> "list[BaseProcess]":
     """Return the list of living child processes; those that have ended are joined on the way."""
     _cleanup()
     here = os.getpid()
     return [child for child in list(_children) if child._parent_pid == here]  # those of a parent are not ours
 
 
-def around_child(factory):
+def around_child(factory: "Callable[[], AbstractContextManager[object, bool | None]]") -> "Callable[[], None]":
     """Have each child that is started from now on, and its children, live within the context manager that `factory()`
     returns there: for profilers, tracers, and what else looks into processes. Workers of pools and servers of managers
     are children, too.
@@ -85,13 +102,30 @@ class BaseProcess:
     _settings: dict = {}  # of a subclass whose constructor does not come here
     _warns_of_threads = True  # when it is forked while other threads run
     _is_worker = False  # of a pool
-    _expected = None  # what its target reads, a `variables.Expected`
+    _expected: "Any" = None  # what its target reads, a `variables.Expected`
     _heeds_interrupts = True  # whether Ctrl-C is a KeyboardInterrupt there from the first moment on
 
-    def _Popen(self):
+    _identity: tuple[int, ...]
+    _config: "dict[str, Any]"
+    _name: str
+    _parent_pid: int | None
+    _popen: "Any"  # a Popen, once it is started
+    _inheriting: bool  # set while a child is being prepared
+
+    def _Popen(self, process: "BaseProcess") -> "Any":
         raise NotImplementedError(f"{type(self).__name__} has no start method; use Process of a context")
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs=_NO_NAMED, *, daemon=None, **settings):
+    def __init__(
+        self,
+        group: None = None,
+        target: "Callable[..., object] | None" = None,
+        name: str | None = None,
+        args: "Iterable[Any]" = (),
+        kwargs: "Mapping[str, Any] | None" = _NO_NAMED,
+        *,
+        daemon: bool | None = None,
+        **settings: "Unpack[Settings]",
+    ) -> None:
         if group is not None:
             raise AssertionError("group must be None: there are no process groups here")
         parent = _current_process
@@ -113,7 +147,7 @@ class BaseProcess:
             self._settings = check(**settings)
         _alive.add(ref(self, _forget))
 
-    def run(self):
+    def run(self) -> None:
         """Call the target; subclasses override this."""
         if self._target:
             self._target(*self._args, **self._kwargs)
@@ -124,7 +158,7 @@ class BaseProcess:
 
         return child.run_whole(self)
 
-    def start(self):
+    def start(self) -> None:
         """Start the process.
 
         Raises:
@@ -152,19 +186,19 @@ class BaseProcess:
             raise NotStarted(f"cannot {name} a process that was not started: call start() first")
         getattr(self._popen, name)()
 
-    def terminate(self):
+    def terminate(self) -> None:
         """Send SIGTERM."""
         self._signal("terminate")
 
-    def kill(self):
+    def kill(self) -> None:
         """Send SIGKILL."""
         self._signal("kill")
 
-    def interrupt(self):
+    def interrupt(self) -> None:
         """Send SIGINT."""
         self._signal("interrupt")
 
-    def join(self, timeout=None):
+    def join(self, timeout: float | None = None) -> None:
         """Wait until the process ends or `timeout` seconds are over.
 
         Raises:
@@ -179,7 +213,7 @@ class BaseProcess:
         if self._popen.wait(timeout) is not None:
             _children.discard(self)
 
-    def is_alive(self):
+    def is_alive(self) -> bool:
         """Return whether the process runs."""
         self._check_closed()
         if self is _current_process:
@@ -193,7 +227,7 @@ class BaseProcess:
         _children.discard(self)
         return False
 
-    def close(self):
+    def close(self) -> None:
         """Release what the object holds; most methods raise ValueError afterwards.
 
         Raises:
@@ -212,43 +246,43 @@ class BaseProcess:
             raise ValueError("this process object is closed")
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self._name
 
     @name.setter
-    def name(self, name):
+    def name(self, name: str) -> None:
         if not isinstance(name, str):
             raise AssertionError("the name of a process must be a string")
         self._name = name
 
     @property
-    def daemon(self):
+    def daemon(self) -> bool:
         """Whether the process is terminated when its parent exits."""
         return self._config.get("daemon", False)
 
     @daemon.setter
-    def daemon(self, daemonic):
+    def daemon(self, daemonic: bool) -> None:
         if self._popen is not None:
             raise AssertionError("daemon is set before the process is started")
         self._config["daemon"] = daemonic
 
     @property
-    def authkey(self):
+    def authkey(self) -> bytes:
         """The key that connections between this family of processes prove to know."""
         return self._config["authkey"]
 
     @authkey.setter
-    def authkey(self, authkey):
+    def authkey(self, authkey: bytes) -> None:
         self._config["authkey"] = AuthenticationString(authkey)
 
     @property
-    def exitcode(self):
+    def exitcode(self) -> int | None:
         """The exit status, the negative number of the signal that ended the process, or None while it runs."""
         self._check_closed()
         return None if self._popen is None or self is _current_process else self._popen.poll()
 
     @property
-    def ident(self):
+    def ident(self) -> int | None:
         """The process's id, or None before it is started."""
         self._check_closed()
         if self is _current_process:
@@ -258,7 +292,7 @@ class BaseProcess:
     pid = ident
 
     @property
-    def sentinel(self):
+    def sentinel(self) -> int:
         """A descriptor that becomes ready when the process ends."""
         self._check_closed()
         if self._popen is None:
@@ -361,15 +395,15 @@ class _MainProcess(BaseProcess):
 # -- what is being started ------------------------------------------------------------------------------------------
 
 _tls = _local()
-_default_context = None  # the context behind the package's own functions, which puts itself here
+_default_context: "Any" = None  # the context behind the package's own functions, which puts itself here
 
 
-def default_context():
+def default_context() -> "Any":
     """Return the context behind the package's own functions, whose start method can be set."""
     return _default_context
 
 
-def get_spawning_popen():
+def get_spawning_popen() -> "Any":
     """Return the Popen whose process object this thread is pickling, or None."""
     popen = getattr(_tls, "spawning_popen", None)
     if popen is None and _standard.is_replaced():
@@ -378,13 +412,13 @@ def get_spawning_popen():
     return popen
 
 
-def set_spawning_popen(popen):
+def set_spawning_popen(popen: object) -> None:
     """Say which Popen's process object this thread is pickling."""
     _tls.spawning_popen = popen
     _standard.spawning(popen)
 
 
-def assert_spawning(obj):
+def assert_spawning(obj: object) -> None:
     """Raise RuntimeError unless a process object is being pickled for its child."""
     if get_spawning_popen() is None:
         name = type(obj).__name__
@@ -398,12 +432,12 @@ def assert_spawning(obj):
 
 # Set in children that do not have the parent's main module by a fork, which know no more of it until they need to.
 lacks_main = False  # whether this one has no copy of it
-main_names: frozenset | None = None  # what it had when it was imported here
+main_names: frozenset[str] | None = None  # what it had when it was imported here
 
 _own_pidfd = (0, -1)  # of which process, the descriptor
 
 
-def own_pidfd():
+def own_pidfd() -> int:
     """Return a descriptor that children watch to learn of this process's end; it is made once."""
     global _own_pidfd
     pid, descriptor = _own_pidfd
@@ -453,15 +487,15 @@ _names = globals()
 _known: tuple = (0, None, None)
 
 
-_own_bootstrap = BaseProcess._bootstrap
+_own_bootstrap: "Callable[..., int]" = BaseProcess._bootstrap
 
 _current_process = _MainProcess()
-_parent_process = None
+_parent_process: "Any" = None  # an object of _ParentProcess; None in the main process
 _process_counter = itertools.count(1)
-_children = set()
+_children: set[BaseProcess] = set()
 # What these were in the parent, in a forked child: to take them apart would write to all that they refer to.
 _inherited: tuple = ()
 _dangling = WeakSet()  # of all process objects, under the name that the interpreter's tests know
 # Its methods, which are Python's, would cost each start a dozen pages.
-_alive = _dangling.data
+_alive: "set[ref[BaseProcess]]" = vars(_dangling)["data"]
 _forget = _alive.discard

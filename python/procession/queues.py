@@ -3,8 +3,7 @@
 import types
 from queue import Empty, Full  # noqa: F401  (programs look for them here)
 
-from procession import _procession as engine
-from procession import process, reduction
+from procession import _procession as engine, process, reduction
 from procession._checks import whole
 from procession._shared import queue_ends
 from procession._shared.simple_queue import SimpleQueue as SimpleQueue

@@ -1,6 +1,5 @@
 from collections.abc import Iterable
-from queue import Empty as Empty
-from queue import Full as Full
+from queue import Empty as Empty, Full as Full
 from typing import Any, Generic, TypeVar
 
 from procession._shared.simple_queue import SimpleQueue as SimpleQueue

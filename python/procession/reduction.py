@@ -7,8 +7,26 @@ import os
 from procession import _procession as engine
 from procession._objects import buffers
 from procession._objects.descriptors import DupFd, InheritedFd, recvfds, sendfds  # noqa: F401
-from procession._objects.reducers import _rebuild_socket, dispatch_table, finder, registered  # noqa: F401
-from procession._objects.reducers import _socket as _reduce_socket  # noqa: F401
+from procession._objects.reducers import (  # noqa: F401
+    _rebuild_socket,
+    _socket as _reduce_socket,  # noqa: F401
+    dispatch_table,
+    finder,
+    registered,
+)
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol, TypeVar
+
+    from procession.connection import Connection
+
+    _T = TypeVar("_T")
+
+    class _Writer(Protocol):
+        def write(self, data: Any, /) -> object: ...
+
 
 __all__ = [
     "DupFd", "ForkingPickler", "HAVE_SEND_HANDLE", "dump", "recv_handle", "recvfds", "register", "send_handle",
@@ -31,15 +49,15 @@ class ForkingPickler(pickle.Pickler):
             self.dispatch_table = dispatch_table(buffers=offers)
         else:
             self.dispatch_table = engine.registered_reducers()
-            self.reducer_override = finder(buffers=offers).reduce
+            self.reducer_override = finder(buffers=offers).reduce  # type: ignore[method-assign]
 
     @classmethod
-    def register(cls, type, reduce):
+    def register(cls, type: "type[_T]", reduce: "Callable[[_T], str | tuple[Any, ...]]") -> None:
         """Have `reduce` pickle the objects of a type."""
         cls._extra_reducers[type] = reduce
 
     @classmethod
-    def dumps(cls, obj, protocol=None):
+    def dumps(cls, obj: object, protocol: int | None = None) -> memoryview:
         """Return the pickle of `obj`, with the functions and classes in it by value that others could not import.
 
         Raises:
@@ -65,12 +83,12 @@ class ForkingPickler(pickle.Pickler):
 register = ForkingPickler.register
 
 
-def dump(obj, file, protocol=None):
+def dump(obj: object, file: "_Writer", protocol: int | None = None) -> None:
     """Write the pickle of `obj` to a file, as `ForkingPickler.dumps` makes it."""
     file.write(ForkingPickler.dumps(obj, protocol))
 
 
-def send_handle(conn, handle, destination_pid, timeout=None):
+def send_handle(conn: "Connection", handle: int, destination_pid: int | None, timeout: float | None = None) -> None:
     """Send a descriptor over a connection, and wait until it is taken.
 
     Args:
@@ -89,7 +107,7 @@ def send_handle(conn, handle, destination_pid, timeout=None):
         sendfds(sock, [handle])
 
 
-def recv_handle(conn):
+def recv_handle(conn: "Connection") -> int:
     """Receive a descriptor from a connection."""
     import socket
 

@@ -5,11 +5,21 @@ import mmap
 import os
 import secrets
 import struct
-import types
 
 from procession import resource_tracker
 from procession._checks import whole
 from procession._procession import above_streams, reserve_memory
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Generic, TypeVar
+
+    _V = TypeVar("_V")
+else:
+    from procession._standard import Generic
+
+    _V = None
 
 __all__ = ["ShareableList", "SharedMemory"]
 
@@ -52,16 +62,18 @@ class SharedMemory:
         FileExistsError, FileNotFoundError, OSError: the system's.
     """
 
-    _name = None
+    _name: "Any" = None
     _fd = -1
-    _mmap = None
-    _buf = None
+    _mmap: "Any" = None  # as the next, None once it is closed
+    _buf: "Any" = None
     _flags = os.O_RDWR
     _mode = 0o600
     _prepend_leading_slash = True
     _track = False
 
-    def __init__(self, name=None, create=False, size=0, *, track=None):
+    def __init__(
+        self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool | None = None
+    ) -> None:
         if whole(size, "'size'") < 0:
             raise ValueError(f"'size' must be a positive integer, not {size}")
         if create and size == 0:
@@ -115,23 +127,23 @@ class SharedMemory:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"
 
     @property
-    def buf(self):
+    def buf(self) -> memoryview:
         """A memoryview of the bytes, None when closed."""
         return self._buf
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name, for others to attach."""
         if self._prepend_leading_slash and self._name.startswith("/"):
             return self._name[1:]
         return self._name
 
     @property
-    def size(self):
+    def size(self) -> int:
         """How many bytes it has; the system may give more than was asked for."""
         return self._size
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the block in this process; the block itself stays.
 
         Raises:
@@ -147,7 +159,7 @@ class SharedMemory:
             self._close_descriptor(self._fd)
             self._fd = -1
 
-    def unlink(self):
+    def unlink(self) -> None:
         """Remove the name; the memory is freed when everybody has let go of it. For one process to call, once."""
         if self._name:
             _remove(self._name)
@@ -174,7 +186,7 @@ _BOX = 8  # texts and bytes have room for a multiple of so many
 _AS_IS, _TEXT, _BYTES, _NONE = range(4)
 
 
-class ShareableList:
+class ShareableList(Generic[_V]):
     """A list of fixed length in shared memory, of int, float, bool, str, bytes and None.
 
     An item may be replaced by one that needs no more room. The memory holds the number of items, the offset where each
@@ -185,7 +197,7 @@ class ShareableList:
         name: the name of the shared memory.
     """
 
-    def __init__(self, sequence=None, *, name=None):
+    def __init__(self, sequence: "Iterable[_V] | None" = None, *, name: str | None = None) -> None:
         if sequence is None and name is not None:
             self.shm = SharedMemory(name)
             (self._list_len,) = struct.unpack_from("q", self.shm.buf, 0)
@@ -263,8 +275,14 @@ class ShareableList:
         struct.pack_into("8s", self.shm.buf, self._formats_start + 8 * place, described)
         self.shm.buf[self._kinds_start + place] = kind
 
-    def __getitem__(self, index):
-        place = self._place(index)
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[_V]: ...
+
+    def __getitem__(self, index: int) -> "_V":
+        return self._item(self._place(index))
+
+    def _item(self, place: int) -> "Any":
         kind = self._kind(place)
         if kind == _NONE:
             return None
@@ -276,7 +294,7 @@ class ShareableList:
         value = bytes(self.shm.buf[start : start + min(max(length, 0), self._room(place))])
         return value.decode(_ENCODING) if kind == _TEXT else value
 
-    def __setitem__(self, index, item):
+    def __setitem__(self, index: int, item: "_V") -> None:
         place = self._place(index)
         if isinstance(item, (str, bytes)):
             length = len(item.encode(_ENCODING) if isinstance(item, str) else item)
@@ -290,22 +308,22 @@ class ShareableList:
     def __reduce__(self):
         return _attach_list, (type(self), self.shm.name)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._list_len
 
     def __repr__(self):
         return f"{type(self).__name__}({list(self)}, name={self.shm.name!r})"
 
     @property
-    def format(self):
+    def format(self) -> str:
         """The formats of all items, as `struct` has them."""
         return "".join(self._get_packing_format(place) for place in range(self._list_len))
 
-    def count(self, value):
+    def count(self, value: object) -> int:
         """Return how many items equal a value."""
         return sum(value == item for item in self)
 
-    def index(self, value):
+    def index(self, value: object) -> int:
         """Return the place of the first item that equals a value.
 
         Raises:
@@ -315,8 +333,6 @@ class ShareableList:
             if value == item:
                 return place
         raise ValueError("ShareableList.index(x): x not in list")
-
-    __class_getitem__ = classmethod(types.GenericAlias)
 
 
 def _attach_list(cls, name):

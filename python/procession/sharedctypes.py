@@ -2,9 +2,25 @@
 
 import ctypes
 
-from procession import _procession as engine
-from procession import heap, process, reduction
+from procession import _procession as engine, heap, process, reduction
 from procession.synchronize import RLock
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, Generic, Literal, TypeVar, overload
+
+    from procession.context import BaseContext
+    from procession.synchronize import Lock
+
+    _T = TypeVar("_T")
+    _C = TypeVar("_C", bound=ctypes._CData)
+    _Lock = Lock | RLock | Literal[True]
+    _Whole = Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
+else:
+    from procession._standard import Generic
+
+    _T = _C = None
 
 __all__ = ["Array", "RawArray", "RawValue", "Value", "copy", "synchronized"]
 
@@ -19,7 +35,7 @@ typecode_to_type = {
 }  # fmt: skip
 
 # The types of which a value is a number, which the engine reads and writes by itself.
-_letter_of_number = {ctype: letter for letter, ctype in typecode_to_type.items() if letter not in "cu"}
+_letter_of_number: dict[type, str] = {ctype: letter for letter, ctype in typecode_to_type.items() if letter not in "cu"}
 
 
 def _type_of(typecode_or_type):
@@ -45,6 +61,14 @@ def _place(ctype, wrapper):
     return obj
 
 
+if TYPE_CHECKING:
+
+    @overload
+    def RawValue(typecode_or_type: type[_C], *args: Any) -> _C: ...
+    @overload
+    def RawValue(typecode_or_type: str, *args: Any) -> Any: ...
+
+
 def RawValue(typecode_or_type, *args):
     """Return a ctypes object in shared memory, without a lock.
 
@@ -56,6 +80,14 @@ def RawValue(typecode_or_type, *args):
     ctypes.memset(ctypes.addressof(obj), 0, ctypes.sizeof(obj))
     obj.__init__(*args)
     return obj
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def RawArray(typecode_or_type: type[_C], size_or_initializer: int | Sequence[Any]) -> ctypes.Array[_C]: ...
+    @overload
+    def RawArray(typecode_or_type: str, size_or_initializer: int | Sequence[Any]) -> Any: ...
 
 
 def RawArray(typecode_or_type, size_or_initializer):
@@ -75,6 +107,28 @@ def RawArray(typecode_or_type, size_or_initializer):
     return obj
 
 
+if TYPE_CHECKING:
+
+    @overload
+    def Value(typecode_or_type: type[_C], *args: Any, lock: Literal[False], ctx: BaseContext | None = None) -> _C: ...
+    @overload
+    def Value(
+        typecode_or_type: _Whole, *args: Any, lock: _Lock = True, ctx: BaseContext | None = None
+    ) -> "Synchronized[int]": ...
+    @overload
+    def Value(
+        typecode_or_type: Literal["f", "d"], *args: Any, lock: _Lock = True, ctx: BaseContext | None = None
+    ) -> "Synchronized[float]": ...
+    @overload
+    def Value(
+        typecode_or_type: type[ctypes._SimpleCData[_T]], *args: Any, lock: _Lock = True, ctx: BaseContext | None = None
+    ) -> "Synchronized[_T]": ...
+    @overload
+    def Value(
+        typecode_or_type: str | type[Any], *args: Any, lock: bool | Lock | RLock = True, ctx: BaseContext | None = None
+    ) -> Any: ...
+
+
 def Value(typecode_or_type, *args, lock=True, ctx=None):
     """Return a ctypes object in shared memory with a lock.
 
@@ -82,6 +136,50 @@ def Value(typecode_or_type, *args, lock=True, ctx=None):
         lock: True for a new `RLock`, a lock, or False for none: then it is a raw object.
     """
     return _with_lock(RawValue(typecode_or_type, *args), lock, ctx)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def Array(
+        typecode_or_type: Literal["c"],
+        size_or_initializer: int | Sequence[Any],
+        *,
+        lock: _Lock = True,
+        ctx: BaseContext | None = None,
+    ) -> "SynchronizedString": ...
+    @overload
+    def Array(
+        typecode_or_type: _Whole,
+        size_or_initializer: int | Sequence[int],
+        *,
+        lock: _Lock = True,
+        ctx: BaseContext | None = None,
+    ) -> "SynchronizedArray[int]": ...
+    @overload
+    def Array(
+        typecode_or_type: Literal["f", "d"],
+        size_or_initializer: int | Sequence[float],
+        *,
+        lock: _Lock = True,
+        ctx: BaseContext | None = None,
+    ) -> "SynchronizedArray[float]": ...
+    @overload
+    def Array(
+        typecode_or_type: type[ctypes._SimpleCData[_T]],
+        size_or_initializer: int | Sequence[Any],
+        *,
+        lock: _Lock = True,
+        ctx: BaseContext | None = None,
+    ) -> "SynchronizedArray[_T]": ...
+    @overload
+    def Array(
+        typecode_or_type: str | type[Any],
+        size_or_initializer: int | Sequence[Any],
+        *,
+        lock: bool | Lock | RLock = True,
+        ctx: BaseContext | None = None,
+    ) -> Any: ...
 
 
 def Array(typecode_or_type, size_or_initializer, *, lock=True, ctx=None):
@@ -103,14 +201,14 @@ def _with_lock(obj, lock, ctx):
     return synchronized(obj, lock, ctx=ctx)
 
 
-def copy(obj):
+def copy(obj: "_C") -> "_C":
     """Return a copy of a ctypes object, in shared memory."""
     new = _new(type(obj))
     ctypes.pointer(new)[0] = obj
     return new
 
 
-def synchronized(obj, lock=None, ctx=None):
+def synchronized(obj: "Any", lock: "Lock | RLock | None" = None, ctx: "BaseContext | None" = None) -> "Any":
     """Return a wrapper of a ctypes object in shared memory that holds a lock for every access."""
     assert not isinstance(obj, SynchronizedBase), "object already synchronized"
     if isinstance(obj, ctypes._SimpleCData):
@@ -128,7 +226,7 @@ def synchronized(obj, lock=None, ctx=None):
     return wrapper(obj, lock, ctx)
 
 
-_wrappers = {}
+_wrappers: "dict[type, type]" = {}
 
 
 def reduce_ctype(obj):
@@ -155,11 +253,12 @@ def _numbers_of(obj):
     if wrapper is None:
         return None
     array = isinstance(obj, ctypes.Array)
-    letter = _letter_of_number.get(obj._type_ if array else type(obj))
+    kind: type = obj._type_ if array else type(obj)
+    letter = _letter_of_number.get(kind)
     return letter and wrapper.numbers(letter, len(obj) if array else 1)
 
 
-class SynchronizedBase(engine.SynchronizedBase):
+class SynchronizedBase(engine.SynchronizedBase, Generic[_C]):
     """A ctypes object with its lock.
 
     Args:
@@ -168,12 +267,20 @@ class SynchronizedBase(engine.SynchronizedBase):
         ctx: the context it is for.
     """
 
+    acquire: "Callable[..., bool]"
+    release: "Callable[[], None]"
+
     def __new__(cls, obj, lock=None, ctx=None):
         return super().__new__(cls, obj, RLock(ctx=ctx) if lock is None else lock, _numbers_of(obj))
 
-    def __init__(self, obj, lock=None, ctx=None):
+    def __init__(self, obj: "Any", lock: "Lock | RLock | None" = None, ctx: "BaseContext | None" = None) -> None:
         self.acquire = self._lock.acquire
         self.release = self._lock.release
+
+    if TYPE_CHECKING:
+
+        def get_obj(self) -> _C: ...
+        def get_lock(self) -> Lock | RLock: ...
 
     def __reduce__(self):
         process.assert_spawning(self)
@@ -187,14 +294,25 @@ def _rebuild_synchronized(ctype, wrapper, length, lock):
     return synchronized(rebuild_ctype(ctype, wrapper, length), lock)
 
 
-class Synchronized(SynchronizedBase):
+class Synchronized(SynchronizedBase["ctypes._SimpleCData[_T]"], Generic[_T]):
     """A simple object, with a `value`."""
 
-    value = engine.SynchronizedBase._value
+    value: "_T" = engine.SynchronizedBase._value
 
 
-class SynchronizedArray(SynchronizedBase, engine.SynchronizedArray):
+class SynchronizedArray(SynchronizedBase["Any"], engine.SynchronizedArray, Generic[_T]):
     """An array: elements and slices of it."""
+
+    if TYPE_CHECKING:
+
+        @overload  # the class of the engine has it
+        def __getitem__(self, index: int, /) -> _T: ...
+        @overload
+        def __getitem__(self, index: slice, /) -> list[_T]: ...
+        @overload
+        def __setitem__(self, index: int, value: _T, /) -> None: ...
+        @overload
+        def __setitem__(self, index: slice, value: Iterable[_T], /) -> None: ...
 
     def __getslice__(self, start, stop):
         with self._lock:
@@ -205,8 +323,8 @@ class SynchronizedArray(SynchronizedBase, engine.SynchronizedArray):
             self._obj[start:stop] = values
 
 
-class SynchronizedString(SynchronizedArray):
+class SynchronizedString(SynchronizedArray[bytes]):
     """An array of characters, with `value` up to the first NUL, and `raw`."""
 
-    value = engine.Guarded("value")
-    raw = engine.Guarded("raw")
+    value: bytes = engine.Guarded("value")  # type: ignore[assignment]
+    raw: bytes = engine.Guarded("raw")  # type: ignore[assignment]

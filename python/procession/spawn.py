@@ -15,7 +15,7 @@ __all__ = [
     "import_main_path",
 ]  # fmt: skip
 
-TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from procession._children.program import freeze_support, get_executable, set_executable
 

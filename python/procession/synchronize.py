@@ -7,10 +7,18 @@ import errno
 import threading
 import time
 
-from procession import _procession as engine
-from procession import process, reduction
+from procession import _procession as engine, process, reduction
 from procession._checks import whole
 from procession._notices import ProcessionWarning
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from procession.context import BaseContext
+
+    _R = TypeVar("_R")
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "OwnerDied", "RLock", "Semaphore"]
 
@@ -42,6 +50,11 @@ def _rebuild(cls, descriptor, place, size, *rest):
 class SemLock:
     """What locks and semaphores have in common, beyond their engine class."""
 
+    if TYPE_CHECKING:  # as of the engine's class
+        locked: Callable[[], bool]
+        _is_mine: Callable[[], bool]
+        _count: Callable[[], int]
+
     @staticmethod
     def _make_name():
         # They have no name anywhere: the kernel frees them with the last process.
@@ -52,7 +65,7 @@ class SemLock:
         return self
 
     @property
-    def name(self):
+    def name(self) -> None:
         """None: it has no name outside of its processes."""
         return None
 
@@ -78,7 +91,7 @@ class Lock(engine.Lock, SemLock):
     def __new__(cls, *, robust=False, ctx=None):
         return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
 
-    def __init__(self, *, robust=False, ctx=None):
+    def __init__(self, *, robust: bool = False, ctx: "BaseContext | None" = None) -> None:
         pass
 
     @classmethod
@@ -103,7 +116,7 @@ class RLock(engine.RLock, SemLock):
     def __new__(cls, *, robust=False, ctx=None):
         return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
 
-    def __init__(self, *, robust=False, ctx=None):
+    def __init__(self, *, robust: bool = False, ctx: "BaseContext | None" = None) -> None:
         pass
 
     @classmethod
@@ -134,7 +147,7 @@ class Semaphore(engine.Semaphore, SemLock):
     def __new__(cls, value=1, *, ctx=None):
         return super().__new__(cls, engine.Cell.create(cls.BYTES), _permits(value))
 
-    def __init__(self, value=1, *, ctx=None):
+    def __init__(self, value: int = 1, *, ctx: "BaseContext | None" = None) -> None:
         pass
 
     @classmethod
@@ -144,7 +157,7 @@ class Semaphore(engine.Semaphore, SemLock):
     def __reduce__(self):
         return _pass_on(self)
 
-    def get_value(self):
+    def get_value(self) -> int:
         """Return how many permits are left."""
         return self._get_value()
 
@@ -199,13 +212,16 @@ class Condition(engine.Condition):
         cell = engine.Cell.create(cls.bytes(_PLACES))
         return super().__new__(cls, cell, RLock(ctx=ctx) if lock is None else lock, False)
 
-    def __init__(self, lock=None, *, ctx=None):
+    acquire: "Callable[..., bool]"
+    release: "Callable[[], None]"
+
+    def __init__(self, lock: "Lock | RLock | None" = None, *, ctx: "BaseContext | None" = None) -> None:
         self.acquire = self._lock.acquire
         self.release = self._lock.release
 
     @classmethod
     def _rebuilt(cls, cell, lock):
-        condition = engine.Condition.__new__(cls, cell, lock, True)
+        condition: Condition = engine.Condition.__new__(cls, cell, lock, True)
         condition.acquire = lock.acquire
         condition.release = lock.release
         return condition
@@ -229,7 +245,7 @@ class Condition(engine.Condition):
     def __repr__(self):
         return f"<{type(self).__name__}({self._lock!r}, {self._waiting()})>"
 
-    def wait_for(self, predicate, timeout=None):
+    def wait_for(self, predicate: "Callable[[], _R]", timeout: float | None = None) -> "_R":
         """Wait until `predicate()` is true; return its last answer, which is false when the time ran out."""
         end = None if timeout is None else time.monotonic() + timeout
         while not (answer := predicate()):
@@ -246,7 +262,7 @@ class Event(engine.Event):
     def __new__(cls, *, ctx=None):
         return super().__new__(cls, engine.Cell.create(cls.BYTES))
 
-    def __init__(self, *, ctx=None):
+    def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         pass
 
     @classmethod
@@ -271,18 +287,28 @@ class Barrier(engine.Barrier):
         ctx: the context it is for.
     """
 
+    _action: "Callable[[], object] | None"
+    _timeout: float | None
+
     def __new__(cls, parties, action=None, timeout=None, *, ctx=None):
         if whole(parties, "parties") < 1:
             raise ValueError(f"parties must be 1 or more, not {parties}")
         return super().__new__(cls, engine.Cell.create(cls.bytes(parties)), parties)
 
-    def __init__(self, parties, action=None, timeout=None, *, ctx=None):
+    def __init__(
+        self,
+        parties: int,
+        action: "Callable[[], object] | None" = None,
+        timeout: float | None = None,
+        *,
+        ctx: "BaseContext | None" = None,
+    ) -> None:
         self._action = action
         self._timeout = timeout
 
     @classmethod
     def _rebuilt(cls, cell, action, timeout):
-        barrier = engine.Barrier.__new__(cls, cell)
+        barrier: Barrier = engine.Barrier.__new__(cls, cell)
         barrier._action = action
         barrier._timeout = timeout
         return barrier
@@ -294,7 +320,7 @@ class Barrier(engine.Barrier):
         state = "broken" if self.broken else f"waiters={self.n_waiting}/{self.parties}"
         return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}: {state}>"
 
-    def wait(self, timeout=None):
+    def wait(self, timeout: float | None = None) -> int:
         """Wait until all parties have come.
 
         Returns:
@@ -323,10 +349,10 @@ class Barrier(engine.Barrier):
             self._open()
         return place.index
 
-    def abort(self):
+    def abort(self) -> None:
         """Break the barrier: who waits or comes gets BrokenBarrierError."""
         self._send_away(True)
 
-    def reset(self):
+    def reset(self) -> None:
         """Mend the barrier; who waits gets BrokenBarrierError."""
         self._send_away(False)

@@ -10,21 +10,21 @@ from procession._finalize import (
     Finalize,
     ForkAwareLocal,
     ForkAwareThreadLock,
-    _afterfork_registry,
-    _finalizer_registry,
-    _run_after_forkers,  # noqa: F401
-    _run_finalizers,
+    _afterfork_registry as _afterfork_registry,
+    _finalizer_registry as _finalizer_registry,
+    _run_after_forkers as _run_after_forkers,
+    _run_finalizers as _run_finalizers,
     register_after_fork,
 )
 from procession._logs import (
-    DEBUG,
-    DEFAULT_LOGGING_FORMAT,
-    INFO,
-    LOGGER_NAME,
-    NOTSET,
+    DEBUG as DEBUG,
+    DEFAULT_LOGGING_FORMAT as DEFAULT_LOGGING_FORMAT,
+    INFO as INFO,
+    LOGGER_NAME as LOGGER_NAME,
+    NOTSET as NOTSET,
     SUBDEBUG,
     SUBWARNING,
-    WARNING,
+    WARNING as WARNING,
     debug,
     info,
     sub_debug,
@@ -33,28 +33,22 @@ from procession._logs import (
 )
 from procession._procession import duplicate_above, empty_stdin
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Collection, Iterable, Sequence
+
 __all__ = [
     "sub_debug", "debug", "info", "sub_warning", "get_logger", "log_to_stderr", "get_temp_dir",
     "register_after_fork", "is_exiting", "Finalize", "ForkAwareThreadLock", "ForkAwareLocal",
     "close_all_fds_except", "SUBDEBUG", "SUBWARNING", "warn",
 ]  # fmt: skip
 
-# Not public, but known to programs and to the interpreter's tests by these names.
-_also = (
-    _afterfork_registry,
-    _finalizer_registry,
-    DEBUG,
-    DEFAULT_LOGGING_FORMAT,
-    INFO,
-    LOGGER_NAME,
-    NOTSET,
-    WARNING,
-)
 
 TERMINATE_GRACE_SECONDS = 5.0
 
 
-def get_logger():
+def get_logger() -> "logging.Logger":
     """Return the logger of this package; it has no handler until `log_to_stderr` or the program adds one."""
     logger = _logs.get_logger()
     # What is logged at exit needs logging's own exit function to come after ours.
@@ -63,18 +57,18 @@ def get_logger():
     return logger
 
 
-def log_to_stderr(level=None):
+def log_to_stderr(level: int | str | None = None) -> "logging.Logger":
     """Add a handler that prints to stderr, set the level unless None, and return the logger."""
     get_logger()
     return _logs.log_to_stderr(level)
 
 
-def abstract_sockets_supported():
+def abstract_sockets_supported() -> bool:
     """Return whether the platform has socket names that are not files; none is ever used by this package."""
     return sys.platform == "linux"
 
 
-def is_abstract_socket_namespace(address):
+def is_abstract_socket_namespace(address: object) -> bool:
     """Return whether a socket's address is in the abstract namespace."""
     if not address:
         return False
@@ -85,7 +79,7 @@ def is_abstract_socket_namespace(address):
     raise TypeError(f"address type of {address!r} unrecognized")
 
 
-def get_temp_dir():
+def get_temp_dir() -> str:
     """Return a directory, private to this user, that goes away with the process that first asked for it.
 
     Sockets lie there, whose paths are short by the system's limit: where the temporary directory of the system has too
@@ -140,7 +134,7 @@ def _remove_temp_dir(path):
 _exiting = 0  # the id of the process that is on its way out; a copy of it is not
 
 
-def is_exiting():
+def is_exiting() -> bool:
     """Return whether the process is on its way out."""
     return _exiting == os.getpid()
 
@@ -260,13 +254,13 @@ def _empty_stdin():
         empty_stdin(sys, None, -1, _be_stdin)
 
 
-def close_fds(*fds):
+def close_fds(*fds: int) -> None:
     """Close descriptors."""
     for fd in fds:
         os.close(fd)
 
 
-def close_all_fds_except(fds):
+def close_all_fds_except(fds: "Iterable[int]") -> None:
     """Close every descriptor but those given."""
     limit = os.sysconf("SC_OPEN_MAX")
     kept = sorted({-1, *fds, limit})
@@ -274,7 +268,7 @@ def close_all_fds_except(fds):
         os.closerange(low + 1, high)
 
 
-def spawnv_passfds(path, args, passfds):
+def spawnv_passfds(path: str | bytes, args: "Sequence[str | bytes]", passfds: "Collection[int]") -> int:
     """Run a program that keeps the descriptors `passfds` at their numbers; return its process id."""
     import subprocess
 

@@ -13,6 +13,16 @@ from procession._manager.proxy import AutoProxy, adopt
 from procession._manager.server import Server
 from procession._manager.wire import State, Token, serializer_named
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+    from typing import Any, Self
+
+    from procession.context import BaseContext
+
+    _Address = str | bytes | tuple[str, int]
+
 # How long `start` waits between looks whether the server has died before it could say anything.
 LOOK_EVERY_S = 1.0
 
@@ -27,8 +37,20 @@ class BaseManager:
 
     _registry: dict = {}
     _Server = Server
+    _ctx: "Any"
+    _process: "Any"
+    _links: "Any"
+    shutdown: "Callable[[], None]"  # ends the server; there once it is started
 
-    def __init__(self, address=None, authkey=None, serializer="pickle", ctx=None, *, shutdown_timeout=1.0):
+    def __init__(
+        self,
+        address: "_Address | None" = None,
+        authkey: bytes | None = None,
+        serializer: str = "pickle",
+        ctx: "BaseContext | None" = None,
+        *,
+        shutdown_timeout: float = 1.0,
+    ) -> None:
         serializer_named(serializer)
         self._address = address
         self._authkey = process.AuthenticationString(process.current_process().authkey if authkey is None else authkey)
@@ -40,22 +62,22 @@ class BaseManager:
         self._links = None
 
     @property
-    def address(self):
+    def address(self) -> "Any":
         """Where the server listens; None before the start of a local one."""
         return self._address
 
-    def get_server(self):
+    def get_server(self) -> "Server":
         """Return a server that this process can run by `serve_forever`; ProcessError when started."""
         self._check_not_started()
         return self._Server(self._registry, self._address, self._authkey, self._serializer)
 
-    def connect(self):
+    def connect(self) -> None:
         """Use a server that runs at `address` already.  Raises OSError or AuthenticationError."""
         self._links = links_to(self._address, self._serializer)
         self._links.greet(self._authkey)
         self._state.value = State.STARTED
 
-    def start(self, initializer=None, initargs=()):
+    def start(self, initializer: "Callable[..., object] | None" = None, initargs: "Iterable[Any]" = ()) -> None:
         """Start a child process with the server; blocks until it listens.
 
         `initializer(*initargs)` is called there first.  Raises what kept it from listening (OSError for an
@@ -98,7 +120,7 @@ class BaseManager:
             exitpriority=0,
         )
 
-    def join(self, timeout=None):
+    def join(self, timeout: float | None = None) -> None:
         """Block until the process of the server has ended, at most `timeout` seconds."""
         if self._process is not None:
             self._process.join(timeout)
@@ -164,14 +186,14 @@ class BaseManager:
         """Return how many objects clients hold."""
         return self._links.control(self._authkey, "number_of_objects")
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         if self._state.value == State.SHUTDOWN:
             self._check_not_started()
         if self._state.value == State.INITIAL:
             self.start()
         return self
 
-    def __exit__(self, *_exception):
+    def __exit__(self, *_exception: "type[BaseException] | BaseException | TracebackType | None") -> None:
         shutdown = vars(self).get("shutdown")  # a manager that only connected has none
         if shutdown is not None:
             shutdown()
@@ -184,13 +206,13 @@ class BaseManager:
     @classmethod
     def register(
         cls,
-        typeid,
-        callable=None,
-        proxytype=None,
-        exposed=None,
-        method_to_typeid=None,
-        create_method=True,
-    ):
+        typeid: str,
+        callable: "Callable[..., object] | None" = None,
+        proxytype: "Any" = None,
+        exposed: "Sequence[str] | None" = None,
+        method_to_typeid: "Mapping[str, str] | None" = None,
+        create_method: bool = True,
+    ) -> None:
         """Make a type known: the server calls `callable`, clients get a `proxytype` (None: an AutoProxy).
 
         `exposed` names the methods that proxies may call (None: the proxy type's `_exposed_`, or else the

@@ -9,10 +9,20 @@ import weakref
 
 from procession._manager import holders
 
-_standing_in = weakref.WeakValueDictionary()  # id of an object of the user's -> what stands in for it
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# id of an object of the user's -> what stands in for it.
+_standing_in: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()
 
 
 class _Scope:
+    if TYPE_CHECKING:
+        acquire: Callable[..., bool]
+        release: Callable[[], None]
+
     def __enter__(self):
         return self.acquire()
 
@@ -24,6 +34,8 @@ class _Heritable(_Scope):
     """What the next one gets when somebody has ended who had it, as soon as there is a next one."""
 
     _waiting = 0
+    if TYPE_CHECKING:
+        _hand_on: Callable[[], None]
 
     def _wait(self, inner, blocking, timeout):
         with holders.notes:

@@ -6,14 +6,23 @@ import threading
 from procession._manager import holders
 from procession._manager.locks import RLock, undo_acquire
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 class Condition(threading.Condition):
     """As `threading.Condition`; `lock` may be a proxy of a lock in this server."""
 
     _of_manager = True
+    if TYPE_CHECKING:
+        _lock: Any
+        _release_save: Callable[[], Any]
 
-    def __init__(self, lock=None):
-        super().__init__(RLock() if lock is None else _itself(lock))
+    def __init__(self, lock: "Any" = None) -> None:
+        own: Any = RLock() if lock is None else _itself(lock)
+        super().__init__(own)
 
     def locked(self):
         """Return whether the lock is taken."""

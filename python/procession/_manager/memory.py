@@ -5,6 +5,15 @@ from procession._manager.base import BaseManager
 from procession._manager.server import Server
 from procession._manager.wire import State
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeVar
+
+    from procession.shared_memory import ShareableList, SharedMemory
+
+    _T = TypeVar("_T")
+
 
 class SharedMemoryServer(Server):
     """A server that keeps the names of segments, and removes the segments at its end."""
@@ -51,12 +60,12 @@ class SharedMemoryManager(BaseManager):
         resource_tracker.ensure_running()
         super().start(_begin, (_TrackerPipe(), initializer, tuple(initargs)))
 
-    def __init__(self, *args, **kwds):
+    def __init__(self, *args: "Any", **kwds: "Any") -> None:
         super().__init__(*args, **kwds)
         # The server takes over segments that this process registered: both need the same tracker.
         resource_tracker.ensure_running()
 
-    def SharedMemory(self, size):
+    def SharedMemory(self, size: int) -> "SharedMemory":
         """Return a new segment of `size` bytes; ValueError when the manager does not run."""
         from procession.shared_memory import SharedMemory
 
@@ -65,7 +74,7 @@ class SharedMemoryManager(BaseManager):
         self._track(segment)
         return segment
 
-    def ShareableList(self, sequence):
+    def ShareableList(self, sequence: "Iterable[_T]") -> "ShareableList[_T]":
         """Return a new list of simple values in a segment; ValueError when the manager does not run."""
         from procession.shared_memory import ShareableList
 

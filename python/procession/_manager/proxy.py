@@ -7,6 +7,16 @@ from procession import process, util
 from procession._manager import wire
 from procession._manager.client import links_to
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeVar
+
+    from procession._manager.base import BaseManager
+    from procession._manager.wire import Token
+
+    _R = TypeVar("_R")
+
 
 def _here(address):
     """Return the server that runs in this process, if it is the one at `address`."""
@@ -22,8 +32,18 @@ class BaseProxy:
     """
 
     _exposed_: tuple[str, ...] = ()
+    _authkey: bytes
 
-    def __init__(self, token, serializer, manager=None, authkey=None, exposed=None, incref=True, manager_owned=False):
+    def __init__(
+        self,
+        token: "Token",
+        serializer: str,
+        manager: "BaseManager | None" = None,
+        authkey: bytes | None = None,
+        exposed: "Sequence[str] | None" = None,
+        incref: bool = True,
+        manager_owned: bool = False,
+    ) -> None:
         self._token = token
         self._id = token.id
         self._manager = manager
@@ -42,7 +62,7 @@ class BaseProxy:
             self._count_at_end()
         util.register_after_fork(self, BaseProxy._after_fork)
 
-    def _callmethod(self, methodname, args=(), kwds={}):  # noqa: B006 - the documented signature
+    def _callmethod(self, methodname: str, args: "tuple[Any, ...]" = (), kwds: "Mapping[str, Any]" = {}) -> "Any":  # noqa: B006 - the documented signature
         """Call a method of the object and return a copy of its result, or a proxy of it.
 
         Raises what the method raised; RemoteError when it is not exposed or its result cannot be pickled;
@@ -77,7 +97,7 @@ class BaseProxy:
             self._callmethod("release")
             raise
 
-    def _getvalue(self):
+    def _getvalue(self) -> "Any":
         """Return a copy of the object."""
         return self._callmethod("#GETVALUE")
 
@@ -105,11 +125,12 @@ class BaseProxy:
 
     def _count_at_end(self):
         if self._owned_by_manager:
-            target, args = _release_here, (_here(self._token.address), self._id)
+            own = (_here(self._token.address), self._id)
+            self._close = util.Finalize(self, _release_here, args=own, exitpriority=10)
         else:
             state = self._manager._state if self._manager is not None else None
-            target, args = _release, (self._links, self._authkey, self._id, state)
-        self._close = util.Finalize(self, target, args=args, exitpriority=10)
+            kept = (self._links, self._authkey, self._id, state)
+            self._close = util.Finalize(self, _release, args=kept, exitpriority=10)
 
     def _after_fork(self):
         self._manager = None
@@ -121,7 +142,7 @@ class BaseProxy:
             util.info("manager: an inherited proxy of %r is lost: %r", self._token, error)
 
     def __reduce__(self):
-        details = {}
+        details: dict[str, Any] = {}
         popen = process.get_spawning_popen()
         if popen is not None:
             details["authkey"] = self._authkey
@@ -136,7 +157,7 @@ class BaseProxy:
             return RebuildProxy, (AutoProxy, self._token, self._serializer, details)
         return RebuildProxy, (type(self), self._token, self._serializer, details)
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: "Any") -> "Any":
         return self._getvalue()
 
     def __repr__(self):
@@ -162,7 +183,7 @@ def _release_here(server, ident):
         pass  # given up with the rest of the server
 
 
-def RebuildProxy(func, token, serializer, kwds):
+def RebuildProxy(func: "Callable[..., _R]", token: "Token", serializer: str, kwds: "dict[str, Any]") -> "_R":
     """Unpickle a proxy; in its own server it counts there and needs no connection for that."""
     if _here(token.address) is not None:
         return func(token, serializer, manager_owned=True, **kwds)
@@ -185,13 +206,14 @@ def adopt(proxytype, token, serializer, manager, authkey, exposed):
         links_to(token.address, serializer).release(authkey, token.id)
 
 
-def MakeProxyType(name, exposed):
+def MakeProxyType(name: str, exposed: "Sequence[str]") -> "type[Any]":
     """Return a subclass of BaseProxy with a method for each name in `exposed`.
 
     It can be pickled when the module that calls this binds it to `name`.
     """
-    body = {method: _forwarder(method) for method in exposed}
+    body: dict[str, Any] = {method: _forwarder(method) for method in exposed}
     body["_exposed_"] = tuple(exposed)
+    body["__class_getitem__"] = classmethod(type(list[int]))
     body["__module__"] = sys._getframe(1).f_globals.get("__name__", __name__)
     return type(name, (BaseProxy,), body)
 
@@ -204,14 +226,22 @@ def _forwarder(method):
     return forward
 
 
-_auto_types = {}
+_auto_types: "dict[tuple[str, tuple[str, ...]], Any]" = {}
 
 
-def AutoProxy(token, serializer, manager=None, authkey=None, exposed=None, incref=True, manager_owned=False):
+def AutoProxy(
+    token: "Token",
+    serializer: str,
+    manager: "BaseManager | None" = None,
+    authkey: bytes | None = None,
+    exposed: "Sequence[str] | None" = None,
+    incref: bool = True,
+    manager_owned: bool = False,
+) -> "Any":
     """Return a proxy with the methods in `exposed` (None: those that the server names)."""
     if exposed is None:
-        key = authkey or (manager._authkey if manager is not None else process.current_process().authkey)
-        exposed = links_to(token.address, serializer).control(key, "get_methods", token)
+        proof = authkey or (manager._authkey if manager is not None else process.current_process().authkey)
+        exposed = tuple(links_to(token.address, serializer).control(proof, "get_methods", token))
     key = token.typeid, tuple(exposed)
     proxytype = _auto_types.get(key)
     if proxytype is None:

@@ -16,6 +16,10 @@ from procession._manager import holders, locks, wire
 from procession._manager.meeting import Condition
 from procession._manager.referents import Referents, public_methods
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
 EXPIRE_EVERY_S = 1.0
 # After an accept that failed for want of something: give the others time to end.
 ACCEPT_PAUSE_S = 0.05
@@ -27,6 +31,8 @@ BACKLOG = 128
 
 class Server:
     """Serves the types of `registry` at `address` (None: a new local one) to those who know `authkey`."""
+
+    address: "Any"
 
     public: tuple[str, ...] = (
         "accept_connection",
@@ -55,9 +61,9 @@ class Server:
         self.stop_event = threading.Event()
         self.lent = threading.local()
 
-    def serve_forever(self):
+    def serve_forever(self) -> None:
         """Serve until a client (or Ctrl-C) says to stop, then end the process with status 0."""
-        process.current_process()._manager_server = self
+        vars(process.current_process())["_manager_server"] = self
         threading.Thread(target=self._accept, name="manager-accept", daemon=True).start()
         try:
             while not self.stop_event.wait(EXPIRE_EVERY_S):
@@ -171,7 +177,8 @@ class Server:
         holders.attend(lent.client, threading.get_ident())
         while not lent.stop:
             payload = client.recv_bytes()
-            request = None
+            request: Any = None
+            answer: Any
             try:
                 ident, method, args, kwds = self.serializer.loads(payload)
                 request = (ident, method, args, kwds) if isinstance(method, str) else None

@@ -9,6 +9,10 @@ import traceback
 
 from procession import reduction
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
 RETURN = "#RETURN"
 PROXY = "#PROXY"
 ERROR = "#ERROR"
@@ -47,7 +51,7 @@ class Token:
 
     __slots__ = ("address", "id", "typeid")
 
-    def __init__(self, typeid, address, id):
+    def __init__(self, typeid: str, address: "Any", id: str) -> None:
         self.typeid, self.address, self.id = typeid, address, id
 
     def __getstate__(self):

@@ -10,6 +10,11 @@ import sys
 from procession import _procession as engine
 from procession._objects.buffers import is_wanted
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = ["image", "polars_frame", "polars_series"]
 
 
@@ -43,7 +48,7 @@ def polars_frame(frame):
         return NotImplemented
     reduced = _arrow_of(frame, frame.height * frame.width, _chunks(frame))
     # Types of polars' own, should Arrow not know all of them.
-    if reduced is None or _frame(*_arrow_of(frame.head(1), None), {}).schema != frame.schema:
+    if reduced is None or _frame(*(*_arrow_of(frame.head(1), None), {})).schema != frame.schema:
         return NotImplemented
     return _frame, (*reduced, {name: flags for name, flags in frame.flags.items() if any(flags.values())})
 
@@ -53,7 +58,7 @@ def polars_series(series):
     if not is_wanted(series.estimated_size()) or not _can_go(series.name, series.dtype):
         return NotImplemented
     reduced = _arrow_of(series, len(series))
-    if reduced is None or _series(*_arrow_of(series.head(1), None), series.name, {}).dtype != series.dtype:
+    if reduced is None or _series(*(*_arrow_of(series.head(1), None), series.name, {})).dtype != series.dtype:
         return NotImplemented
     return _series, (*reduced, series.name, series.flags)
 
@@ -83,7 +88,7 @@ def _chunks(frame):
     return [frame.slice(end - length, length) for end, length in zip(ends, lengths, strict=True)]
 
 
-def _arrow_of(value, items, pieces=None):
+def _arrow_of(value, items, pieces=None) -> "Any":
     """Return the type and the arrays of a value; None if they are unknown, or much more than the value.
 
     Args:
@@ -91,7 +96,7 @@ def _arrow_of(value, items, pieces=None):
         items: how many values there are in it; None to take it in any case.
         pieces: what is handed out in its place, one after the other.
     """
-    found = [engine.arrow_parts(piece) for piece in pieces or [value]]
+    found: Any = [engine.arrow_parts(piece) for piece in pieces or [value]]
     if None in found:
         return None
     schema, arrays = found[0][0], [parts for _, arrays in found for parts in arrays]
@@ -136,7 +141,8 @@ def image(picture):
     if not is_wanted(width * height):
         return NotImplemented
     try:
-        schema, (parts,) = engine.arrow_parts(picture)
+        found: Any = engine.arrow_parts(picture)
+        schema, (parts,) = found
     except (AttributeError, TypeError, ValueError):  # earlier versions, more than one piece
         return NotImplemented
     return _image, (schema, _apart(parts), picture.mode, picture.size, picture.info, picture.getpalette())

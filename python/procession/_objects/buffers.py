@@ -4,8 +4,7 @@ import _pickle as pickle  # without what `pickle` loads
 import io
 from _thread import _local
 
-from procession import _procession as engine
-from procession import process
+from procession import _procession as engine, process
 from procession._objects.descriptors import DupFd
 
 __all__ = [

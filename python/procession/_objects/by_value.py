@@ -19,10 +19,14 @@ from collections import ChainMap
 
 import cloudpickle.cloudpickle as by_cloud
 
-from procession import _procession as engine
-from procession import process
+from procession import _procession as engine, process
 from procession._objects import annotations, decorated, main_module, reducers, remade, singletons
 from procession._objects.buffers import NOT_BY_NAME, PROTOCOL
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
 
 __all__ = ["build", "fill", "reduce", "restore"]
 
@@ -140,8 +144,9 @@ class _Definer(by_cloud.Pickler):
         known = {cls: reduce for cls, reduce in table.items() if cls.__name__ not in _UNFAITHFUL}
         known[functools.cached_property] = decorated.cached_property
         known.update(annotations.forward_reducers())
+        registered: Any = _Registered()
         # The C half takes it over when it is initialized.
-        self.dispatch_table = ChainMap(_Registered(), known, copyreg.dispatch_table)
+        self.dispatch_table = ChainMap(registered, known, copyreg.dispatch_table)
         super().__init__(file, PROTOCOL, buffer_callback=keep)
         self._reduce = reducers.finder(self._inline).reduce
 

@@ -2,8 +2,7 @@
 
 from collections import deque
 
-from procession import _procession as engine
-from procession import process
+from procession import _procession as engine, process
 from procession._objects import buffers
 
 __all__ = ["with_path"]

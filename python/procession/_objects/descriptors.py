@@ -5,12 +5,24 @@ import os
 from procession import process
 from procession._procession import above_streams
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    class Detaching(Protocol):
+        """Stands for a descriptor on its way."""
+
+        def detach(self) -> int: ...
+
+
 __all__ = ["DupFd", "pipe", "recvfds", "sendfds"]
 
 _ANSWER = b"A"  # some byte must travel with descriptors
 
 
-def pipe():
+def pipe() -> tuple[int, int]:
     """Return the two ends of a pipe."""
     reader, writer = os.pipe()
     return above_streams(reader), above_streams(writer)
@@ -19,15 +31,15 @@ def pipe():
 class InheritedFd:
     """A descriptor that the child being started finds at a known number."""
 
-    def __init__(self, fd):
+    def __init__(self, fd: int) -> None:
         self.fd = fd
 
-    def detach(self):
+    def detach(self) -> int:
         """Return the descriptor, now the caller's."""
         return self.fd
 
 
-def DupFd(fd):
+def DupFd(fd: int) -> "Detaching":
     """Return a picklable stand-in for a copy of `fd`; `detach()` gives the descriptor where it is unpickled."""
     popen = process.get_spawning_popen()
     if popen is not None:
@@ -40,7 +52,7 @@ def DupFd(fd):
 # -- one by one, as the standard module does -----------------------------------------------------------------------
 
 
-def sendfds(sock, fds):
+def sendfds(sock: "socket.socket", fds: "Iterable[int]") -> None:
     """Send descriptors over a unix socket."""
     import array
     import socket
@@ -51,7 +63,7 @@ def sendfds(sock, fds):
         raise RuntimeError("did not receive acknowledgement of fd")
 
 
-def recvfds(sock, size):
+def recvfds(sock: "socket.socket", size: int) -> list[int]:
     """Receive `size` descriptors from a unix socket."""
     import socket
 

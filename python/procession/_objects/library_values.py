@@ -11,6 +11,11 @@ from procession import _procession as engine
 from procession._objects import buffers
 from procession._objects.buffers import is_wanted
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = ["array", "derived_array", "described_array", "jax_array", "masked_array", "numbers"]
 
 
@@ -137,7 +142,7 @@ def _array_of_objects(value):
     first = next((item for item in value.flat if item is not None), None)
     if type(first) is bytes:
         return _joined(value)
-    shapely = sys.modules.get("shapely")
+    shapely: Any = sys.modules.get("shapely")
     if first is None or not isinstance(first, getattr(shapely, "Geometry", ())):
         return NotImplemented
     # In the usual form of bytes a ring is a line like any other.

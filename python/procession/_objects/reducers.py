@@ -13,6 +13,11 @@ from procession import _procession as engine
 from procession._objects import buffers
 from procession._objects.descriptors import DupFd
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
 __all__ = ["LIBRARIES", "OTHERS", "dispatch_table", "finder", "library", "make_pickler", "other", "registered"]
 
 registered: dict = {memoryview: buffers.reduce_memoryview}  # by type: what `ForkingPickler.register` was given
@@ -30,7 +35,7 @@ def make_pickler(sink):
     It serves again and again: call `clear_memo` after each `dump`. Its `dump` runs no Python code for plain objects.
     """
     pickler = _Pickler(sink, buffers.PROTOCOL, buffer_callback=sink.keep)
-    pickler.reducer_override = finder().reduce
+    pickler.reducer_override = finder().reduce  # type: ignore[method-assign]
     return pickler
 
 
@@ -148,7 +153,7 @@ def _type_name(obj):
     return type_names.reduced(obj)
 
 
-def _module(module):
+def _module(module: "ModuleType"):
     """Reduce a module to its name, or to its contents if there is no module of that name."""
     if sys.modules.get(module.__name__) is module and not engine.goes_by_value(module.__name__):
         from importlib import import_module

@@ -13,6 +13,11 @@ import cloudpickle.cloudpickle as by_cloud
 
 from procession._objects import annotations
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = ["ctypes_type", "enum_parts", "fill_ctypes", "make_class", "struct_parts"]
 
 _HEAP = 1 << 9  # a flag of classes that Python code has made
@@ -91,7 +96,7 @@ def _make_enum(bases, name, qualname, members, module, token, data):
         return member
 
     metaclass = type(bases[-1])
-    contents = metaclass.__prepare__(name, bases)
+    contents: Any = metaclass.__prepare__(name, bases)
     contents["__new__"], contents["__init__"] = make, lambda *_: None
     for key, (value, _) in members.items():
         contents[key] = enum.member(value)

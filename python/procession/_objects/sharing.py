@@ -7,7 +7,7 @@ from procession import _procession as engine
 from procession._objects import buffers, reducers
 from procession._objects.buffers import PROTOCOL
 
-TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from typing import TypeVar, overload
 

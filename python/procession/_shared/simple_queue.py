@@ -4,8 +4,7 @@ import os
 import types
 from queue import Empty
 
-from procession import _procession as engine
-from procession import process, reduction
+from procession import _procession as engine, process, reduction
 from procession._shared import queue_ends
 from procession.synchronize import SEM_VALUE_MAX
 

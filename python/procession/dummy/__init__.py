@@ -14,6 +14,23 @@ from threading import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, 
 
 from procession.dummy.connection import Pipe
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable, Iterable, Mapping
+    from types import ModuleType
+    from typing import Any, Generic, TypeVar
+
+    from procession._pool.threadpool import ThreadPool
+
+    _T = TypeVar("_T")
+else:
+    import builtins
+
+    from procession._standard import Generic
+
+    _T = None
+
 __all__ = [
     "Array",
     "Barrier",
@@ -39,19 +56,29 @@ __all__ = [
     "shutdown",
 ]
 
-_children = weakref.WeakKeyDictionary()  # a thread -> the weak set of those it started
+# A thread -> those it started.
+_children: "weakref.WeakKeyDictionary[threading.Thread, weakref.WeakSet[DummyProcess]]" = weakref.WeakKeyDictionary()
 _names = itertools.count(1)
 
 
 class DummyProcess(threading.Thread):
     """A thread that looks like a process."""
 
-    def __init__(self, group=None, target=None, name=None, args=(), kwargs={}, *, daemon=None):  # noqa: B006
+    def __init__(
+        self,
+        group: None = None,
+        target: "Callable[..., object] | None" = None,
+        name: str | None = None,
+        args: "Iterable[Any]" = (),
+        kwargs: "Mapping[str, Any] | None" = {},  # noqa: B006
+        *,
+        daemon: bool | None = None,
+    ) -> None:
         name = name or f"{type(self).__name__}-{next(_names)}"
         super().__init__(group, target, name, args, kwargs, daemon=daemon)
         self._parent = current_process()
 
-    def start(self):
+    def start(self) -> None:
         """Start the thread; RuntimeError when it was started before or was made by another thread."""
         if self._parent is not current_process():
             raise RuntimeError("only the thread that made this object can start it")
@@ -59,12 +86,12 @@ class DummyProcess(threading.Thread):
         _children.setdefault(self._parent, weakref.WeakSet()).add(self)
 
     @property
-    def pid(self):
+    def pid(self) -> int | None:
         """The id of the thread, None before the start."""
         return self.native_id
 
     @property
-    def exitcode(self):
+    def exitcode(self) -> int | None:
         """None before the start and while the thread runs, then 0."""
         return 0 if self.ident is not None and not self.is_alive() else None
 
@@ -72,18 +99,23 @@ class DummyProcess(threading.Thread):
 class Namespace:
     """A bag of attributes; its repr shows those without a leading underscore."""
 
-    def __init__(self, /, **attributes):
+    def __init__(self, /, **attributes: "Any") -> None:
         self.__dict__.update(attributes)
 
     def __repr__(self):
         shown = sorted(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    if TYPE_CHECKING:
 
-class Value:
+        def __getattr__(self, name: str, /) -> Any: ...
+        def __setattr__(self, name: str, value: Any, /) -> None: ...
+
+
+class Value(Generic[_T]):
     """An object with an attribute `value`; type and lock are accepted and ignored."""
 
-    def __init__(self, typecode, value, lock=True):
+    def __init__(self, typecode: object, value: "_T", lock: object = True) -> None:
         self._typecode = typecode
         self.value = value
 
@@ -94,34 +126,36 @@ class Value:
 Process = DummyProcess
 JoinableQueue = Queue
 current_process = threading.current_thread
-dict = dict
-list = list
+dict = builtins.dict
+list = builtins.list
 
 
-def active_children():
+def active_children() -> "builtins.list[DummyProcess]":
     """Return the threads that this thread started and that still run."""
     return [child for child in _children.get(current_process(), ()) if child.is_alive()]
 
 
-def freeze_support():
+def freeze_support() -> None:
     """Do nothing: threads need no preparation."""
 
 
-def Array(typecode, sequence, lock=True):
+def Array(typecode: str, sequence: "Iterable[Any]", lock: object = True) -> "array.array[Any]":
     """Return an `array.array`; the lock is accepted and ignored."""
     return array.array(typecode, sequence)
 
 
-def Manager():
+def Manager() -> "ModuleType":
     """Return this module, which has everything a manager makes."""
     return sys.modules[__name__]
 
 
-def shutdown():
+def shutdown() -> None:
     """Do nothing: there is no server."""
 
 
-def Pool(processes=None, initializer=None, initargs=()):
+def Pool(
+    processes: int | None = None, initializer: "Callable[..., object] | None" = None, initargs: "Iterable[Any]" = ()
+) -> "ThreadPool":
     """Return a `ThreadPool`."""
     from procession._pool.threadpool import ThreadPool
 
