@@ -1,7 +1,7 @@
 """Draws the tables of benches/results.md and benches/growth.md as docs/speed.svg, docs/peers.svg and docs/growth.svg.
 
 `--results table.md --into folder` draws what `python -m benches --write table.md` has written.
-Needs matplotlib: pip install 'procession[bench]'
+Needs matplotlib: pip install --group bench
 """
 
 import argparse

@@ -296,10 +296,10 @@ def test_a_row_knows_no_library_by_name(row):
     assert not {name for name in (STANDARD, OURS, *PEERS) if f"import {name}" in text or f'"{name}"' in text}
 
 
-def test_every_peer_is_in_the_extra_that_the_benchmarks_install():
+def test_every_peer_is_in_the_group_that_the_benchmarks_install():
     import tomllib
 
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["bench"]
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["bench"]
     own = {"multiprocessing", "procession", "futures", "SimpleQueue"}
     assert set(LIBRARIES) - own <= set(wanted)
 

@@ -24,4 +24,8 @@ mod imp;
 #[path = "unsupported.rs"]
 mod imp;
 
+// `lifeline` hands two numbers of 32 bits to a thread in one word.
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("procession needs 64-bit addresses: see README.md, \"Install\"");
+
 pub use imp::*;

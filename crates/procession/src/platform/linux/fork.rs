@@ -33,15 +33,6 @@ pub(crate) enum Sibling {
     Other(i32, OwnedFd),
 }
 
-/// How many threads this process has.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn threads() -> Result<u64> {
-    // Two links of a directory are its own; each thread has one below.
-    Ok(rustix::fs::stat("/proc/self/task").during("stat /proc/self/task")?.st_nlink.saturating_sub(2))
-}
-
 /// Where the C library keeps the number of this thread; the kernel knows, because it clears the place when the thread ends.
 fn thread_number() -> Option<*mut c_int> {
     let mut place: *mut c_int = ptr::null_mut();
@@ -61,7 +52,7 @@ fn thread_number() -> Option<*mut c_int> {
 /// `InvalidInput` when there is another thread, which could hold a lock that nobody in the copy gives back, or a C library
 /// that is not known; the system's.
 pub(crate) fn fork_sibling() -> Result<Sibling> {
-    let threads = threads()?;
+    let threads = super::identity::threads().ok_or_else(|| Error::last_os("stat /proc/self/task"))?;
     if threads != 1 {
         let message = format!("a process with {threads} threads cannot be copied: one may hold a lock");
         return Err(Error::new(ErrorKind::InvalidInput, message));

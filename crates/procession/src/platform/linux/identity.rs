@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use rustix::process::Pid;
@@ -74,8 +75,7 @@ pub fn forks() -> u32 {
 
 /// How many threads this process has; none where the system does not tell.
 pub fn threads() -> Option<u64> {
-    let tasks = rustix::fs::stat("/proc/self/task").ok()?;
-    tasks.st_nlink.checked_sub(2)
+    std::fs::metadata("/proc/self/task").ok()?.nlink().checked_sub(2)
 }
 
 /// The calling thread's number, unique among the threads of the process that live, and never zero.

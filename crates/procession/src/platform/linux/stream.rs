@@ -96,8 +96,10 @@ impl Stream {
             unsafe { libc::recv(self.file, start, size, libc::MSG_DONTWAIT) }
         } else {
             let part = libc::iovec { iov_base: start, iov_len: size };
+            // The system call itself, as the C library has had the function since glibc 2.26 only; an offset of -1 is the
+            // stream's own place, its upper half is not looked at where a long has 64 bits.
             // SAFETY: as above.
-            unsafe { libc::preadv2(self.file, &part, 1, -1, libc::RWF_NOWAIT) }
+            unsafe { libc::syscall(libc::SYS_preadv2, self.file, &part, 1_usize, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize }
         };
         if count < 0 && is_refused() {
             if !self.is_ready(Readiness::Read)? {
@@ -129,8 +131,9 @@ impl Stream {
                 libc::sendmsg(self.file, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             }
         } else {
+            let (first, count) = (parts.as_ptr(), parts.len());
             // SAFETY: the parts are those of two slices that outlive the call, which only reads them.
-            unsafe { libc::pwritev2(self.file, parts.as_ptr(), parts.len() as libc::c_int, -1, libc::RWF_NOWAIT) }
+            unsafe { libc::syscall(libc::SYS_pwritev2, self.file, first, count, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize }
         };
         if count < 0 && is_refused() {
             if !self.is_ready(Readiness::Write)? {

@@ -1,0 +1,1 @@
+"""What is published: wheel, source distribution and crate, built and looked at by `scripts/dist`."""
