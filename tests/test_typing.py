@@ -1,12 +1,15 @@
-"""What a type checker makes of programs: the types that it finds, the mistakes that it refuses."""
+"""What a type checker makes of programs: the types that it finds, the mistakes that it refuses; and of the package."""
 
+import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+PACKAGE = ROOT / "python" / "procession"
 
 
 def run_mypy(*arguments):
@@ -26,3 +29,58 @@ def test_types_are_found_and_mistakes_refused():
     assert len(wanted) > 25
     found, output = run_mypy("tests/typing/accepted.py", "tests/typing/refused.py")
     assert found == wanted, output
+
+
+MISTAKE = """
+
+def mistaken():
+    x: int = "wrong"
+    return x
+"""
+
+
+def test_a_mistake_in_any_module_of_the_package_is_refused(tmp_path):
+    """As `scripts/check` runs mypy, in a copy in which each module has one."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(PACKAGE, tmp_path / "python" / "procession", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    modules = [path for path in (tmp_path / "python" / "procession").rglob("*.py") if "-" not in path.name]
+    for path in modules:
+        path.write_text(path.read_text() + MISTAKE)
+    assert "step mypy\n" in (ROOT / "scripts" / "check").read_text()
+    result = subprocess.run([sys.executable, "-m", "mypy"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 1, result.stdout + result.stderr
+    found = re.findall(
+        r'^(\S+):\d+: error: Incompatible types in assignment .*"str".*"int"', result.stdout, re.MULTILINE
+    )
+    assert sorted(found) == sorted(str(path.relative_to(tmp_path)) for path in modules)
+    assert len(result.stdout.splitlines()) == len(modules) + 1, result.stdout
+
+
+def test_the_compiled_module_alone_has_a_stub():
+    assert [path.name for path in PACKAGE.rglob("*.pyi")] == ["_procession.pyi"]
+
+
+def test_no_module_loads_another_for_its_types():
+    """`from __future__ import annotations` would load `__future__` in each process: types are in quotes instead."""
+    for path in PACKAGE.rglob("*.py"):
+        for statement in ast.walk(ast.parse(path.read_text())):
+            assert getattr(statement, "module", None) != "__future__", path
+
+
+def test_checkers_see_the_names_of_the_package():
+    """What stands in `__init__.py` for them is what is there at run time."""
+    text = (PACKAGE / "__init__.py").read_text()
+    block = next(
+        node for node in ast.parse(text).body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    )
+    seen = set()
+    for statement in block.body:
+        if isinstance(statement, ast.ImportFrom):
+            seen |= {alias.asname for alias in statement.names}
+        else:
+            seen |= {target.id for target in statement.targets}
+    program = "import procession as p; print(*p.__all__); print(*p._SUBMODULES); print(*p._STANDARD, *p._OWN)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names, submodules, at_run_time = (set(line.split()) for line in done.stdout.splitlines())
+    assert names == at_run_time
+    assert seen == names | submodules

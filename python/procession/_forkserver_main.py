@@ -211,7 +211,7 @@ class Server:
                         end_life(life[1])
             pidfd = watch(pid) if life is None else life[0]
         except OSError as error:
-            answer(requester, -error.errno, [])
+            answer(requester, -(error.errno or 0), [])
             requester.close()
             return
         self.children[pidfd] = pid, requester

@@ -15,8 +15,9 @@ DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     import logging
+    from typing import Any
 
-mouth = None  # in a worker of a pool: what sends records and warnings to its parent
+mouth: "Any" = None  # in a worker of a pool: what sends records and warnings to its parent
 
 _logger: "logging.Logger | None" = None
 _log_to_stderr = False

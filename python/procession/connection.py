@@ -6,6 +6,25 @@ import os
 from procession import _exceptions, _procession as engine, reduction, util
 from procession._objects.descriptors import pipe
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Any, Literal, Protocol, Self, TypeVar
+
+    from typing_extensions import Buffer
+
+    _Address = str | bytes | tuple[str, int]
+    _Family = Literal["AF_INET", "AF_UNIX"]
+
+    class _HasFileno(Protocol):
+        def fileno(self) -> int: ...
+
+    from procession._exceptions import AuthenticationError as AuthenticationError, BufferTooShort as BufferTooShort
+    from procession._shared.key import answer_challenge as answer_challenge, deliver_challenge as deliver_challenge
+
+    _Waitable = TypeVar("_Waitable", bound=_HasFileno | int)
+
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 
 # Names that programs look for here.
@@ -31,7 +50,7 @@ class Connection(engine.Connection):
     every method raises OSError when the connection is closed or is not for that direction.
     """
 
-    def recv_bytes(self, maxlength=None):
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Receive a message as bytes.
 
         Raises:
@@ -45,7 +64,7 @@ class Connection(engine.Connection):
             raise OSError("bad message length")
         return message
 
-    def recv_bytes_into(self, buf, offset=0):
+    def recv_bytes_into(self, buf: "Buffer", offset: int = 0) -> int:
         """Receive a message into a writable buffer, from byte `offset` on.
 
         Returns:
@@ -65,7 +84,7 @@ class Connection(engine.Connection):
             room[offset : offset + len(message)] = message
         return len(message)
 
-    def poll(self, timeout=0.0):
+    def poll(self, timeout: float | None = 0.0) -> bool:
         """Return whether there is something to receive, or the other side is closed.
 
         Args:
@@ -73,22 +92,22 @@ class Connection(engine.Connection):
         """
         return self._poll(timeout)
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: "type[BaseException] | BaseException | TracebackType | None") -> None:
         self.close()
 
     def __reduce__(self):
         return rebuild_connection, (reduction.DupFd(self.fileno()), self.readable, self.writable)
 
 
-def rebuild_connection(df, readable, writable):
+def rebuild_connection(df: "Any", readable: bool, writable: bool) -> "Connection":
     """Return the connection that another process pickled."""
     return Connection(df.detach(), readable, writable)
 
 
-def Pipe(duplex=True):
+def Pipe(duplex: bool = True) -> "tuple[Connection, Connection]":
     """Return two connections, the ends of a pipe.
 
     Args:
@@ -101,7 +120,7 @@ def Pipe(duplex=True):
     return Connection(reading, writable=False), Connection(writing, readable=False)
 
 
-def wait(object_list, timeout=None):
+def wait(object_list: "Iterable[_Waitable]", timeout: float | None = None) -> "list[_Waitable]":
     """Wait until something in the list is ready: a connection or socket with something to read, a sentinel.
 
     Args:
@@ -124,7 +143,7 @@ def wait(object_list, timeout=None):
     return [objects[place] for place in engine.wait_readable(descriptors, timeout)]
 
 
-def arbitrary_address(family):
+def arbitrary_address(family: str) -> "Any":
     """Return an address that nobody uses."""
     if family == "AF_INET":
         return ("localhost", 0)
@@ -136,7 +155,7 @@ def arbitrary_address(family):
     raise ValueError("unrecognized family")
 
 
-def address_type(address):
+def address_type(address: object) -> str:
     """Return the family of an address: AF_INET for a tuple, AF_UNIX for a path."""
     if isinstance(address, tuple):
         return "AF_INET"
@@ -169,13 +188,19 @@ class Listener:
     A path that was made up lies in a directory of this user's own, and only this user's processes are let in.
     """
 
-    def __init__(self, address=None, family=None, backlog=1, authkey=None):
-        family = family or (address and address_type(address)) or default_family
-        own = family == "AF_UNIX" and not address
-        address = address or arbitrary_address(family)
-        _check_family(family)
+    def __init__(
+        self,
+        address: "_Address | None" = None,
+        family: "_Family | None" = None,
+        backlog: int = 1,
+        authkey: bytes | None = None,
+    ) -> None:
+        kind: str = family or (address and address_type(address)) or default_family
+        own = kind == "AF_UNIX" and not address
+        address = address or arbitrary_address(kind)
+        _check_family(kind)
         _check_key(authkey)
-        self._listener = SocketListener(address, family, backlog)
+        self._listener: Any = SocketListener(address, kind, backlog)  # None once it is closed
         self._listener.own_user_only = own
         self._strangers = None
         if authkey is not None:
@@ -183,7 +208,7 @@ class Listener:
 
             self._strangers = Strangers(self._listener, authkey)
 
-    def accept(self):
+    def accept(self) -> "Connection":
         """Wait for a client and return the connection to it.
 
         Clients are asked for the key side by side, so one that is silent keeps no other waiting; it gets ten seconds.
@@ -201,7 +226,7 @@ class Listener:
         client, self._listener._last_accepted = self._strangers.next_friend()
         return Connection(client.detach())
 
-    def close(self):
+    def close(self) -> None:
         """Close the socket and remove its path."""
         listener, self._listener = self._listener, None
         if listener is not None:
@@ -210,23 +235,23 @@ class Listener:
                 self._strangers.close()
 
     @property
-    def address(self):
+    def address(self) -> "Any":
         """The address that clients connect to."""
         return self._listener._address
 
     @property
-    def last_accepted(self):
+    def last_accepted(self) -> "Any":
         """The address of the last client, where it has one."""
         return self._listener._last_accepted
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: "type[BaseException] | BaseException | TracebackType | None") -> None:
         self.close()
 
 
-def Client(address, family=None, authkey=None):
+def Client(address: "_Address", family: "_Family | None" = None, authkey: bytes | None = None) -> "Connection":
     """Connect to a listener and return the connection.
 
     With a key this waits until the listener accepts, as long as that takes; a signal ends the wait.
@@ -234,8 +259,7 @@ def Client(address, family=None, authkey=None):
     Raises:
         AuthenticationError: the other side does not know the key.
     """
-    family = family or address_type(address)
-    _check_family(family)
+    _check_family(family or address_type(address))
     _check_key(authkey)
     connection = SocketClient(address)
     if authkey is not None:
@@ -253,7 +277,7 @@ def Client(address, family=None, authkey=None):
 class SocketListener:
     """The socket behind a `Listener`."""
 
-    def __init__(self, address, family, backlog=1):
+    def __init__(self, address: "_Address", family: str, backlog: int = 1) -> None:
         import socket
 
         self._socket = socket.socket(getattr(socket, family))
@@ -277,7 +301,7 @@ class SocketListener:
         """The descriptor that is readable when somebody connects."""
         return self._socket.fileno()
 
-    def accept(self):
+    def accept(self) -> "Connection":
         """Wait for a client and return the connection to it."""
         # Waiting by the engine lets no signal slip past.
         wait([self])
@@ -298,7 +322,7 @@ class SocketListener:
                 raise _exceptions.AuthenticationError(f"a process of another user connected: user id {user}")
         return accepted, address
 
-    def close(self):
+    def close(self) -> None:
         """Close the socket and remove its path."""
         try:
             self._socket.close()
@@ -317,7 +341,7 @@ def _user_behind(connected):
     return user
 
 
-def SocketClient(address):
+def SocketClient(address: "_Address") -> "Connection":
     """Return a connection to the socket at `address`."""
     import socket
 
@@ -338,18 +362,18 @@ class ConnectionWrapper:
         loads: makes an object of bytes.
     """
 
-    def __init__(self, conn, dumps, loads):
+    def __init__(self, conn: "Connection", dumps: "Callable[[Any], bytes]", loads: "Callable[[bytes], Any]") -> None:
         self._conn = conn
         self._dumps = dumps
         self._loads = loads
         for name in ("fileno", "close", "poll", "recv_bytes", "send_bytes"):
             setattr(self, name, getattr(conn, name))
 
-    def send(self, obj):
+    def send(self, obj: "Any") -> None:
         """Send an object; waits while the pipe is full."""
         self._conn.send_bytes(self._dumps(obj))
 
-    def recv(self):
+    def recv(self) -> "Any":
         """Receive an object, waiting for it; EOFError when the other side is closed and nothing is left."""
         return self._loads(self._conn.recv_bytes())
 
@@ -372,12 +396,12 @@ def _xml_loads(message):
 class XmlListener(Listener):
     """A listener whose connections send plain values as XML-RPC."""
 
-    def accept(self):
+    def accept(self) -> "ConnectionWrapper":  # type: ignore[override]
         """Wait for a client and return the connection to it; AuthenticationError when it does not know the key."""
         return ConnectionWrapper(super().accept(), _xml_dumps, _xml_loads)
 
 
-def XmlClient(*args, **kwds):
+def XmlClient(*args: "Any", **kwds: "Any") -> "ConnectionWrapper":
     """Connect to an `XmlListener` and return the connection; the arguments are those of `Client`."""
     return ConnectionWrapper(Client(*args, **kwds), _xml_dumps, _xml_loads)
 

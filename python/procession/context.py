@@ -5,7 +5,37 @@ import sys
 from procession import _standard, process
 from procession.process import _tls, assert_spawning, get_spawning_popen, set_spawning_popen  # noqa: F401 # as programs ask here
 
-__all__ = []
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    import ctypes
+    import logging
+    from collections.abc import Callable, Iterable, Sequence
+    from os import PathLike
+    from types import ModuleType
+    from typing import Any, Literal, TypeVar, Unpack, overload
+
+    from procession import pool, queues, synchronize
+    from procession._exceptions import (
+        AuthenticationError as AuthenticationError,
+        BufferTooShort as BufferTooShort,
+        ProcessError as ProcessError,
+        TimeoutError as TimeoutError,
+    )
+    from procession._pool.options import PoolOptions
+    from procession.connection import Connection
+    from procession.managers import SyncManager
+    from procession.sharedctypes import Synchronized, SynchronizedArray, SynchronizedString
+
+    _T = TypeVar("_T")
+    _C = TypeVar("_C", bound=ctypes._CData)
+    _Lock = synchronize.Lock | synchronize.RLock | Literal[True]
+    _Whole = Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
+    _ProcessError = type[ProcessError]
+    _BufferTooShort = type[BufferTooShort]
+    _TimeoutError = type[TimeoutError]
+    _AuthenticationError = type[AuthenticationError]
+
+__all__: list[str] = []
 
 DEFAULT_START_METHOD = "forkserver"
 _EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")  # fetched when asked for
@@ -34,11 +64,11 @@ class Constructors:
     """What every context has: constructors and settings. Each imports what it needs when it is called: importing the
     package stays quick."""
 
-    def get_context(self, method=None):
+    def get_context(self, method: str | None = None) -> "Any":
         """Return the context of a start method, this one for None."""
         raise NotImplementedError
 
-    def Manager(self):
+    def Manager(self) -> "SyncManager":
         """Return a started manager: a process that holds objects which others use through proxies."""
         from procession.managers import SyncManager
 
@@ -46,13 +76,13 @@ class Constructors:
         manager.start()
         return manager
 
-    def Pipe(self, duplex=True):
+    def Pipe(self, duplex: bool = True) -> "tuple[Connection, Connection]":
         """Return two connections, the ends of a pipe."""
         from procession.connection import Pipe
 
         return Pipe(duplex)
 
-    def Lock(self, *, robust=False):
+    def Lock(self, *, robust: bool = False) -> "synchronize.Lock":
         """Return a lock.
 
         Args:
@@ -62,7 +92,7 @@ class Constructors:
 
         return Lock(robust=robust, ctx=self.get_context())
 
-    def RLock(self, *, robust=False):
+    def RLock(self, *, robust: bool = False) -> "synchronize.RLock":
         """Return a lock that its owner may acquire again.
 
         Args:
@@ -72,59 +102,75 @@ class Constructors:
 
         return RLock(robust=robust, ctx=self.get_context())
 
-    def Condition(self, lock=None):
+    def Condition(self, lock: "synchronize.Lock | synchronize.RLock | None" = None) -> "synchronize.Condition":
         """Return a condition variable."""
         from procession.synchronize import Condition
 
         return Condition(lock, ctx=self.get_context())
 
-    def Semaphore(self, value=1):
+    def Semaphore(self, value: int = 1) -> "synchronize.Semaphore":
         """Return a semaphore."""
         from procession.synchronize import Semaphore
 
         return Semaphore(value, ctx=self.get_context())
 
-    def BoundedSemaphore(self, value=1):
+    def BoundedSemaphore(self, value: int = 1) -> "synchronize.BoundedSemaphore":
         """Return a semaphore that cannot be released above its first value."""
         from procession.synchronize import BoundedSemaphore
 
         return BoundedSemaphore(value, ctx=self.get_context())
 
-    def Event(self):
+    def Event(self) -> "synchronize.Event":
         """Return an event."""
         from procession.synchronize import Event
 
         return Event(ctx=self.get_context())
 
-    def Barrier(self, parties, action=None, timeout=None):
+    def Barrier(
+        self, parties: int, action: "Callable[[], object] | None" = None, timeout: float | None = None
+    ) -> "synchronize.Barrier":
         """Return a barrier."""
         from procession.synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
 
-    def Queue(self, maxsize=0):
+    def Queue(self, maxsize: int = 0) -> "queues.Queue[Any]":
         """Return a queue."""
         from procession.queues import Queue
 
         return Queue(maxsize, ctx=self.get_context())
 
-    def JoinableQueue(self, maxsize=0):
+    def JoinableQueue(self, maxsize: int = 0) -> "queues.JoinableQueue[Any]":
         """Return a queue that counts the items that are done."""
         from procession.queues import JoinableQueue
 
         return JoinableQueue(maxsize, ctx=self.get_context())
 
-    def SimpleQueue(self):
+    def SimpleQueue(self) -> "queues.SimpleQueue[Any]":
         """Return a queue with the fewest methods."""
         from procession.queues import SimpleQueue
 
         return SimpleQueue(ctx=self.get_context())
 
-    def Pool(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None, **options):
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
+        maxtasksperchild: int | None = None,
+        **options: "Unpack[PoolOptions]",
+    ) -> "pool.Pool":
         """Return a pool of worker processes; `options` are those of `procession.pool.Pool`."""
         from procession.pool import Pool
 
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def RawValue(self, typecode_or_type: type[_C], *args: Any) -> _C: ...
+        @overload
+        def RawValue(self, typecode_or_type: str, *args: Any) -> Any: ...
 
     def RawValue(self, typecode_or_type, *args):
         """Return a ctypes object in shared memory."""
@@ -132,11 +178,35 @@ class Constructors:
 
         return RawValue(typecode_or_type, *args)
 
+    if TYPE_CHECKING:
+
+        @overload
+        def RawArray(
+            self, typecode_or_type: type[_C], size_or_initializer: int | Sequence[Any]
+        ) -> ctypes.Array[_C]: ...
+        @overload
+        def RawArray(self, typecode_or_type: str, size_or_initializer: int | Sequence[Any]) -> Any: ...
+
     def RawArray(self, typecode_or_type, size_or_initializer):
         """Return a ctypes array in shared memory."""
         from procession.sharedctypes import RawArray
 
         return RawArray(typecode_or_type, size_or_initializer)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def Value(self, typecode_or_type: type[_C], *args: Any, lock: Literal[False]) -> _C: ...
+        @overload
+        def Value(self, typecode_or_type: _Whole, *args: Any, lock: _Lock = True) -> Synchronized[int]: ...
+        @overload
+        def Value(self, typecode_or_type: Literal["f", "d"], *args: Any, lock: _Lock = True) -> Synchronized[float]: ...
+        @overload
+        def Value(
+            self, typecode_or_type: type[ctypes._SimpleCData[_T]], *args: Any, lock: _Lock = True
+        ) -> Synchronized[_T]: ...
+        @overload
+        def Value(self, typecode_or_type: str | type[Any], *args: Any, lock: bool | _Lock = True) -> Any: ...
 
     def Value(self, typecode_or_type, *args, lock=True):
         """Return a ctypes object in shared memory with a lock."""
@@ -144,41 +214,74 @@ class Constructors:
 
         return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
 
+    if TYPE_CHECKING:
+
+        @overload
+        def Array(
+            self, typecode_or_type: Literal["c"], size_or_initializer: int | Sequence[Any], *, lock: _Lock = True
+        ) -> SynchronizedString: ...
+        @overload
+        def Array(
+            self, typecode_or_type: _Whole, size_or_initializer: int | Sequence[int], *, lock: _Lock = True
+        ) -> SynchronizedArray[int]: ...
+        @overload
+        def Array(
+            self, typecode_or_type: Literal["f", "d"], size_or_initializer: int | Sequence[float], *, lock: _Lock = True
+        ) -> SynchronizedArray[float]: ...
+        @overload
+        def Array(
+            self,
+            typecode_or_type: type[ctypes._SimpleCData[_T]],
+            size_or_initializer: int | Sequence[Any],
+            *,
+            lock: _Lock = True,
+        ) -> SynchronizedArray[_T]: ...
+        @overload
+        def Array(
+            self,
+            typecode_or_type: str | type[Any],
+            size_or_initializer: int | Sequence[Any],
+            *,
+            lock: bool | _Lock = True,
+        ) -> Any: ...
+
     def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
         """Return a ctypes array in shared memory with a lock."""
         from procession.sharedctypes import Array
 
         return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
 
-    def freeze_support(self):
+    def freeze_support(self) -> None:
         """Run the child and exit, in a frozen executable that was started as one."""
         from procession.spawn import freeze_support
 
         freeze_support()
 
-    def get_logger(self):
+    def get_logger(self) -> "logging.Logger":
         """Return the logger of this package."""
         from procession.util import get_logger
 
         return get_logger()
 
-    def log_to_stderr(self, level=None):
+    def log_to_stderr(self, level: int | str | None = None) -> "logging.Logger":
         """Have the logger print to stderr."""
         from procession.util import log_to_stderr
 
         return log_to_stderr(level)
 
-    def allow_connection_pickling(self):
+    def allow_connection_pickling(self) -> None:
         """Make connections and sockets picklable."""
         from procession import connection  # noqa: F401
 
-    def set_executable(self, executable):
+    def set_executable(self, executable: "str | bytes | PathLike[str] | None") -> None:
         """Set the interpreter that new children run."""
         from procession.spawn import set_executable
 
         set_executable(executable)
 
-    def set_forkserver_preload(self, module_names, *, on_error="ignore"):
+    def set_forkserver_preload(
+        self, module_names: list[str], *, on_error: "Literal['ignore', 'warn', 'fail']" = "ignore"
+    ) -> None:
         """Set the modules that the forkserver imports before it forks.
 
         Args:
@@ -198,10 +301,11 @@ class Constructors:
 class BaseContext(Constructors):
     """Everything a program needs, for one start method."""
 
-    ProcessError = _Exception()
-    BufferTooShort = _Exception()
-    TimeoutError = _Exception()
-    AuthenticationError = _Exception()
+    _name: str | None = None
+    ProcessError: "_ProcessError" = _Exception()  # type: ignore[assignment]
+    BufferTooShort: "_BufferTooShort" = _Exception()  # type: ignore[assignment]
+    TimeoutError: "_TimeoutError" = _Exception()  # type: ignore[assignment]
+    AuthenticationError: "_AuthenticationError" = _Exception()  # type: ignore[assignment]
 
     current_process = staticmethod(process.current_process)
     parent_process = staticmethod(process.parent_process)
@@ -216,7 +320,7 @@ class BaseContext(Constructors):
     def __reduce__(self):
         return get_context, (self._name,)
 
-    def cpu_count(self):
+    def cpu_count(self) -> int:
         """Return the number of CPUs that this process may use."""
         from procession._pool import cpus
 
@@ -225,6 +329,17 @@ class BaseContext(Constructors):
             raise NotImplementedError("cannot determine number of cpus")
         return count
 
+    if TYPE_CHECKING:
+
+        @overload
+        def get_context(self, method: Literal["fork"]) -> "ForkContext": ...
+        @overload
+        def get_context(self, method: Literal["spawn"]) -> "SpawnContext": ...
+        @overload
+        def get_context(self, method: Literal["forkserver"]) -> "ForkServerContext": ...
+        @overload
+        def get_context(self, method: str | None = None) -> "ForkContext | SpawnContext | ForkServerContext": ...
+
     def get_context(self, method=None):
         """Return the context of a start method, this one for None.
 
@@ -232,7 +347,7 @@ class BaseContext(Constructors):
             ValueError: there is no such start method.
         """
         if method is None:
-            return self
+            return self._chosen()
         try:
             return _concrete_contexts[method]
         except (KeyError, TypeError) as error:
@@ -240,25 +355,29 @@ class BaseContext(Constructors):
             kind = ValueError if isinstance(error, KeyError) else TypeError
             raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
 
-    def get_start_method(self, allow_none=False):
+    def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the name of the start method."""
         return self._name
 
-    def set_start_method(self, method, force=False):
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Only the default context's start method can be set: raises ValueError."""
         raise ValueError("cannot set start method of concrete context")
 
     @property
-    def reducer(self):
+    def reducer(self) -> "ModuleType":
         """The module that pickles for children."""
         return globals().get("_reducer") or _default_reducer()
 
     @reducer.setter
-    def reducer(self, reduction):
+    def reducer(self, reduction: "ModuleType") -> None:
         globals()["_reducer"] = reduction
 
     def _check_available(self):
         pass
+
+    def _chosen(self):
+        """Return the context that `get_context` returns for None."""
+        return self
 
 
 def _default_reducer():
@@ -267,7 +386,7 @@ def _default_reducer():
     return reduction
 
 
-_standard_twins = {}
+_standard_twins: dict[type, type] = {}
 
 
 def _also_standard(cls, base):
@@ -337,6 +456,9 @@ class ForkContext(BaseContext):
 
     _name = "fork"
     Process = ForkProcess
+    if TYPE_CHECKING:
+
+        def get_start_method(self, allow_none: bool = False) -> str: ...
 
 
 class SpawnContext(BaseContext):
@@ -344,6 +466,9 @@ class SpawnContext(BaseContext):
 
     _name = "spawn"
     Process = SpawnProcess
+    if TYPE_CHECKING:
+
+        def get_start_method(self, allow_none: bool = False) -> str: ...
 
 
 class ForkServerContext(BaseContext):
@@ -351,6 +476,9 @@ class ForkServerContext(BaseContext):
 
     _name = "forkserver"
     Process = ForkServerProcess
+    if TYPE_CHECKING:
+
+        def get_start_method(self, allow_none: bool = False) -> str: ...
 
 
 _concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserver": ForkServerContext()}
@@ -361,22 +489,20 @@ class DefaultContext(BaseContext):
 
     Process = Process
 
-    def __init__(self, context):
+    def __init__(self, context: "BaseContext") -> None:
         self._default_context = context
-        self._actual_context = None
+        self._actual_context: Any = None
 
     def __reduce__(self):
         return _get_default_context, ()
 
-    def get_context(self, method=None):
-        """Return the context of a start method; None fixes and returns the current one."""
-        if method is not None:
-            return super().get_context(method)
+    def _chosen(self):
+        """Fix the start method, and return its context."""
         if self._actual_context is None:
             self._actual_context = self._default_context
         return self._actual_context
 
-    def set_start_method(self, method, force=False):
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Set the start method; None with `force` goes back to the default.
 
         Raises:
@@ -393,7 +519,7 @@ class DefaultContext(BaseContext):
             return
         self._actual_context = self.get_context(method)
 
-    def get_start_method(self, allow_none=False):
+    def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the name of the start method; with `allow_none`, None while it is not fixed."""
         if self._actual_context is None:
             if allow_none:
@@ -401,7 +527,7 @@ class DefaultContext(BaseContext):
             self._actual_context = self._default_context
         return self._actual_context._name
 
-    def get_all_start_methods(self):
+    def get_all_start_methods(self) -> list[str]:
         """Return the names of the start methods, the default one first."""
         return sorted(_concrete_contexts, key=lambda name: name != self._default_context._name)
 

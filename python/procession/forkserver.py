@@ -19,6 +19,11 @@ from procession._procession import (
     wait_readable,
 )
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = [
     "ensure_running", "get_inherited_fds", "connect_to_new_process", "set_forkserver_preload",
 ]  # fmt: skip
@@ -51,9 +56,9 @@ class ForkServer:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _forget(self):
-        self._forkserver_pid = None
-        self._sentinel = None  # a pidfd of the server
-        self._control = None  # the socket that takes requests
+        self._forkserver_pid: Any = None
+        self._sentinel: Any = None  # a pidfd of the server
+        self._control: Any = None  # the socket that takes requests
         self._owner = None  # the process that must reap the server
         self.first_number = 0  # of the descriptors that children inherit
         self.environment = None  # of the server

@@ -21,9 +21,23 @@ from procession import _standard, context as contexts
 from procession._checks import few, whole, wishes
 from procession._pool import cpus, options
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from multiprocessing.context import BaseContext as StandardContext
+    from typing import Any, ParamSpec, TypeVar, Unpack
+
+    from procession._pool.options import PoolOptions
+    from procession.context import BaseContext
+
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+else:
+    _R = None
+
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
-_all_engines = weakref.WeakSet()
+_all_engines: "weakref.WeakSet[_Engine]" = weakref.WeakSet()
 
 
 class ProcessPoolExecutor(Executor):
@@ -38,15 +52,15 @@ class ProcessPoolExecutor(Executor):
 
     def __init__(
         self,
-        max_workers=None,
-        mp_context=None,
-        initializer=None,
-        initargs=(),
+        max_workers: int | None = None,
+        mp_context: "BaseContext | StandardContext | None" = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
         *,
-        max_tasks_per_child=None,
-        task_timeout=None,
-        **pool_options,
-    ):
+        max_tasks_per_child: int | None = None,
+        task_timeout: float | None = None,
+        **pool_options: "Unpack[PoolOptions]",
+    ) -> None:
         workers = cpus.budget() if max_workers is None else whole(max_workers, "max_workers")
         if workers < 1:
             raise ValueError(f"max_workers must be greater than 0, not {workers}")
@@ -67,17 +81,27 @@ class ProcessPoolExecutor(Executor):
 
         def make_pool():
             # Workers come with the first call, by whatever thread: they have the context of this one.
-            return variables.copy().run(context.Pool, *arguments, **pool_options)
+            options: Any = pool_options
+            return variables.copy().run(context.Pool, *arguments, **options)
 
         self._engine = _Engine(make_pool, workers)
         # A forgotten executor gives its processes back once its futures are done.
         self._finalizer = weakref.finalize(self, self._engine.shutdown, False)
 
-    def submit(self, fn, /, *args, **kwargs):
+    def submit(self, fn: "Callable[_P, _R]", /, *args: "_P.args", **kwargs: "_P.kwargs") -> "Future[_R]":
         """Have `fn(*args, **kwargs)` called and return its Future; RuntimeError after a shutdown."""
         return self._engine.submit(fn, args, kwargs, {"timeout": self._task_timeout})
 
-    def schedule(self, fn, args=(), kwargs=None, *, timeout=None, retries=0, retry_on=()):
+    def schedule(
+        self,
+        fn: "Callable[..., _R]",
+        args: "Iterable[Any]" = (),
+        kwargs: "Mapping[str, Any] | None" = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    ) -> "PoolFuture[_R]":
         """Have `fn(*args, **kwargs)` called, with wishes of its own, and return its Future.
 
         Args:
@@ -94,7 +118,14 @@ class ProcessPoolExecutor(Executor):
         wanted = {"timeout": timeout, "retries": retries, "retry_on": retry_on}
         return self._engine.submit(fn, tuple(args), dict(kwargs or {}), wanted)
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1, buffersize=None):
+    def map(
+        self,
+        fn: "Callable[..., _R]",
+        *iterables: "Iterable[Any]",
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> "Iterator[_R]":
         """Return an iterator over `fn(*items)` in the order of the iterables.
 
         `chunksize` items travel as one task.  At most `buffersize` tasks are submitted ahead of the reader
@@ -116,7 +147,7 @@ class ProcessPoolExecutor(Executor):
             raise
         return _results(weakref.ref(self), fn, futures, chunks, limit)
 
-    def shutdown(self, wait=True, *, cancel_futures=False):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; with `wait` block until all futures are done and the workers have ended.
 
         `cancel_futures` cancels those that have not begun.
@@ -134,11 +165,11 @@ class ProcessPoolExecutor(Executor):
         pool = self._engine._pool
         return {worker.pid: worker for worker in list(getattr(pool, "_pool", ()))}
 
-    def terminate_workers(self):
+    def terminate_workers(self) -> None:
         """End the workers by SIGTERM; unfinished futures fail with BrokenProcessPool."""
         self._engine.stop_workers("terminate")
 
-    def kill_workers(self):
+    def kill_workers(self) -> None:
         """End the workers by SIGKILL; unfinished futures fail with BrokenProcessPool."""
         self._engine.stop_workers("kill")
 
@@ -186,7 +217,7 @@ def _results(executor, fn, futures, chunks, limit):
             Future.cancel(future)
 
 
-class PoolFuture(Future):
+class PoolFuture(Future[_R]):
     """The future of a call in a worker; it can be cancelled while the call runs."""
 
     _result_of_pool = None
@@ -233,7 +264,7 @@ class PoolFuture(Future):
             result = self._result_of_pool
         if result is not None:
             result.cancel()
-        self._invoke_callbacks()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
         return True
 
 

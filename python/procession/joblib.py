@@ -22,7 +22,7 @@ __all__ = ["ProcessionBackend", "register"]
 _lock = threading.Lock()
 _pools: dict = {}  # what was wished for -> the pool, its options; at most one
 # The names of the options of a pool.
-_OPTIONS = tuple(pool_options.__kwdefaults__)
+_OPTIONS = tuple(pool_options.__kwdefaults__ or ())
 
 
 class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
@@ -194,7 +194,7 @@ def _after_fork():
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def register():
+def register() -> None:
     """Make the backend known to joblib under the name "procession"; importing this module does."""
     register_parallel_backend("procession", ProcessionBackend)
 
@@ -205,7 +205,7 @@ class _StandIn(ProcessionBackend):
     default_n_jobs = 1
 
 
-def stand_in():
+def stand_in() -> None:
     """Be the backend under the names of joblib's own too, for programs that must not be changed."""
     for name in ("loky", "multiprocessing"):
         register_parallel_backend(name, _StandIn)

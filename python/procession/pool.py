@@ -10,16 +10,35 @@ from procession._pool import stacks
 from procession._pool.crew import Crew, stay_at_exit
 from procession._pool.options import pool_options
 from procession._pool.results import (
-    ApplyResult,
+    ApplyResult as ApplyResult,
     AsyncResult as AsyncResult,
-    IMapIterator,
-    IMapUnorderedIterator,
-    MapResult,
+    IMapIterator as IMapIterator,
+    IMapUnorderedIterator as IMapUnorderedIterator,
+    MapResult as MapResult,
 )
 
-TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Any, Self, TypeVar, Unpack, overload
+
+    from procession._exceptions import (
+        OverMemory as OverMemory,
+        PoolTerminated as PoolTerminated,
+        TaskTimeout as TaskTimeout,
+        WorkerDied as WorkerDied,
+    )
+    from procession._pool.options import PoolOptions as PoolOptions
+    from procession._pool.output import OutputLine as OutputLine
+    from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
     from procession._pool.threadpool import ThreadPool as ThreadPool
+    from procession.context import BaseContext
+
+    _T = TypeVar("_T")
+    _R = TypeVar("_R")
+    _Errors = type[BaseException] | tuple[type[BaseException], ...]
+    _Failed = Callable[[BaseException], object]
 
 __all__ = ["Pool", "ThreadPool"]
 
@@ -60,19 +79,19 @@ class Pool:
 
     def __init__(
         self,
-        processes=None,
-        initializer=None,
-        initargs=(),
-        maxtasksperchild=None,
-        context=None,
-        **options,
-    ):
+        processes: int | None = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
+        maxtasksperchild: int | None = None,
+        context: "BaseContext | None" = None,
+        **options: "Unpack[PoolOptions]",
+    ) -> None:
         self._state = INIT
         terms = pool_options(processes, initializer, initargs, maxtasksperchild, **options)
         self._processes = terms.count
         self._ctx = context or _default_context()
         self._maxtasksperchild = terms.max_tasks
-        self._crew = Crew(self._ctx, terms)
+        self._crew: Any = Crew(self._ctx, terms)
         self._core = self._crew.core
         try:
             self._crew.fill()
@@ -98,6 +117,13 @@ class Pool:
         if getattr(self, "_state", None) == RUN and self._crew.is_ours():
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
+    if TYPE_CHECKING:
+
+        @overload
+        def share(self, obj: bytes | bytearray | memoryview, *, writable: bool = False) -> memoryview: ...
+        @overload
+        def share(self, obj: _T, *, writable: bool = False) -> _T: ...
+
     def share(self, obj, *, writable=False):
         """Return a copy of `obj` in shared memory, which travels to tasks by reference: see `procession.share`."""
         from procession._objects import sharing
@@ -113,7 +139,16 @@ class Pool:
     #   retries: how often a task is tried again whose worker died, or that raised one of `retry_on`. A task that has
     #     killed two workers is not tried again.
 
-    def apply(self, func, args=(), kwds={}, *, timeout=None, retries=0, retry_on=()):  # noqa: B006
+    def apply(
+        self,
+        func: "Callable[..., _R]",
+        args: "Iterable[Any]" = (),
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "_R":
         """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it.
 
         Raises:
@@ -131,16 +166,16 @@ class Pool:
 
     def apply_async(
         self,
-        func,
-        args=(),
-        kwds={},  # noqa: B006
-        callback=None,
-        error_callback=None,
+        func: "Callable[..., _R]",
+        args: "Iterable[Any]" = (),
+        kwds: "Mapping[str, Any]" = {},  # noqa: B006
+        callback: "Callable[[_R], object] | None" = None,
+        error_callback: "_Failed | None" = None,
         *,
-        timeout=None,
-        retries=0,
-        retry_on=(),
-    ):
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "ApplyResult[_R]":
         """Like `apply`, without waiting: return an `AsyncResult`.
 
         `callback` gets the result, or `error_callback` the exception, in a thread of the pool, before the result
@@ -155,7 +190,16 @@ class Pool:
             stay_at_exit(error)
             raise
 
-    def map(self, func, iterable, chunksize=None, *, timeout=None, retries=0, retry_on=()):
+    def map(
+        self,
+        func: "Callable[[_T], _R]",
+        iterable: "Iterable[_T]",
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "list[_R]":
         """Call `func` on each item and return the list of results, in order. Waits for all of them.
 
         Args:
@@ -168,41 +212,60 @@ class Pool:
 
     def map_async(
         self,
-        func,
-        iterable,
-        chunksize=None,
-        callback=None,
-        error_callback=None,
+        func: "Callable[[_T], _R]",
+        iterable: "Iterable[_T]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_R]], object] | None" = None,
+        error_callback: "_Failed | None" = None,
         *,
-        timeout=None,
-        retries=0,
-        retry_on=(),
-    ):
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "MapResult[_R]":
         """Like `map`, without waiting: return a `MapResult`; for the callbacks see `apply_async`."""
         callbacks = _callbacks(callback, error_callback)
         return self._map_async(func, iterable, chunksize, False, callbacks, wishes(timeout, retries, retry_on))
 
-    def starmap(self, func, iterable, chunksize=None, *, timeout=None, retries=0, retry_on=()):
+    def starmap(
+        self,
+        func: "Callable[..., _R]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "list[_R]":
         """Like `map` for items that are argument tuples: `func(*item)`."""
         return self._map(func, iterable, chunksize, True, wishes(timeout, retries, retry_on))
 
     def starmap_async(
         self,
-        func,
-        iterable,
-        chunksize=None,
-        callback=None,
-        error_callback=None,
+        func: "Callable[..., _R]",
+        iterable: "Iterable[Iterable[Any]]",
+        chunksize: int | None = None,
+        callback: "Callable[[list[_R]], object] | None" = None,
+        error_callback: "_Failed | None" = None,
         *,
-        timeout=None,
-        retries=0,
-        retry_on=(),
-    ):
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "MapResult[_R]":
         """Like `starmap`, without waiting: return a `MapResult`."""
         callbacks = _callbacks(callback, error_callback)
         return self._map_async(func, iterable, chunksize, True, callbacks, wishes(timeout, retries, retry_on))
 
-    def imap(self, func, iterable, chunksize=1, *, buffersize=None, timeout=None, retries=0, retry_on=()):
+    def imap(
+        self,
+        func: "Callable[[_T], _R]",
+        iterable: "Iterable[_T]",
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "IMapIterator[_R]":
         """Call `func` on each item; return an iterator over the results, in order.
 
         Items are taken from `iterable` as there is room for them: at most `buffersize` items are ahead of the results
@@ -211,7 +274,17 @@ class Pool:
         wanted = wishes(timeout, retries, retry_on)
         return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted)
 
-    def imap_unordered(self, func, iterable, chunksize=1, *, buffersize=None, timeout=None, retries=0, retry_on=()):
+    def imap_unordered(
+        self,
+        func: "Callable[[_T], _R]",
+        iterable: "Iterable[_T]",
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: "_Errors" = (),
+    ) -> "IMapUnorderedIterator[_R]":
         """Like `imap`, with the results as they come."""
         wanted = wishes(timeout, retries, retry_on)
         return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted)
@@ -258,7 +331,7 @@ class Pool:
 
     # -- what goes on ------------------------------------------------------------------------------------------------
 
-    def stats(self):
+    def stats(self) -> "PoolStats":
         """Return what goes on at this moment: a `procession.pool.PoolStats`. Does not wait.
 
         Raises:
@@ -269,7 +342,7 @@ class Pool:
         self._core.look()
         return stats.of(self._crew)
 
-    def dump_stacks(self, timeout=1.0):
+    def dump_stacks(self, timeout: float = 1.0) -> str:
         """Return the Python stacks of all workers as text, with what each runs; also of those that are stuck in C code.
 
         Args:
@@ -286,7 +359,7 @@ class Pool:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
-    def close(self):
+    def close(self) -> None:
         """Take no more tasks; the workers end when all tasks have."""
         util.debug("closing pool")
         if self._state == RUN:
@@ -294,13 +367,13 @@ class Pool:
             if self._crew.is_ours():
                 self._core.close()
 
-    def terminate(self):
+    def terminate(self) -> None:
         """End the workers now; tasks without an outcome fail with `PoolTerminated`."""
         util.debug("terminating pool")
         self._state = TERMINATE
         self._finalizer()
 
-    def join(self):
+    def join(self) -> None:
         """Wait for the workers to end, after `close` or `terminate`.
 
         Raises:
@@ -315,11 +388,13 @@ class Pool:
             self._core.join(None)
         self._crew.await_end(None)
 
-    def __enter__(self):
+    def __enter__(self) -> "Self":
         self._check_running()
         return self
 
-    def __exit__(self, exc_type, exc_val, exc_tb):
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: "TracebackType | None"
+    ) -> None:
         self.terminate()
 
     def _check_running(self):

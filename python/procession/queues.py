@@ -1,7 +1,6 @@
 """Queues between any number of processes."""
 
-import types
-from queue import Empty, Full  # noqa: F401  (programs look for them here)
+from queue import Empty as Empty, Full as Full
 
 from procession import _procession as engine, process, reduction
 from procession._checks import whole
@@ -9,10 +8,23 @@ from procession._shared import queue_ends
 from procession._shared.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Generic, TypeVar
+
+    from procession.context import BaseContext
+
+    _T = TypeVar("_T")
+else:
+    from procession._standard import Generic
+
+    _T = None
+
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
 
-class Queue(engine.Queue):
+class Queue(engine.Queue, Generic[_T]):
     """A queue of objects in shared memory.
 
     What is put is pickled at once and no longer depends on the process that put it; a process that is killed while it
@@ -34,18 +46,24 @@ class Queue(engine.Queue):
             raise OverflowError(f"maxsize must be {SEM_VALUE_MAX} or less, not {maxsize}; 0 is no limit")
         return super().__new__(cls, maxsize if maxsize > 0 else SEM_VALUE_MAX)
 
-    def __init__(self, maxsize=0, *, ctx=None):
+    def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:
         self._maxsize = maxsize if maxsize > 0 else SEM_VALUE_MAX
 
     def __reduce__(self):
         process.assert_spawning(self)
         return _rebuild, (type(self), reduction.DupFd(self._share()), self._maxsize)
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    if TYPE_CHECKING:  # of the engine's class, for items of one type
+
+        def put(self, obj: _T, block: object = True, timeout: float | None = None) -> None: ...
+        def get(self, block: object = True, timeout: float | None = None) -> _T: ...
+        def put_nowait(self, obj: _T) -> None: ...
+        def get_nowait(self) -> _T: ...
+        def get_many(self, most: int, timeout: float | None = None) -> list[_T]: ...
 
     _reader, _writer = queue_ends.QueueEnd(queue_ends.Reader), queue_ends.QueueEnd(queue_ends.Writer)
 
-    def put_many(self, objects, block=True, timeout=None):
+    def put_many(self, objects: "Iterable[_T]", block: object = True, timeout: float | None = None) -> None:
         """Put several objects, each as `put` does."""
         for obj in objects:
             self.put(obj, block, timeout)
@@ -53,10 +71,10 @@ class Queue(engine.Queue):
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
         if cls._on_queue_feeder_error is not Queue._on_queue_feeder_error:
-            cls.put = _put_or_report
+            cls.put = _put_or_report  # type: ignore[method-assign]
 
     @staticmethod
-    def _on_queue_feeder_error(error, obj):
+    def _on_queue_feeder_error(error: BaseException, obj: "Any") -> None:
         # A subclass that overrides it gets what `put` could not pickle; else `put` raises.
         raise error
 
@@ -76,15 +94,15 @@ def _put_or_report(self, obj, block=True, timeout=None):
 
 
 def _rebuild(cls, descriptor, maxsize):
-    queue = engine.Queue.__new__(cls, 0, descriptor.detach())
+    queue: Queue[Any] = engine.Queue.__new__(cls, 0, descriptor.detach())
     queue._maxsize = maxsize
     return queue
 
 
-class JoinableQueue(Queue):
+class JoinableQueue(Queue[_T]):
     """A queue that knows how many of its objects are yet to be done."""
 
-    def task_done(self):
+    def task_done(self) -> None:
         """Report that one object that was taken out is done.
 
         Raises:
@@ -92,6 +110,6 @@ class JoinableQueue(Queue):
         """
         self._report_done()
 
-    def join(self):
+    def join(self) -> None:
         """Wait until all objects that were put are reported done."""
         self._wait_until_done()

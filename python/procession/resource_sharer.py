@@ -11,6 +11,11 @@ import threading
 from procession import process, util
 from procession._procession import duplicate_above, for_one_receiver
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = ["DupFd", "stop"]
 
 
@@ -43,10 +48,12 @@ class _ResourceSharer:
     def _reset(self):
         # A child has its own thread, listener and descriptors; those it was forked with are its parent's.
         self._lock = threading.Lock()
-        self._cache = {}
+        self._cache: dict[int, int] = {}
         self._next = 0
         self._stopping = False
-        self._listener = self._address = self._thread = None
+        self._listener: Any = None
+        self._address: Any = None
+        self._thread: Any = None
 
     def register(self, fd):
         """Keep `fd` until it is fetched; return what identifies it."""

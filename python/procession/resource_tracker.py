@@ -9,6 +9,11 @@ import sys
 import warnings
 from _thread import RLock  # without `threading`
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = ["ensure_running", "register", "unregister"]
 
 ENCODING = "utf-8", "surrogateescape"  # of names, in lines and for the system
@@ -47,8 +52,8 @@ class ResourceTracker:
 
     def __init__(self):
         self._lock = RLock()
-        self._fd = None
-        self._pid = None
+        self._fd: Any = None
+        self._pid: Any = None
         self._owner = None
         self._exitcode = None  # of the process, once it was stopped
         self._waitpid_timed_out = False  # whether it did not end in time, when it was stopped

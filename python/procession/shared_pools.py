@@ -9,6 +9,10 @@ from procession._pool import cpus
 from procession._pool.crew import _terminated
 from procession.pool import CLOSE, RUN, TERMINATE, Pool
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from procession.context import BaseContext
+
 __all__ = ["SharedPool", "end_shared_pools", "shared_pool"]
 
 _lock = threading.Lock()
@@ -17,7 +21,7 @@ _kept: dict = {}
 _owner = None
 
 
-def shared_pool(processes=None, *, context=None):
+def shared_pool(processes: int | None = None, *, context: "BaseContext | None" = None) -> "SharedPool":
     """Return a pool whose workers are there already, if the program has asked for so many before.
 
     It is used as any `Pool`. Closing or terminating it, or leaving its `with` block, ends the tasks of this handle
@@ -44,7 +48,7 @@ def shared_pool(processes=None, *, context=None):
         return SharedPool(behind)
 
 
-def end_shared_pools():
+def end_shared_pools() -> None:
     """End the workers of all shared pools; tasks without an outcome fail with `PoolTerminated`. Handles are of no use
     afterwards, `shared_pool` starts new workers."""
     with _lock:
@@ -75,14 +79,14 @@ os.register_at_fork(after_in_child=_after_fork)
 class _Behind(Pool):
     """The workers of shared pools."""
 
-    def __del__(self):
+    def __del__(self, *_: object):
         """Do not warn: the program's end is the end that is meant."""
 
 
 class SharedPool(Pool):
     """A caller's handle of a shared pool; made by `shared_pool`."""
 
-    def __init__(self, behind):
+    def __init__(self, behind: "Pool") -> None:
         self._behind = behind
         self._state = RUN
         self._processes = behind._processes
@@ -91,7 +95,7 @@ class SharedPool(Pool):
         self._crew = behind._crew
         self._core = behind._core.share()
 
-    def __del__(self):
+    def __del__(self, *_: object):
         """Do not warn: a handle holds nothing that has to be given back."""
 
     def close(self):

@@ -147,7 +147,7 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
         heeds_interrupts: as of the process object.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
-    chores = ending.chores() if _weak_finalize._registered_with_atexit else []
+    chores = ending.chores() if _weak_finalize._registered_with_atexit else []  # type: ignore[attr-defined]
     for reset in handlers:
         chores.append((reset_handler, reset))
     if not heeds_interrupts:

@@ -20,6 +20,11 @@ from procession import _logs, _standard, process, util
 from procession._finalize import _finalizer_registry
 from procession._standard import FROZEN, kept
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = []
 
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1  # of exit statuses: an int of C
@@ -34,7 +39,7 @@ _first_finalizer = 0
 def chores():
     """Return the calls after which a copied process, whose exit functions were forgotten, has none of the finalizers of
     the process that it is a copy of."""
-    finalizers: type = weakref.finalize
+    finalizers: Any = weakref.finalize
     todo: list = []
     if finalizers._registered_with_atexit:
         # Where a child has none of its own, nothing of this is ever looked at.
@@ -122,8 +127,9 @@ def _succeeds(step):
 
 
 def _run_exit_functions():
-    if weakref.finalize._registered_with_atexit:
-        for info in list(weakref.finalize._registry.values()):
+    finalizers: Any = weakref.finalize
+    if finalizers._registered_with_atexit:
+        for info in list(finalizers._registry.values()):
             if info.index < _first_finalizer:
                 info.atexit = False
     atexit._run_exitfuncs()
@@ -134,7 +140,7 @@ def _flush():
     flushed is given up, so that nobody tries again."""
     written = True
     for which in ("stdout", "stderr"):
-        stream = getattr(sys, which, None)
+        stream: Any = getattr(sys, which, None)
         try:
             stream.flush()
         except (AttributeError, ValueError):  # there is none, or it is closed

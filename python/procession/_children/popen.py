@@ -20,7 +20,13 @@ from procession._procession import (
     wait_readable,
 )
 
-__all__ = []
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+__all__: list[str] = []
 
 UNKNOWN_STATUS = 255
 SOMEBODY_ELSE = "something else in this program took its exit status"
@@ -47,6 +53,7 @@ class PopenBase:
     """A started process; each start method says how it launches and how it learns the exit status."""
 
     method: str | None = None
+    _launch: "Callable[[Any], None]"
     _life = None  # where there are no pidfds: the ends of a pipe that the child holds while it lives
 
     def __init__(self, process_obj):
@@ -64,8 +71,8 @@ class PopenBase:
         self.returncode = None
         self.unknown = None  # why the exit status is not known, where it is not
         self._held = None  # what closes the sentinel
-        self.pid = None
-        self.sentinel = None
+        self.pid: Any = None
+        self.sentinel: Any = None
         self._owner = os.getpid()
         self._collecting = allocate_lock()
         process.own_pidfd()  # which tells whether there are pidfds

@@ -36,7 +36,7 @@ class Popen(PopenBase):
         gate = os.pipe() if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN else ()
         self.snapshot = main_module.snapshot()
         try:
-            chores = [(_pass_gate, gate)] if gate else []
+            chores: list = [(_pass_gate, gate)] if gate else []
             if process_obj._settings:
                 chores += _settings._chores(process_obj._settings, process_obj._is_worker)
             raised = sys.modules.get("procession._children.descriptor_limits")

@@ -42,9 +42,9 @@ class PicklingPopen(PopenBase):
             tracker = sys.modules.get("procession.resource_tracker")
             if tracker is not None and tracker._resource_tracker._fd is not None:
                 preparation["tracker"] = self.duplicate_for_child(tracker._resource_tracker._fd)
-            data = reduction.ForkingPickler.dumps(preparation)
+            told = reduction.ForkingPickler.dumps(preparation)
             self._look_at_variables(process_obj)
-            data = bytes(data) + bytes(reduction.ForkingPickler.dumps(process_obj))
+            data = bytes(told) + bytes(reduction.ForkingPickler.dumps(process_obj))
         finally:
             process.set_spawning_popen(before)
         return file_of(data)

@@ -22,6 +22,11 @@ from procession._pool.texts import call_text, function_name, in_units
 from procession._pool.worker import INTERRUPT, Seat, work
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 __all__ = ["Crew"]
 
 # What an idle worker has to end by itself, when the pool is terminated, before it gets SIGTERM.
@@ -121,17 +126,17 @@ class Crew:
         self._forks = self._method == "fork"
         # Of `__main__`, what the oldest worker knows.
         self.receiver = Receiver(main_module.snapshot().has) if self._forks else main_module.importing
-        self._watch = None
+        self._watch: Any = None
         if terms.initializer is not None and not self._forks and may_read(terms.initializer):
-            self._start_watch()
+            watch = self._start_watch()
             if not self._goes_by_value(terms.initializer):
-                terms.expected = self._watch.of_initializer
+                terms.expected = watch.of_initializer
         self._aged = []
         self._broken = False
         self._barren = Barren(count)
         self._pause_until = 0.0
         self._warned = False  # of other threads, which is once enough
-        self._stuck = None  # what looks after workers that were forked beside other threads
+        self._stuck: Any = None  # what looks after workers that were forked beside other threads
         self._lock = RLock()
         self._driver = None
         self._room = None  # for descriptors
@@ -254,7 +259,7 @@ class Crew:
             self._capture.listen(member.streams, process)
         self.members[index] = member
         self.processes.append(process)
-        if self._stuck is None and getattr(process._popen, "beside", ()):
+        if self._stuck is None and getattr(process._popen, "beside", None):
             from procession._pool.stuck import Watch
 
             self._stuck = Watch(self, process._popen.beside, process._popen.place)

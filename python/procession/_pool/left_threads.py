@@ -66,4 +66,4 @@ def _warn(threads):
 
 def _maker(thread):
     current, item = getattr(thread, "_made_by", None) or ((None, False), None)
-    return "the initializer" if item is None or current[0] is None else task_name(*current, item)
+    return "the initializer" if item is None or current[0] is None else task_name(*(*current, item))

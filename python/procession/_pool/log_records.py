@@ -16,6 +16,11 @@ from procession._children.late_logging import once_loaded
 from procession._pool.texts import running_name
 from procession._procession import above_streams
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
 __all__ = ["Ear", "forward", "levels"]
 
 # A worker waits so long for the parent to make room, and does not wait again for a while when that was in vain.
@@ -102,7 +107,11 @@ def _show_notice(category, text, filename, lineno):
     _notices.tell_once(category, text, filename, lineno)
 
 
-_HANDLERS = {"record": _handle_record, "warning": _show_warning, "notice": _show_notice}
+_HANDLERS: "dict[str, Callable[..., None]]" = {
+    "record": _handle_record,
+    "warning": _show_warning,
+    "notice": _show_notice,
+}
 
 
 def forward(descriptor, line, current, interrupts, known):

@@ -283,7 +283,7 @@ class _Prompt(io.TextIOWrapper):
         raw = io.FileIO(number, "w", closefd=False)
         raw.name = name
         super().__init__(io.BufferedWriter(raw), "utf-8", "backslashreplace")
-        self.mode = "w"
+        self.mode = "w"  # type: ignore[misc]
 
     def write(self, text):
         count = super().write(text)

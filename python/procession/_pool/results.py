@@ -1,15 +1,24 @@
 """What the methods of a process pool answer; the engine holds the outcomes."""
 
-import types
-
 from procession import _exceptions
 from procession._checks import seconds
 from procession._pool.crew import stay_at_exit
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any, Generic, Self, TypeVar
+
+    _R = TypeVar("_R")
+else:
+    from procession._standard import Generic
+
+    _R = None
+
 __all__ = ["ApplyResult", "AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 
 
-class ApplyResult:
+class ApplyResult(Generic[_R]):
     """The result of `apply_async`: there at some time."""
 
     def __init__(self, pool, core):
@@ -17,11 +26,11 @@ class ApplyResult:
         self._pool = pool
         self._core = core
 
-    def ready(self):
+    def ready(self) -> bool:
         """Return whether the task has ended."""
         return self._core.ready()
 
-    def successful(self):
+    def successful(self) -> bool:
         """Return whether the task ended without an exception.
 
         Raises:
@@ -31,7 +40,7 @@ class ApplyResult:
             raise ValueError(f"{self!r} not ready")
         return self._core.successful()
 
-    def cancel(self):
+    def cancel(self) -> bool:
         """Give the task up: it does not start any more, or is interrupted where it runs, by an exception first and by
         the end of its worker half a second later; `get` raises `concurrent.futures.CancelledError`.
 
@@ -42,11 +51,11 @@ class ApplyResult:
 
         return self._core.cancel(CancelledError("the task was cancelled"))
 
-    def wait(self, timeout=None):
+    def wait(self, timeout: float | None = None) -> None:
         """Wait until the task has ended, at most `timeout` seconds (None: no limit)."""
         self._core.wait(seconds(timeout))
 
-    def get(self, timeout=None):
+    def get(self, timeout: float | None = None) -> "_R":
         """Return what the task returned, or raise what it raised; wait for it at most `timeout` seconds.
 
         Raises:
@@ -64,7 +73,7 @@ class ApplyResult:
             stay_at_exit(error)
             raise
 
-    def __await__(self):
+    def __await__(self) -> "Generator[Any, None, _R]":
         """Wait in a coroutine, and give what `get` gives. Cancelling the coroutine's task cancels this."""
         while not self._core.ready():
             try:
@@ -73,10 +82,6 @@ class ApplyResult:
                 self.cancel()
                 raise
         return self._value()
-
-    @classmethod
-    def __class_getitem__(cls, item):
-        return types.GenericAlias(cls, item)
 
 
 async def _arrival(core):
@@ -104,11 +109,11 @@ def _finish(future):
 AsyncResult = ApplyResult
 
 
-class MapResult(ApplyResult):
+class MapResult(ApplyResult["list[_R]"]):
     """The result of `map_async` or `starmap_async`: a list, there when all tasks have ended."""
 
 
-class IMapIterator:
+class IMapIterator(Generic[_R]):
     """The results of `imap`, one after the other, in the order of the items; for `for` and `async for`.
 
     When it is forgotten after somebody has read it, the map ends as by `close`, but that a generator of the items is
@@ -121,10 +126,10 @@ class IMapIterator:
         self._core = core
         self._read = core.next
 
-    def __iter__(self):
+    def __iter__(self) -> "Self":
         return self
 
-    def __next__(self):
+    def __next__(self) -> "_R":
         try:
             return self._read(None)[0]
         except Exception as error:
@@ -138,10 +143,10 @@ class IMapIterator:
             stay_at_exit(error)
             raise
 
-    def __aiter__(self):
+    def __aiter__(self) -> "Self":
         return self
 
-    async def __anext__(self):
+    async def __anext__(self) -> "_R":
         while True:
             try:
                 found = self._next(0)
@@ -151,7 +156,7 @@ class IMapIterator:
                 return found[0]
             await _arrival(self._core)
 
-    def next(self, timeout=None):
+    def next(self, timeout: float | None = None) -> "_R":
         """Return the next result, or raise what its task raised; wait for it at most `timeout` seconds.
 
         Raises:
@@ -163,7 +168,7 @@ class IMapIterator:
             raise _exceptions.TimeoutError(f"the next result is not there after {timeout} seconds")
         return found[0]
 
-    def close(self):
+    def close(self) -> None:
         """End the map: no further items are taken, those that have not started do not start, those that run are
         interrupted, by an exception first and by the end of their worker half a second later. No more results come.
 
@@ -179,5 +184,5 @@ class IMapIterator:
         self._core.forsake()
 
 
-class IMapUnorderedIterator(IMapIterator):
+class IMapUnorderedIterator(IMapIterator[_R]):
     """The results of `imap_unordered`, as they come."""

@@ -10,6 +10,11 @@ import types
 
 from procession import _exceptions
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
 
@@ -69,7 +74,7 @@ class AsyncResult(Wakeable):
         self._event = threading.Event()
         self._settled = False
         self._success = False
-        self._value = None
+        self._value: Any = None
 
     def ready(self):
         """Return whether the call has an outcome.  Never blocks."""
@@ -164,7 +169,7 @@ class MapResult(AsyncResult):
 
     def __init__(self, length, chunks, callback=None, error_callback=None, turn=None):
         super().__init__(callback, error_callback, turn)
-        self._values = [None] * length
+        self._values: Any = [None] * length
         self._chunks_left = chunks
         self._first_error = None
         self._failed_at = length

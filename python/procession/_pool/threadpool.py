@@ -18,6 +18,11 @@ from procession._pool.thread_iterators import IMapIterator, IMapUnorderedIterato
 from procession._pool.thread_results import CLOSE, RUN, TERMINATE, AsyncResult, MapResult
 from procession._pool.threads import Chunks, Crew, Source, run_call
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
 # A thread cannot be killed.  `join` after `terminate` leaves one that is stuck in its task after this time.
 TERMINATED_JOIN_LIMIT_S = 5.0
 # How long a wait goes on at most after a signal.
@@ -34,7 +39,12 @@ class ThreadPool(pool.Pool):
 
     _pool: list[threading.Thread] = []
 
-    def __init__(self, processes=None, initializer=None, initargs=()):
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
+    ) -> None:
         count = cpus.budget() if processes is None else operator.index(processes)
         if count < 1:
             raise ValueError(f"a pool needs at least one thread, not {count}")
@@ -75,7 +85,7 @@ class ThreadPool(pool.Pool):
     def _call(self, func, args, kwds, callbacks, wanted):
         self._check_running()
         _check_callable(func)
-        result = AsyncResult(*callbacks, self._crew.turn)
+        result = AsyncResult(*(*callbacks, self._crew.turn))
         return result, partial(run_call, self._crew, result, func, args, kwds, wanted)
 
     def _complete(self, result, step):
@@ -109,7 +119,7 @@ class ThreadPool(pool.Pool):
             # Four chunks a worker, rounded up, as documented by example and relied upon.
             size = max(1, -(-len(items) // (self._processes * 4)))
         count = -(-len(items) // size)
-        result = MapResult(len(items), count, *(callbacks or (None, None)), self._crew.turn)
+        result = MapResult(len(items), count, *(*(callbacks or (None, None)), self._crew.turn))
         mapper = itertools.starmap if star else map
         chunks = Chunks(self._crew, result, mapper, func, items, size, wanted)
         return result, chunks.step if count else None

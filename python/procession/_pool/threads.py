@@ -14,6 +14,11 @@ from procession._exceptions import PoolTerminated
 from procession._pool.thread_iterators import Failure, Outcomes
 from procession._pool.thread_trials import Trial, Watch
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
 # How many results of an iterable without a length may lie unread before its next item is taken.
 LOOK_AHEAD_ITEMS = 1024
 
@@ -225,7 +230,7 @@ class Source:
         if not self._crew.is_ours():  # a thread that stayed behind in the fork may have the lock
             return
         with self._lock:
-            items = None
+            items: Any = None
             self._closes |= closes
             if not self._reading:
                 items, self._items = self._items, iter(())

@@ -92,7 +92,7 @@ class Seat:
 
     def take(self):
         """Return the engine's end of the seat, which owns the descriptors from now on."""
-        return WorkerCore(self.index, *self.descriptors, Portable)
+        return WorkerCore(self.index, *(*self.descriptors, Portable))
 
     def close(self):
         """Close the descriptors: the parent's copies, once the worker has its own."""
@@ -133,7 +133,7 @@ def work(seat, terms):
     if seat.output is not None:
         from procession._pool import output
 
-        output.speak(*seat.output, core, interrupts)
+        output.speak(*(*seat.output, core, interrupts))
     if terms.expected is not None:
         from procession._objects import variables
 

@@ -1,12 +1,25 @@
 """The queue with the fewest methods, and the ends of it that programs wait for."""
 
 import os
-import types
 from queue import Empty
 
 from procession import _procession as engine, process, reduction
 from procession._shared import queue_ends
 from procession.synchronize import SEM_VALUE_MAX
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any, Generic, TypeVar
+
+    from typing_extensions import Buffer
+
+    from procession.context import BaseContext
+
+    _T = TypeVar("_T")
+else:
+    from procession._standard import Generic
+
+    _T = None
 
 __all__ = ["SimpleQueue"]
 
@@ -14,7 +27,7 @@ __all__ = ["SimpleQueue"]
 UNANNOUNCED_S = 1.0
 
 
-class SimpleQueue:
+class SimpleQueue(Generic[_T]):
     """A queue of objects in shared memory.
 
     What is put is pickled at once; `put` never waits. A process that is killed while it puts or gets leaves the queue
@@ -24,14 +37,14 @@ class SimpleQueue:
         ctx: the context it is for.
     """
 
-    def __init__(self, *, ctx=None):
+    def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         bell = engine.make_bell(True)
         self._open(engine.Queue(SEM_VALUE_MAX), bell)
 
     def _open(self, messages, bell):
         self._reader, self._writer = Reader(messages, bell), Writer(messages, engine.duplicate_above(bell, 0))
 
-    def fileno(self):
+    def fileno(self) -> int:
         """Return a descriptor that is readable while there is something to get.
 
         Raises:
@@ -39,16 +52,16 @@ class SimpleQueue:
         """
         return self._reader.fileno()
 
-    def close(self):
+    def close(self) -> None:
         """Put and get no more from this process."""
         self._reader.close()
         self._writer.close()
 
-    def empty(self):
+    def empty(self) -> bool:
         """Return whether there is nothing to get."""
         return not self._reader.poll()
 
-    def get(self):
+    def get(self) -> "_T":
         """Take the oldest object out, waiting for one.
 
         Raises:
@@ -56,7 +69,7 @@ class SimpleQueue:
         """
         return self._reader.recv()
 
-    def put(self, obj):
+    def put(self, obj: "_T") -> None:
         """Put an object.
 
         Raises:
@@ -74,8 +87,6 @@ class SimpleQueue:
         messages, bell = state
         self._open(engine.Queue(0, messages.detach()), bell.detach())
 
-    __class_getitem__ = classmethod(types.GenericAlias)
-
 
 class _End:
     """One end of a queue: its messages, and a counter that the system keeps of those that were announced."""
@@ -85,11 +96,11 @@ class _End:
         self._bell = bell
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         """Whether this end is closed in this process."""
         return self._bell < 0
 
-    def fileno(self):
+    def fileno(self) -> int:
         """Return a descriptor that is readable while there is something to get."""
         if self._bell < 0:
             raise OSError("handle is closed")
@@ -110,11 +121,11 @@ class Reader(_End):
 
     readable, writable = True, False
 
-    def poll(self, timeout=0.0):
+    def poll(self, timeout: float | None = 0.0) -> bool:
         """Return whether there is something to get, waiting `timeout` seconds for it; None is no limit."""
         return bool(engine.wait_readable([self.fileno()], timeout))
 
-    def recv(self):
+    def recv(self) -> "Any":
         """Take the oldest object out, waiting for one."""
         while True:
             announced = self.poll(UNANNOUNCED_S)
@@ -125,7 +136,7 @@ class Reader(_End):
             except Empty:
                 pass
 
-    def recv_bytes(self, maxlength=None):
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Take the oldest object out, waiting for one, and return its pickle.
 
         Raises:
@@ -146,13 +157,13 @@ class Writer(_End):
 
     readable, writable = False, True
 
-    def send(self, obj):
+    def send(self, obj: object) -> None:
         """Put an object."""
         bell = self.fileno()
         self._messages.put(obj)
         os.write(bell, engine.ONE_RING)
 
-    def send_bytes(self, buf, offset=0, size=None):
+    def send_bytes(self, buf: "Buffer", offset: int = 0, size: int | None = None) -> None:
         """Put the object of which these bytes are a pickle."""
         import pickle
 
