@@ -68,7 +68,7 @@ class Python:
     def _install_tools(self):
         """Install what the tests use, one by one: what does not build for this version is said, and its tests skip."""
         described = tomllib.loads((ROOT / "pyproject.toml").read_text())
-        for tool in [*described["project"]["dependencies"], *described["dependency-groups"]["dev"]]:
+        for tool in [*described["project"]["dependencies"], *described["dependency-groups"]["tools"]]:
             if not tool.startswith(("maturin", "ruff")) and self.run(*self._pip(), tool).returncode:
                 print(f"pythons: {self.version}: {tool} cannot be installed", flush=True)
 
