@@ -60,6 +60,34 @@ def test_the_compiled_module_alone_has_a_stub():
     assert [path.name for path in PACKAGE.rglob("*.pyi")] == ["_procession.pyi"]
 
 
+def untyped(body, of_a_class=False):
+    """The functions without an underscore, of modules and classes, of which a type is not written."""
+    overloaded = {
+        inner.name for node in body if isinstance(node, ast.If) for inner in node.body if hasattr(inner, "name")
+    }
+    for node in body:
+        if getattr(node, "name", "_").startswith("_"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from untyped(node.body, True)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name not in overloaded:
+            given = [*node.args.posonlyargs, *node.args.args]
+            if of_a_class and not any(
+                getattr(decorator, "id", "") == "staticmethod" for decorator in node.decorator_list
+            ):
+                given = given[1:]
+            given += [*node.args.kwonlyargs, *filter(None, (node.args.vararg, node.args.kwarg))]
+            if node.returns is None or any(argument.annotation is None for argument in given):
+                yield node.name
+
+
+def test_what_is_for_programs_has_types():
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if not any(part.startswith("_") and part != "__init__" for part in parts):
+            assert not list(untyped(ast.parse(path.read_text()).body)), path
+
+
 def test_no_module_loads_another_for_its_types():
     """`from __future__ import annotations` would load `__future__` in each process: types are in quotes instead."""
     for path in PACKAGE.rglob("*.py"):

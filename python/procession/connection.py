@@ -297,7 +297,7 @@ class SocketListener:
             # After the children have been waited for, which may still fetch descriptors through such a socket.
             self._unlink = util.Finalize(self, os.unlink, args=(address,), exitpriority=-60)
 
-    def fileno(self):
+    def fileno(self) -> int:
         """The descriptor that is readable when somebody connects."""
         return self._socket.fileno()
 
@@ -308,7 +308,7 @@ class SocketListener:
         accepted, self._last_accepted = self.accept_socket()
         return Connection(accepted.detach())
 
-    def accept_socket(self):
+    def accept_socket(self) -> "tuple[_socket.socket, Any]":
         """Return the socket of a client that waits, and its address.
 
         Raises:

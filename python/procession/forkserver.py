@@ -21,6 +21,7 @@ from procession._procession import (
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 
@@ -67,7 +68,7 @@ class ForkServer:
         # Whoever held it is not here. The server itself serves this process too.
         self._lock = RLock()
 
-    def inherit(self, pid, sentinel, control, first_number, environment):
+    def inherit(self, pid: int, sentinel: int, control: object, first_number: int, environment: object) -> None:
         """Use the server that this process was forked from."""
         self._forget()
         self._forkserver_pid = pid
@@ -76,7 +77,7 @@ class ForkServer:
         self.first_number = first_number
         self.environment = environment
 
-    def set_forkserver_preload(self, modules_names, *, on_error="ignore"):
+    def set_forkserver_preload(self, modules_names: list[str], *, on_error: str = "ignore") -> None:
         """Set the modules that a server, when it boots, imports before it forks, and what an error there does."""
         if not isinstance(modules_names, list | tuple) or not all(type(name) is str for name in modules_names):
             raise TypeError("module_names must be a list of strings")
@@ -85,15 +86,15 @@ class ForkServer:
         self._preload_modules = list(modules_names)
         self._on_error = on_error
 
-    def is_running(self):
+    def is_running(self) -> bool:
         """Return whether there is a server that has not ended."""
         return self._control is not None and not self.has_ended(0)
 
-    def has_ended(self, timeout):
+    def has_ended(self, timeout: float | None) -> bool:
         """Wait at most `timeout` seconds for the end of the server; return whether it came."""
         return bool(wait_readable([self._sentinel], timeout))
 
-    def ensure_running(self):
+    def ensure_running(self) -> None:
         """Boot a server unless one runs.
 
         Raises:
@@ -160,7 +161,7 @@ class ForkServer:
                 return int(answer)
         raise EOFError("the forkserver ended while it was starting: its error is on stderr")
 
-    def start(self, memory, descriptors, mask):
+    def start(self, memory: int, descriptors: list[int], mask: int) -> "Any":
         """Ask for a child.
 
         Args:
@@ -223,7 +224,7 @@ class ForkServer:
             self._discard()
 
 
-def answer(requester):
+def answer(requester: "Any") -> "Any":
     """Read the server's answer to a request.
 
     Returns:
@@ -261,7 +262,7 @@ def _kill_unwatched(pid):
         pass
 
 
-def kill_unknown(requester):
+def kill_unknown(requester: "Any") -> None:
     """Kill a child that was asked for when an exception came before its adoption."""
     requester.settimeout(_STOP_SECONDS)
     try:
@@ -275,7 +276,7 @@ def kill_unknown(requester):
     os.close(pidfd)
 
 
-def is_open(descriptor):
+def is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
     except OSError:
@@ -283,7 +284,7 @@ def is_open(descriptor):
     return True
 
 
-def get_inherited_fds():
+def get_inherited_fds() -> "Any":
     """Return the descriptors that this process inherited through the forkserver."""
     return list(inherited)
 
@@ -293,6 +294,6 @@ ensure_running = _forkserver.ensure_running
 set_forkserver_preload = _forkserver.set_forkserver_preload
 
 
-def connect_to_new_process(fds):
+def connect_to_new_process(fds: "Iterable[int]") -> tuple[int, int]:
     """The standard library's way to ask its own forkserver; this one is asked by `Process.start` only."""
     raise NotImplementedError("this forkserver starts children for process objects only")

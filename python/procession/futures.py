@@ -246,7 +246,7 @@ class PoolFuture(Future[_R]):
         self._exception = RuntimeError(f"this future belongs to process {owner}: its outcome does not come here")
         self._state = FINISHED
 
-    def cancel(self):
+    def cancel(self) -> bool:
         """Give the call up, whether it waits or runs: one that runs is interrupted, its worker killed if that does not
         help within half a second.
 
@@ -477,7 +477,7 @@ def _finish_at_exit():
 getattr(threading, "_register_atexit", lambda function: None)(_finish_at_exit)
 
 
-def stand_in():
+def stand_in() -> None:
     """Be the executor under the standard name, too, in programs that must not be changed."""
     from procession import _standard_executor
 

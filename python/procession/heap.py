@@ -8,6 +8,10 @@ import weakref
 
 from procession import _procession as engine, process, reduction
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["BufferWrapper"]
 
 _ALIGNMENT = 16
@@ -90,7 +94,7 @@ class Heap:
         self._arenas = []
         self._n_mallocs = self._n_frees = 0
 
-    def malloc(self, size):
+    def malloc(self, size: int) -> "Any":
         """Return a block of at least `size` bytes.
 
         Raises:
@@ -112,7 +116,7 @@ class Heap:
             self._n_mallocs += 1
             return block
 
-    def free(self, block):
+    def free(self, block: "Any") -> None:
         """Take a block back."""
         if self._pid != os.getpid():
             return  # it is the parent's to use again
@@ -196,12 +200,12 @@ class BufferWrapper:
         self._state = block, size
         weakref.finalize(self, self._heap.free, block).atexit = False
 
-    def create_memoryview(self):
+    def create_memoryview(self) -> memoryview:
         """Return the bytes of the block."""
         (arena, start, _), size = self._state
         return memoryview(arena.buffer)[start : start + size]
 
-    def numbers(self, code, count):
+    def numbers(self, code: str, count: int) -> "engine.Numbers":
         """Return the first `count` numbers of the block, of the type with this letter, as the engine reaches them."""
         (arena, start, stop), _ = self._state
         return engine.Numbers(arena.memory, start, stop - start, code, count)

@@ -17,6 +17,11 @@ from procession._pool.cpus import budget
 from procession._pool.options import pool_options
 from procession.shared_pools import SharedPool, _Behind
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 __all__ = ["ProcessionBackend", "register"]
 
 _lock = threading.Lock()
@@ -32,7 +37,7 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
     supports_inner_max_num_threads = True
     default_n_jobs = -1
 
-    def effective_n_jobs(self, n_jobs):
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Return how many workers `n_jobs` asks for.
 
         Negative numbers count down from the CPUs that a pool may use here: in a worker of a pool, its share of them.
@@ -43,7 +48,14 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
             return 1
         return n_jobs if n_jobs > 0 else max(budget() + 1 + n_jobs, 1)
 
-    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **options):
+    def configure(
+        self,
+        n_jobs: int | None = 1,
+        parallel: "Any" = None,
+        prefer: "Any" = None,
+        require: "Any" = None,
+        **options: "Any",
+    ) -> int:
         """Get the pool ready and return the number of its workers; one worker is no pool at all.
 
         Of joblib's own options `initializer` and `initargs` have a meaning; large arrays are shared in any case. The
@@ -64,7 +76,7 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
         self._pool = _pool_of(*self._wishes)
         return n_jobs
 
-    def submit(self, func, callback=None):
+    def submit(self, func: "Callable[[], Any]", callback: "Any" = None) -> "Any":
         """Have a batch computed; `callback` gets what `retrieve_result_callback` understands."""
         self._accompany(func)
         return self._pool.apply_async(
@@ -82,19 +94,19 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
         if isinstance(calls, list):
             calls[:] = [(self._pool._crew.accompanied(function), *map(_by_file, others)) for function, *others in calls]
 
-    def retrieve_result_callback(self, out):
+    def retrieve_result_callback(self, out: "Any") -> "Any":
         """Return the results of a batch, or raise what it raised."""
         success, value = out
         if success:
             return value
         raise value
 
-    def terminate(self):
+    def terminate(self) -> None:
         """End the use of the pool; it stays for the next call."""
         self._pool = None
         self.reset_batch_stats()
 
-    def abort_everything(self, ensure_ready=True):
+    def abort_everything(self, ensure_ready: bool = True) -> None:
         """Stop what runs for this call; calls of other threads go on."""
         self._pool.terminate()
         self._pool = _pool_of(*self._wishes) if ensure_ready else None

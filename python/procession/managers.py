@@ -95,12 +95,12 @@ class SyncManager(BaseManager):
         def set(self, iterable: Iterable[_T], /) -> SetProxy[_T]: ...
 
 
-def Array(typecode, sequence, lock=True):
+def Array(typecode: str, sequence: "Iterable[Any]", lock: object = True) -> "array.array[Any]":
     """Make an array in the server; there the lock is not needed."""
     return array.array(typecode, sequence)
 
 
-def Pool(*args, **kwds):
+def Pool(*args: "Any", **kwds: "Any") -> "Any":
     """Make a pool whose workers are children of the server."""
     from procession import pool
 

@@ -30,7 +30,7 @@ class DupFd:
         for_one_receiver()
         self._id = _resource_sharer.register(duplicate_above(fd, 0))
 
-    def detach(self):
+    def detach(self) -> int:
         """Return the descriptor in the process that unpickled this; it can be had once."""
         from procession import reduction
 

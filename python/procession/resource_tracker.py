@@ -64,12 +64,12 @@ class ResourceTracker:
         self._lock = RLock()
         self._pid = None
 
-    def getfd(self):
+    def getfd(self) -> int:
         """Return the writing end of the pipe."""
         self.ensure_running()
         return self._fd
 
-    def ensure_running(self):
+    def ensure_running(self) -> None:
         """Start the tracking process unless it runs."""
         with self._lock:
             if self._fd is not None:
@@ -105,7 +105,7 @@ class ResourceTracker:
             except ChildProcessError:
                 pass
 
-    def inherit(self, descriptor):
+    def inherit(self, descriptor: int) -> None:
         """Use the tracker of the parent, whose pipe this process inherited."""
         if self._fd is not None:
             os.close(self._fd)
@@ -118,11 +118,11 @@ class ResourceTracker:
             return False
         return True
 
-    def register(self, name, rtype):
+    def register(self, name: str, rtype: str) -> None:
         """Have the resource removed when this family of processes has ended and nobody has removed it."""
         self._send("REGISTER", name, rtype)
 
-    def unregister(self, name, rtype):
+    def unregister(self, name: str, rtype: str) -> None:
         """Forget a resource: somebody has removed it."""
         self._send("UNREGISTER", name, rtype)
 
@@ -197,7 +197,7 @@ getfd = _resource_tracker.getfd
 _READER = 3  # its descriptor of the pipe
 
 
-def main(fd, is_own=False):
+def main(fd: int, is_own: bool = False) -> None:
     """Track what is written to a pipe until its last writer is gone.
 
     Args:
@@ -222,7 +222,7 @@ def main(fd, is_own=False):
     sys.exit(track(fd))
 
 
-def track(fd):
+def track(fd: int) -> bool:
     """Follow the registrations on `fd` to its end, then remove what is left.
 
     Returns:

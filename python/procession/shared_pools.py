@@ -98,20 +98,20 @@ class SharedPool(Pool):
     def __del__(self, *_: object):
         """Do not warn: a handle holds nothing that has to be given back."""
 
-    def close(self):
+    def close(self) -> None:
         """Take no more tasks by this handle."""
         if self._state == RUN:
             self._state = CLOSE
             if self._serves_us():
                 self._core.close()
 
-    def terminate(self):
+    def terminate(self) -> None:
         """Give up the tasks of this handle, of all threads: those without an outcome fail with `PoolTerminated`."""
         self._state = TERMINATE
         if self._serves_us():
             self._core.end(_terminated)
 
-    def join(self):
+    def join(self) -> None:
         """Wait for the tasks of this handle, after `close` or `terminate`; the workers stay.
 
         Raises:

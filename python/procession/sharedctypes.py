@@ -229,7 +229,7 @@ def synchronized(obj: "Any", lock: "Lock | RLock | None" = None, ctx: "BaseConte
 _wrappers: "dict[type, type]" = {}
 
 
-def reduce_ctype(obj):
+def reduce_ctype(obj: "Any") -> "Any":
     """Return what rebuilds an object in the child that is being started."""
     wrapper = getattr(obj, "_wrapper", None)
     if wrapper is None:
@@ -242,7 +242,7 @@ def reduce_ctype(obj):
     return rebuild_ctype, (ctype, wrapper, length)
 
 
-def rebuild_ctype(ctype, wrapper, length):
+def rebuild_ctype(ctype: "Any", wrapper: "heap.BufferWrapper", length: int | None) -> "Any":
     """Return the object that another process has in a block of shared memory."""
     return _place(ctype if length is None else ctype * length, wrapper)
 

@@ -17,6 +17,8 @@ __all__ = [
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
+    from typing import Any
+
     from procession._children.program import freeze_support, get_executable, set_executable
 
 WINEXE = False
@@ -40,7 +42,7 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def get_command_line(**kwds):
+def get_command_line(**kwds: "Any") -> "list[Any]":
     """Return the command of a child that reads its process object from descriptors."""
     from procession._children import program
 
@@ -63,7 +65,7 @@ def _check_not_importing_main():
         )
 
 
-def get_preparation_data(name):
+def get_preparation_data(name: str) -> "dict[str, Any]":
     """Return what a child needs before its process object can be unpickled.
 
     Raises:
@@ -134,7 +136,7 @@ def _take_places(data):
         process.ORIGINAL_DIR = data["orig_dir"]
 
 
-def prepare(data):
+def prepare(data: "dict[str, Any]") -> None:
     """Make this process resemble its parent, as `get_preparation_data` told it."""
     if "life" in data:
         hold_life(data["life"])
@@ -216,7 +218,7 @@ def _import_main_by_name(name):
     _install(module, lambda: runpy.run_module(name, run_name="__mp_main__", alter_sys=True))
 
 
-def import_main_path(path, sent=None):
+def import_main_path(path: str, sent: "Any" = None) -> None:
     """Run the parent's main module from its file, as `__mp_main__`, unless that was done.
 
     Args:
@@ -270,7 +272,7 @@ def _install(module, run):
 # -- the child ------------------------------------------------------------------------------------------------------
 
 
-def main(count):
+def main(count: int) -> None:
     """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated."""
     from procession._children import child
 
@@ -285,7 +287,7 @@ def main(count):
     raise SystemExit(status)
 
 
-def load_pickle():
+def load_pickle() -> None:
     """Load `_pickle`, which wants nothing of `functools` but `partial`, without the rest of that: as long as nothing of
     the program runs in this process, nobody else asks for it."""
     if _thread._count() or "functools" in sys.modules:
@@ -310,7 +312,7 @@ def _main(fd, parent_sentinel):
     return child.run_fresh(lambda: load(fd), parent_sentinel)
 
 
-def load(fd):
+def load(fd: int) -> "Any":
     """Prepare this process and unpickle its process object from a descriptor, which is closed."""
     from _pickle import load as unpickle  # without what `pickle` loads
 

@@ -53,7 +53,7 @@ def _ancestors(bases):
     return dict.fromkeys(cls for base in bases for cls in getattr(base, "__mro__", ()))
 
 
-def _nothing(cls, **options):
+def _nothing(cls, /, **options):
     pass
 
 

@@ -16,7 +16,7 @@ Each command tells more with --help.
 """
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> None:
     """Carry out a command line.
 
     Args:

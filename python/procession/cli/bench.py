@@ -129,7 +129,7 @@ def _shown(number):
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Print the table, a line as soon as it is measured.
 
     Args:
