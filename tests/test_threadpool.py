@@ -7,10 +7,9 @@ import threading
 
 import pytest
 from procession._exceptions import PoolTerminated, TaskTimeout
-from procession._pool.threadpool import ThreadPool
-from procession._pool.threads import LOOK_AHEAD_ITEMS
+from procession._pool.jobs import LOOK_AHEAD_ITEMS
 from procession.context import TimeoutError
-from procession.pool import Pool
+from procession.pool import Pool, ThreadPool
 
 LIMIT_S = 20
 

@@ -317,6 +317,8 @@ class BaseContext(Constructors):
         module = _standard.loaded("context")
         return type(self) if module is None else _also_standard(type(self), module.BaseContext)
 
+    crew: str | None = None  # who works for its pools: None for processes of its start method
+
     def __reduce__(self):
         return get_context, (self._name,)
 
@@ -351,6 +353,9 @@ class BaseContext(Constructors):
         try:
             return _concrete_contexts[method]
         except (KeyError, TypeError) as error:
+            further = _further_context(method) if isinstance(method, str) else None
+            if further is not None:
+                return further
             known = ", ".join(_concrete_contexts)
             kind = ValueError if isinstance(error, KeyError) else TypeError
             raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
@@ -482,6 +487,32 @@ class ForkServerContext(BaseContext):
 
 
 _concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserver": ForkServerContext()}
+# Contexts that are imported when asked for: the module, which has `CONTEXT`, and the extra of this package that it
+# needs. Others are objects that entry points of the group `procession_contexts` name.
+FURTHER: dict[str, tuple[str, str]] = {}
+
+
+def _further_context(name):
+    """Return a context of `FURTHER` or of an entry point, None where there is none of that name.
+
+    Raises:
+        ImportError: what it needs is not installed.
+    """
+    row = FURTHER.get(name)
+    if row is None:
+        from importlib.metadata import entry_points
+
+        for entry in entry_points(group="procession_contexts"):
+            if entry.name == name:
+                return entry.load()
+        return None
+    module, extra = row
+    try:
+        __import__(module)
+    except ImportError as error:
+        text = f'get_context({name!r}) needs what is not installed ({error}): pip install "procession[{extra}]"'
+        raise ImportError(text, name=error.name) from error
+    return sys.modules[module].CONTEXT
 
 
 class DefaultContext(BaseContext):

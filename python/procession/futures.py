@@ -163,7 +163,7 @@ class ProcessPoolExecutor(Executor):
     def _processes(self):
         """The workers by their process numbers, under the name by which programs look for those of the standard one."""
         pool = self._engine._pool
-        return {worker.pid: worker for worker in list(getattr(pool, "_pool", ()))}
+        return {worker.pid: worker for worker in list(getattr(pool, "_pool", ())) if hasattr(worker, "pid")}
 
     def terminate_workers(self) -> None:
         """End the workers by SIGTERM; unfinished futures fail with BrokenProcessPool."""
@@ -365,7 +365,7 @@ class _Engine:
         try:
             if pool is not None:
                 for worker in list(getattr(pool, "_pool", ())):
-                    getattr(worker, how)()
+                    getattr(worker, how, int)()  # a thread can only be left to itself
                 pool.terminate()
         finally:
             for future in futures:

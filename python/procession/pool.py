@@ -1,12 +1,12 @@
 """Pools: worker processes that work off tasks."""
 
+import os
 import types
 import warnings
 
 from procession import _exceptions, process, util
 from procession._checks import positive, seconds, wishes
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError, RemoteTraceback as RemoteTraceback
-from procession._pool import stacks
 from procession._pool.crew import Crew, stay_at_exit
 from procession._pool.options import pool_options
 from procession._pool.results import (
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from procession._pool.options import PoolOptions as PoolOptions
     from procession._pool.output import OutputLine as OutputLine
     from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
-    from procession._pool.threadpool import ThreadPool as ThreadPool
     from procession.context import BaseContext
 
     _T = TypeVar("_T")
@@ -57,6 +56,9 @@ class Pool:
         initializer: what each worker calls first, with `initargs`. If it raises, every task gets its exception.
         maxtasksperchild: after so many chunks a worker is replaced; None for never.
         context: where processes come from; None for the default start method.
+        crew: who works: "processes", "threads", or "serial", which runs tasks in the caller, for a debugger; None for
+            what `PROCESSION_CREW` of the environment names, else that of the context. What it does not offer of this
+            class is refused (`NotImplementedError`), or left out where the environment names it.
         max_tasks: another name of `maxtasksperchild`.
         max_age: after so many seconds a worker is replaced, when the next one is ready and its task has ended.
         max_memory: how much memory a worker may have while it runs a task, in bytes or as a text such as "2GB": a task
@@ -89,17 +91,14 @@ class Pool:
         self._state = INIT
         terms = pool_options(processes, initializer, initargs, maxtasksperchild, **options)
         self._processes = terms.count
-        self._ctx = context or _default_context()
+        # Threads need no start method: it is not fixed for them.
+        self._ctx = context or (_default_context() if terms.crew in (None, "processes") else None)
         self._maxtasksperchild = terms.max_tasks
-        self._crew: Any = Crew(self._ctx, terms)
+        self._crew: Any = _crew_for(self._ctx, terms)
         self._core = self._crew.core
-        try:
-            self._crew.fill()
-        except BaseException:
-            self._crew.terminate()
-            raise
+        self._crew.begin()
         # Ends the workers when the pool is forgotten, or the program ends.
-        self._finalizer = util.Finalize(self, Crew.terminate, args=(self._crew,), exitpriority=15)
+        self._finalizer = util.Finalize(self, self._crew.forgotten, exitpriority=15)
         self._state = RUN
 
     @property
@@ -337,10 +336,7 @@ class Pool:
         Raises:
             ValueError: the pool has ended.
         """
-        from procession._pool import stats  # not before: what it is made with loads more than a whole pool
-
-        self._core.look()
-        return stats.of(self._crew)
+        return self._crew.survey()
 
     def dump_stacks(self, timeout: float = 1.0) -> str:
         """Return the Python stacks of all workers as text, with what each runs; also of those that are stuck in C code.
@@ -354,8 +350,7 @@ class Pool:
         limit = seconds(timeout)
         if limit is None or not 0 < limit < 3e9:
             raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout!r}")
-        self._core.look()
-        return stacks.dump(self._crew, limit)
+        return self._crew.stacks(limit)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -371,7 +366,9 @@ class Pool:
         """End the workers now; tasks without an outcome fail with `PoolTerminated`."""
         util.debug("terminating pool")
         self._state = TERMINATE
-        self._finalizer()
+        self._finalizer.cancel()
+        if self._crew.is_ours():
+            self._crew.terminate()
 
     def join(self) -> None:
         """Wait for the workers to end, after `close` or `terminate`.
@@ -407,10 +404,41 @@ class Pool:
     __class_getitem__ = classmethod(types.GenericAlias)
 
 
+class ThreadPool(Pool):
+    """A `Pool` whose crew is threads, for tasks that wait rather than compute. A thread can be neither interrupted nor
+    ended: a call that takes longer than its `timeout` runs on, unheard, and another thread takes the place of the one
+    that is in it.
+
+    Args:
+        processes: how many threads; None for as many as CPUs may be used.
+        initializer: what each calls first, with `initargs`. If it raises, every task gets its exception.
+
+    Raises:
+        ValueError, TypeError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: "Callable[..., object] | None" = None,
+        initargs: "Iterable[Any]" = (),
+    ) -> None:
+        super().__init__(processes, initializer, initargs, crew="threads")
+
+
 def _callbacks(callback, error_callback):
     if callback is None and error_callback is None:
         return None
     return callback, error_callback
+
+
+def _crew_for(ctx, terms):
+    """Return the crew that a pool, the environment or a context asks for; for most it is that of processes."""
+    if terms.crew is None and getattr(ctx, "crew", None) is None and "PROCESSION_CREW" not in os.environ:
+        return Crew(ctx, terms)
+    from procession._pool import crews
+
+    return crews.make(ctx, terms)
 
 
 def _default_context():
@@ -418,11 +446,6 @@ def _default_context():
 
 
 def __getattr__(name):
-    if name == "ThreadPool":  # a subclass of Pool, so its module needs this one first
-        from procession._pool.threadpool import ThreadPool
-
-        globals()[name] = ThreadPool
-        return ThreadPool
     if name in _exceptions.OF_POOLS:
         value = globals()[name] = getattr(_exceptions, name)
         return value

@@ -749,6 +749,12 @@ impl JobCore {
         self.job.done()
     }
 
+    /// How many items have their outcome, and how many are known: all of them, unless more are to be taken.
+    fn counts(&self) -> (u64, u64) {
+        let state = self.job.state();
+        (state.finished, state.total)
+    }
+
     /// Waits for the job to end, whether or not anybody reads its outcomes.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         self.job.state().unbounded = true;

@@ -11,11 +11,12 @@ from _thread import RLock, get_ident
 from _weakref import proxy
 
 from procession import _exceptions, util
+from procession._checks import few
 from procession._children.math_threads import UNCHANGED, are_limited
 from procession._objects import failures, main_module
 from procession._objects.failures import rebuild
 from procession._objects.main_module import may_read
-from procession._pool import log_records
+from procession._pool import log_records, stacks
 from procession._pool.deaths import Barren
 from procession._pool.maker import Maker
 from procession._pool.texts import call_text, function_name, in_units
@@ -90,21 +91,28 @@ class Obituary(str):
 
 
 class Crew:
-    """The workers of a pool, and the calls that its engine makes when one of them comes or goes.
+    """The workers of a pool, which are processes, and the calls that its engine makes when one of them comes or goes.
 
     Args:
         ctx: a context, to start processes with.
         terms: how many workers there are, what they are given and may use up: see `worker.Terms`.
     """
 
+    # What it can do beside calling functions: see `crews.Crew`.
+    offers = frozenset(
+        ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
+        + ("cpu_affinity", "forward_logs", "capture_output")
+    )
+
     def __init__(self, ctx, terms):
-        count = terms.count
+        count = few(terms.count, "the number of processes")
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, proxy(self), terms.max_memory, terms.max_age)
         self.processes = []
         self._pid = os.getpid()
         self.ending = False
         self.ended = False
+        self._terminates = False
         self.members = {}
         self._ctx = ctx
         self._count = count
@@ -140,6 +148,18 @@ class Crew:
         self._lock = RLock()
         self._driver = None
         self._room = None  # for descriptors
+
+    def begin(self):
+        """Start the workers.
+
+        Raises:
+            OSError: one could not be started.
+        """
+        try:
+            self.fill()
+        except BaseException:
+            self.terminate()
+            raise
 
     def is_ours(self):
         """Return whether this process has the workers; one that was forked from that has not."""
@@ -294,6 +314,18 @@ class Crew:
         """Take note of workers that have ended, and replace them."""
         self.core.look()
         self.refill()
+
+    def survey(self):
+        """Return what goes on, a `procession.pool.PoolStats`."""
+        from procession._pool import stats  # not before: what it is made with loads more than a whole pool
+
+        self.core.look()
+        return stats.of(self)
+
+    def stacks(self, limit):
+        """Return the stacks of all workers as text; wait for them at most `limit` seconds."""
+        self.core.look()
+        return stacks.dump(self, limit)
 
     # -- called by the engine -------------------------------------------------------------------------------------
 
@@ -519,11 +551,16 @@ class Crew:
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
+    def forgotten(self):
+        """Nobody has the pool any more, or the program ends."""
+        self.terminate()
+
     def terminate(self):
         """End all workers now; tasks without an outcome fail with PoolTerminated."""
         with self._lock:
             self.ending = True
-        if self.ended:
+            is_under_way, self._terminates = self._terminates, True
+        if self.ended or is_under_way:
             return
         self.core.end(_terminated)
         # Idle workers now end by themselves, and so write out what their tasks have printed.

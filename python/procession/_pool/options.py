@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     class PoolOptions(TypedDict, total=False):
         """The types of the options that everybody passes on to `pool_options`."""
 
+        crew: str | None
         max_tasks: int | None
         max_age: float | None
         max_memory: int | str | None
@@ -33,6 +34,7 @@ def pool_options(
     initargs=(),
     maxtasksperchild=None,
     *,
+    crew=None,
     max_tasks=None,
     max_age=None,
     max_memory=None,
@@ -50,7 +52,7 @@ def pool_options(
     Raises:
         ValueError, TypeError: one makes no sense.
     """
-    count = _checks.few(cpus.budget() if processes is None else processes, "the number of processes")
+    count = _checks.positive(cpus.budget() if processes is None else processes, "the number of processes")
     terms = Terms(
         initializer,
         tuple(initargs),
@@ -60,6 +62,9 @@ def pool_options(
     )
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    if crew is not None and not isinstance(crew, str):
+        raise TypeError(f"crew must be the name of one, such as 'threads', not {crew!r}")
+    terms.crew = crew
     terms.count = count
     terms.settings = WorkerSettings(count, env, nice, cpu_affinity)
     terms.forward_logs = bool(forward_logs)
@@ -95,6 +100,10 @@ class WorkerSettings:
         own = _settings.check(**{name: wish(place) for name, wish in self._by_place.items()})
         wanted = {**self._common, **own}
         return {**wanted, "env": self._variables(wanted)}
+
+    def names(self):
+        """Return the names of the settings that were asked for."""
+        return [*self._by_place, *self._common]
 
     def limited(self):
         """Have this process use as few threads for numbers as a worker shall, while workers are forked."""

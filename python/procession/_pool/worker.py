@@ -40,6 +40,7 @@ class Terms:
         settings: what each is given of its own, an `options.WorkerSettings`.
         forward_logs: whether their log records and warnings go to their parent.
         on_line: is called with each line of their output; None leaves that to where the parent writes.
+        crew: the name of who works, or None.
     """
 
     expected = None
@@ -47,6 +48,7 @@ class Terms:
     settings: "WorkerSettings | None" = None
     forward_logs = True
     on_line: "Callable[[OutputLine], object] | None" = None
+    crew: str | None = None
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
         self.initializer = initializer
@@ -54,6 +56,18 @@ class Terms:
         self.max_tasks = max_tasks
         self.max_memory = max_memory
         self.max_age = max_age
+
+    def asked(self):
+        """Return the names of options that not every crew has."""
+        wanted = {
+            "maxtasksperchild": self.max_tasks is not None,
+            "max_memory": self.max_memory is not None,
+            "max_age": self.max_age is not None,
+            "forward_logs": not self.forward_logs,
+            "capture_output": self.on_line is not None,
+        }
+        settings = [] if self.settings is None else self.settings.names()
+        return [name for name, is_wanted in wanted.items() if is_wanted] + settings
 
     def __getstate__(self):
         return self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Generic, TypeVar
 
-    from procession._pool.threadpool import ThreadPool
+    from procession.pool import ThreadPool
 
     _T = TypeVar("_T")
 else:
@@ -157,6 +157,6 @@ def Pool(
     processes: int | None = None, initializer: "Callable[..., object] | None" = None, initargs: "Iterable[Any]" = ()
 ) -> "ThreadPool":
     """Return a `ThreadPool`."""
-    from procession._pool.threadpool import ThreadPool
+    from procession.pool import ThreadPool
 
     return ThreadPool(processes, initializer, initargs)

@@ -1,0 +1,465 @@
+"""Jobs whose outcomes come from this process: what a crew answers that has no engine of its own for them.
+
+Any thread may deliver outcomes; users wait, read or await through `results`. The methods are those of the engine's
+jobs.
+"""
+
+import itertools
+import os
+import threading
+from collections import deque
+from operator import length_hint
+from time import monotonic
+
+__all__ = ["LOOK_AHEAD_ITEMS", "Failure", "Job", "Stream", "Supplier", "Whole"]
+
+# How many items of an iterable without a length may be ahead of the results that were read.
+LOOK_AHEAD_ITEMS = 1024
+# How long a wait goes on at most after a signal: one that comes just before a lock is waited for ends no wait.
+LOOK_AROUND_S = 0.2
+
+
+class Failure:
+    """Stands in a list of outcomes for an item whose call raised `error`."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error):
+        self.error = error
+
+
+class Supplier:
+    """What computes a job, as the job knows it; a crew has one of its own where it wants to be told more."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def pull(self):
+        """A reader has come and finds nothing: compute an item in this thread, or return False."""
+        return False
+
+    def go_on(self):
+        """There may be room for more items: outcomes were read, or nobody will read them."""
+
+    def give_up(self, closes):
+        """Nobody wants the rest. Of a lazy job `closes` says whether its generator is to be closed, too."""
+        self.job.end(closes)
+
+    def let_go(self, asked):
+        """The iterator is gone; `asked`: somebody had read it. It goes in the midst of anything, wherever memory is
+        collected: no lock may be taken here."""
+        if asked:
+            self.job.given_up = True
+        else:
+            self.job.unread = True
+
+
+class Job:
+    """What one call of a method of `Pool` has created.
+
+    Args:
+        crew: is told by `done(job)` when no outcome is missing any more; has the lock `turn` for callbacks.
+        order: "apply", "map", "starmap", "imap" or "imap_unordered".
+        function: what is called.
+        items: for `apply` a pair of positional and named arguments, alone in a list; for a map a sequence; else an
+            iterator.
+        chunk: how many items go together.
+        wishes: what `_checks.wishes` gives.
+        callbacks: a pair for value and exception, or None.
+    """
+
+    def __init__(self, crew, order, function, items, chunk, wishes=None, callbacks=None):
+        self.order = order
+        self.function = function
+        self.items = items
+        self.chunk = chunk
+        self.wishes = wishes
+        self.supplier = Supplier(self)
+        self._crew = crew
+        self._callbacks = callbacks or (None, None)
+        self._watchers = []
+        self._pid = os.getpid()
+
+    def call(self, item):
+        """Call the function for an item."""
+        if self.order == "apply":
+            return self.function(*item[0], **item[1])
+        return self.function(*item) if self.order == "starmap" else self.function(item)
+
+    def outcome(self, item):
+        """Call the function for an item, as often as was wished for; return its outcome."""
+        _, tries, retry_on = self.wishes or (None, 0, ())
+        while True:
+            try:
+                return self.call(item)
+            except StopIteration:
+                return Failure(stopped(self.function))
+            except BaseException as error:
+                if not (tries and retry_on and isinstance(error, retry_on)):
+                    return Failure(error)
+            tries -= 1
+
+    def watch(self, watcher):
+        """Have `watcher` called once, by another thread, when there is something to be read; False if there is now."""
+        if self._readable():
+            return False
+        self.check_here()
+        self._watchers.append(watcher)
+        return not self._readable()
+
+    def check_here(self):
+        """Raise RuntimeError in a copy of the process: no outcome comes there."""
+        if self._pid != os.getpid():
+            raise RuntimeError(f"this result belongs to process {self._pid}: its outcome does not come here")
+
+    def _wake(self):
+        while self._watchers:
+            try:
+                watcher = self._watchers.pop()
+            except IndexError:  # another thread took the last one
+                return
+            watcher()
+
+    def _readable(self):
+        raise NotImplementedError
+
+
+class Whole(Job):
+    """A job with one value, when all of it has ended: of `apply`, a map."""
+
+    def __init__(self, *description):
+        super().__init__(*description)
+        self.settled = False
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._values = [None] * len(self.items)
+        self._left = len(self.items)
+        self._first_error = None
+        self._failed_at = len(self.items)
+        self._success = False
+        self._value = None
+        self._error: BaseException | None = None
+
+    def ready(self):
+        """Return whether there is a value, or an exception."""
+        return self._over.is_set()
+
+    done = _readable = ready
+
+    def successful(self):
+        """Return whether the job, which is done, has a value."""
+        return self._success
+
+    def wait(self, timeout):
+        """Wait for the end, at most `timeout` seconds (None: no limit); return whether it has come."""
+        if self._over.is_set():
+            return True
+        self.check_here()
+        until = None if timeout is None else monotonic() + timeout
+        while not self._over.wait(_slice_of(until)):
+            if until is not None and monotonic() >= until:
+                return False
+        return True
+
+    def finish(self):
+        """Wait for the end."""
+        self.wait(None)
+
+    def value(self):
+        """Return the value of the job, which is done, or raise its exception."""
+        if self._success:
+            return self._value
+        assert self._error is not None
+        raise self._error
+
+    def counts(self):
+        """Return how many items have their outcome, and how many are known."""
+        return len(self._values) - self._left, len(self._values)
+
+    def cancel(self, why):
+        """Give the job up: its exception is `why`. False when it was done."""
+        if not self.settle(False, why):
+            return False
+        self.supplier.give_up(False)
+        return True
+
+    def end(self, closes=False):
+        """Take nothing more: a job that was given up has its outcome already."""
+
+    def deliver(self, start, outcomes):
+        """Take the outcomes of the items from `start` on, each once; the last ones end the job."""
+        if Failure in map(type, outcomes):
+            for place, outcome in enumerate(outcomes, start):
+                if type(outcome) is Failure:
+                    self.fail(place, 1, outcome.error)
+                else:
+                    self._place(place, [outcome])
+        else:
+            self._place(start, outcomes)
+
+    def _place(self, start, values):
+        self._values[start : start + len(values)] = values
+        self._count(len(values))
+
+    def fail(self, start, count, error):
+        """Take `error` as the outcome of `count` items from `start` on; of several the first by place is raised."""
+        with self._lock:
+            if start < self._failed_at:
+                self._first_error, self._failed_at = error, start
+        self._count(count)
+
+    def _count(self, items):
+        with self._lock:
+            self._left -= items
+            if self._left:
+                return
+        if self._first_error is not None:
+            self.settle(False, self._first_error)
+        else:
+            self.settle(True, self._values[0] if self.order == "apply" else self._values)
+
+    def settle(self, success, value, tell=True):
+        """End the job, once; False when it had ended. `tell` has the user's callback called."""
+        with self._lock:
+            if self.settled:
+                return False
+            self.settled = True
+            self._success = success
+            if success:
+                self._value = value
+            else:
+                self._error = value
+        (callback, error_callback), self._callbacks = self._callbacks, (None, None)
+        if not success:
+            callback = error_callback
+            self._values = [None] * len(self._values)
+        if tell and callback is not None:
+            self._tell(callback, value)
+        self.items = ()
+        self._over.set()
+        self._wake()
+        self._crew.done(self)
+        return True
+
+    def _tell(self, callback, value):
+        # A callback that raises must neither lose the result nor end the thread that settles results.
+        try:
+            with self._crew.turn:
+                callback(value)
+        except BaseException as error:
+            report = (type(error), error, error.__traceback__, threading.current_thread())
+            threading.excepthook(threading.ExceptHookArgs(report))
+
+
+class Stream(Job):
+    """A job whose outcomes are read one after the other: of a lazy map.
+
+    Whoever computes takes items by `take`, when `has_room`, and delivers their outcomes.
+
+    Args:
+        most: how many items may be ahead of the outcomes that were read; None: see `LOOK_AHEAD_ITEMS`.
+    """
+
+    def __init__(self, *description, most=None):
+        super().__init__(*description)
+        self.given_up = False  # whether nobody wants the rest
+        self.unread = False  # whether nobody can read the outcomes any more
+        self._bounded = most is not None or length_hint(self.items, -1) < 0
+        self._most = most or LOOK_AHEAD_ITEMS
+        self._ordered = self.order == "imap"
+        self._arrival = threading.Condition(threading.Lock())
+        self._outcomes = deque()
+        self._early = {}
+        self._placed = 0  # up to which item outcomes came in order
+        self._came = 0
+        self._known = 0
+        self._read = 0
+        self._length = None
+        self._asked = False
+        self._taking = False  # whether a thread takes items just now
+        self._closes = False  # whether the items are to be closed when none does
+        self._ended = False
+
+    # -- for whoever computes ---------------------------------------------------------------------------------------
+
+    def has_room(self, after_pause=False):
+        """Return whether more items are to be taken now; `after_pause`, which is worth it for a half of them."""
+        if self._length is not None or self.given_up:
+            return False
+        if not self._bounded or self.unread or self._crew.closing:
+            return True
+        ahead = self._known - self._read
+        return ahead <= self._most // 2 if after_pause else ahead < self._most
+
+    def take(self, count):
+        """Take up to `count` items, in one thread at a time; return the place of the first one and their list.
+
+        An empty list says that there are no more. Where the iterable raises, that is the outcome behind its items.
+        """
+        chunk, error = [], None
+        with self._arrival:
+            if self._length is not None:
+                return self._known, chunk
+            self._taking = True
+        if not self.given_up:
+            try:
+                chunk.extend(itertools.islice(self.items, count))
+            except BaseException as raised:
+                error = raised
+        with self._arrival:
+            self._taking = False
+            start = self._known
+            if not self.given_up:
+                self._known += len(chunk)
+                if error is not None or len(chunk) < count:
+                    self._length = self._known + (error is not None)
+        if self.given_up:
+            self.end(self._closes)
+            return start, []
+        if self._length is not None:
+            self.items = iter(())
+            self.deliver(self._known, [] if error is None else [Failure(error)])
+        return start, chunk
+
+    def deliver(self, start, outcomes):
+        """Take the outcomes of the items from `start` on, each once; the last ones end the job."""
+        with self._arrival:
+            if self._ended or self.given_up:
+                return
+            self._came += len(outcomes)
+            if not self._ordered:
+                self._outcomes.extend(outcomes)
+            elif outcomes:
+                self._early[start] = outcomes
+                while (ready := self._early.pop(self._placed, None)) is not None:
+                    self._outcomes.extend(ready)
+                    self._placed += len(ready)
+            if self.unread:
+                self._outcomes.clear()
+            self._arrival.notify_all()
+            self._ended = last = self._came == self._length
+        self._wake()
+        if last:
+            self._crew.done(self)
+
+    def end(self, closes=False):
+        """Have no more outcomes; `closes`: close the items, if they come from a generator, in this thread or in that
+        which takes one just now."""
+        with self._arrival:
+            self.given_up = True
+            self._closes |= closes
+            items = iter(())
+            if not self._taking:
+                items, self.items = self.items, items
+            self._outcomes.clear()
+            self._early.clear()
+            self._arrival.notify_all()
+            done, self._ended = self._ended, True
+        self._wake()
+        if not done:
+            self._crew.done(self)
+        close = getattr(items, "close", None)
+        if self._closes and close is not None and hasattr(items, "throw"):
+            close()
+
+    def settle(self, success, error, tell=False):
+        """End with `error` behind what has arrived in order; False when the job had ended."""
+        with self._arrival:
+            if self._ended:
+                return False
+            self._ended = True
+            self._outcomes.append(Failure(error))
+            self._early.clear()
+            self._length = self._came
+            self._arrival.notify_all()
+        self._wake()
+        self._crew.done(self)
+        return True
+
+    # -- for whoever reads ------------------------------------------------------------------------------------------
+
+    def next(self, timeout):
+        """Return the next outcome's value in a tuple, or raise its exception; None after `timeout` seconds without.
+
+        Raises:
+            StopIteration: there are no more.
+        """
+        self._asked = True
+        try:
+            outcome = self._outcomes.popleft()
+        except IndexError:
+            found = self._wait_for_next(timeout)
+            if found is None:
+                return None
+            (outcome,) = found
+        if self._bounded:
+            with self._arrival:
+                self._read += 1
+            self.supplier.go_on()
+        if type(outcome) is Failure:
+            raise outcome.error
+        return (outcome,)
+
+    def _wait_for_next(self, timeout):
+        until = None if timeout is None else monotonic() + timeout
+        while True:
+            ended = self._ended
+            try:
+                return (self._outcomes.popleft(),)
+            except IndexError:  # nothing there, or another reader was faster
+                pass
+            if ended:
+                raise StopIteration
+            self.check_here()
+            if self.supplier.pull():
+                continue
+            with self._arrival:
+                if self._outcomes or self._ended:
+                    continue
+                if until is not None and monotonic() >= until:
+                    return None
+                self._arrival.wait(_slice_of(until))
+
+    def _readable(self):
+        return bool(self._outcomes) or self._ended
+
+    def done(self):
+        """Return whether all outcomes have come in, or none will."""
+        return self._ended
+
+    ready = done
+
+    def finish(self):
+        """Wait until no outcome is missing, whether or not anybody reads them."""
+        self._bounded = False
+        self.supplier.go_on()
+        while not self._ended:
+            if not self.supplier.pull():
+                with self._arrival:
+                    if not self._ended:
+                        self._arrival.wait(LOOK_AROUND_S)
+
+    def counts(self):
+        """Return how many items have their outcome, and how many are known."""
+        return self._came, self._known
+
+    def close(self):
+        """End the job: no more items are taken, no more outcomes come; a generator of the items is closed."""
+        if not self._ended and self._pid == os.getpid():
+            self.supplier.give_up(True)
+        self._outcomes.clear()
+
+    def forsake(self):
+        """Nobody can read the outcomes any more: end the job if somebody has, or go on without a reader."""
+        if not self._ended and self._pid == os.getpid():
+            self.supplier.let_go(self._asked)
+
+
+def _slice_of(until):
+    """Return how long to wait now for something that is waited for until a moment, or for ever."""
+    return LOOK_AROUND_S if until is None else max(0.0, min(LOOK_AROUND_S, until - monotonic()))
+
+
+def stopped(function):
+    """Return the exception for a function that raised StopIteration."""
+    return RuntimeError(f"{function!r} raised StopIteration, which would end the map without a result")

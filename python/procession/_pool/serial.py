@@ -1,0 +1,95 @@
+"""The crew that has no workers: whoever calls, or reads, computes. For a debugger, and to compare with.
+
+Tasks run in the thread that hands them in, before the method returns; those of lazy maps run when their outcomes are
+read.
+"""
+
+import threading
+from collections import deque
+
+from procession._pool.crews import Crew
+from procession._pool.jobs import Failure, Stream, Supplier
+
+__all__ = ["Serial"]
+
+
+class Serial(Crew):
+    """Nobody but the caller."""
+
+    offers = frozenset(("retries",))
+    whole = "a serial pool, which runs tasks in the caller,"
+
+    def __init__(self, ctx, terms):
+        super().__init__(ctx, terms)
+        self._gone: deque = deque()  # lazy maps whose iterator is gone, and whether somebody had read it
+
+    def begin(self):
+        """Call the initializer, once."""
+        if self.terms.initializer is not None:
+            try:
+                self.terms.initializer(*self.terms.initargs)
+            except Exception as error:
+                self.fail(error)
+
+    def start(self, job):
+        """Compute a job, or have it computed by its reader."""
+        self._sweep()
+        if isinstance(job, Stream):
+            job.supplier = Reader(job, self._gone)
+            return
+        for place, item in enumerate(job.items):
+            job.deliver(place, [_outcome(job, item)])
+
+    def _sweep(self):
+        while self._gone:
+            job, asked = self._gone.popleft()
+            if asked:
+                job.end()
+            else:  # it was made for what its function does
+                job.unread = True
+                job.finish()
+
+    def join(self, timeout):
+        """Compute what is left of lazy maps."""
+        self._sweep()
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.finish()
+
+    def dismiss(self):
+        """Nobody is there to be let go."""
+        self.ended = True
+
+
+class Reader(Supplier):
+    """Computes a lazy map in the thread that reads it."""
+
+    def __init__(self, job, gone):
+        super().__init__(job)
+        self._gone = gone
+        self._lock = threading.RLock()
+
+    def pull(self):
+        """Take an item and compute it; return whether there was one."""
+        with self._lock:
+            start, chunk = self.job.take(1)
+            try:
+                outcomes = [_outcome(self.job, item) for item in chunk]
+            except BaseException as error:
+                self.job.settle(False, error)
+                raise
+        if chunk:
+            self.job.deliver(start, outcomes)
+        return bool(chunk)
+
+    def let_go(self, asked):
+        """The iterator is gone: the next call of a method of the pool does what is to be done."""
+        self._gone.append((self.job, asked))
+
+
+def _outcome(job, item):
+    outcome = job.outcome(item)
+    if type(outcome) is Failure and isinstance(outcome.error, KeyboardInterrupt):
+        raise outcome.error  # Ctrl-C is meant for the caller
+    return outcome
