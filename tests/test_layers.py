@@ -264,6 +264,24 @@ def test_the_modules_that_the_binding_names_exist():
             assert not elsewhere, f"{path} names {elsewhere}, which belong in package.rs"
 
 
+def test_what_the_binding_calls_of_a_pool_is_there_and_in_the_architecture():
+    text = "".join(code_of(path) for path in BINDING.rglob("*.rs"))
+    called = set(re.findall(r'support(?:\.bind\(py\))?\.(?:call_method[01]|getattr)\("(\w+)"', text))
+    called |= set(re.findall(r'"((?:kill|interrupt)_worker|worker_\w+)"', text))  # by a variable
+    assert len(called) > 15
+    methods = set()
+    for name in ("procession._pool.crew", "procession._pool.worker"):
+        for node in ast.walk(ast.parse(FILES[name].read_text())):
+            if isinstance(node, ast.ClassDef) and node.name in ("Crew", "Portable"):
+                methods |= {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
+                methods |= {inner.targets[0].id for inner in node.body if isinstance(inner, ast.Assign)}
+                methods |= {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
+    assert called <= methods, called - methods
+    section = (ROOT / "ARCHITECTURE.md").read_text().partition("## What the binding decides")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`(\w+)`", section.partition("a `Crew`, the binding calls")[2]))
+    assert called == listed - {"Portable"}
+
+
 def test_the_architecture_has_a_place_for_each_module_of_ours():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     for name, path in FILES.items():

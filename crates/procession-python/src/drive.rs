@@ -40,8 +40,7 @@ pub(crate) struct Inner {
     pub waiter: Arc<Waiter>,
     pub workers: usize,
     pub bounds: Bounds,
-    /// Python's side: `worker_ended(index, starting, expected) -> str`, `worker_leaves(index)`, `failure(bytes) -> exception`,
-    /// `lost(text) -> exception`, `start_driver()`.
+    /// Python's side, a `Crew`: starts and looks after workers, and makes exceptions; ARCHITECTURE.md lists what it is asked.
     pub support: Py<PyAny>,
     /// What workers find in `__main__`.
     receiver: PyOnceLock<Py<Receiver>>,

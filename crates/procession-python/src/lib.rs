@@ -1,4 +1,5 @@
-//! The Python binding: one file or folder a room of the engine, nothing decided here.
+//! The Python binding: the engine's rooms for Python, and what has to be decided where Python objects are at hand; which and
+//! why stands in ARCHITECTURE.md.
 
 use pyo3::prelude::*;
 

@@ -17,7 +17,7 @@ from procession._objects import failures, main_module
 from procession._objects.failures import rebuild
 from procession._objects.main_module import may_read
 from procession._pool import log_records, stacks
-from procession._pool.deaths import Barren
+from procession._pool.deaths import Restarts
 from procession._pool.maker import Maker
 from procession._pool.texts import call_text, function_name, in_units
 from procession._pool.worker import INTERRUPT, Seat, work
@@ -141,7 +141,7 @@ class Crew:
                 terms.expected = watch.of_initializer
         self._aged = []
         self._broken = False
-        self._barren = Barren(count)
+        self._restarts = Restarts(count)
         self._pause_until = 0.0
         self._warned = False  # of other threads, which is once enough
         self._stuck: Any = None  # what looks after workers that were forked beside other threads
@@ -385,7 +385,7 @@ class Crew:
             if member is None:
                 return
             member.ready = True
-            self._barren.starting = 0
+            self._restarts.starting = 0
             for other, before in self.members.items():
                 if before.place == member.place and before.aged and not before.gone:
                     self.core.retire(other)
@@ -457,12 +457,12 @@ class Crew:
                 return text
             if not expected:
                 tasks = self.core.outcomes()
-                pause, hopeless = self._barren.died(starting, idle, process.exitcode, tasks)
+                pause, hopeless = self._restarts.died(starting, idle, process.exitcode, tasks)
                 self._pause_until = time.monotonic() + pause
                 if hopeless and not any(other.ready for other in self.members.values()):
                     when = "while it was starting" if starting else "before it had a task"
                     self._break_down(
-                        _exceptions.WorkerDied(f"{text} {when}, as {self._barren.count} before it: giving up")
+                        _exceptions.WorkerDied(f"{text} {when}, as {self._restarts.count} before it: giving up")
                     )
             if not (expected and starting):
                 self.refill()
@@ -479,13 +479,13 @@ class Crew:
         except Exception as error:
             util.sub_warning("a worker could not be replaced: %s", error)
             with self._lock:
-                pause, hopeless = self._barren.failed()
+                pause, hopeless = self._restarts.failed()
                 self._pause_until = time.monotonic() + pause
                 if not hopeless or self.members:
                     self.core.refill_later(pause)
                     return
                 failure = _exceptions.WorkerDied(
-                    f"no worker of the pool could be started, in {self._barren.starting} tries: "
+                    f"no worker of the pool could be started, in {self._restarts.starting} tries: "
                     f"{type(error).__name__}: {error}"
                 )
                 failure.__cause__ = error

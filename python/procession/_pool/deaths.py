@@ -2,7 +2,7 @@
 
 import time
 
-__all__ = ["Barren"]
+__all__ = ["Restarts"]
 
 # After so many workers in a row that died before they were ready, or could not be started, no more are started; if a
 # signal ended the last, only when none has become ready for so long: who kills at random may hit many that start.
@@ -15,7 +15,7 @@ FIRST_PAUSE_S = 0.01
 LAST_PAUSE_S = 1.0
 
 
-class Barren:
+class Restarts:
     """Counts workers that die, or cannot be started, without any use in between; says how long to pause then.
 
     A worker that dies with a task is no such death: its task has an outcome, so it can go on like that.

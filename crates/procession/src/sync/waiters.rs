@@ -8,20 +8,20 @@ use super::words::place as words;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, is_alive, wake};
 
-/// Offsets in the cell: how many places there are, the next ticket, the word of those who found no place, whether there
+/// Offsets in the cell: how many places there are, how many have come, the word of those who found no place, whether there
 /// may be any, and how many places from the first may be WAITING; then the places.
 const PLACES: usize = 0;
-const TICKET: usize = 4;
+const ARRIVALS: usize = 4;
 const CROWD: usize = 8;
 const CROWDED: usize = 12;
 const USED: usize = 16;
 const FIRST: usize = 24;
-/// A place: who waits there (8 bytes), its state (4), its ticket (4).
+/// A place: who waits there (8 bytes), its state (4), its number in the order of arrival (4).
 const PLACE_BYTES: usize = 16;
 
 // USED and CROWDED may say more than there is and never less, as they change with the lock held that goes with the list: who
 // enters raises them first, a waker lowers them when it has left nobody waiting. So a look at them with that lock held is
-// never too old, and neither are TICKET, who waits at a place, and its ticket.
+// never too old, and neither are ARRIVALS, who waits at a place, and when it came.
 
 /// A place in the list, or none: then its holder waits with the crowd and may wake without a reason.
 #[derive(Debug)]
@@ -83,19 +83,19 @@ impl Waiters {
         self.cell.word32(self.start + FIRST + place * PLACE_BYTES + 8)
     }
 
-    fn ticket(&self, place: usize) -> &AtomicU32 {
+    fn arrival(&self, place: usize) -> &AtomicU32 {
         self.cell.word32(self.start + FIRST + place * PLACE_BYTES + 12)
     }
 
     /// Enters the list.
     pub fn enter(&self) -> Place {
-        let ticket = self.cell.word32(self.start + TICKET).fetch_add(1, Ordering::Relaxed);
+        let arrival = self.cell.word32(self.start + ARRIVALS).fetch_add(1, Ordering::Relaxed);
         for place in 0..self.places {
             if words::state(self.state(place)) == words::FREE {
                 let used = self.cell.word32(self.start + USED);
                 used.store(used.load(Ordering::Relaxed).max(place as u32 + 1), Ordering::Relaxed);
                 self.who(place).store(identity(), Ordering::Relaxed);
-                self.ticket(place).store(ticket, Ordering::Relaxed);
+                self.arrival(place).store(arrival, Ordering::Relaxed);
                 words::enter(self.state(place));
                 return Place(Spot::Own(place));
             }
@@ -164,11 +164,11 @@ impl Waiters {
         if message < Waiters::WOKEN {
             return Err(Error::new(ErrorKind::InvalidInput, "not a message"));
         }
-        let next = self.cell.word32(self.start + TICKET).load(Ordering::Relaxed);
+        let next = self.cell.word32(self.start + ARRIVALS).load(Ordering::Relaxed);
         let mut waiting: Vec<(u32, usize)> = self
             .used()
             .filter(|&place| words::state(self.state(place)) == words::WAITING)
-            .map(|place| (next.wrapping_sub(self.ticket(place).load(Ordering::Relaxed)), place))
+            .map(|place| (next.wrapping_sub(self.arrival(place).load(Ordering::Relaxed)), place))
             .collect();
         waiting.sort_unstable_by(|a, b| b.cmp(a));
         let mut woken = 0;
