@@ -1,9 +1,12 @@
 """ThreadPool: the interface of a pool on threads."""
 
 import asyncio
+import gc
 import itertools
 import pickle
 import threading
+import time
+import weakref
 
 import pytest
 from procession._exceptions import PoolTerminated, TaskTimeout
@@ -321,6 +324,38 @@ def test_retry_on_is_checked_where_nothing_is_tried_again(method, kind):
             with pytest.raises(TypeError, match="retry_on must be an exception class"):
                 getattr(pool, method)(abs, [1], retry_on=wrong)
     pool.join()
+
+
+class Held:
+    """What can be told to be gone."""
+
+
+@pytest.mark.parametrize("method", ["apply", "map", "starmap", "imap", "imap_unordered"])
+@pytest.mark.parametrize("options", [{}, {"timeout": LIMIT_S}])
+def test_arguments_and_results_are_gone_without_a_collection(pool, method, options):
+    there, made = [Held() for _ in range(5)], []
+
+    def make(held):
+        result = Held()
+        made.append(weakref.ref(result))
+        return result
+
+    gc.collect()
+    gc.disable()
+    try:
+        arguments = weakref.WeakSet(there)
+        items = [(item,) for item in there] if method == "starmap" else there[:1] if method == "apply" else there
+        results = getattr(pool, method)(make, items, **options)
+        if method.startswith("imap"):
+            results = list(results)
+        del items, results, there
+        assert pool.map(abs, range(50), 1) == list(range(50))  # until no thread is behind its last task any more
+        limit = time.monotonic() + LIMIT_S
+        while (arguments or any(ref() for ref in made)) and time.monotonic() < limit:
+            time.sleep(0.001)
+        assert not arguments and not any(ref() for ref in made)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("reads", [True, False])

@@ -134,6 +134,11 @@ def lazy_maps(make, offers, directory):
         with pytest.raises(ZeroDivisionError):
             next(results)
         assert list(results) == []
+        results = pool.imap(double, (6 // (3 - n) for n in range(9)), 2)
+        assert [next(results), next(results)] == [4, 6]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        assert list(results) == []
 
 
 def endless_maps(make, offers, directory):

@@ -29,14 +29,14 @@ class EachThread(Crew):
             self._compute(job, place, item)
 
     def _take(self, job):
-        job.supplier = Room(job)
+        supplier = job.supplier = Room(job)
         while not job.done():
             if not job.has_room():
-                job.supplier.room.wait(0.01)
+                supplier.room.wait(0.01)
                 continue
-            start, items = job.take(1)
-            for item in items:
-                self._compute(job, start, item)
+            start, items = job.take(job.chunk)
+            for place, item in enumerate(items, start):
+                self._compute(job, place, item)
 
     def _compute(self, job, place, item):
         def run():

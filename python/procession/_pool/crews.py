@@ -325,8 +325,9 @@ class _Share(_Desk):
         """Fail the jobs without an outcome with what `why` makes."""
         self._closed = True
         for job in list(self._jobs):
+            supplier = job.supplier
             if job.settle(False, why(), False):
-                job.supplier.give_up(False)
+                supplier.give_up(False)
 
     def join(self, timeout):
         """Wait for the jobs that were handed in here."""

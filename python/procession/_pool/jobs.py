@@ -54,6 +54,22 @@ class Supplier:
             self.job.unread = True
 
 
+class _Nobody(Supplier):
+    """What computes a job that has ended, or that nobody wants to be told more of: the two would keep each other."""
+
+    def __init__(self):
+        pass
+
+    def give_up(self, closes):
+        """There is nothing to give up."""
+
+    def let_go(self, asked):
+        """There is nothing to let go."""
+
+
+_NOBODY = _Nobody()
+
+
 class Job:
     """What one call of a method of `Pool` has created.
 
@@ -74,7 +90,7 @@ class Job:
         self.items = items
         self.chunk = chunk
         self.wishes = wishes
-        self.supplier = Supplier(self)
+        self.supplier: Supplier = _NOBODY
         self._crew = crew
         self._callbacks = callbacks or (None, None)
         self._watchers = []
@@ -178,9 +194,10 @@ class Whole(Job):
 
     def cancel(self, why):
         """Give the job up: its exception is `why`. False when it was done."""
+        supplier = self.supplier
         if not self.settle(False, why):
             return False
-        self.supplier.give_up(False)
+        supplier.give_up(False)
         return True
 
     def end(self, closes=False):
@@ -236,6 +253,7 @@ class Whole(Job):
         if tell and callback is not None:
             self._tell(callback, value)
         self.items = ()
+        self.supplier = _NOBODY
         self._over.set()
         self._wake()
         self._crew.done(self)
@@ -262,6 +280,7 @@ class Stream(Job):
 
     def __init__(self, *description, most=None):
         super().__init__(*description)
+        self.supplier = Supplier(self)
         self.given_up = False  # whether nobody wants the rest
         self.unread = False  # whether nobody can read the outcomes any more
         self._bounded = most is not None or length_hint(self.items, -1) < 0
@@ -294,7 +313,8 @@ class Stream(Job):
     def take(self, count):
         """Take up to `count` items, in one thread at a time; return the place of the first one and their list.
 
-        An empty list says that there are no more. Where the iterable raises, that is the outcome behind its items.
+        An empty list says that there are no more. Where the iterable raises, that is the outcome in place of these
+        items.
         """
         chunk, error = [], None
         with self._arrival:
@@ -305,7 +325,7 @@ class Stream(Job):
             try:
                 chunk.extend(itertools.islice(self.items, count))
             except BaseException as raised:
-                error = raised
+                error, chunk = raised, []  # as in the standard library
         with self._arrival:
             self._taking = False
             start = self._known
@@ -340,7 +360,7 @@ class Stream(Job):
             self._ended = last = self._came == self._length
         self._wake()
         if last:
-            self._crew.done(self)
+            self._part()
 
     def end(self, closes=False):
         """Have no more outcomes; `closes`: close the items, if they come from a generator, in this thread or in that
@@ -357,7 +377,7 @@ class Stream(Job):
             done, self._ended = self._ended, True
         self._wake()
         if not done:
-            self._crew.done(self)
+            self._part()
         close = getattr(items, "close", None)
         if self._closes and close is not None and hasattr(items, "throw"):
             close()
@@ -373,8 +393,13 @@ class Stream(Job):
             self._length = self._came
             self._arrival.notify_all()
         self._wake()
-        self._crew.done(self)
+        self._part()
         return True
+
+    def _part(self):
+        """The job has ended: let go of whoever computed it, and tell the crew."""
+        self.supplier = _NOBODY
+        self._crew.done(self)
 
     # -- for whoever reads ------------------------------------------------------------------------------------------
 

@@ -71,9 +71,9 @@ class Reader(Supplier):
         self._lock = threading.RLock()
 
     def pull(self):
-        """Take an item and compute it; return whether there was one."""
+        """Take a chunk and compute it; return whether there was one."""
         with self._lock:
-            start, chunk = self.job.take(1)
+            start, chunk = self.job.take(self.job.chunk)
             try:
                 outcomes = [_outcome(self.job, item) for item in chunk]
             except BaseException as error:
