@@ -28,7 +28,7 @@ _METHODS = (
     "get_all_start_methods", "get_context", "get_logger", "get_start_method", "log_to_stderr", "parent_process",
     "set_executable", "set_forkserver_preload", "set_start_method",
 )  # fmt: skip
-# What the standard library does not have, and where it is.
+# The names that the standard library does not have, and the modules that they are in.
 _OWN = {
     "ForkBesideThreads": "_notices",
     "MaybeEncodingError": "_objects.failures",
@@ -136,7 +136,7 @@ if TYPE_CHECKING:  # what `__getattr__` and `_METHODS` give, for checkers
 SUBDEBUG = 5
 SUBWARNING = 25
 
-# What children return of classes of the main module, which they have imported under this name.
+# Children import the main module under this name, and return objects of its classes by it.
 if "__main__" in _sys.modules:
     _sys.modules["__mp_main__"] = _sys.modules["__main__"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = []
 
-# What coverage leaves on the package whose processes it has patched, and what other interpreters know its settings by.
+# The mark of coverage on a package whose processes it has patched; the variables that tell other interpreters its settings.
 _COVERAGE_PATCHED = "_coverage$patched"
 _COVERAGE_ASKED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 

@@ -1,7 +1,7 @@
 """Puts procession in the place of `multiprocessing`, for a program and the libraries it imports.
 
 An import of `multiprocessing` or of one of its submodules then gives the module of the same name from
-here.  Children do the same before they import anything of the program: that they should is part of
+here. Children do the same before they import anything of the program: that they should is part of
 what they are told about their parent.
 """
 
@@ -26,7 +26,7 @@ OURS = "procession"
 # These bring an engine of their own, which is built on private parts of the standard library's: they are
 # imported with that in its place.
 KEEP_STANDARD = ("joblib.externals.loky", "loky")
-# What is called in which module of ours after a library was imported: it puts our engine in the place of its own.
+# Library -> the module and function of ours that are called after its import: it puts our engine in the place of its own.
 AFTERWARDS = {
     "concurrent.futures.process": ("procession.futures", "stand_in"),
     "joblib": ("procession.joblib", "stand_in"),
@@ -159,7 +159,7 @@ class _StandardLoader(_standard.AroundLoader):
 
     def exec_module(self, module):
         """Run the module's code."""
-        # What it shares with others must not be imported for the first time now.
+        # Modules that it shares with others must not be imported for the first time now.
         importlib.import_module("concurrent.futures.process")
         from procession import _standard_executor
 

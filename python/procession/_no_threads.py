@@ -1,4 +1,4 @@
-"""What is said where no thread can be started."""
+"""The error of a thread that cannot be started, explained."""
 
 import warnings
 

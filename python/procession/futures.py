@@ -128,8 +128,8 @@ class ProcessPoolExecutor(Executor):
     ) -> "Iterator[_R]":
         """Return an iterator over `fn(*items)` in the order of the iterables.
 
-        `chunksize` items travel as one task.  At most `buffersize` tasks are submitted ahead of the reader
-        (None: all, at once).  Reading raises TimeoutError `timeout` seconds after this call.
+        `chunksize` items travel as one task. At most `buffersize` tasks are submitted ahead of the reader
+        (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call.
         """
         if operator.index(chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -213,7 +213,7 @@ def _results(executor, fn, futures, chunks, limit):
         raise
     finally:
         for future in futures:
-            # What runs goes on, as with the standard executor.
+            # Running calls go on, as with the standard executor.
             Future.cancel(future)
 
 
@@ -464,7 +464,7 @@ def _as_broken(error):
 
 def _finish_at_exit():
     """Wait for the futures of executors that nobody shut down, as the standard executor does."""
-    # What Ctrl-C ended does not wait for its calls; in a REPL it may have ended something else.
+    # A `with` block that Ctrl-C ended does not wait for its calls; in a REPL it may have ended something else.
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
     for engine in list(_all_engines):
         if interrupted:

@@ -1,6 +1,6 @@
 """A backend for joblib: after `import procession.joblib`, `joblib.parallel_config("procession")` uses our pool.
 
-With it scikit-learn and everything else that computes by joblib runs on procession's workers.  They stay from
+With it scikit-learn and everything else that computes by joblib runs on procession's workers. They stay from
 one `Parallel` call to the next, as long as `n_jobs` is the same.
 """
 

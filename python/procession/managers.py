@@ -1,6 +1,6 @@
 """Managers: objects that live in one server process and are used from many through proxies.
 
-The names of `multiprocessing.managers`.  What works behind them is in `procession._manager`.
+The names of `multiprocessing.managers`. What works behind them is in `procession._manager`.
 """
 
 import array

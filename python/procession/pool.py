@@ -310,7 +310,7 @@ class Pool:
         if chunksize is not None:
             chunksize = min(positive(chunksize, "chunksize"), 2**31)
         elif self._maxtasksperchild is not None:
-            # What counts as a task has to be known: as in the standard library, four chunks a worker.
+            # A chunk counts as a task, so its size has to be known: as in the standard library, four chunks a worker.
             if not hasattr(iterable, "__len__"):
                 iterable = list(iterable)
             chunksize = max(1, -(-len(iterable) // (4 * self._processes)))

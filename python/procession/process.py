@@ -493,7 +493,7 @@ _current_process = _MainProcess()
 _parent_process: "Any" = None  # an object of _ParentProcess; None in the main process
 _process_counter = itertools.count(1)
 _children: set[BaseProcess] = set()
-# What these were in the parent, in a forked child: to take them apart would write to all that they refer to.
+# In a forked child, the parent's values of these: to take them apart would write to all that they refer to.
 _inherited: tuple = ()
 _dangling = WeakSet()  # of all process objects, under the name that the interpreter's tests know
 # Its methods, which are Python's, would cost each start a dozen pages.

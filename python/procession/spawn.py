@@ -280,7 +280,7 @@ def main(count: int) -> None:
     for descriptor in range(3, 3 + count):
         os.set_inheritable(descriptor, False)
     load_pickle()
-    # What is there by now stays: no collection has to look at it, and at the end there are several.
+    # Objects that are there by now stay: no collection has to look at it, and at the end there are several.
     gc.freeze()
     status = child.run_fresh(lambda: load(3), 4)
     # The interpreter ends in its own way, but exit functions have run; its status is that of the process object.

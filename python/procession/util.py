@@ -51,7 +51,7 @@ TERMINATE_GRACE_SECONDS = 5.0
 def get_logger() -> "logging.Logger":
     """Return the logger of this package; it has no handler until `log_to_stderr` or the program adds one."""
     logger = _logs.get_logger()
-    # What is logged at exit needs logging's own exit function to come after ours.
+    # Logging's own exit function has to come after ours, which logs.
     atexit.unregister(_exit_function)
     atexit.register(_exit_function)
     return logger
@@ -157,7 +157,7 @@ def _exit_function():
 
 
 def _end_tracker():
-    # What a program that is one file has unpacked goes away with it: a helper would miss what it has not read yet.
+    # The files that a program of one file has unpacked go away with it: a helper would miss those it has not read yet.
     tracker = sys.modules.get("procession.resource_tracker")
     if tracker is not None:
         tracker._resource_tracker._stop()

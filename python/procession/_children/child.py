@@ -132,7 +132,7 @@ def leave_termination():
         around.heed_termination()
 
 
-# What each copy of a process begins with.
+# The first calls of each copy of a process.
 _ALWAYS = ((atexit._clear, ()), (_signal.set_wakeup_fd, (-1,)))
 
 

@@ -29,7 +29,7 @@ __all__ = []
 
 _LOWEST, _HIGHEST = -(2**31), 2**31 - 1  # of exit statuses: an int of C
 
-# What joins the threads of a worker whose tasks have left some: it does not do so for ever.
+# The function that joins threads which a worker's tasks have left; it does not wait for ever.
 await_threads: object = None
 
 # Finalizers of `weakref` with a smaller number are of a process that this one was copied from.

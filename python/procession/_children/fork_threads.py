@@ -21,7 +21,7 @@ _OWN_NAME = "procession-bell"
 _SURVIVORS = ("libarrow", "libomp", "libiomp", "libmkl")
 # Those that wait for their threads in a forked child, which has none.
 _WAITING = {"libgomp": "libgomp", "libtbb": "libtbb"}
-# What threads are called that survivors start.
+# The names of threads that survivors start.
 _QUIET_NAMES = frozenset(("jemalloc_bg_thd",))
 
 _MOMENT = 0.02

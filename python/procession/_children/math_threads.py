@@ -179,7 +179,7 @@ def _functions(path, names):
     return []
 
 
-# What OpenBLAS's `get_parallel` answers where its threads are its own, not those of OpenMP.
+# The answer of OpenBLAS's `get_parallel` where its threads are its own, not those of OpenMP.
 _OWN_THREADS = 1
 
 

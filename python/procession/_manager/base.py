@@ -31,7 +31,7 @@ class BaseManager:
     """A manager of the types that were given to `register`.
 
     `address` is where its server listens (None: a new local one), `authkey` what clients must know (None:
-    the key of the current process), `serializer` "pickle" or "xmlrpclib".  Use `start` and `shutdown`, or
+    the key of the current process), `serializer` "pickle" or "xmlrpclib". Use `start` and `shutdown`, or
     `with`; or `connect` to a server that runs already; or `get_server().serve_forever()`.
     """
 
@@ -72,7 +72,7 @@ class BaseManager:
         return self._Server(self._registry, self._address, self._authkey, self._serializer)
 
     def connect(self) -> None:
-        """Use a server that runs at `address` already.  Raises OSError or AuthenticationError."""
+        """Use a server that runs at `address` already. Raises OSError or AuthenticationError."""
         self._links = links_to(self._address, self._serializer)
         self._links.greet(self._authkey)
         self._state.value = State.STARTED
@@ -80,7 +80,7 @@ class BaseManager:
     def start(self, initializer: "Callable[..., object] | None" = None, initargs: "Iterable[Any]" = ()) -> None:
         """Start a child process with the server; blocks until it listens.
 
-        `initializer(*initargs)` is called there first.  Raises what kept it from listening (OSError for an
+        `initializer(*initargs)` is called there first. Raises what kept it from listening (OSError for an
         address in use), ProcessError when it was started before.
         """
         self._check_not_started()
@@ -151,7 +151,7 @@ class BaseManager:
 
     @classmethod
     def _run_server(cls, registry, address, authkey, serializer, parent, initializer=None, initargs=()):
-        """What the child process does."""
+        """Be the server, in its process."""
         # Ctrl-C in the terminal is for the parent, which may still want its objects.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         child.leave_termination()
@@ -199,7 +199,7 @@ class BaseManager:
             shutdown()
 
     def __reduce__(self):
-        # The copy is a client of the same server.  Only a child of ours gets the key in this way.
+        # The copy is a client of the same server. Only a child of ours gets the key in this way.
         authkey = bytes(self._authkey) if process.get_spawning_popen() is not None else None
         return _connected, (type(self), self._address, authkey, self._serializer)
 
@@ -273,7 +273,7 @@ def _stop_with_parent(parent, server):
 
 
 def _shut_down(server_process, ours, links, state, timeout, socket_file):
-    """End the server's process, the hard way if need be.  Nothing here waits for longer than `timeout`s.
+    """End the server's process, the hard way if need be. Nothing here waits for longer than `timeout`s.
 
     `socket_file` is in a folder of the server's own, unless that inherited this one's: a server that was killed has
     left both.

@@ -1,6 +1,6 @@
 """The connections of this process to servers of managers: one for each server and thread.
 
-One a thread, so that a request that takes long keeps no other thread waiting.  Before a thread takes something it says
+One a thread, so that a request that takes long keeps no other thread waiting. Before a thread takes something it says
 whose its connection is: locks are owned by processes and threads of clients, not by connections.
 """
 
@@ -101,7 +101,7 @@ class Links:
             del result
 
     def release(self, authkey, ident):
-        """Tell the server that a proxy is gone.  Raises nothing: it is called by garbage collection."""
+        """Tell the server that a proxy is gone. Raises nothing: it is called by garbage collection."""
         link = getattr(self._local, "link", None)
         if link is not None and link.busy:
             link.owed.append(ident)

@@ -1,8 +1,8 @@
 """Who uses a server, and what they hold there, so that it goes to others when they end.
 
 A client says once for each connection to which process and thread it belongs, before the first request that may take
-something.  A process that the server can see (of its machine and its pid namespace) has ended when the system says so,
-whatever becomes of its connections.  One elsewhere has when it has hung up the last of its connections, even if its
+something. A process that the server can see (of its machine and its pid namespace) has ended when the system says so,
+whatever becomes of its connections. One elsewhere has when it has hung up the last of its connections, even if its
 request is being carried out there; it keeps one for that.
 """
 
@@ -18,7 +18,7 @@ from procession import _procession as engine
 # The pauses between looks whether a process has ended that has just closed a connection.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.001, 1.0
 
-# Guards the notes of all clients and of all that they hold.  Whoever has it waits for nothing.
+# Guards the notes of all clients and of all that they hold. Whoever has it waits for nothing.
 notes = threading.RLock()
 _attended = threading.local()  # of each thread: .client and .thread that it acts for, .told
 _numbers = itertools.count(1)

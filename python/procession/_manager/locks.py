@@ -31,7 +31,7 @@ class _Scope:
 
 
 class _Heritable(_Scope):
-    """What the next one gets when somebody has ended who had it, as soon as there is a next one."""
+    """A lock or semaphore that goes on from an owner who has ended to the next one who wants it."""
 
     _waiting = 0
     if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Heritable(_Scope):
 
 
 class Lock(_Heritable):
-    """As `threading.Lock`.  `robust`: whoever gets it from a dead owner has OwnerDied raised, not a warning."""
+    """As `threading.Lock`. `robust`: whoever gets it from a dead owner has OwnerDied raised, not a warning."""
 
     def __init__(self, robust=False, *, lock=None):
         self._lock = threading.Lock() if lock is None else lock
@@ -126,7 +126,7 @@ class Lock(_Heritable):
             self._orphaned = False
         holders.tell(self._robust)
 
-    # What a condition asks of its lock.
+    # The methods that a condition calls of its lock.
 
     def _is_owned(self):
         return self._lock.locked()

@@ -27,8 +27,8 @@ def _here(address):
 class BaseProxy:
     """Stands for an object in the server of a manager; calls travel there.
 
-    While a proxy lives its object lives.  Proxies can be passed to other processes, which need the
-    manager's key (children have it).  A proxy made inside the server (`manager_owned`) counts there.
+    While a proxy lives its object lives. Proxies can be passed to other processes, which need the
+    manager's key (children have it). A proxy made inside the server (`manager_owned`) counts there.
     """
 
     _exposed_: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class BaseProxy:
         """Call a method of the object and return a copy of its result, or a proxy of it.
 
         Raises what the method raised; RemoteError when it is not exposed or its result cannot be pickled;
-        EOFError or an OSError when the server is gone.  Blocks until the method is through.
+        EOFError or an OSError when the server is gone. Blocks until the method is through.
         """
         kind, result = self._links.request(self._authkey, self._id, methodname, args, kwds)
         if kind == wire.RETURN:

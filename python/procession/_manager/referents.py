@@ -1,7 +1,7 @@
 """The objects that a server keeps for its clients.
 
 Two counts hold a referent: the proxies in client processes, and the proxies inside the server itself
-(a shared list in a shared list).  When both are zero it stays in limbo for a moment, because a proxy may
+(a shared list in a shared list). When both are zero it stays in limbo for a moment, because a proxy may
 be on its way: pickled into a queue, or inherited by a child that has not run yet.
 """
 

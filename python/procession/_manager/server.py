@@ -1,7 +1,7 @@
 """The server of a manager: keeps the objects and carries out what proxies ask.
 
 Each connection has a thread of its own, so a method that blocks (a queue's `get`) blocks its client alone,
-and the objects see one thread for one thread of a client.  Nobody has a thread, and nothing is unpickled, before
+and the objects see one thread for one thread of a client. Nobody has a thread, and nothing is unpickled, before
 the listener has seen that the client knows the key.
 """
 
@@ -76,7 +76,7 @@ class Server:
             self.listener.close()
         sys.exit(0)
 
-    # What clients may ask of the server itself, by the names in `public`.
+    # The requests that are for the server itself, by the names in `public`.
 
     def accept_connection(self, name=None):
         """A new connection says whose it is."""
@@ -186,7 +186,7 @@ class Server:
                 answer = wire.TRACEBACK, traceback.format_exc()
             else:
                 if method != "incref":
-                    # What the last answer named is counted by the client now, or not wanted.
+                    # The proxies of the last answer are counted by the client now, or not wanted.
                     lent.proxies = []
                 answer = self._carry_out(ident, method, args, kwds)
             self._reply(client, request, answer)
@@ -228,7 +228,7 @@ class Server:
             return wire.TRACEBACK, traceback.format_exc()
 
     def _fall_back(self, referent, method, args):
-        """What every proxy may ask, whatever its type exposes."""
+        """Answer the methods that every proxy may call, whatever its type exposes."""
         if method == "#GETVALUE":
             return wire.RETURN, referent.obj
         if method in ("__str__", "__repr__"):
@@ -241,7 +241,7 @@ class Server:
         except Exception:
             payload = self.serializer.dumps((wire.UNSERIALIZABLE, traceback.format_exc()))
         try:
-            # What is sent to the dead over a network is accepted by the system all the same.
+            # The system accepts a message to the dead over a network all the same.
             if self._is_remote and request is not None and request[1] in WAITING and holders.has_hung_up(client):
                 raise EOFError("the client has hung up")
             client.send_bytes(payload)

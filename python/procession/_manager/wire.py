@@ -1,7 +1,7 @@
 """What a proxy and a server say to each other.
 
-A request is `(ident, method, args, kwds)`; without an ident it is for the server itself.  The answer is
-`(kind, result)`.  Both have the shape that the standard library uses, so either side may be its.
+A request is `(ident, method, args, kwds)`; without an ident it is for the server itself. The answer is
+`(kind, result)`. Both have the shape that the standard library uses, so either side may be its.
 """
 
 import pickle
@@ -18,12 +18,12 @@ PROXY = "#PROXY"
 ERROR = "#ERROR"
 TRACEBACK = "#TRACEBACK"
 UNSERIALIZABLE = "#UNSERIALIZABLE"
-# As RETURN, of a result and whether the lock is robust: its owner before has died.  For clients that have introduced
+# As RETURN, of a result and whether the lock is robust: its owner before has died. For clients that have introduced
 # themselves.
 OWNER_DIED = "#OWNER_DIED"
-# What a server of ours answers to a greeting: it takes requests for itself on every connection.
+# The answer of a server of ours to a greeting: it takes requests for itself on every connection.
 MANY_REQUESTS = "many requests"
-# What it answers to an introduction: it learns of the end of this process by itself; or only by its connections.
+# Its answers to an introduction: it learns of the end of this process by itself; or only by its connections.
 SEEN, UNSEEN = "seen", "unseen"
 # The methods of whatever can be taken, which a client asks for after it has introduced itself.
 TAKING = frozenset(("acquire", "release", "wait", "notify", "notify_all", "__enter__", "__exit__"))
@@ -75,7 +75,7 @@ class PickleSerializer:
     @staticmethod
     def dumps(message):
         """Return the bytes of a message; the errors of pickling for what cannot be pickled."""
-        # Most messages hold plain values only.  They need no reducers of ours, which take longer to set up.
+        # Most messages hold plain values only. They need no reducers of ours, which take longer to set up.
         plain = type(message[1]) in _PLAIN if len(message) == 2 else _has_plain_arguments(message)
         return pickle.dumps(message) if plain else reduction.ForkingPickler.dumps(message)
 
@@ -85,7 +85,7 @@ def _has_plain_arguments(request):
 
 
 class XmlSerializer:
-    """Plain values only, and nothing in a message can run code.  Tuples arrive as lists."""
+    """Plain values only, and nothing in a message can run code. Tuples arrive as lists."""
 
     @staticmethod
     def dumps(message):

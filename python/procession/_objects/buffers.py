@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 PROTOCOL = 5  # the highest
-# What pickling raises for what cannot be pickled.
+# The exceptions of pickling for an object that cannot be pickled.
 NOT_BY_NAME = (pickle.PicklingError, AttributeError, TypeError)
 
 shares = _local()  # whether this thread makes a copy in shared memory
@@ -93,7 +93,7 @@ def like(view, format, shape):
     return view.cast(format, shape) if format in _CASTABLE else view
 
 
-# What a memoryview can be cast to.
+# The formats that a memoryview can be cast to.
 _CASTABLE = frozenset("cbBhHiIlLqQnNfdP?")
 
 
@@ -121,7 +121,7 @@ class Envelope:
 
 
 def _open(pickled, places, inherited):
-    # What is attached here is found by its place below.
+    # Memory that is attached here is found by its place below.
     held = [engine.attach_shared(copy.detach()) for copy in inherited]
     buffers = [engine.find_shared(*place) for place in places]
     del held

@@ -132,7 +132,7 @@ class _Registered:
         return reducer
 
 
-# What cloudpickle makes something else of than it was.
+# The classes whose objects cloudpickle makes something else of.
 _UNFAITHFUL = ("TextIOWrapper", "WeakSet", "memoryview")
 
 

@@ -1,4 +1,4 @@
-"""What a pool's engine asks of Python: failures that can travel between processes."""
+"""Failures that can travel between processes, for the engine of a pool."""
 
 import _pickle as pickle  # without what `pickle` loads
 import sys

@@ -39,8 +39,8 @@ def array(value):
         return reduced
     function, arguments, *state = value.__reduce_ex__(buffers.PROTOCOL)
     buffer = arguments[0]
-    # Who gets a copy of a read-only array may write to it, as with the standard library: pandas hands out such arrays.
-    # What lies in memory that is shared on purpose is no copy.
+    # The receiver of a copy of a read-only array may write to it, as with the standard library: pandas hands out such arrays.
+    # An array in memory that is shared on purpose is no copy.
     if (
         not value.flags.writeable
         and isinstance(buffer, pickle.PickleBuffer)

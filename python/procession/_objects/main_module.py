@@ -119,7 +119,7 @@ class Snapshot:
         outermost = self._there.get(path[0])
         if outermost is None or _found(obj) is not obj:
             return False
-        # What a decorator made may be anything: how to find it tells nothing about when it was made.
+        # A decorator may have made anything: how to find it tells nothing about when it was made.
         return outermost() is found_at(path[:1])
 
     def find(self, path):

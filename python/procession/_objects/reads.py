@@ -18,7 +18,7 @@ _CHANGING = frozenset((
     "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault",
     "sort", "update",
 ))  # fmt: skip
-# Who uses these may set any name.
+# Code that uses these may set any name.
 SETTING_ANY = frozenset(("globals", "vars", "setattr", "exec", "eval", "__dict__", "import_module", "__setitem__"))
 
 

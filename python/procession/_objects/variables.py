@@ -15,7 +15,7 @@ __all__ = ["Expected", "arrive", "compare", "mark"]
 
 _MOST_ITEMS = 64  # of a container whose contents are compared, and letters of a text for each
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
-# Whose text says all, and always the same.
+# Types of values whose text says all, and always the same.
 _TELLING = frozenset(("datetime", "decimal", "enum", "fractions", "pathlib", "pathlib._local", "uuid"))
 _NO_VARIABLES: tuple[type, ...] = (
     type,

@@ -39,7 +39,7 @@ def expected(function, known, method, spared, with_generators):
     return variables.Expected(function.__qualname__, place, marks, held, method)
 
 
-# Who calls one of these gives a generator a state of its own.
+# A program that calls one of these gives a generator a state of its own.
 _SEEDING = frozenset(("seed", "setstate", "set_state", "manual_seed", "spawn", "jumped", "advance"))
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew"]
 
-# What an idle worker has to end by itself, when the pool is terminated, before it gets SIGTERM.
+# The time that an idle worker has to end by itself when the pool is terminated, before it gets SIGTERM.
 IDLE_GRACE_S = 0.05
 # How long a program may take to end, once its pools have, before its daemon threads are told of that.
 EXIT_LIMIT_S = 60.0
@@ -98,7 +98,7 @@ class Crew:
         terms: how many workers there are, what they are given and may use up: see `worker.Terms`.
     """
 
-    # What it can do beside calling functions: see `crews.Crew`.
+    # Everything that a crew can offer: see `crews.Crew`.
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
         + ("cpu_affinity", "forward_logs", "capture_output")
@@ -197,7 +197,7 @@ class Crew:
             self._make_room_for_descriptors()
         with self._lock, self._forking():
             while not self.unusable and (places := self._free_places()):
-                # What is done between two forks costs both processes the pages that it touches: the rest is done
+                # Work between two forks costs both processes the pages that it touches: the rest is done
                 # before and after.
                 coming = [(place, self._make_process(place)) for place in places]
                 begun = []

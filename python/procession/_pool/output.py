@@ -27,7 +27,7 @@ STREAMS = ("stdout", "stderr")
 MOST_LINE_BYTES = 64 << 10
 # Pipes hold as much, so two reads take what was there when the first began.
 _READ_BYTES = 64 << 10
-# Who has read waits so long before it reads again: marks that come close together do not wake it each.
+# The pause of a reader before it reads again: marks that come close together do not wake it each.
 _PAUSE_MS = 2
 _MOST_NAME = 200
 # How long a pool that ends waits for the callable that gets the lines.
@@ -122,7 +122,7 @@ class _Stream:
         return line
 
     def end_line(self, lines):
-        """What has begun is all of its line."""
+        """End the line that has begun: no more of it will come."""
         if self._line:
             self._add(self._line, lines)
             self._line = b""

@@ -11,7 +11,7 @@ __all__ = ["dump", "listen"]
 
 # Has a worker write its stacks into its file.
 STACKS = _signal.SIGRTMIN + 8
-# What has not grown for so long is complete.
+# A report that has not grown for so long is complete.
 QUIET_S = 0.02
 
 

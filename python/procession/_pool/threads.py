@@ -17,13 +17,13 @@ from procession._pool.thread_trials import Trial, Watch
 
 __all__ = ["Threads"]
 
-# A thread cannot be killed.  `join` after `terminate` leaves one that is stuck in its task after this time.
+# A thread cannot be killed. `join` after `terminate` leaves one that is stuck in its task after this time.
 TERMINATED_JOIN_LIMIT_S = 5.0
 _numbers = itertools.count(1)
 
 
 class Threads(Crew):
-    """Threads that work for a pool.  They know no pool, so that a forgotten one can be collected."""
+    """Threads that work for a pool. They know no pool, so that a forgotten one can be collected."""
 
     offers = frozenset(("timeout", "retries"))
     whole = "a pool of threads"
@@ -98,7 +98,7 @@ class Threads(Crew):
 
 
 class Chunks(Supplier):
-    """The chunks of a map.  Its `step` travels through the queue: whoever holds it takes the next one.
+    """The chunks of a map. Its `step` travels through the queue: whoever holds it takes the next one.
 
     So a map of any length is queued by one hand-over, and a pool that is terminated at once has begun nothing of it.
     """
@@ -150,7 +150,7 @@ class Chunks(Supplier):
 
 
 class Source(Supplier):
-    """The input of a lazy map.  Its `step` travels through the queue: whoever holds it may take items."""
+    """The input of a lazy map. Its `step` travels through the queue: whoever holds it may take items."""
 
     def __init__(self, crew, job):
         super().__init__(job)
@@ -218,7 +218,7 @@ class Source(Supplier):
 
 
 def work(crew, terms):
-    """The life of a worker.  Steps raise nothing, so nothing but the end of the pool ends it."""
+    """The life of a worker. Steps raise nothing, so nothing but the end of the pool ends it."""
     if terms.initializer is not None:
         try:
             terms.initializer(*terms.initargs)

@@ -115,7 +115,7 @@ class Seat:
 
 
 class Portable:
-    """What a worker needs when something fails."""
+    """Makes bytes of failures for the engine, which asks for them when something fails."""
 
     @staticmethod
     def failure(error):

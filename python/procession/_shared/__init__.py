@@ -1,1 +1,1 @@
-"""What connections and queues are made of."""
+"""The parts of connections and queues."""

@@ -110,7 +110,7 @@ def _answering(send, authkey):
 
 
 def receiving(send, authkey):
-    """What a listener does with a client: asks first, so that it answers nobody who does not know the key."""
+    """Prove the key to a client, as a listener does: it asks first, so that it answers nobody who does not know the key."""
     yield from _delivering(send, authkey)
     yield from _answering(send, authkey)
 

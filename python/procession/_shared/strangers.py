@@ -16,7 +16,7 @@ from procession._shared.key import LONGEST, receiving
 
 # Seconds from a client's connection until it must have shown that it knows the key, while somebody accepts.
 PATIENCE_SECONDS = 10.0
-# So many are looked after at once. When there are more, the first to come has only so many seconds.
+# The most strangers that are looked after at once, and the seconds that the first to come has when there are more.
 MOST_STRANGERS = 128
 SHORT_PATIENCE_SECONDS = 1.0
 

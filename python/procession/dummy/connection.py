@@ -26,7 +26,7 @@ class Connection:
         self._out = _out
 
     def send(self, obj: "Any") -> None:
-        """Pass the object itself to the other end.  Never blocks."""
+        """Pass the object itself to the other end. Never blocks."""
         self._out.put(obj)
 
     def recv(self) -> "Any":
