@@ -26,7 +26,7 @@ OURS = "procession"
 # These bring an engine of their own, which is built on private parts of the standard library's: they are
 # imported with that in its place.
 KEEP_STANDARD = ("joblib.externals.loky", "loky")
-# Library -> the module and function of ours that are called after its import: it puts our engine in the place of its own.
+# Library -> the function of ours that is called after its import: it puts our engine in the place of its own.
 AFTERWARDS = {
     "concurrent.futures.process": ("procession.futures", "stand_in"),
     "joblib": ("procession.joblib", "stand_in"),

@@ -61,7 +61,7 @@ class Finalize(Generic[_R]):
         self._pid = os.getpid()
         _finalizer_registry[self._key] = self
 
-    # The names that it needs are bound here: objects go away even when the interpreter has emptied this module at its end.
+    # The names that it needs are bound here: objects go away even after the interpreter has emptied this module.
     def __call__(
         self, wr: object = None, *, _registry=_finalizer_registry, _here=os.getpid, _log=_logs.sub_debug
     ) -> "_R | None":

@@ -152,7 +152,7 @@ def _image(schema, parts, mode, size, info, palette):
     from PIL import Image
 
     made = Image.fromarrow(_Arrow(schema, parts), mode, size)
-    # The receiver of a copy may write to it, which needs memory of the image's own; what is shared on purpose stays there.
+    # The receiver of a copy may write to it, which needs memory of the image's own; memory shared on purpose stays.
     if not _is_shared(parts):
         made = made.copy()
     made.info = info

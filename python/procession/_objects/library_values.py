@@ -39,7 +39,7 @@ def array(value):
         return reduced
     function, arguments, *state = value.__reduce_ex__(buffers.PROTOCOL)
     buffer = arguments[0]
-    # The receiver of a copy of a read-only array may write to it, as with the standard library: pandas hands out such arrays.
+    # The receiver of a copy of a read-only array may write to it, as in the standard library: pandas has such arrays.
     # An array in memory that is shared on purpose is no copy.
     if (
         not value.flags.writeable

@@ -110,7 +110,7 @@ def _answering(send, authkey):
 
 
 def receiving(send, authkey):
-    """Prove the key to a client, as a listener does: it asks first, so that it answers nobody who does not know the key."""
+    """Prove the key to a client, as a listener does: it asks first, and answers nobody who does not know the key."""
     yield from _delivering(send, authkey)
     yield from _answering(send, authkey)
 
