@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = []
 
-# The mark of coverage on a package whose processes it has patched; the variables with its settings for other interpreters.
+# The mark of coverage on a package whose processes it has patched; the variables with its settings for others.
 _COVERAGE_PATCHED = "_coverage$patched"
 _COVERAGE_ASKED = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 
