@@ -65,9 +65,10 @@ def _belongings():
     helpers = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
     # Equal is what has the same id and began at the same moment: state and command line change.
     children = {p for p in psutil.Process().children() if p.pid not in helpers}
-    control = forkserver._forkserver._control
+    control, page = forkserver._forkserver._control, forkserver._forkserver._statuses
     kept = {
         control.fileno() if control else None,
+        page.fileno() if page else None,
         forkserver._forkserver._sentinel,
         resource_tracker._resource_tracker._fd,
         process._own_pidfd[1],

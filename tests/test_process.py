@@ -10,6 +10,7 @@ import time
 
 import procession
 import pytest
+from procession import _procession as engine
 from procession._children import late_logging
 
 LIMIT = 20  # seconds; far more than anything here takes
@@ -579,3 +580,22 @@ def test_a_child_of_a_context_leaves_the_default_start_method_open(context, tmp_
     command = [sys.executable, str(tmp_path / "program.py"), context.get_start_method()]
     run = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (run.stdout.split(), run.stderr) == (["0", "None"], "")
+
+
+def test_a_number_that_another_process_has_got_is_neither_signalled_nor_waited_for():
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    now = engine.identity_of(other.pid)
+    reader, writer = os.pipe()  # what stands for the pidfd of a process that has ended
+    os.close(writer)
+    try:
+        with pytest.raises(ProcessLookupError):
+            engine.send_signal(reader, signal.SIGKILL, other.pid, now ^ 1 << 32)
+        with pytest.raises(ChildProcessError):
+            engine.collect_status(reader, other.pid, now ^ 1 << 32)
+        assert other.poll() is None and engine.collect_status(reader, other.pid, now) is None
+        engine.send_signal(reader, signal.SIGKILL, other.pid, now)
+        assert other.wait(LIMIT) == -signal.SIGKILL
+    finally:
+        os.close(reader)
+        other.kill()
+        other.stdin.close()

@@ -8,7 +8,7 @@ import threading
 
 import procession
 import pytest
-from procession import connection, resource_sharer, resource_tracker
+from procession import connection, forkserver, resource_sharer, resource_tracker
 from procession.connection import Client
 from procession.managers import SyncManager
 from test_wire import GARBAGE, framed
@@ -149,9 +149,20 @@ def nothing():
 
 def test_the_forkserver_goes_on_after_nonsense_on_its_socket():
     context = procession.get_context("forkserver")
-    server = procession.forkserver._forkserver
+    server = forkserver._forkserver
     server.ensure_running()
-    for message, files in ((b"nonsense", []), (b"x" * 5000, []), (b"fork", [0, 1, 2])):
+    page = server.entry().page
+    fork = forkserver.FORK.pack(b"fork", 0)
+    for message, files in (
+        (b"nonsense", []),
+        (b"x" * 5000, []),
+        (b"fork", [0, 1, 2]),
+        (fork, [0, 1, 2]),
+        (fork, [0]),
+        (fork, [0, 1]),
+        (fork, [0, page.fileno()]),
+        (forkserver.FORK.pack(b"fork", page.ENTRIES), [0, page.fileno()]),
+    ):
         socket.send_fds(server._control, [message], files)
     # Requests that end too early, or are garbled: the child that reads them ends, and no other.
     for request in (b"", b"x", b"\xff" * 7, b"\xff" * 100):
@@ -159,7 +170,7 @@ def test_the_forkserver_goes_on_after_nonsense_on_its_socket():
         with ours, theirs:
             if request:
                 ours.send(request)
-            socket.send_fds(server._control, [b"fork"], [theirs.fileno()])
+            socket.send_fds(server._control, [fork], [theirs.fileno(), page.fileno()])
     pid = server._forkserver_pid
     child = context.Process(target=nothing)
     child.start()

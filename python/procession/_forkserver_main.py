@@ -1,8 +1,8 @@
 """The forkserver: a single-threaded process that has imported the parent's main module and forks children from itself.
 
-It holds three things: the control socket (4 letters and one socket a request), a pidfd of the process that booted it,
-and for each child its pidfd and the socket on which the requester awaits the child's exit status. Data and descriptors
-for a child lie in the queue of that socket, where the child itself reads them: the server never does.
+It holds four things: the control socket (one socket a request), a pidfd of the process that booted it, for each process
+that asks a page in which it tells how children ended, and for each child its pidfd. Data and descriptors for a child lie in
+the queue of the socket of its request, where the child itself reads them: the server never does.
 """
 
 import _signal  # without the enums of `signal`
@@ -18,6 +18,7 @@ from procession._objects.rights import adopt, receive as receive_with, send
 from procession._procession import (
     Poller,
     SignalsHeld,
+    Statuses,
     begin_life,
     collect_status,
     descriptor_limits,
@@ -31,7 +32,7 @@ from procession._procession import (
     set_descriptor_limit,
     set_signal_mask,
 )
-from procession.forkserver import REQUEST, is_open
+from procession.forkserver import FORK, REQUEST, UNTOLD, is_open
 
 __all__ = []
 
@@ -40,6 +41,7 @@ MEMORY, PARENT, CONTROL, CLIENTS, LIFE = 3, 4, 5, 6, 7  # as ForkServer._boot li
 INTERFERING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGCHLD)
 MOST_LOOKED_AT = 4096
 _MOST_LOOKS = 100  # a millisecond apart, at a child whose pipe is closed
+_MOST_IDLE_PAGES = 16  # of processes that have no child just now
 LOWEST_INHERITED = 64  # first number of children's descriptors, unless the preloaded modules use more
 
 _passed: tuple = (MEMORY, PARENT, CONTROL, CLIENTS)  # the descriptors that this program was started with
@@ -165,7 +167,7 @@ class Server:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         self.resets = [(number, _signal.getsignal(number), handler) for number, handler in handlers.items()]
         os.close(MEMORY)
-        # Two descriptors a child: as many as may be had. Children get the usual limit.
+        # A descriptor for each child: as many as may be had. Children get the usual limit.
         self.limit = descriptor_limits()
         self.is_raised = _raise_limit(self.limit[1])
         self.control = adopt(CONTROL)
@@ -174,8 +176,10 @@ class Server:
         self.poller = Poller()
         self.poller.add(PARENT)
         self.poller.add(CONTROL)
+        self.poller.wait(0)  # a call that is refused is an error here already
         self.own = process.own_pidfd()  # for children, which may ask for more
-        self.children = {}  # pidfd -> (id, socket of the requester)
+        self.children = {}  # pidfd -> (id, its page, its entry there)
+        self.pages = {}  # device and inode -> page
         self.lingering = []  # of these, without pidfds, that have no status yet
         # Under a low limit, half of it is for what children inherit.
         self.first_number = max(min(LOWEST_INHERITED, self.limit[0] // 2), highest_open(self.limit[0]) + 1)
@@ -193,14 +197,13 @@ class Server:
                     self.report(descriptor)
 
     def fork(self):
-        message, fds = receive_with(self.control, 16, 1)
+        message, fds = receive_with(self.control, FORK.size + 1, 2)
         if not message:
             os._exit(0)
-        requester = requester_behind(fds) if message == b"fork" else None
-        if requester is None:
-            for descriptor in fds:
-                os.close(descriptor)
+        request = self.request(message, fds)
+        if request is None:
             return
+        requester, page, entry = request
         try:
             with SignalsHeld():  # of the child none gets lost that comes before it has its mask
                 life = None if has_pidfds() else begin_life()
@@ -211,16 +214,51 @@ class Server:
                         end_life(life[1])
             pidfd = watch(pid) if life is None else life[0]
         except OSError as error:
+            page.tell(entry, 0)
             answer(requester, -(error.errno or 0), [])
             requester.close()
             return
-        self.children[pidfd] = pid, requester
+        self.children[pidfd] = pid, page, entry
         self.poller.add(pidfd)
         answer(requester, pid, [pidfd] if life is None else [])
+        requester.close()
+
+    def request(self, message, fds):
+        """Return the socket of a request, the page of whoever asks and the child's entry there; None for what is none: a
+        process gone wrong may write anything."""
+        try:
+            word, entry = FORK.unpack(message)
+            requester, page = fds
+        except (struct.error, ValueError):
+            word = None
+        if word != b"fork" or entry >= Statuses.ENTRIES:
+            for descriptor in fds:
+                os.close(descriptor)
+            return None
+        try:
+            behind = self.page_behind(page)
+            return adopt(requester), behind, entry
+        except (OSError, ValueError):
+            os.close(requester)
+            return None
+
+    def page_behind(self, descriptor):
+        """Return the page of whoever has passed its descriptor, which is closed."""
+        found = os.fstat(descriptor)
+        name = found.st_dev, found.st_ino
+        page = self.pages.get(name)
+        if page is not None:
+            os.close(descriptor)
+            return page
+        if len(self.pages) >= _MOST_IDLE_PAGES:
+            used = {page for _, page, _ in self.children.values()}
+            self.pages = {name: page for name, page in self.pages.items() if page in used}
+        page = self.pages[name] = Statuses(descriptor)
+        return page
 
     def report(self, pidfd):
-        """Send the exit status of a child that has ended."""
-        pid, requester = self.children[pidfd]
+        """Tell the exit status of a child that has ended."""
+        pid, page, entry = self.children[pidfd]
         if pidfd not in self.lingering:
             # A sibling forked meanwhile may keep the registration alive.
             self.poller.remove(pidfd)
@@ -228,14 +266,12 @@ class Server:
             status = collect_status(pidfd, pid)
             if status is None and (status := self.await_status(pidfd, pid)) is None:
                 return
-            drain(requester)
-            requester.send(struct.pack("i", status))
-        except OSError:  # taken by a handler of a preloaded module, or nobody asks any more
-            pass
+        except OSError:  # taken by a handler of a preloaded module
+            status = UNTOLD
+        page.tell(entry, status)
         if pidfd in self.lingering:
             self.lingering.remove(pidfd)
         del self.children[pidfd]
-        requester.close()
         os.close(pidfd)
 
     def await_status(self, pidfd, pid):
@@ -263,9 +299,10 @@ class Server:
             set_descriptor_limit(self.limit[0])
         del self.poller
         self.control.close()
-        for pidfd, (_, requester) in self.children.items():
+        for pidfd in self.children:
             os.close(pidfd)
-            requester.close()
+        self.children.clear()
+        self.pages.clear()
         os.close(PARENT)
         forkserver._forkserver.inherit(os.getppid(), self.own, self.clients, self.first_number, self.environment)
         for reset in self.resets:
@@ -289,14 +326,6 @@ def highest_open(limit):
         return max(number for number in range(min(limit, MOST_LOOKED_AT)) if is_open(number))
 
 
-def requester_behind(fds):
-    """Return the socket of a request, None when none came with it: a process gone wrong may write anything."""
-    try:
-        return adopt(fds[0])
-    except (IndexError, OSError):
-        return None
-
-
 def watch(pid):
     """Return a pidfd of a child; without one the child is ended, because nobody would learn of its end."""
     try:
@@ -305,16 +334,6 @@ def watch(pid):
         os.kill(pid, _signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
-
-
-def drain(requester):
-    """Drop what a child that was killed early has not read: closing a socket with a filled queue would reset it."""
-    requester.setblocking(False)
-    try:
-        while requester.recv(1):
-            pass
-    except BlockingIOError:
-        requester.setblocking(True)
 
 
 def answer(requester, number, fds):

@@ -1,10 +1,30 @@
-"""The error of a thread that cannot be started, explained."""
+"""Where a thread cannot be started: another way to start it, or the error explained."""
 
 import warnings
 
-__all__ = ["explained", "tell_of_driver"]
+from procession._procession import make_threads_by_clone
+
+__all__ = ["explained", "start_all_the_same", "tell_of_driver"]
 
 _told = False
+
+
+def start_all_the_same(thread, error, is_ours):
+    """Start a thread whose start has failed with `error`, where a sandbox refuses only the usual way to make one.
+
+    Args:
+        is_ours: whether the process is one of procession's own, whose privileges matter to no program.
+
+    Raises:
+        RuntimeError: it cannot be started; says more than `error`.
+    """
+    try:
+        mended = make_threads_by_clone(is_ours)
+    except OSError as failure:
+        raise explained(error) from failure
+    if not mended:
+        raise explained(error) from error
+    thread.start()
 
 
 def explained(error):
@@ -16,14 +36,14 @@ def explained(error):
     )
 
 
-def tell_of_driver(error):
+def tell_of_driver(explanation):
     """Warn, once, that pools are served while somebody waits for a result only."""
     global _told
     if _told:
         return
     _told = True
     warnings.warn(
-        f"pools get no thread of their own ({explained(error)}): tasks go on while a caller waits for a result, "
+        f"pools get no thread of their own ({explanation}): tasks go on while a caller waits for a result, "
         "and no callback is called",
         RuntimeWarning,
         stacklevel=4,

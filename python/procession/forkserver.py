@@ -10,6 +10,7 @@ from _thread import RLock  # without `threading`
 from procession import process, util
 from procession._objects.rights import pair, receive, send
 from procession._procession import (
+    Statuses,
     begin_life,
     collect_status,
     end_life,
@@ -33,9 +34,13 @@ MOST_DESCRIPTORS = 200  # in one message; the kernel's limit is 253
 # How many descriptors are still to come, this message's included, whether 0, 1 and 2 are among them, and the signals
 # that the child blocks.
 REQUEST = struct.Struct("I???Q")
+# What the server is asked for: "fork", and the entry in which it tells how that child ended.
+FORK = struct.Struct("4sI")
 _STOP_SECONDS = 5.0
 _END_SECONDS = 1.0
+UNTOLD = -(1 << 15)  # in the place of a status that somebody else has taken from the server
 _LONGEST_ERROR = 4096
+_LOOK_SECONDS = 0.05  # how often who waits for a status looks whether the server lives
 
 
 inherited: list[int] = []  # in a child: the descriptors that it got through the forkserver
@@ -53,6 +58,8 @@ class ForkServer:
         self._lock = RLock()
         self._preload_modules = ["__main__"]
         self._on_error = "ignore"
+        self._statuses = None  # the page that has room for another entry
+        self.boots = 0  # changes with the server
         self._forget()
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -65,12 +72,14 @@ class ForkServer:
         self.environment = None  # of the server
 
     def _after_fork(self):
-        # Whoever held it is not here. The server itself serves this process too.
+        # Whoever held it is not here. The server itself serves this process too, which has a page of its own.
         self._lock = RLock()
+        self._statuses = None
 
     def inherit(self, pid: int, sentinel: int, control: object, first_number: int, environment: object) -> None:
         """Use the server that this process was forked from."""
         self._forget()
+        self.boots += 1
         self._forkserver_pid = pid
         self._sentinel = sentinel
         self._control = control
@@ -161,16 +170,26 @@ class ForkServer:
                 return int(answer)
         raise EOFError("the forkserver ended while it was starting: its error is on stderr")
 
-    def start(self, memory: int, descriptors: list[int], mask: int) -> "Any":
+    def entry(self) -> "Entry":
+        """Return a new entry for the exit status of a child."""
+        with self._lock:
+            number = None if self._statuses is None else self._statuses.take()
+            if number is None:
+                self._statuses = Statuses()
+                number = self._statuses.take()
+            return Entry(self, self._statuses, number)
+
+    def start(self, memory: int, descriptors: list[int], mask: int, entry: "Entry") -> "Any":
         """Ask for a child.
 
         Args:
             memory: a descriptor of what the child unpickles.
             descriptors: what it inherits.
             mask: the signals that it blocks.
+            entry: where the server tells how it ended.
 
         Returns:
-            A socket on which the answer will come, and later the child's exit status.
+            A socket on which the answer will come.
 
         Raises:
             ServerDied: the request could not be sent.
@@ -184,7 +203,7 @@ class ForkServer:
                 batch = everything[at : at + MOST_DESCRIPTORS]
                 request = REQUEST.pack(len(everything) - at, *(n in streams for n in (0, 1, 2)), mask)
                 send(ours, request, batch)
-            send(self._control, b"fork", [theirs.fileno()])
+            send(self._control, FORK.pack(b"fork", entry.number), [theirs.fileno(), entry.page.fileno()])
             return ours
         except (BrokenPipeError, ConnectionResetError) as error:
             ours.close()
@@ -199,6 +218,7 @@ class ForkServer:
         """Let go of a server that has ended, or belongs to another process."""
         if self._control is None:
             return
+        self.boots += 1  # before its descriptors are closed: other threads look at them
         self._control.close()
         if self._owner == os.getpid():
             try:
@@ -224,6 +244,51 @@ class ForkServer:
             self._discard()
 
 
+class Entry:
+    """Where the server tells how one child ended.
+
+    Args:
+        server: this process's server, which is asked for the child.
+        page: the page of the entry.
+        number: its number there.
+    """
+
+    def __init__(self, server: ForkServer, page: Statuses, number: int | None) -> None:
+        self._server, self._boot = server, server.boots
+        self.page, self.number = page, number
+
+    def status(self, limit: float) -> int | None:
+        """Wait at most `limit` seconds for the exit status, and give the entry back; return None if it does not come.
+
+        Raises:
+            ServerDied: it will never come.
+        """
+        until = time.monotonic() + limit
+        while True:
+            is_lost = self._is_lost()
+            status = self.page.wait(self.number, 0 if is_lost else min(limit, _LOOK_SECONDS))
+            if status is not None:
+                self.page.give_back(self.number)
+                return status
+            if is_lost:
+                raise ServerDied
+            if time.monotonic() >= until:
+                return None
+
+    def _is_lost(self):
+        server = self._server
+        sentinel = server._sentinel
+        # In this order: another thread may have closed it.
+        return sentinel is None or bool(wait_readable([sentinel], 0)) or server.boots != self._boot
+
+    def give_up(self, is_asked: bool) -> None:
+        """Nobody will look at the entry; if the server `is_asked` for the child, it may still write there."""
+        if is_asked and not self._is_lost():
+            self.page.leave(self.number)
+        else:
+            self.page.give_back(self.number)
+
+
 def answer(requester: "Any") -> "Any":
     """Read the server's answer to a request.
 
@@ -236,8 +301,9 @@ def answer(requester: "Any") -> "Any":
     """
     try:
         message, fds = receive(requester, 64, 1)
-    except ConnectionResetError as error:
-        raise ServerDied from error
+    except ConnectionResetError:
+        # A child that was killed before it read its own part: the answer is there all the same.
+        message, fds = receive(requester, 64, 1)
     if not message:
         raise ServerDied
     pid = int(message)
@@ -267,7 +333,7 @@ def kill_unknown(requester: "Any") -> None:
     requester.settimeout(_STOP_SECONDS)
     try:
         pid, pidfd = answer(requester)
-    except (OSError, ServerDied, ValueError):  # what came may be the exit status already
+    except (OSError, ServerDied):
         return
     if pidfd is None:
         _kill_unwatched(pid)

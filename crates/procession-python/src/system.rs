@@ -1,14 +1,15 @@
 //! Calls of the system that the interpreter may lack, as it has those of the C library it was built against.
 
-use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use procession::platform::{self, Doorbell, Ending, SignalGuard};
+use procession::process;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::wait::{raised, until_done};
+use crate::wait::{deadline, raised, until_done};
 
 /// A descriptor of the caller's, for a call.
 #[derive(Clone, Copy, FromPyObject)]
@@ -59,17 +60,21 @@ fn hold_life(writer: i32) -> PyResult<()> {
     Ok(())
 }
 
-/// Sends a signal to the process of a pidfd; where that is refused, to `pid`. Raises ProcessLookupError when it is no more.
+/// Sends a signal to the process of a pidfd; where that is refused, to `pid`, if that is still the one with the `identity`.
+/// Raises ProcessLookupError when it is no more.
 #[pyfunction]
-fn send_signal(pidfd: Number, number: i32, pid: i32) -> PyResult<()> {
-    pidfd.with(|pidfd| platform::send_signal(pidfd, number, pid))
+#[pyo3(signature = (pidfd, number, pid, identity=0))]
+fn send_signal(pidfd: Number, number: i32, pid: i32, identity: u64) -> PyResult<()> {
+    pidfd.with(|pidfd| platform::send_signal(pidfd, number, pid, identity))
 }
 
-/// Waits for the child of a pidfd, or where that is refused for the child `pid`, and returns its exit status, negative for a
-/// signal; None while it runs, without waiting for it. Raises ChildProcessError when somebody else has taken it.
+/// Waits for the child of a pidfd, or where that is refused for the child `pid`, if that is still the one with the `identity`.
+/// Returns its exit status, negative for a signal; None while it runs, without waiting for it. Raises ChildProcessError when
+/// somebody else has taken it.
 #[pyfunction]
-fn collect_status(pidfd: Number, pid: i32) -> PyResult<Option<i32>> {
-    let ending = pidfd.with(|pidfd| platform::collect(pidfd, pid))?;
+#[pyo3(signature = (pidfd, pid, identity=0))]
+fn collect_status(pidfd: Number, pid: i32, identity: u64) -> PyResult<Option<i32>> {
+    let ending = pidfd.with(|pidfd| platform::collect(pidfd, pid, identity))?;
     Ok(ending.map(|ending| match ending {
         Ending::Exited(status) => status,
         Ending::Killed(number) => -number,
@@ -134,6 +139,13 @@ fn set_descriptor_limit(most: u64) -> PyResult<()> {
     platform::set_descriptor_limit(most).map_err(raised)
 }
 
+/// Has this process make threads by another call where a sandbox refuses the usual one; returns whether that was so. Unless it
+/// `may` give up gaining privileges by programs that it runs, that is done only where it has.
+#[pyfunction]
+fn make_threads_by_clone(may: bool) -> PyResult<bool> {
+    platform::make_threads_by_clone(may).map_err(raised)
+}
+
 /// One wait for many descriptors; what the system has of it is closed with the last reference.
 #[pyclass(frozen, module = "procession._procession")]
 struct Poller(platform::Poller);
@@ -158,14 +170,16 @@ impl Poller {
         })
     }
 
-    /// Waits until descriptors are readable; returns which. Signal handlers run meanwhile.
-    fn wait(&self, py: Python<'_>) -> PyResult<Vec<i32>> {
+    /// Waits until descriptors are readable, at most so many seconds; returns which. Signal handlers run meanwhile.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<i32>> {
+        let until = deadline(timeout)?;
         loop {
             let guard = SignalGuard::block_all();
             // Whatever comes from now on ends the wait; its handler runs below.
             py.check_signals()?;
             let mut found = Vec::new();
-            let waited = py.detach(|| self.0.wait(None, Some(&guard), &mut found));
+            let waited = py.detach(|| self.0.wait(until, Some(&guard), &mut found));
             drop(guard);
             match waited {
                 Err(error) if error.is_interrupted() => py.check_signals()?,
@@ -209,11 +223,65 @@ impl Drop for Held {
     }
 }
 
+/// A page of words in which a forkserver tells how children ended: a new one, or the one behind a descriptor, which is closed.
+#[pyclass(frozen, module = "procession._procession")]
+struct Statuses(process::Statuses);
+
+#[pymethods]
+impl Statuses {
+    #[new]
+    #[pyo3(signature = (descriptor=None))]
+    fn new(descriptor: Option<i32>) -> PyResult<Statuses> {
+        let made = match descriptor {
+            None => process::Statuses::new(),
+            Some(number) => platform::adopt(number).and_then(process::Statuses::open),
+        };
+        Ok(Statuses(made.map_err(raised)?))
+    }
+
+    /// How many children a page has room for.
+    #[classattr]
+    const ENTRIES: usize = process::ENTRIES;
+
+    /// The descriptor to be passed to a forkserver.
+    fn fileno(&self) -> PyResult<i32> {
+        let file = self.0.descriptor().ok_or_else(|| PyValueError::new_err("this page was passed here"))?;
+        Ok(file.as_raw_fd())
+    }
+
+    /// Takes an entry for a child; None where all are taken.
+    fn take(&self) -> Option<usize> {
+        self.0.take()
+    }
+
+    /// Gives an entry back that nobody will write to, or whose status was read.
+    fn give_back(&self, entry: usize) -> PyResult<()> {
+        self.0.give_back(entry).map_err(raised)
+    }
+
+    /// Has the forkserver give an entry back when its child has ended.
+    fn leave(&self, entry: usize) -> PyResult<()> {
+        self.0.leave(entry).map_err(raised)
+    }
+
+    /// Tells how the child of an entry ended.
+    fn tell(&self, entry: usize, status: i16) -> PyResult<()> {
+        self.0.tell(entry, status).map_err(raised)
+    }
+
+    /// Waits at most so many seconds for how the child of an entry ended; None then. Signal handlers run meanwhile.
+    fn wait(&self, py: Python<'_>, entry: usize, timeout: &Bound<'_, PyAny>) -> PyResult<Option<i16>> {
+        let until = deadline(Some(timeout))?.ok_or_else(|| PyValueError::new_err("a wait needs a limit"))?;
+        until_done(py, || self.0.wait(entry, until))?.map_err(raised)
+    }
+}
+
 /// Adds this room's names to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Poller>()?;
     module.add("ONE_RING", PyBytes::new(module.py(), &1u64.to_ne_bytes()))?;
     module.add_class::<Held>()?;
+    module.add_class::<Statuses>()?;
     module.add_function(wrap_pyfunction!(open_pidfd, module)?)?;
     module.add_function(wrap_pyfunction!(own_end, module)?)?;
     module.add_function(wrap_pyfunction!(has_pidfds, module)?)?;
@@ -229,5 +297,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(descriptor_limits, module)?)?;
     module.add_function(wrap_pyfunction!(set_descriptor_limit, module)?)?;
     module.add_function(wrap_pyfunction!(above_streams, module)?)?;
+    module.add_function(wrap_pyfunction!(make_threads_by_clone, module)?)?;
     module.add_function(wrap_pyfunction!(duplicate_above, module)?)
 }

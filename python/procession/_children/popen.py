@@ -14,6 +14,7 @@ from procession._procession import (
     collect_status,
     end_life,
     has_pidfds,
+    identity_of,
     open_pidfd,
     send_signal,
     signal_mask,
@@ -54,7 +55,9 @@ class PopenBase:
 
     method: str | None = None
     _launch: "Callable[[Any], None]"
-    _life = None  # where there are no pidfds: the ends of a pipe that the child holds while it lives
+    # Where there are no pidfds: the ends of a pipe that the child holds while it lives, and who it is beside its number.
+    _life = None
+    _identity = 0
 
     def __init__(self, process_obj):
         if not isinstance(process_obj, process.BaseProcess):
@@ -112,6 +115,8 @@ class PopenBase:
         """Take hold of child `pid`, while signals are held; `sentinel` is closed with this object."""
         self.pid = pid
         self.sentinel = sentinel
+        if self._life is not None:
+            self._identity = identity_of(pid)
         self._held = Held(sentinel)
         process_obj._popen = self
         process._children.add(process_obj)
@@ -155,7 +160,7 @@ class PopenBase:
     def _collect(self):
         """Return the exit status of the process, which has ended."""
         try:
-            return collect_status(self.sentinel, self.pid)
+            return collect_status(self.sentinel, self.pid, self._identity)
         except ChildProcessError:
             # Somebody's waitpid(-1), or an ignored SIGCHLD, took it.
             status = status_of_reaped(self.sentinel)
@@ -165,7 +170,7 @@ class PopenBase:
     def _send_signal(self, number):
         if self.returncode is None:
             try:
-                send_signal(self.sentinel, number, self.pid)
+                send_signal(self.sentinel, number, self.pid, self._identity)
             except ProcessLookupError:
                 pass
 

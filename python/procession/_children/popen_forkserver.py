@@ -2,9 +2,8 @@
 
 import errno
 import os
-import struct
 
-from procession._children.popen import UNKNOWN_STATUS
+from procession._children.popen import SOMEBODY_ELSE, UNKNOWN_STATUS
 from procession._children.popen_spawn import PicklingPopen
 from procession._procession import SignalsHeld, wait_readable
 
@@ -37,21 +36,24 @@ class Popen(PicklingPopen):
         from procession.forkserver import answer, kill_unknown
 
         self._server = server
-        descriptors, memory = [], None
+        descriptors, memory, requester = [], None, None
+        self._entry = server.entry()
         try:
             memory = self._pickle(process_obj, descriptors, server.first_number)
-            self._status = server.start(memory, descriptors, self._mask)
-            try:
-                wait_readable([self._status.fileno()], None)
-                with SignalsHeld():
-                    pid, pidfd = answer(self._status)
-                    self._adopt(process_obj, pid, pidfd if self._life is None else self._life[0])
-            except BaseException:
-                if self.pid is None:  # Ctrl-C, and the child is on its way
-                    kill_unknown(self._status)
-                    self._status.close()
-                raise
+            requester = server.start(memory, descriptors, self._mask, self._entry)
+            wait_readable([requester.fileno()], None)
+            with SignalsHeld():
+                pid, pidfd = answer(requester)
+                self._adopt(process_obj, pid, pidfd if self._life is None else self._life[0])
+        except BaseException:
+            if self.pid is None:
+                if requester is not None:  # Ctrl-C, and the child is on its way
+                    kill_unknown(requester)
+                self._entry.give_up(is_asked=requester is not None)
+            raise
         finally:
+            if requester is not None:
+                requester.close()
             for descriptor in descriptors if memory is None else [memory, *descriptors]:
                 os.close(descriptor)
 
@@ -63,29 +65,18 @@ class Popen(PicklingPopen):
         return data
 
     def _collect(self):
+        from procession.forkserver import UNTOLD, ServerDied
+
         # The server was told of the end at the same moment as this process.
-        limit = _STATUS_SECONDS if self._life is None else 0
         try:
-            if wait_readable([self._status.fileno()], limit):
-                status = self._status.recv(4)
-            elif self._life is not None:
-                return None  # it has closed the pipe, and runs
-            else:
-                status = b""
-        except OSError:
-            status = b""
-        self._status.close()
-        if len(status) == 4:
-            return struct.unpack("i", status)[0]
-        self.unknown = "the forkserver ended, too"
-        return UNKNOWN_STATUS
-
-    def close(self):
-        self._status.close()
-        super().close()
-
-    def __del__(self):
-        # Where it is not closed this is a copy in another process, and a socket would warn.
-        status = getattr(self, "_status", None)
-        if status is not None:
-            status.close()
+            status = self._entry.status(_STATUS_SECONDS if self._life is None else 0)
+        except ServerDied:
+            self.unknown = "the forkserver ended, too"
+            return UNKNOWN_STATUS
+        if status == UNTOLD:
+            self.unknown = SOMEBODY_ELSE
+            return UNKNOWN_STATUS
+        if status is None and self._life is None:
+            self.unknown = "the forkserver does not tell"
+            return UNKNOWN_STATUS
+        return status  # None of a child that has closed its pipe, and runs

@@ -260,7 +260,7 @@ def _begin(thread):
     except RuntimeError as error:
         from procession import _no_threads
 
-        raise _no_threads.explained(error) from error
+        _no_threads.start_all_the_same(thread, error, is_ours=True)
 
 
 def _stop_with_parent(parent, server):

@@ -182,7 +182,7 @@ class Crew:
 
     def _descriptors(self):
         """Return how many this process needs for all workers, and those that are starting."""
-        each = MEMBER_DESCRIPTORS + (self._method == "forkserver") + 2 * (self._capture is not None)
+        each = MEMBER_DESCRIPTORS + 2 * (self._capture is not None)
         return each * self._count + STARTING_DESCRIPTORS
 
     def _make_room_for_descriptors(self):
@@ -542,11 +542,14 @@ class Crew:
                 driver = threading.Thread(target=_drive, args=(self.core,), name="PoolDriver", daemon=True)
                 try:
                     driver.start()
-                except RuntimeError as error:  # whoever waits drives
+                except RuntimeError as error:
                     from procession import _no_threads
 
-                    _no_threads.tell_of_driver(error)
-                    return
+                    try:
+                        _no_threads.start_all_the_same(driver, error, is_ours=False)
+                    except RuntimeError as explained:  # whoever waits drives
+                        _no_threads.tell_of_driver(explained)
+                        return
                 self._driver = driver
 
     # -- the end ----------------------------------------------------------------------------------------------------

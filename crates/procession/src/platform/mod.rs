@@ -12,7 +12,7 @@
 //! * `fork_sibling`: a copy of this process that is a child of its parent; what such a copy takes over from there.
 //! * `signal_mask`, `set_signal_mask`: what this thread blocks; `signal_later`: a signal to this process after a pause; `leave_termination_to`: who decides what SIGTERM means;
 //!   `heed_own_interrupts`: whose SIGINT counts.
-//! * `processors`: how many there are.
+//! * `processors`: how many there are; `make_threads_by_clone`: threads where a sandbox refuses what they are made by.
 //! * `Mark`: a constant that another process of the same executable finds again; `before_main`: code that runs first.
 //!
 //! Everything above this room reaches the operating system through these names only.

@@ -6,12 +6,14 @@ mod lifeline;
 mod order;
 mod serve;
 mod start;
+mod statuses;
 
 pub use crate::platform::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use arrive::{Arrival, arrive};
 pub use lifeline::hold;
 pub use order::Progress;
 pub use start::{StartMethod, Started, start};
+pub use statuses::{ENTRIES, Statuses};
 
 #[cfg(test)]
 mod tests {

@@ -182,7 +182,7 @@ fn a_process_blocks_the_signals_that_the_thread_blocks_which_starts_it() {
 /// Sends SIGTERM to a process that is not this one's child.
 fn ask_to_end(id: u32) {
     let pidfd = pidfd_of(id as i32).unwrap();
-    send_signal(pidfd, 15, 0).unwrap();
+    send_signal(pidfd, 15, 0, 0).unwrap();
 }
 
 /// Makes a pool, has its worker asked to end by somebody else, and tells whether it is still the same afterwards.

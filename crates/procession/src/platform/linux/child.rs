@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 
-use super::identity::{identity, pid_of};
+use super::identity::{identity, identity_of, is_alive, pid_of};
 use super::life::{self, has_pidfds};
 use super::{Doorbell, Readiness, wait_descriptors};
 use crate::error::{During, Error, ErrorKind, Result};
@@ -29,6 +29,8 @@ pub enum Ending {
 pub struct Child {
     id: u32,
     pidfd: OwnedFd,
+    /// Who it is, where there are no pidfds; else 0.
+    own: u64,
     /// Whose child it is: a copy of that process can neither wait for it nor learn how it ended.
     parent: u64,
     ending: Mutex<Option<Ending>>,
@@ -41,14 +43,14 @@ impl Child {
     /// The system's, among them that there is none.
     pub fn of(pid: i32) -> Result<Child> {
         match pidfd_of(pid) {
-            Err(_) if !has_pidfds() => Ok(Child::with(pid, bell_of(pid)?)),
+            Err(_) if !has_pidfds() => Ok(Child { own: identity_of(pid as u32), ..Child::with(pid, bell_of(pid)?) }),
             pidfd => Ok(Child::with(pid, pidfd?)),
         }
     }
 
     /// The child with the number `pid` and this pidfd.
     pub(crate) fn with(pid: i32, pidfd: OwnedFd) -> Child {
-        Child { id: pid as u32, pidfd, parent: identity(), ending: Mutex::new(None) }
+        Child { id: pid as u32, pidfd, own: 0, parent: identity(), ending: Mutex::new(None) }
     }
 
     /// Its process id.
@@ -69,7 +71,7 @@ impl Child {
     fn signal(&self, number: i32) {
         let ending = self.ending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if ending.is_none() && self.parent == identity() {
-            let _ = send_signal(&self.pidfd, number, self.id as i32);
+            let _ = send_signal(&self.pidfd, number, self.id as i32, self.own);
         }
     }
 
@@ -86,7 +88,7 @@ impl Child {
         }
         let mut ending = self.ending.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if ending.is_none() {
-            *ending = collect(&self.pidfd, self.id as i32)?;
+            *ending = collect(&self.pidfd, self.id as i32, self.own)?;
         }
         Ok(*ending)
     }
@@ -123,11 +125,12 @@ fn bell_of(pid: i32) -> Result<OwnedFd> {
     Ok(bell)
 }
 
-/// Sends the signal `number` to the process of a pidfd; where that is refused, to the process `pid`, if it has not ended.
+/// Sends the signal `number` to the process of a pidfd; where that is refused, to the process `pid`, if it has not ended and is
+/// still the one whose [`super::identity`] is `own` (0: not known).
 ///
 /// # Errors
 /// The system's, among them that the process has ended.
-pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32) -> Result<()> {
+pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32, own: u64) -> Result<()> {
     let nothing = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: reads the two numbers and no memory, as what would tell more of the signal is null.
     let answer =
@@ -142,7 +145,8 @@ pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32) -> Result<()> {
     }
     let ended =
         wait_descriptors(&[(pidfd.as_fd().as_raw_fd(), Readiness::Read)], Some(std::time::Instant::now()), None)?;
-    if !ended.is_empty() && !is_running(pid) {
+    let is_gone = !ended.is_empty() && !is_running(pid) && !(is_known(own) && is_alive(own));
+    if is_gone || !is_its_own(&pidfd, pid, own) {
         return Err(Error::os("kill", libc::ESRCH));
     }
     // SAFETY: sends a signal; the process has not ended, as was just seen, so the number is its own.
@@ -150,19 +154,37 @@ pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32) -> Result<()> {
 }
 
 /// Waits for the child of a pidfd, which gives its status once: how it ended, none while it runs. Where that is refused, for
-/// the child `pid`.
+/// the child `pid`, if it is still the one whose [`super::identity`] is `own` (0: not known).
 ///
 /// # Errors
 /// The system's, among them that somebody else has waited for it.
-pub fn collect(pidfd: impl AsFd, pid: i32) -> Result<Option<Ending>> {
+pub fn collect(pidfd: impl AsFd, pid: i32, own: u64) -> Result<Option<Ending>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     let status = match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
-        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::BADF) if pid > 0 => return collect_by_number(pid),
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::BADF) if pid > 0 => {
+            let is_there = is_its_own(&pidfd, pid, own);
+            return if is_there { collect_by_number(pid) } else { Err(Error::os("waitpid", libc::ECHILD)) };
+        }
         status => status.during("waitid")?,
     };
     let Some(status) = status else { return Ok(None) };
     let code = status.exit_status().map(Ending::Exited);
     Ok(code.or_else(|| status.terminating_signal().map(Ending::Killed)))
+}
+
+/// Whether an identity tells who a process is, and not its number alone.
+fn is_known(own: u64) -> bool {
+    pid_of(own) > 0 && own >> 32 > 0
+}
+
+/// Whether the number of a process is still its own: where somebody else has waited for it, another may have got it.
+fn is_its_own(pidfd: impl AsFd, pid: i32, own: u64) -> bool {
+    if is_known(own) {
+        return identity_of(pid as u32) == own;
+    }
+    // A pidfd says -1 of a process that was waited for; what stands for one says nothing.
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd()));
+    told.map_or(true, |told| !told.lines().any(|line| line == "Pid:\t-1"))
 }
 
 /// Whether `pid` is a child of this process that has not ended.

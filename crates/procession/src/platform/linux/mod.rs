@@ -25,6 +25,7 @@ mod processors;
 mod rights;
 mod signals;
 mod stream;
+mod thread_calls;
 
 pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
 pub use child::{Child, Ending, Memory, collect, memory_of, own_pidfd, pidfd_of, send_signal};
@@ -70,3 +71,4 @@ pub use rights::{
 pub(crate) use signals::heed_termination;
 pub use signals::{heed_own_interrupts, leave_termination_to, set_signal_mask, signal_later, signal_mask};
 pub use stream::Stream;
+pub use thread_calls::make_threads_by_clone;
