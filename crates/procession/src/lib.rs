@@ -125,9 +125,9 @@ pub mod sync;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
 pub use face::{
-    Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, Permit, Poisoned,
-    Pool, Process, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard, StartMethod,
-    Task, TaskError, Waitable, With, init, pipe, wait, wait_timeout,
+    Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, MapError, Permit,
+    Poisoned, Pool, Process, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard,
+    StartMethod, Task, TaskError, Waitable, With, init, pipe, wait, wait_timeout,
 };
 #[cfg(all(feature = "json", not(loom)))]
 pub use function::Json;

@@ -106,7 +106,7 @@ fn a_copy_that_is_used_says_whose_it_is() {
         let mut stream = pool.imap(|x: u32| x + 1, 0..);
         assert!(in_a_fork(|| {
             let refused = |error: TaskError| belongs_elsewhere(&error.to_string());
-            assert!(refused(pool.map(|x: u32| x, [1]).unwrap_err()));
+            assert!(refused(pool.map(|x: u32| x, [1]).unwrap_err().into()));
             assert!(pool.map_each(|x: u32| x, [1, 2]).all(|outcome| outcome.is_err_and(refused)));
             assert!(refused(pool.submit(|x: u32| x, 1).wait().unwrap_err()));
             assert!(refused(pool.imap(|x: u32| x, [1]).next().unwrap().unwrap_err()));

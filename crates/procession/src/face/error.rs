@@ -150,3 +150,63 @@ impl From<TaskError> for Error {
         Error::new(kind, error.to_string())
     }
 }
+
+/// Why a map gave no results: the first of its items that failed, and how.
+///
+/// ```
+/// use procession::{Pool, TaskError};
+///
+/// fn half(x: u32) -> u32 { assert!(x != 13, "unlucky"); x / 2 }
+///
+/// # fn main() -> procession::Result<()> {
+/// let failed = Pool::new(2)?.map(half, [4, 13, 8]).unwrap_err();
+/// assert_eq!(failed.index, Some(1));
+/// assert!(failed.function.ends_with("half") && matches!(failed.error, TaskError::Panicked { .. }));
+/// assert!(failed.to_string().contains("half, item 1: panicked at"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MapError {
+    /// The path of the function.
+    pub function: &'static str,
+    /// The place of the item among all, from 0 on; none where the failure is that of no item.
+    pub index: Option<usize>,
+    /// How it failed.
+    pub error: TaskError,
+}
+
+impl MapError {
+    /// Of a call of `F`.
+    pub(super) fn of<F>(index: Option<usize>, error: impl Into<TaskError>) -> MapError {
+        MapError { function: std::any::type_name::<F>(), index, error: error.into() }
+    }
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "{}, item {index}: {}", self.function, self.error),
+            None => write!(f, "{}: {}", self.function, self.error),
+        }
+    }
+}
+
+impl std::error::Error for MapError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<MapError> for TaskError {
+    fn from(error: MapError) -> TaskError {
+        error.error
+    }
+}
+
+impl From<MapError> for Error {
+    fn from(error: MapError) -> Error {
+        let text = error.to_string();
+        Error::new(Error::from(error.error).kind(), text)
+    }
+}

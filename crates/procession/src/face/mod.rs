@@ -19,7 +19,7 @@ mod worker;
 pub use crate::process::StartMethod;
 pub use builder::Builder;
 pub use child::init;
-pub use error::TaskError;
+pub use error::{MapError, TaskError};
 pub use pool::Pool;
 pub use process::{ExitStatus, Process};
 pub use shared::{

@@ -12,7 +12,7 @@ use crate::pool::{Chunk, JobId};
 
 use super::builder::Builder;
 use super::drive::Inner;
-use super::error::TaskError;
+use super::error::{MapError, TaskError};
 use super::job::{Answer, Answers, Function, Items, Job};
 use super::stream::{Imap, ImapUnordered};
 use super::task::Task;
@@ -21,6 +21,8 @@ use super::with::With;
 
 /// What a task's argument and result can be: bytes and back.
 pub(super) type Outcome<R> = std::result::Result<R, TaskError>;
+/// The results of a map.
+pub(super) type Mapped<R> = std::result::Result<Vec<R>, MapError>;
 
 /// Worker processes that run tasks, whichever is free the next one.
 ///
@@ -115,22 +117,22 @@ impl Pool {
     ///
     /// let pool = Pool::new(2)?;
     /// assert_eq!(pool.map(root, [16, 25])?, [4, 5]);
-    /// let failed = pool.map(root, [16, -1, 25]);
-    /// assert!(matches!(failed, Err(TaskError::Panicked { message, .. }) if message == "-1 has no root"));
+    /// let failed = pool.map(root, [16, -1, 25]).unwrap_err();
+    /// assert_eq!(failed.index, Some(1));
+    /// assert!(matches!(failed.error, TaskError::Panicked { message, .. } if message == "-1 has no root"));
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// The failure.
-    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
+    /// The failure, with the function and the place of the item; of several, that of the first item.
+    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Mapped<R>
     where
         F: Fn(A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = self.function(Bare::crossing(function)?, |_| Ok(Vec::new()))?;
-        self.map_all(function, items)
+        self.map_all::<F, _, _, _>(Bare::crossing(function).and_then(|it| self.function(it, |_| Ok(Vec::new()))), items)
     }
 
     /// As [`Pool::map`], but a failure is the outcome of its item alone: one `Result` for each, in order.
@@ -185,7 +187,7 @@ impl Pool {
     ///
     /// # Errors
     /// The first failure, of the function or of making the state.
-    pub fn map_init<N, S, F, A, R, I>(&self, make_state: N, function: F, items: I) -> Outcome<Vec<R>>
+    pub fn map_init<N, S, F, A, R, I>(&self, make_state: N, function: F, items: I) -> Mapped<R>
     where
         N: Fn() -> S + Stateless,
         S: 'static,
@@ -194,8 +196,8 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = self.function(WithState::crossing(make_state, function)?, |_| Ok(Vec::new()))?;
-        self.map_all(function, items)
+        let function = WithState::crossing(make_state, function).and_then(|it| self.function(it, |_| Ok(Vec::new())));
+        self.map_all::<F, _, _, _>(function, items)
     }
 
     /// The pool with a context: a value that is sent once to each worker and given to every call.
@@ -395,18 +397,22 @@ impl Pool {
         })
     }
 
-    pub(super) fn map_all<A, R, I>(&self, function: Arc<Function>, items: I) -> Outcome<Vec<R>>
+    /// Calls a function for all items, which is `F` to its user.
+    pub(super) fn map_all<F, A, R, I>(&self, function: Result<Arc<Function>>, items: I) -> Mapped<R>
     where
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
+        let function = function.map_err(|error| MapError::of::<F>(None, error))?;
         let answers = self.run_all(function, items, true);
-        let failure = answers.iter().flatten().find_map(Answer::failure).cloned();
-        match failure {
-            Some(failure) => Err(failure),
-            None => answers.into_iter().map(rebuild).collect(),
+        let failure = |answer: &Option<Answer>| answer.as_ref().and_then(Answer::failure).cloned();
+        let failed = answers.iter().enumerate().find_map(|(index, answer)| Some((index, failure(answer)?)));
+        if let Some((index, failure)) = failed {
+            return Err(MapError::of::<F>(Some(index), failure));
         }
+        let rebuilt = answers.into_iter().enumerate();
+        rebuilt.map(|(index, answer)| rebuild(answer).map_err(|error| MapError::of::<F>(Some(index), error))).collect()
     }
 
     /// Runs all items and waits; where the first failure ends it, answers are missing.

@@ -11,7 +11,7 @@ use crate::function::{Stateless, WithContext};
 
 use super::error::TaskError;
 use super::job::Function;
-use super::pool::{Outcome, Pool, rebuild};
+use super::pool::{Mapped, Outcome, Pool, rebuild};
 
 /// A [`Pool`] with a context; from [`Pool::with`].
 ///
@@ -44,14 +44,15 @@ impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
     ///
     /// # Errors
     /// The first failure.
-    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Outcome<Vec<R>>
+    pub fn map<F, A, R, I>(&self, function: F, items: I) -> Mapped<R>
     where
         F: Fn(&C, A) -> R + Stateless,
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        self.pool.map_all(self.function(WithContext::<F, C, A, R>::crossing(function)?)?, items)
+        let function = WithContext::<F, C, A, R>::crossing(function).and_then(|it| self.function(it));
+        self.pool.map_all::<F, _, _, _>(function, items)
     }
 
     /// As [`Pool::map_each`]; each call gets the context too.

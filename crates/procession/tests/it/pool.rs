@@ -65,7 +65,13 @@ fn a_map_keeps_the_order() {
 fn a_map_ends_with_the_first_failure() {
     let pool = pool_of(2).unwrap();
     let error = pool.map(risky, [7, 1, 8]).unwrap_err();
-    assert!(matches!(error, TaskError::Panicked { message, .. } if message == "the number 1"));
+    assert_eq!((error.index, error.function.ends_with("::risky")), (Some(1), true));
+    assert!(error.to_string().contains("::risky, item 1: panicked at") && error.to_string().ends_with("the number 1"));
+    assert!(matches!(error.into(), TaskError::Panicked { message, .. } if message == "the number 1"));
+    let error = pool.with(()).unwrap().map(|(): &(), x: u32| risky(x), [7, 8, 2]).unwrap_err();
+    assert_eq!(error.index, Some(2), "{error}");
+    let error = pool.map_init(|| 0, |_: &mut i32, x: u32| risky(x), [1]).unwrap_err();
+    assert_eq!(error.index, Some(0), "{error}");
     assert_eq!(pool.map(square, [3]).unwrap(), [9]);
 }
 
