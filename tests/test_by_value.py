@@ -614,3 +614,44 @@ def test_what_stands_in_a_module_that_is_registered_with_cloudpickle_goes_by_val
     (folder / "parts" / "one.py").write_text(ONE)
     program.write_text(REGISTERED)
     assert run("-W", "error", str(program), method, str(folder), how) == "done\n"
+
+
+ENUMS = """
+import enum, functools, sys
+import procession
+
+if __name__ == "__main__":
+    class Kind(enum.Enum):
+        NOTHING = object()
+        OTHER = object()
+        CALL = enum.member(lambda x: x + 1)
+        PART = functools.partial(lambda x: x, 2)
+        PAIR = (lambda x: x, 1)
+        NUMBER = 3
+        NAN = float("nan")
+        ALIAS = 3
+    class Flags(enum.Flag):
+        A, B = 1, 2
+    class Words(str, enum.Enum):
+        A = "a"
+    class Own(enum.Enum):
+        X = object()
+        def __reduce_ex__(self, protocol):
+            return getattr, (Own, "X")
+
+    members = [*Kind, Kind.ALIAS, Flags.A, Flags.A | Flags.B, Words.A, Own.X]
+    with procession.get_context(sys.argv[1]).Pool(1) as pool:
+        named = lambda x: x is type(x)[x.name] if x.name in type(x).__members__ else x.name
+        told = [pool.apply(named, (m,)) for m in members]
+        back = [pool.apply(lambda x: x, (m,)) is m for m in members]
+        calls = pool.apply(lambda x: x.value(1), (Kind.CALL,)), pool.apply(lambda x=Kind.NOTHING: x is Kind.NOTHING)
+    queue = procession.get_context(sys.argv[1]).Queue()
+    queue.put(members)
+    print(set(told), set(back), calls, all(a is b for a, b in zip(queue.get(), members)))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_members_of_enums_whose_values_equal_no_copy_travel_by_their_names(tmp_path, method):
+    (tmp_path / "script.py").write_text(ENUMS)
+    assert run("script.py", method, cwd=tmp_path) == "{True, 'A|B'} {True} (2, True) True\n"

@@ -56,6 +56,52 @@ def test_a_pool_of_32_works_where_nobody_may_have_more_than_128_descriptors(meth
 
 
 @METHODS
+def test_a_pool_of_256_works_under_the_usual_limit(method):
+    done = run(method, 256, 1024, 1024)
+    assert (done.stdout, done.stderr, done.returncode) == ("all work\n", "", 0)
+
+
+# What one more of each kind costs the process that makes it: descriptors, and at most so many MiB of address space. The
+# table in docs/sandboxes.md has the same numbers.
+COSTS = {
+    "Process": (1, 1),
+    "Pool(1)": (8, 72),
+    "Pool(2)": (10, 104),
+    "Queue": (1, 16 << 10),
+    "JoinableQueue": (1, 16 << 10),
+    "SimpleQueue": (3, 16 << 10),
+    "Pipe": (2, 0),
+    "Listener": (1, 0),
+    "SharedMemory": (2, 1),
+    "Manager": (2, 1),
+}
+
+
+@METHODS
+def test_each_kind_of_object_costs_what_is_said(method):
+    command = [sys.executable, str(PROGRAM.with_name("costs.py")), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    told = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert told.keys() >= COSTS.keys() | {"Lock", "Event", "Barrier", "Value", "RawArray", "proxy"}
+    for name, line in told.items():
+        descriptors, address_space, threads, left = map(float, line.split())
+        wanted, most = COSTS.get(name, (0, 0))  # locks and values lie in memory that they have in common
+        assert (descriptors, threads, left) == (wanted, 0, 0), (name, line)
+        assert address_space / 1024 <= most + 0.5, (name, line)
+
+
+@METHODS
+def test_many_pools_at_once_cost_what_each_does_and_leave_nothing(method):
+    command = [sys.executable, str(PROGRAM.with_name("many_pools.py")), method, "12"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[1].startswith("each: 10 descriptors, 0 threads"), done.stdout
+    assert lines[-1] == "left: 0 descriptors, 0 threads, 0 processes", done.stdout
+
+
+@METHODS
 def test_a_worker_costs_its_parent_two_descriptors(method):
     ctx = procession.get_context(method)
     counts = []
@@ -99,3 +145,16 @@ def test_nothing_takes_the_numbers_of_standard_streams_that_are_closed(method, t
     command = [sys.executable, str(PROGRAM.with_name("closed_streams.py")), method, str(tmp_path / "told")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, (tmp_path / "told").read_text()) == (0, str([{}] * 5))
+
+
+@METHODS
+def test_where_the_server_of_a_manager_has_no_descriptor_left_each_client_is_told(method):
+    command = [sys.executable, "-W", "ignore", str(PROGRAM.with_name("manager.py")), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    told = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    for name in ("call", "object", "lock", "queue", "another"):
+        assert told[name].startswith("OSError: [Errno 24] the other side has no descriptor left"), (told, done.stderr)
+    assert told["child"] == "ChildProcessError: exit code 1"
+    for name in ("call", "object", "lock", "child", "another"):
+        assert told[f"{name} again"] == "ok", told
+    assert (told["queue again"].strip(), done.returncode) == ("Empty:", 0)

@@ -88,8 +88,17 @@ def test_nothing_is_said_where_nothing_is_forked_beside_them(tmp_path, method):
         "import numpy; numpy.ones((300, 300)) @ numpy.ones((300, 300))",
         "pool = procession.Pool(1); pool.apply_async(work, (1,)).get(); pool.terminate()",
         "pool = procession.Pool(1, capture_output=print); pool.apply_async(work, (1,)).get(); pool.terminate()",
+        "from procession import resource_sharer; kept = resource_sharer.DupFd(0)",
+        "pool = procession.Pool(1, capture_output=print); pool.map_async(work, range(9)).wait()",
     ],
-    ids=["no thread", "OpenBLAS", "a pool's thread", "threads for output"],
+    ids=[
+        "no thread",
+        "OpenBLAS",
+        "a pool's thread",
+        "threads for output",
+        "descriptors on their way",
+        "a pool's threads",
+    ],
 )
 def test_threads_that_do_no_harm_are_not_news(tmp_path, before):
     assert run(tmp_path, f"{before}\n{POOL}") == ""

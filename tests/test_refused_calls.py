@@ -22,6 +22,7 @@ SHORT = [
     ("add_seals", "EPERM", "fork"),
     ("fallocate", "ENOSYS", "fork"),
     ("sched_getaffinity", "EPERM", "fork"),
+    ("sched_getaffinity", "EINVAL", "spawn"),
     ("prlimit64", "EPERM", "forkserver"),
     ("madvise_dontfork", "EINVAL", "fork"),
     ("preadv2", "EPERM", "fork"),

@@ -1,8 +1,8 @@
 """The forkserver: a single-threaded process that has imported the parent's main module and forks children from itself.
 
 It holds four things: the control socket (one socket a request), a pidfd of the process that booted it, for each process
-that asks a page in which it tells how children ended, and for each child its pidfd. Data and descriptors for a child lie in
-the queue of the socket of its request, where the child itself reads them: the server never does.
+that asks a page in which it tells how children ended, and for each child its pidfd. Data and descriptors for a child
+lie in the queue of the socket of its request, where the child itself reads them: the server never does.
 """
 
 import _signal  # without the enums of `signal`
@@ -224,8 +224,8 @@ class Server:
         requester.close()
 
     def request(self, message, fds):
-        """Return the socket of a request, the page of whoever asks and the child's entry there; None for what is none: a
-        process gone wrong may write anything."""
+        """Return the socket of a request, the page of whoever asks and the child's entry there; None for what is none,
+        as a process gone wrong may write anything."""
         try:
             word, entry = FORK.unpack(message)
             requester, page = fds

@@ -186,6 +186,8 @@ enum Kind {
     Method,
     /// There may be a reducer of ours for it.
     Other,
+    /// Of an enum: a member may be known by its name only.
+    Member,
     /// It may be one with buffers.
     Library,
 }
@@ -225,14 +227,14 @@ impl Reducers {
             Kind::Cached => return self.global(object),
             Kind::Method if has_method(object) => return Ok(not_implemented(py)),
             kind @ Kind::Library => (kind, &self.libraries),
-            kind @ (Kind::Method | Kind::Other) => (kind, &self.others),
+            kind @ (Kind::Method | Kind::Other | Kind::Member) => (kind, &self.others),
         };
         let reducer = find.bind(py).call1((&class,))?;
         if reducer.is_none() {
             return Ok(not_implemented(py));
         }
-        // What has buffers is a value like any other: it can be sent to several at once.
-        SPECIAL.fetch_add(usize::from(!matches!(kind, Kind::Library)), Ordering::Relaxed);
+        // What has buffers or a name is a value like any other: it can be sent to several at once.
+        SPECIAL.fetch_add(usize::from(!matches!(kind, Kind::Library | Kind::Member)), Ordering::Relaxed);
         reducer.call1((object,))
     }
 }
@@ -259,8 +261,13 @@ impl Reducers {
                 _ => Kind::Other,
             });
         }
-        let may_be = self.library_names.bind(py).contains(&name)? || is_large_array(object, class);
-        Ok(if may_be { Kind::Library } else { Kind::Plain })
+        if self.library_names.bind(py).contains(&name)? || is_large_array(object, class) {
+            return Ok(Kind::Library);
+        }
+        // Most classes have the plain metaclass.
+        let is_enum = !class.get_type().is(PyType::type_object(py))
+            && class.getattr_opt(intern!(py, "_member_map_"))?.is_some();
+        Ok(if is_enum { Kind::Member } else { Kind::Plain })
     }
 }
 

@@ -14,7 +14,7 @@ from procession._procession import lifeline_thread, unknown_threads
 __all__ = ["others"]
 
 # Threads of the package itself, which hold no lock that a child could miss.
-QUIET_THREADS = {"PoolDriver", "PoolOutput", "PoolWatch"}
+QUIET_THREADS = {"PoolDriver", "PoolOutput", "PoolWatch", "resource sharer"}
 # Those of the engine that watch queues.
 _OWN_NAME = "procession-bell"
 # Libraries that mend themselves in a forked child, by their files' names: threads that carry no name may be theirs.

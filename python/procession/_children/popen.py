@@ -55,7 +55,7 @@ class PopenBase:
 
     method: str | None = None
     _launch: "Callable[[Any], None]"
-    # Where there are no pidfds: the ends of a pipe that the child holds while it lives, and who it is beside its number.
+    # Where there are no pidfds: the ends of a pipe that the child holds while it lives, and who that is.
     _life = None
     _identity = 0
 

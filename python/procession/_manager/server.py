@@ -6,6 +6,7 @@ the listener has seen that the client knows the key.
 """
 
 import errno
+import os
 import queue
 import sys
 import threading
@@ -15,16 +16,19 @@ from procession import connection, process, util
 from procession._manager import holders, locks, wire
 from procession._manager.meeting import Condition
 from procession._manager.referents import Referents, public_methods
+from procession._shared import key
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from typing import Any
 
 EXPIRE_EVERY_S = 1.0
-# After an accept that failed for want of something: give the others time to end.
+# After an accept that failed for want of something: give the others time to end, so often; then who waits is told.
 ACCEPT_PAUSE_S = 0.05
+MOST_PAUSES = 20
 # Methods that may wait, and take something then.
 WAITING = frozenset(("acquire", "wait", "get", "get_nowait"))
+NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 WANT = frozenset((errno.EBADF, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 BACKLOG = 128
 
@@ -60,6 +64,7 @@ class Server:
         self.clients = holders.Clients()
         self.stop_event = threading.Event()
         self.lent = threading.local()
+        self._spare = _nothing()  # a descriptor to be given up for a client that is to be told that there is none
 
     def serve_forever(self) -> None:
         """Serve until a client (or Ctrl-C) says to stop, then end the process with status 0."""
@@ -133,18 +138,40 @@ class Server:
         return self.referents.add(obj, [*exposed, *(typeids or ())], typeids), tuple(exposed)
 
     def _accept(self):
+        pauses = 0
         while not self.stop_event.is_set():
             try:
                 client = self.listener.accept()
             except Exception as error:
                 util.info("manager: refused a client: %s", error)
-                if getattr(error, "errno", None) in WANT:
+                number = getattr(error, "errno", None)
+                if number in NO_DESCRIPTOR and pauses >= MOST_PAUSES:
+                    self._turn_away()
+                elif number in WANT:
+                    pauses += 1
                     self.stop_event.wait(ACCEPT_PAUSE_S)
                 continue
+            pauses = 0
             try:
                 threading.Thread(target=self._attend, args=(client,), daemon=True).start()
             except RuntimeError:  # no more threads: this client gets EOFError, the others are served
                 client.close()
+
+    def _turn_away(self):
+        """Tell a client that waits that there is no descriptor left for it."""
+        if self._spare is not None:
+            os.close(self._spare)
+        try:
+            client, _ = self.listener._listener.accept_socket()
+            with connection.Connection(client.detach()) as told:
+                told.send_bytes(key.NO_DESCRIPTOR)
+        except Exception:  # somebody else has got it, or the client is gone
+            self.stop_event.wait(ACCEPT_PAUSE_S)
+        finally:
+            try:
+                self._spare = _nothing()
+            except OSError:
+                self._spare = None
 
     def _attend(self, client):
         """The life of one connection."""
@@ -268,6 +295,10 @@ class Server:
                 _put_back(obj, result)
         except Exception:
             util.info("manager: could not take back %s:\n%s", method, traceback.format_exc())
+
+
+def _nothing():
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _put_back(obj, item):

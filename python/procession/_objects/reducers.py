@@ -1,16 +1,17 @@
 """Who knows how an object is reduced, beyond what the pickler knows: what was registered, and what we do ourselves.
 
 What was registered comes first, whoever it was registered with: `engine.registered_reducer` knows it. For classes of
-the names below that nobody has registered, and for subclasses of numpy's arrays, compiled code asks here. A library
-that is not loaded has no objects: none is imported for its own sake.
+the names below that nobody has registered, for enums and for subclasses of numpy's arrays, compiled code asks here.
+A library that is not loaded has no objects: none is imported for its own sake.
 """
 
+import _operator as operator  # without what `operator` loads
 import _pickle as pickle  # without what `pickle` loads
 import sys
 import types
 
 from procession import _procession as engine
-from procession._objects import buffers
+from procession._objects import buffers, singletons
 from procession._objects.descriptors import DupFd
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -60,6 +61,8 @@ _TYPE_NAMES = frozenset({"NewType", "ParamSpec", "TypeAliasType", "TypeVar", "Ty
 
 # The names of the classes that `other` is asked for; the engine has them, too.
 OTHERS = frozenset({"socket", "module", "_lru_cache_wrapper", "method", "_singledispatchmethod_get", *_TYPE_NAMES})
+
+_EQUAL_COPIES = (int, str, bytes, bool, type(None))  # of values of enums
 
 _OWN = ("__reduce__", "__reduce_ex__", "__setstate__")
 # Classes with buffers that their own reducers copy, by the names of their package and their own: the function
@@ -117,6 +120,8 @@ def other(cls):
         return _module
     if cls is getattr(sys.modules.get("socket"), "socket", None):
         return _socket
+    if singletons.is_enum(cls) and cls.__reduce_ex__ is sys.modules["enum"].Enum.__reduce_ex__:
+        return _enum_member
     return None
 
 
@@ -145,6 +150,13 @@ def _generic_method(bound):
     from procession._objects import decorated
 
     return decorated.generic_method(bound)
+
+
+def _enum_member(member):
+    """Reduce a member of an enum to its value, or to its name where a copy of the value would not be equal to it."""
+    if type(member._value_) in _EQUAL_COPIES or member._name_ not in type(member)._member_map_:
+        return member.__reduce_ex__(buffers.PROTOCOL)
+    return operator.getitem, (type(member), member._name_)
 
 
 def _type_name(obj):

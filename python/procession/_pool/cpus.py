@@ -18,7 +18,7 @@ def usable():
     """
     try:
         count = getattr(os, "process_cpu_count", allowed)() or 1
-    except OSError:  # a sandbox's filter of system calls
+    except (OSError, OverflowError):  # a sandbox's filter of system calls: EINVAL looks like a set that is too small
         count = os.cpu_count() or 1
     limit = _recent_quota()
     return count if limit is None else max(1, min(count, int(-(-limit // 1))))
@@ -28,7 +28,7 @@ def allowed():
     """Return how many CPUs this process may run on, those of the machine where it may not ask."""
     try:
         return len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, OverflowError):
         return os.cpu_count()
 
 

@@ -58,6 +58,6 @@ def _keep_decimal(decimal):
 def _state_of_thread():
     try:
         cpus = os.sched_getaffinity(0)
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, OverflowError):
         cpus = None
     return cpus, os.getpriority(os.PRIO_PROCESS, 0)

@@ -8,6 +8,7 @@ Each side is a generator, which is given a way to send and yields wherever it ne
 thread waits for that, or looks after many others meanwhile, is not its concern.
 """
 
+import errno
 import hmac
 import os
 
@@ -16,6 +17,8 @@ from procession import _exceptions
 CHALLENGE = b"#CHALLENGE#"
 WELCOME = b"#WELCOME#"
 FAILURE = b"#FAILURE#"
+# In the place of a challenge: the listener cannot have another client.
+NO_DESCRIPTOR = b"#NO DESCRIPTOR#"
 
 # Random bytes of a challenge; what earlier versions sent, without a digest's name; their answer's length.
 MESSAGE_LENGTH = 40
@@ -99,6 +102,8 @@ def _delivering(send, authkey, digest_name=_OURS):
 def _answering(send, authkey):
     _check_key(authkey)
     challenge = yield
+    if challenge == NO_DESCRIPTOR:
+        raise OSError(errno.EMFILE, "the other side has no descriptor left for another client (its ulimit -n)")
     if not challenge.startswith(CHALLENGE):
         raise _exceptions.AuthenticationError("the other side began without a challenge")
     message = challenge[len(CHALLENGE) :]
