@@ -65,3 +65,11 @@ def test_a_pool_and_large_payloads_work_under_a_limit_of_address_space(context):
 def test_what_does_not_fit_fails_alone_and_says_so(context):
     large, small = str(200 << 20), str(2 << 20)
     assert run("not_enough.py", context) == ["5", "True", "True", "5", "50", "True", "True", small, large, large]
+
+
+def test_too_little_address_space_for_a_pool_is_an_error_that_names_limit_and_need(context):
+    code = "import sys, procession\nif __name__ == '__main__': procession.get_context(sys.argv[1]).Pool(32)"
+    command = ["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh", sys.executable, "-c", code, context.get_start_method()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    wanted = "OSError: [Errno 12] 32 workers need some 1056 MiB of address space beside that in use, of 585 (ulimit -v)"
+    assert wanted in done.stderr.splitlines()[-1]

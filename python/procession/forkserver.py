@@ -173,11 +173,13 @@ class ForkServer:
     def entry(self) -> "Entry":
         """Return a new entry for the exit status of a child."""
         with self._lock:
-            number = None if self._statuses is None else self._statuses.take()
-            if number is None:
-                self._statuses = Statuses()
-                number = self._statuses.take()
-            return Entry(self, self._statuses, number)
+            page = self._statuses
+            number = None if page is None else page.take()
+            if page is None or number is None:
+                page = self._statuses = Statuses()
+                number = page.take()
+                assert number is not None, "a new page has no entry"
+            return Entry(self, page, number)
 
     def start(self, memory: int, descriptors: list[int], mask: int, entry: "Entry") -> "Any":
         """Ask for a child.
@@ -253,7 +255,7 @@ class Entry:
         number: its number there.
     """
 
-    def __init__(self, server: ForkServer, page: Statuses, number: int | None) -> None:
+    def __init__(self, server: ForkServer, page: Statuses, number: int) -> None:
         self._server, self._boot = server, server.boots
         self.page, self.number = page, number
 

@@ -37,6 +37,7 @@ EXIT_LIMIT_S = 60.0
 # How many descriptors a worker costs this process: its memory and its pidfd.
 MEMBER_DESCRIPTORS = 2
 STARTING_DESCRIPTORS = 24
+MEMBER_ADDRESS_SPACE_MIB = 33  # of each worker's memory here
 # A worker that runs nothing then ends by itself, which takes as long as its exit functions do: where they hang it gets
 # SIGTERM after this. One that does not end by SIGTERM gets SIGKILL after this, too.
 TERMINATE_GRACE_S = 1.0
@@ -174,11 +175,26 @@ class Crew:
         try:
             self._fill()
         except OSError as error:
+            if error.errno == errno.ENOMEM:
+                self._explain_want_of_memory(error)
             if error.errno != errno.EMFILE:
                 raise
             need, limit = self._descriptors(), descriptor_limits()[1]
             text = f"{self._count} workers need some {need} descriptors beside those in use, of {limit} (ulimit -Hn)"
             raise OSError(errno.EMFILE, f"{text}: start fewer, or have the limit raised: {error.strerror}") from error
+
+    def _explain_want_of_memory(self, error):
+        """Raise what says more than `error`, where it may be of a limit of address space."""
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return
+        text = (
+            f"{self._count} workers need some {MEMBER_ADDRESS_SPACE_MIB * self._count} MiB of address space beside that "
+            f"in use, of {limit >> 20} (ulimit -v): start fewer, or have the limit raised: {error.strerror}"
+        )
+        raise OSError(errno.ENOMEM, text) from error
 
     def _descriptors(self):
         """Return how many this process needs for all workers, and those that are starting."""
