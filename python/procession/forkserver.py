@@ -265,16 +265,16 @@ class Entry:
         Raises:
             ServerDied: it will never come.
         """
-        until = time.monotonic() + limit
+        until, is_lost = time.monotonic() + limit, False
         while True:
-            is_lost = self._is_lost()
             status = self.page.wait(self.number, 0 if is_lost else min(limit, _LOOK_SECONDS))
             if status is not None:
                 self.page.give_back(self.number)
                 return status
             if is_lost:
                 raise ServerDied
-            if time.monotonic() >= until:
+            is_lost = self._is_lost()
+            if not is_lost and time.monotonic() >= until:
                 return None
 
     def _is_lost(self):
