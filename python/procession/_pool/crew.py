@@ -191,8 +191,8 @@ class Crew:
         if limit == resource.RLIM_INFINITY:
             return
         text = (
-            f"{self._count} workers need some {MEMBER_ADDRESS_SPACE_MIB * self._count} MiB of address space beside that "
-            f"in use, of {limit >> 20} (ulimit -v): start fewer, or have the limit raised: {error.strerror}"
+            f"{self._count} workers need some {MEMBER_ADDRESS_SPACE_MIB * self._count} MiB of address space beside "
+            f"that in use, of {limit >> 20} (ulimit -v): start fewer, or have the limit raised: {error.strerror}"
         )
         raise OSError(errno.ENOMEM, text) from error
 
