@@ -265,8 +265,8 @@ impl Reducers {
             return Ok(Kind::Library);
         }
         // Most classes have the plain metaclass.
-        let is_enum = !class.get_type().is(PyType::type_object(py))
-            && class.getattr_opt(intern!(py, "_member_map_"))?.is_some();
+        let is_enum =
+            !class.get_type().is(PyType::type_object(py)) && class.getattr_opt(intern!(py, "_member_map_"))?.is_some();
         Ok(if is_enum { Kind::Member } else { Kind::Plain })
     }
 }

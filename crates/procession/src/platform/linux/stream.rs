@@ -99,7 +99,10 @@ impl Stream {
             // The system call itself, as the C library has had the function since glibc 2.26 only; an offset of -1 is the
             // stream's own place, its upper half is not looked at where a long has 64 bits.
             // SAFETY: as above.
-            unsafe { libc::syscall(libc::SYS_preadv2, self.file, &part, 1_usize, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize }
+            unsafe {
+                libc::syscall(libc::SYS_preadv2, self.file, &part, 1_usize, -1_isize, 0_usize, libc::RWF_NOWAIT)
+                    as isize
+            }
         };
         if count < 0 && is_refused() {
             if !self.is_ready(Readiness::Read)? {
@@ -133,7 +136,9 @@ impl Stream {
         } else {
             let (first, count) = (parts.as_ptr(), parts.len());
             // SAFETY: the parts are those of two slices that outlive the call, which only reads them.
-            unsafe { libc::syscall(libc::SYS_pwritev2, self.file, first, count, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize }
+            unsafe {
+                libc::syscall(libc::SYS_pwritev2, self.file, first, count, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize
+            }
         };
         if count < 0 && is_refused() {
             if !self.is_ready(Readiness::Write)? {
