@@ -2,11 +2,20 @@
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 
 import procession as multiprocessing
 from procession.pool import ThreadPool
+
+LOCKED = """\
+Processes have a memory each and use every core; threads share one memory and, in Python code, one core.
+CPU-bound: take processes. Waiting for disks and networks: threads are enough, and cost less."""
+FREE = """\
+Processes have a memory each, threads share one; this interpreter has no lock, so both use every core.
+CPU-bound: threads do, where they change few objects that they share; take processes for code that may crash.
+Waiting for disks and networks: threads are enough, and cost less."""
 
 counter = 0
 
@@ -18,7 +27,7 @@ def add_one(_):
 
 
 def compute(steps):
-    """Pure Python: a thread that runs this holds the interpreter lock."""
+    """Pure Python: a thread that runs this holds the interpreter lock, in an interpreter that has one."""
     return sum(number * number for number in range(steps))
 
 
@@ -71,8 +80,7 @@ def main():
     print(f"{'':42}{'one by one':>12}{'processes':>12}{'threads':>12}")
     for title, *cells in rows:
         print(f"{title:42}" + "".join(f"{cell!s:>12}" for cell in cells))
-    print("\nProcesses have a memory each and use every core; threads share one memory and, in Python code, one core.")
-    print("CPU-bound: take processes. Waiting for disks and networks: threads are enough, and cost less.")
+    print("\n" + (LOCKED if getattr(sys, "_is_gil_enabled", lambda: True)() else FREE))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::error::Raised;
@@ -231,10 +232,13 @@ pub(crate) fn array_of<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py
     unsafe { filled(py, Kind::ByteArray, bytes.len(), |place| copy(bytes.as_ptr(), place, bytes.len())) }
 }
 
-/// Adds the bytes of a bytearray to `out`.
-pub(crate) fn append_array(array: &Bound<'_, PyByteArray>, out: &mut Vec<u8>) {
-    // SAFETY: no code of Python runs before the reference ends, so nobody resizes it or writes.
-    append(unsafe { array.as_bytes() }, out);
+/// Adds the bytes of a bytearray to `out`; says how many they were.
+pub(crate) fn append_array(array: &Bound<'_, PyByteArray>, out: &mut Vec<u8>) -> usize {
+    let before = out.len();
+    // SAFETY: no code of Python runs before the reference ends, in this thread or, for this array, in another: nobody
+    // resizes it or writes.
+    with_critical_section(array, || append(unsafe { array.as_bytes() }, out));
+    out.len() - before
 }
 
 /// Calls `fill` with the bytes of a new bytearray, or of one that nobody else has seen; it may release the interpreter.

@@ -21,6 +21,7 @@ use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 /// A method of the class `Of`.
@@ -249,38 +250,41 @@ pub(crate) fn definitions(
     kinds: &Bound<'_, PyTuple>,
     mut see: impl FnMut((usize, usize)) -> bool,
 ) {
-    let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
-    // SAFETY: this thread is attached to the interpreter and runs no code of it before the loop ends, so the dict stays as it
-    // is; of the values that it lends only their types are read.
-    while unsafe { ffi::PyDict_Next(names.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
-        // SAFETY: as above.
-        let (is_class, class) = unsafe { (ffi::PyType_Check(value) != 0, ffi::Py_TYPE(value)) };
-        let wanted = is_class || kinds.iter_borrowed().any(|kind| kind.as_ptr() == class.cast());
-        if wanted && !see((key.addr(), value.addr())) {
-            return;
+    with_critical_section(names, || {
+        let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+        // SAFETY: this thread is attached to the interpreter, has the dict for itself, and runs no code of Python before the
+        // loop ends, so the dict stays as it is; of the values that it lends only their types are read.
+        while unsafe { ffi::PyDict_Next(names.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+            // SAFETY: as above.
+            let (is_class, class) = unsafe { (ffi::PyType_Check(value) != 0, ffi::Py_TYPE(value)) };
+            let wanted = is_class || kinds.iter_borrowed().any(|kind| kind.as_ptr() == class.cast());
+            if wanted && !see((key.addr(), value.addr())) {
+                return;
+            }
         }
-    }
+    });
 }
 
 /// Whether a list has exactly these items, or a dict these keys and values, by turns: not equal ones, but the same.
 pub(crate) fn has_exactly(container: &Bound<'_, PyAny>, children: &[Py<PyAny>]) -> bool {
-    if let Ok(dict) = container.cast_exact::<PyDict>() {
-        let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
-        let mut children = children.chunks_exact(2);
-        // SAFETY: this thread is attached to the interpreter and runs no other code before the loop ends, so the dict stays as
-        // it is; the keys and values that it lends are not looked into.
-        while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
-            let same = |pair: &[Py<PyAny>]| pair[0].as_ptr() == key && pair[1].as_ptr() == value;
-            if !children.next().is_some_and(same) {
-                return false;
+    with_critical_section(container, || {
+        if let Ok(dict) = container.cast_exact::<PyDict>() {
+            let (mut at, mut key, mut value) = (0, null_mut(), null_mut());
+            let mut children = children.chunks_exact(2);
+            // SAFETY: as in `definitions`; the keys and values that the dict lends are not looked into.
+            while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+                let same = |pair: &[Py<PyAny>]| pair[0].as_ptr() == key && pair[1].as_ptr() == value;
+                if !children.next().is_some_and(same) {
+                    return false;
+                }
             }
+            return children.next().is_none();
         }
-        return children.next().is_none();
-    }
-    let Ok(list) = container.cast_exact::<PyList>() else { return false };
-    // SAFETY: as above, and no index is beyond the list's end.
-    let same = |(at, child): (usize, &Py<PyAny>)| unsafe {
-        ffi::PyList_GetItem(list.as_ptr(), at as ffi::Py_ssize_t) == child.as_ptr()
-    };
-    list.len() == children.len() && children.iter().enumerate().all(same)
+        let Ok(list) = container.cast_exact::<PyList>() else { return false };
+        // SAFETY: as above, and no index is beyond the list's end.
+        let same = |(at, child): (usize, &Py<PyAny>)| unsafe {
+            ffi::PyList_GetItem(list.as_ptr(), at as ffi::Py_ssize_t) == child.as_ptr()
+        };
+        list.len() == children.len() && children.iter().enumerate().all(same)
+    })
 }

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 
+use crate::entries::entries_of;
 use crate::reducers::has_reducer;
 use crate::values::TUPLE_ITEMS;
 
@@ -84,7 +85,7 @@ impl Classes {
                 if attributes.len() > TUPLE_ITEMS {
                     return None;
                 }
-                let (names, values): (Vec<_>, Vec<_>) = attributes.iter().unzip();
+                let (names, values): (Vec<_>, Vec<_>) = entries_of(&attributes).into_iter().unzip();
                 Some(Parts::Attributes(self.names(&class, &names)?, values))
             }
             Form::Fields => {

@@ -10,6 +10,7 @@ mod buffer;
 mod common;
 mod connection;
 mod drive;
+mod entries;
 mod error;
 mod fast;
 mod groups;

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyDict, PyList, PySet, PyString, PyTuple};
 use rustc_hash::FxHashSet;
 
+use crate::entries::{each_entry, items_of};
 use crate::fast::has_exactly;
 use crate::instances::{self, Classes};
 use crate::values;
@@ -45,7 +46,10 @@ impl Snapshot {
             start = *end;
             let container = container.bind(py);
             match container.cast_exact::<PySet>() {
-                Ok(set) => set.len() == children.len() && set.iter().zip(children).all(|(item, child)| item.is(child)),
+                Ok(set) => {
+                    let items = items_of(set);
+                    items.len() == children.len() && items.iter().zip(children).all(|(item, child)| item.is(child))
+                }
                 Err(_) => has_exactly(container, children) || instances::has_exactly(container, children),
             }
         })
@@ -96,7 +100,7 @@ impl Walk<'_> {
             if !self.visited.insert(address) {
                 return true;
             }
-            dict.iter().for_each(|(key, item)| {
+            each_entry(dict, |(key, item)| {
                 add(key);
                 add(item);
             });
@@ -104,7 +108,7 @@ impl Walk<'_> {
             if !self.visited.insert(address) {
                 return true;
             }
-            set.iter().for_each(&mut add);
+            items_of(set).into_iter().for_each(&mut add);
         } else {
             let Some(attributes) = self.classes.attributes(value) else { return false };
             if !self.visited.insert(address) {

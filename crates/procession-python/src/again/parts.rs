@@ -9,6 +9,7 @@ use super::Sent;
 use super::WORTH;
 use super::kinds::{is_container, is_memory, is_number, is_passing};
 use super::known::{Known, Was};
+use crate::entries::{entries_of, has_entries};
 use crate::instances::Parts;
 use crate::place::{Room, Spot};
 use crate::snapshot::{Snapshot, is_atom};
@@ -50,6 +51,11 @@ pub(super) enum Trouble {
     /// Its parts may have parts in common.
     Entangled,
     Failed(PyErr),
+}
+
+/// Whether parts are few still: a thread of the task may have added some since they were counted.
+fn few(parts: usize) -> Result<(), Trouble> {
+    if parts > TUPLE_ITEMS { Err(Trouble::Entangled) } else { Ok(()) }
 }
 
 impl From<PyErr> for Trouble {
@@ -364,21 +370,20 @@ impl Sent {
         encoding.open += 1;
         if let Ok(list) = value.cast_exact::<PyList>() {
             let items: Vec<_> = list.iter().collect();
+            few(items.len())?;
             values::begin_list(items.len(), encoding.out);
             items.iter().try_for_each(|item| self.part(item, encoding, depth + 1, 2))?;
             return Ok(list.len() == items.len() && list.iter().zip(&items).all(|(item, was)| item.is(was)));
         }
         let dict = value.cast_exact::<PyDict>().map_err(PyErr::from)?;
-        let entries: Vec<_> = dict.iter().collect();
+        let entries = entries_of(dict);
+        few(entries.len())?;
         values::begin_dict(entries.len(), encoding.out);
         entries.iter().try_for_each(|(key, item)| {
             self.part(key, encoding, depth + 1, 2)?;
             self.part(item, encoding, depth + 1, 2)
         })?;
-        let same = |((key, item), (was_key, was)): ((Bound<'_, PyAny>, Bound<'_, PyAny>), &(_, _))| {
-            key.is(was_key) && item.is(was)
-        };
-        Ok(dict.len() == entries.len() && dict.iter().zip(&entries).all(same))
+        Ok(has_entries(dict, &entries))
     }
 
     /// A part of the result, to which so many references are known.

@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 use super::decode;
 use super::tags::*;
 use crate::buffer::{append_array, array_of, bytes_of};
+use crate::entries::entries_of;
 use crate::numeric::{self, Numeric};
 use crate::place::Bare;
 
@@ -121,9 +122,15 @@ pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usiz
         if array.len() >= LARGE_PLAIN || !seen.is_new(value) {
             return false;
         }
+        let start = out.len();
         out.push(BYTEARRAY);
-        out.extend_from_slice(&(array.len() as u32).to_le_bytes());
-        append_array(array, out);
+        out.extend_from_slice(&[0; 4]);
+        // Another thread may have changed its size meanwhile.
+        let size = append_array(array, out);
+        if size >= LARGE_PLAIN {
+            return undo(start, out);
+        }
+        out[start + 1..start + 5].copy_from_slice(&(size as u32).to_le_bytes());
     } else if value.is_exact_instance_of::<PyTuple>() {
         let Ok(tuple) = value.cast::<PyTuple>() else { return false };
         if tuple.len() > TUPLE_ITEMS || depth == DEPTH {
@@ -140,22 +147,24 @@ pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usiz
         }
     } else if let Ok(list) = value.cast_exact::<PyList>() {
         let start = out.len();
-        let few = list.len() <= TUPLE_ITEMS && depth < DEPTH;
-        if !few || !seen.is_new(value) {
+        // Read once: without an interpreter lock another thread may change it.
+        let count = list.len();
+        if count > TUPLE_ITEMS || depth >= DEPTH || !seen.is_new(value) {
             return false;
         }
-        out.extend_from_slice(&[LIST, list.len() as u8]);
-        let items =
-            (0..list.len()).all(|at| list.get_item(at).is_ok_and(|item| encode_at(&item, out, depth + 1, seen)));
+        out.extend_from_slice(&[LIST, count as u8]);
+        let items = (0..count).all(|at| list.get_item(at).is_ok_and(|item| encode_at(&item, out, depth + 1, seen)));
         return items || undo(start, out);
     } else if let Ok(dict) = value.cast_exact::<PyDict>() {
         let start = out.len();
-        let few = dict.len() <= TUPLE_ITEMS && depth < DEPTH;
-        if !few || !seen.is_new(value) {
+        if dict.len() > TUPLE_ITEMS || depth >= DEPTH || !seen.is_new(value) {
             return false;
         }
-        // Taken out of it first: should garbage be collected in between, a finalizer may change it.
-        let entries: Vec<_> = dict.iter().collect();
+        // Taken out of it first: should garbage be collected in between, a finalizer may change it; so may another thread.
+        let entries = entries_of(dict);
+        if entries.len() > TUPLE_ITEMS {
+            return false;
+        }
         out.extend_from_slice(&[DICT, entries.len() as u8]);
         let mut entry =
             |(key, value): &(_, _)| encode_at(key, out, depth + 1, seen) && encode_at(value, out, depth + 1, seen);

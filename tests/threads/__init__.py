@@ -1,0 +1,1 @@
+"""Eight threads on one object of each kind, with an interpreter lock and without: nothing is lost or mixed up."""
