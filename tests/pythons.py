@@ -4,7 +4,7 @@ python -m tests.pythons 3.13 3.15 --only cpython
 
 A version is taken from PATH or from pyenv. What neither has comes from Debian's unstable distribution, in a folder of
 its own (`target/pythons/debian`), for which root and `debootstrap` are needed. A version that is not to be had is said
-to be missing.
+to be missing. Versions that end with a t have no interpreter lock; Debian has none of those.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / "target/pythons"
 DEBIAN = HOME / "debian"
-VERSIONS = ("3.12", "3.13", "3.14", "3.15")
+VERSIONS = ("3.12", "3.13", "3.14", "3.15", "3.14t", "3.15t")
 OF_DEBIAN = ("3.13", "3.14", "3.15")
 # What a program in the folder sees of this machine: the checkout, the kernel's files, and what connections need.
 SHARED = ("/dev", "/proc", "/sys", "/etc/ssl/certs", "/etc/resolv.conf", "/etc/hosts")
-PROBE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
+PROBE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2] + sys.abiflags)"
 
 
 class Missing(Exception):
@@ -36,7 +36,7 @@ class Python:
     """An interpreter, with an environment in which the wheel and the tools of the tests are.
 
     Args:
-        version: as "3.14".
+        version: as "3.14", or "3.14t" for one without an interpreter lock.
         base: its program.
         around: what a command begins with, to run where the program is.
     """
@@ -113,7 +113,8 @@ def find(version):
         Missing: there is none.
     """
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    found = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python{version}"), reverse=True)]
+    folders = pyenv.glob(f"{version.rstrip('t')}.*/bin/python{version}")
+    found = [shutil.which(f"python{version}"), *sorted(folders, reverse=True)]
     for program in filter(None, found):
         with contextlib.suppress(OSError):
             answer = subprocess.run([program, "-c", PROBE], capture_output=True, text=True)
@@ -124,11 +125,16 @@ def find(version):
     return Python(version, f"/usr/bin/python{version}", debian())
 
 
-def build():
-    """Build the wheel; return its path."""
-    folder = HOME / "wheels"
+@functools.cache
+def build(program=sys.executable):
+    """Build the wheel, of the stable interface where the interpreter has that; return its path.
+
+    Args:
+        program: the interpreter, which has to be there outside of Debian's folder.
+    """
+    folder = HOME / "wheels" / Path(program).name
     shutil.rmtree(folder, ignore_errors=True)
-    command = [ROOT / ".venv/bin/maturin", "build", "-q", "--release", "--out", folder, "-i", sys.executable]
+    command = [ROOT / ".venv/bin/maturin", "build", "-q", "--release", "--out", folder, "-i", program]
     subprocess.run(command, cwd=ROOT, check=True)
     [wheel] = folder.glob("*.whl")
     return wheel
@@ -153,14 +159,14 @@ def main():
     options, arguments = parser.parse_known_args()
     if set(options.versions) - set(VERSIONS):
         parser.error(f"the versions are {', '.join(VERSIONS)}")
-    wheel, failed = build(), []
+    failed = []
     for version in options.versions or VERSIONS:
         try:
             python = find(version)
         except Missing as error:
             print(f"pythons: {version} is missing: {error}", flush=True)
             continue
-        python.prepare(wheel)
+        python.prepare(build(python.base) if version.endswith("t") else build())
         for what in () if options.prepare else filter(None, [options.only] if options.only else ("tests", "cpython")):
             line, well = count(python, what, arguments)
             print(f"pythons: {version} {what}: {line}", flush=True)

@@ -10,6 +10,7 @@ mod lock;
 mod quick;
 mod semaphore;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use procession::sync::{self, Acquired};
@@ -22,27 +23,28 @@ pub(crate) use lock::{Lock, RLock};
 pub(crate) use quick::Held;
 
 /// A cell on its way into the primitive that will live in it, and where it was.
-#[pyclass(module = "procession._procession")]
-pub(crate) struct Cell(Option<sync::Cell>);
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct Cell(Mutex<Option<sync::Cell>>);
 
 #[pymethods]
 impl Cell {
     /// A new cell of `size` zero bytes.
     #[staticmethod]
     fn create(size: usize) -> PyResult<Cell> {
-        Ok(Cell(Some(sync::Cell::create(size).map_err(raised)?)))
+        Ok(Cell(Mutex::new(Some(sync::Cell::create(size).map_err(raised)?))))
     }
 
     /// The cell of another process; the descriptor is taken over.
     #[staticmethod]
     fn open(descriptor: i32, place: usize, size: usize) -> PyResult<Cell> {
         let file = procession::platform::adopt(descriptor).map_err(raised)?;
-        Ok(Cell(Some(sync::Cell::open(file, place, size).map_err(raised)?)))
+        Ok(Cell(Mutex::new(Some(sync::Cell::open(file, place, size).map_err(raised)?))))
     }
 }
 
 fn taken(cell: &Bound<'_, Cell>) -> PyResult<sync::Cell> {
-    cell.borrow_mut().0.take().ok_or_else(|| PyValueError::new_err("the cell is in use already"))
+    let cell = cell.get().0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    cell.ok_or_else(|| PyValueError::new_err("the cell is in use already"))
 }
 
 type Shared = (i32, usize, usize);
