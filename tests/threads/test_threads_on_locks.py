@@ -16,7 +16,7 @@ LOCKS = {
 }
 
 
-def count_up(lock, counter, turns=EACH):
+def count_up(lock, counter, turns=EACH // 2):
     for _ in range(turns):
         with lock:
             counter.value += 1
@@ -26,10 +26,12 @@ def count_up(lock, counter, turns=EACH):
 def test_no_increment_is_lost(context, kind):
     lock = getattr(context, kind)(*LOCKS[kind])
     counter = context.RawValue("l", 0)
-    children = [start(context, count_up, lock, counter) for _ in range(2)]
+    children = [start(context, count_up, lock, counter, EACH // 4) for _ in range(2)]
     eight(lambda number: count_up(lock, counter))
+    for child in children:
+        child.join(LIMIT_S)  # they have to come by the lock among all threads
     join(*children)
-    assert counter.value == (THREADS + 2) * EACH
+    assert counter.value == THREADS * (EACH // 2) + len(children) * (EACH // 4)
 
 
 @pytest.mark.parametrize("kind", LOCKS)
