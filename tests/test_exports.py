@@ -1,10 +1,12 @@
 """Everything that the standard library's multiprocessing documents is here, and is called the same way."""
 
+import gc
 import importlib
 import inspect
 import multiprocessing
 import multiprocessing.pool
 import multiprocessing.shared_memory
+import os
 import subprocess
 import sys
 
@@ -396,3 +398,40 @@ def test_a_bare_pool_loads_no_more_of_the_package_than_it_may(tmp_path, method):
 def test_a_pipe_loads_no_more_than_it_may(tmp_path):
     _, modules = loaded_modules(tmp_path, "pipe")
     assert len(modules) <= PIPE_BUDGET, sorted(modules)
+
+
+def test_a_spawned_worker_loads_no_module_of_the_interpreter_that_it_can_do_without(tmp_path):
+    program = tmp_path / "counting.py"
+    program.write_text(
+        "import sys, procession\n"
+        "def loaded(_):\n"
+        "    import gc\n"
+        "    names = ['types', 'weakref', '_weakrefset', 'functools']\n"
+        "    return [name for name in names if name in sys.modules], gc.isenabled()\n"
+        "if __name__ == '__main__':\n"
+        "    with procession.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.apply(loaded, (0,)))\n"
+    )
+    # Without `site`, whose .pth files may load anything.
+    command = [sys.executable, "-S", program]
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(procession.__file__))}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "([], True)\n"
+
+
+def test_the_names_of_registries_are_those_that_are_used():
+    from procession import util
+
+    class Thing:
+        pass
+
+    process = procession.Process()
+    thing = Thing()
+    util.register_after_fork(thing, print)
+    assert process in procession.process._dangling
+    assert thing in util._afterfork_registry.values()
+    before = len(procession.process._dangling), len(util._afterfork_registry)
+    del process, thing
+    gc.collect()
+    assert len(procession.process._dangling) < before[0]
+    assert len(util._afterfork_registry) == before[1] - 1

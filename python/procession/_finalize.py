@@ -2,8 +2,8 @@
 
 import itertools
 import os
-import weakref
 from _thread import _local, allocate_lock  # without what `threading` loads
+from _weakref import ref  # without what `weakref` loads, in each child that is no copy
 
 from procession import _logs
 
@@ -53,7 +53,7 @@ class Finalize(Generic[_R]):
             raise TypeError(f"exitpriority must be None or int, not {type(exitpriority).__name__}")
         if obj is None and exitpriority is None:
             raise ValueError("a finalizer without an object needs an exitpriority")
-        self._weakref = weakref.ref(obj, self) if obj is not None else None
+        self._weakref = ref(obj, self) if obj is not None else None
         self._callback = callback
         self._args = args
         self._kwargs = kwargs or {}
@@ -118,18 +118,18 @@ def _run_finalizers(minpriority: int | None = None) -> None:
 
 # -- after a fork ---------------------------------------------------------------------------------------------------
 
-_afterfork_registry = weakref.WeakValueDictionary()
-_registered: dict = vars(_afterfork_registry)["data"]  # which tells in compiled code whether there are any
+# What is called with which object, in the order of registration; a child looks whether there are any.
+_registered: "dict[tuple[int, int, Callable[..., object]], ref[Any]]" = {}
 _afterfork_counter = itertools.count()
 
 
 def register_after_fork(obj: "_T", func: "Callable[[_T], object]") -> None:
     """Have `func(obj)` called in each child that this package forks, while `obj` lives."""
-    _afterfork_registry[(next(_afterfork_counter), id(obj), func)] = obj
+    key, forget = (next(_afterfork_counter), id(obj), func), _registered.pop
+    _registered[key] = ref(obj, lambda _: forget(key, None))
 
 
 def _run_after_forkers():
-    # In the order of their registration, which a dictionary keeps. Its own `items` would cost a child more memory.
     for (_, _, func), reference in list(_registered.items()):
         try:
             if (obj := reference()) is not None:
@@ -168,3 +168,14 @@ class ForkAwareLocal(_local):
 
     def __reduce__(self):
         return type(self), ()
+
+
+def __getattr__(name: str) -> "Any":
+    """Make what the standard module has of `_registered`, when it is asked for."""
+    if name != "_afterfork_registry":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from weakref import WeakValueDictionary
+
+    known = globals()[name] = WeakValueDictionary()
+    vars(known)["data"] = _registered
+    return known

@@ -5,7 +5,6 @@ import os
 import sys
 from _thread import _local  # `threading` would double the time that the package takes to load
 from _weakref import ref
-from _weakrefset import WeakSet
 
 from procession import _standard
 from procession._procession import own_end, wait_readable
@@ -495,7 +494,18 @@ _process_counter = itertools.count(1)
 _children: set[BaseProcess] = set()
 # In a forked child, the parent's values of these: to take them apart would write to all that they refer to.
 _inherited: tuple = ()
-_dangling = WeakSet()  # of all process objects, under the name that the interpreter's tests know
-# Its methods, which are Python's, would cost each start a dozen pages.
-_alive: "set[ref[BaseProcess]]" = vars(_dangling)["data"]
+# All process objects. A set of the interpreter's weak references would take as long to load as this module, and its
+# methods, which are Python's, would cost each start a dozen pages.
+_alive: "set[ref[BaseProcess]]" = set()
 _forget = _alive.discard
+
+
+def __getattr__(name: str) -> "Any":
+    """Make a set of weak references of `_alive` when it is asked for: the interpreter's tests know its name."""
+    if name != "_dangling":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from _weakrefset import WeakSet
+
+    known = globals()[name] = WeakSet()
+    vars(known)["data"] = _alive
+    return known

@@ -5,7 +5,6 @@ import _thread
 import gc
 import os
 import sys
-import types
 
 from procession import _logs, _standard, process, util
 from procession._procession import hold_life, set_descriptor_limit
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from procession._children.program import freeze_support, get_executable, set_executable
 
 WINEXE = False
+
+_Module = type(sys)  # `types` has it, too, and would be loaded for it alone
 
 # Names of this module that stand elsewhere: no child starts programs before somebody asks it to.
 _OF_PROGRAMS = (
@@ -214,7 +215,7 @@ def _import_main_by_name(name):
         return
     import runpy
 
-    module = types.ModuleType("__mp_main__")
+    module = _Module("__mp_main__")
     _install(module, lambda: runpy.run_module(name, run_name="__mp_main__", alter_sys=True))
 
 
@@ -229,7 +230,7 @@ def import_main_path(path: str, sent: "Any" = None) -> None:
     current = sys.modules["__main__"]
     if os.path.splitext(os.path.basename(path))[0] == "ipython" or getattr(current, "__file__", None) == path:
         return
-    module = types.ModuleType("__mp_main__")
+    module = _Module("__mp_main__")
     if path.endswith(".py"):
         return _install(module, lambda: _run_source(path, module, sent))
     import runpy
@@ -272,16 +273,26 @@ def _install(module, run):
 # -- the child ------------------------------------------------------------------------------------------------------
 
 
-def main(count: int) -> None:
-    """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated."""
-    from procession._children import child
+def main(count: int, module: str | None = None) -> None:
+    """Be a spawned child: descriptor 3 has the data, 4 is a pidfd of the parent, up to `count` those duplicated.
 
+    Args:
+        module: of this package, with what the child runs, if so.
+    """
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGINT])  # until `prepare` knows what it means
     for descriptor in range(3, 3 + count):
         os.set_inheritable(descriptor, False)
+    # What is loaded here stays: no collection has to look at it, now, later, and at the end several times.
+    collects = gc.isenabled()
+    gc.disable()
+    from procession._children import child
+
     load_pickle()
-    # Objects that are there by now stay: no collection has to look at it, and at the end there are several.
+    if module is not None:
+        __import__(module)
     gc.freeze()
+    if collects:
+        gc.enable()
     status = child.run_fresh(lambda: load(3), 4)
     # The interpreter ends in its own way, but exit functions have run; its status is that of the process object.
     raise SystemExit(status)

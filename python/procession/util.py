@@ -5,12 +5,11 @@ import atexit
 import os
 import sys
 
-from procession import _logs, _standard
+from procession import _finalize, _logs, _standard
 from procession._finalize import (
     Finalize,
     ForkAwareLocal,
     ForkAwareThreadLock,
-    _afterfork_registry as _afterfork_registry,
     _finalizer_registry as _finalizer_registry,
     _run_after_forkers as _run_after_forkers,
     _run_finalizers as _run_finalizers,
@@ -37,6 +36,7 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     import logging
     from collections.abc import Collection, Iterable, Sequence
+    from typing import Any
 
 __all__ = [
     "sub_debug", "debug", "info", "sub_warning", "get_logger", "log_to_stderr", "get_temp_dir",
@@ -46,6 +46,12 @@ __all__ = [
 
 
 TERMINATE_GRACE_SECONDS = 5.0
+
+
+def __getattr__(name: str) -> "Any":
+    if name == "_afterfork_registry":
+        return _finalize._afterfork_registry
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_logger() -> "logging.Logger":

@@ -10,7 +10,6 @@ import atexit
 import os
 import sys
 from _thread import get_ident
-from weakref import finalize as _weak_finalize
 
 from procession import _logs, process, util
 from procession._children import ending, late_logging
@@ -147,7 +146,8 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
         heeds_interrupts: as of the process object.
     """
     # Signals come through once no handler and no exit function is the parent's any more.
-    chores = ending.chores() if _weak_finalize._registered_with_atexit else []  # type: ignore[attr-defined]
+    weakref: Any = sys.modules.get("weakref")
+    chores = ending.chores() if weakref is not None and weakref.finalize._registered_with_atexit else []
     for reset in handlers:
         chores.append((reset_handler, reset))
     if not heeds_interrupts:

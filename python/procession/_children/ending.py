@@ -13,7 +13,6 @@ What the parent registered is not this process's. Each step has its turn, whatev
 
 import atexit
 import sys
-import weakref
 from atexit import _ncallbacks
 
 from procession import _logs, _standard, process, util
@@ -39,7 +38,7 @@ _first_finalizer = 0
 def chores():
     """Return the calls after which a copied process, whose exit functions were forgotten, has none of the finalizers of
     the process that it is a copy of."""
-    finalizers: Any = weakref.finalize
+    finalizers: Any = sys.modules["weakref"].finalize
     todo: list = []
     if finalizers._registered_with_atexit:
         # Where a child has none of its own, nothing of this is ever looked at.
@@ -127,9 +126,9 @@ def _succeeds(step):
 
 
 def _run_exit_functions():
-    finalizers: Any = weakref.finalize
-    if finalizers._registered_with_atexit:
-        for info in list(finalizers._registry.values()):
+    weakref: Any = sys.modules.get("weakref")
+    if weakref is not None and weakref.finalize._registered_with_atexit:
+        for info in list(weakref.finalize._registry.values()):
             if info.index < _first_finalizer:
                 info.atexit = False
     atexit._run_exitfuncs()

@@ -93,7 +93,9 @@ class Popen(PicklingPopen):
         descriptors = [-1, process.own_pidfd()]
         try:
             descriptors[0] = self._pickle(process_obj, descriptors, FIRST_NUMBER)
-            arguments = command_line("spawn", len(descriptors))
+            # What a worker runs is loaded before the program's own.
+            module = process_obj._target.__module__ if process_obj._is_worker else None
+            arguments = command_line("spawn", len(descriptors), module)
             with SignalsHeld():
                 pid = start_interpreter(arguments, descriptors, self._mask)
                 self._adopt(process_obj, pid, self._watch(pid))

@@ -33,11 +33,14 @@ def get_executable():
 
 # -- the command line -----------------------------------------------------------------------------------------------
 
-# The package is loaded from where the parent has it: with -I, -E or -S sys.path may not lead there.
+# The package is loaded from where the parent has it: with -I, -E or -S sys.path may not lead there. All of it stays, so
+# no collection looks at it.
 _BOOTSTRAP = (
-    "import _frozen_importlib as b, _frozen_importlib_external as e;"
+    "import _frozen_importlib as b, _frozen_importlib_external as e, gc;"
+    "collects = gc.isenabled(); gc.disable();"
     "b._load(e.PathFinder.find_spec('procession', [{directory!r}]));"
-    "from procession.{module} import main; main({arguments})"
+    "from procession.{module} import main;"
+    "gc.freeze(); collects and gc.enable(); main({arguments})"
 )
 _FLAGS = (
     ("debug", "d"),
