@@ -37,8 +37,9 @@ pub(crate) struct WorkerCore {
     /// The last function that not all items share, and which of them have it now.
     shared_by: (u64, u64),
     out: Vec<u8>,
-    /// What results of one scope have in common; how many items have one, and the first item of the record.
-    sent: Sent,
+    /// What results of one scope have in common, of several pages, once there is a scope; how many items have one, and the
+    /// first item of the record.
+    sent: Option<Box<Sent>>,
     sharing: u64,
     record: (u64, u64),
     support: Py<PyAny>,
@@ -69,7 +70,7 @@ impl WorkerCore {
             common: Arc::default(),
             shared_by: (0, 0),
             out: Vec::new(),
-            sent: Sent::default(),
+            sent: None,
             sharing: 0,
             record: (0, 0),
             support,
@@ -136,7 +137,7 @@ impl WorkerCore {
         loop {
             let untidy = !tidied && (self.large_function.is_some() || !self.worker.holdings().is_empty());
             // What items have in common may be wanted again soon, and is not in anybody's way.
-            let keeps = self.common.is_kept() || !self.sent.is_empty();
+            let keeps = self.common.is_kept() || self.sent.as_ref().is_some_and(|sent| !sent.is_empty());
             let worker = &mut self.worker;
             let turn = py.detach(|| match (untidy, keeps) {
                 (true, _) => worker.turn_or_idle(),
@@ -160,7 +161,7 @@ impl WorkerCore {
                 Ok(Turn::Idle) => {
                     if !untidy {
                         self.common.forget();
-                        self.sent.clear();
+                        self.forget_sent();
                     }
                     self.large_function = None;
                     self.worker.tidied().map_err(Raised::from)?;
@@ -173,12 +174,27 @@ impl WorkerCore {
     }
 }
 
+/// Apart, so that the room it takes on the stack is not that of who calls it.
+#[cold]
+#[inline(never)]
+fn nothing_sent() -> Box<Sent> {
+    Box::default()
+}
+
 impl WorkerCore {
+    fn forget_sent(&mut self) {
+        if let Some(sent) = &mut self.sent {
+            sent.clear();
+        }
+    }
+
     fn record(&mut self, py: Python<'_>, head: RecordHead, left: &mut u64) -> PyResult<()> {
         self.worker.decoding();
         self.unwanted = false;
         self.common.keep_of(head.job);
-        self.sent.keep_of(head.job);
+        if let Some(sent) = &mut self.sent {
+            sent.keep_of(head.job);
+        }
         let record = self.worker.take_body();
         let answer = self.items(py, head, body_of(&record), left);
         self.worker.put_body(record);
@@ -450,11 +466,12 @@ impl WorkerCore {
         if self.sharing > 1 {
             let ((job, first), at) = (self.record, u64::from(self.worker.next_item()));
             // Where the scope is the whole job, none comes after it.
-            self.sent.enter(job, (first + at) / self.sharing, self.sharing < u64::MAX);
-            if let Some(mut framed) = self.sent.at_once(result) {
+            let sent = self.sent.get_or_insert_with(nothing_sent);
+            sent.enter(job, (first + at) / self.sharing, self.sharing < u64::MAX);
+            if let Some(mut framed) = sent.at_once(result) {
                 let answer = self.worker.returned_small(&mut framed, true);
                 if answer.is_err() {
-                    self.sent.clear();
+                    self.forget_sent();
                 }
                 return Ok(answer.map_err(Raised::from)?);
             }
@@ -465,10 +482,9 @@ impl WorkerCore {
         out.push(0);
         let mut room = ResultRoom { worker: &mut self.worker, lent: Vec::new() };
         let scope = Scope::to_parent();
-        let encoded = if self.sharing > 1 {
-            self.sent.encode(result, &mut out, &mut room)
-        } else {
-            values::encode(result, &mut out, &mut room)
+        let encoded = match &mut self.sent {
+            Some(sent) if self.sharing > 1 => sent.encode(result, &mut out, &mut room),
+            _ => values::encode(result, &mut out, &mut room),
         };
         drop(scope);
         if encoded.is_err() {
@@ -481,7 +497,7 @@ impl WorkerCore {
                 Ok(()) => Ok(()),
                 Err(error) => {
                     // The parent does not hear of the places that it gives.
-                    self.sent.clear();
+                    self.forget_sent();
                     self.unsendable(Raised::from(error).into(), result)
                 }
             },
