@@ -26,6 +26,8 @@ ORDER = [
     "scaling",
     "pool_start",
     "pool_start_numpy",
+    "first_pool",
+    "first_pool_prepared",
     "pool_again",
     "process_start",
     "process_start_numpy",

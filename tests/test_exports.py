@@ -104,7 +104,7 @@ def test_a_documented_name_is_called_alike(name):
 OWN = {
     "ForkBesideThreads", "MaybeEncodingError", "OverMemory", "OwnerDied", "PoolTerminated", "ProcessionWarning",
     "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskTimeout", "WorkerDied", "end_shared_pools", "install",
-    "share", "shared_pool",
+    "prepare", "share", "shared_pool",
 }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ _OWN = {
     "WorkerDied": "_exceptions",
     "end_shared_pools": "shared_pools",
     "install": "_drop_in",
+    "prepare": "forkserver",
     "share": "_objects.sharing",
     "shared_pool": "shared_pools",
 }
@@ -98,6 +99,7 @@ if TYPE_CHECKING:  # what `__getattr__` and `_METHODS` give, for checkers
         ProcessError as ProcessError,
         TimeoutError as TimeoutError,
     )
+    from procession.forkserver import prepare as prepare
     from procession.shared_pools import end_shared_pools as end_shared_pools, shared_pool as shared_pool
     from procession.synchronize import OwnerDied as OwnerDied
 
@@ -195,6 +197,7 @@ __all__ = [
     "WorkerDied",
     "end_shared_pools",
     "install",
+    "prepare",
     "share",
     "shared_pool",
 ]

@@ -6,6 +6,7 @@ lie in the queue of the socket of its request, where the child itself reads them
 """
 
 import _signal  # without the enums of `signal`
+import gc
 import os
 import struct
 import sys
@@ -31,6 +32,7 @@ from procession._procession import (
     open_pidfd,
     set_descriptor_limit,
     set_signal_mask,
+    wait_readable,
 )
 from procession.forkserver import FORK, REQUEST, UNTOLD, is_open
 
@@ -62,6 +64,13 @@ def main(preload=True):
     if data.pop("life"):
         hold_life(LIFE)
         _passed += (LIFE,)
+    if "preload" not in data:
+        _import_early(data)
+        if 0 not in wait_readable([CONTROL, PARENT], None):  # the parent has ended
+            return
+        os.read(CONTROL, len(forkserver.GO_ON))
+        data = loads(_contents(MEMORY))
+        del data["life"]
     if preload:
         _preload(data)
     try:
@@ -80,6 +89,27 @@ def _import_for_children():
     from procession._pool import log_records, worker  # noqa: F401
 
 
+def _import_early(data):
+    """Import what the main module imports first, while the parent does the same."""
+    source = data.pop("imports", None)
+    own = process.current_process()
+    own._inheriting = True
+    argv = sys.argv
+    try:
+        spawn.prepare(data)
+        if source is not None:
+            from procession._children import main_imports
+
+            gc.disable()  # nearly all of it stays
+            main_imports.load(*source)
+            gc.enable()
+    finally:
+        del own._inheriting
+        sys.argv = argv
+    gc.collect()
+    gc.freeze()
+
+
 def _contents(descriptor):
     # By position, because the server may run itself again.
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
@@ -89,8 +119,6 @@ def _contents(descriptor):
 
 
 def _preload(data):
-    import gc
-
     modules, on_error = data.pop("preload"), data.pop("on_error")
     names = {key: data.pop(key, None) for key in ("init_main_from_name", "init_main_from_path")}
     own = process.current_process()

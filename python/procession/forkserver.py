@@ -4,6 +4,7 @@ import _signal  # without the enums of `signal`
 import errno
 import os
 import struct
+import sys
 import time
 from _thread import RLock  # without `threading`
 
@@ -41,7 +42,11 @@ _END_SECONDS = 1.0
 UNTOLD = -(1 << 15)  # in the place of a status that somebody else has taken from the server
 _LONGEST_ERROR = 4096
 _LOOK_SECONDS = 0.05  # how often who waits for a status looks whether the server lives
+GO_ON = b"go on"  # what a server that was prepared waits for
 
+
+# What a server that is prepared knows of the program while it imports.
+_EARLY = ("sys_path", "sys_argv", "orig_dir", "dir", "start_method", "replace_standard")
 
 inherited: list[int] = []  # in a child: the descriptors that it got through the forkserver
 preloaded: frozenset = frozenset()  # in the server and its children: the modules that were imported for all children
@@ -70,11 +75,15 @@ class ForkServer:
         self._owner = None  # the process that must reap the server
         self.first_number = 0  # of the descriptors that children inherit
         self.environment = None  # of the server
+        self._memory: int | None = None  # of a server that was prepared: the file from which it will learn the rest
 
     def _after_fork(self):
-        # Whoever held it is not here. The server itself serves this process too, which has a page of its own.
+        # Whoever held it is not here. The server itself serves this process too, which has a page of its own, unless the
+        # parent has yet to tell it what it needs.
         self._lock = RLock()
         self._statuses = None
+        if self._memory is not None:
+            self._let_go()
 
     def inherit(self, pid: int, sentinel: int, control: object, first_number: int, environment: object) -> None:
         """Use the server that this process was forked from."""
@@ -111,21 +120,70 @@ class ForkServer:
             EOFError: it ended while it booted.
         """
         with self._lock:
+            if not self.is_running():
+                self._discard()
+                self._boot(self._program())
+            elif self._memory is not None:
+                self._tell_program(self._memory)
+            else:
+                return
+            try:
+                self.first_number = self._booted()
+            except BaseException:
+                self._stop()
+                raise
+            util.info("the forkserver is process %s", self._forkserver_pid)
+
+    def prepare(self):
+        """Have a server begin, unless one runs, and import what the main module imports first; do not wait for it."""
+        with self._lock:
             if self.is_running():
                 return
             self._discard()
-            self._boot()
+            program = self._program()
+            early = {name: program[name] for name in _EARLY if name in program}
+            main = sys.modules.get("__main__")
+            path = getattr(main, "__file__", None)
+            if path is not None and (path := os.path.abspath(path)).endswith(".py"):
+                early["imports"] = path, getattr(main, "__package__", None) or ""
+            self._boot(early, keep_memory=True)
 
-    def _boot(self):
-        from _pickle import dumps  # without what `pickle` loads
-
+    def _program(self):
+        """Return what a server needs to know of the program."""
         from procession import spawn
-        from procession._children import program
 
         data = spawn.get_preparation_data("forkserver")
         # Keys reach children with their process objects, never the server.
         del data["authkey"]
         data["preload"], data["on_error"] = self._preload_modules, self._on_error
+        return data
+
+    def _tell_program(self, memory):
+        """Tell a server that was prepared what it needs to know of the program, as it is now."""
+        from _pickle import dumps  # without what `pickle` loads
+
+        data = self._program()
+        environment = dict(os.environ)
+        if environment != self.environment:
+            data["environment"] = self.environment = environment
+        data["life"] = not has_pidfds()
+        told, self._memory = memoryview(dumps(data)), None
+        try:
+            os.ftruncate(memory, 0)
+            while told:
+                told = told[os.pwrite(memory, told, os.fstat(memory).st_size) :]
+        finally:
+            os.close(memory)
+        try:
+            self._control.send(GO_ON)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, which `_booted` will see
+
+    def _boot(self, data, keep_memory=False):
+        from _pickle import dumps  # without what `pickle` loads
+
+        from procession._children import program
+
         parent = process.own_pidfd()
         life = None if has_pidfds() else begin_life()
         data["life"] = life is not None
@@ -137,20 +195,17 @@ class ForkServer:
                 self.environment = dict(os.environ)
                 command = program.command_line("_forkserver_main")
                 pid = program.start_interpreter(command, numbers, program.TERMINATIONS)
+                if keep_memory:
+                    self._memory, memory = memory, -1
             finally:
-                os.close(memory)
+                if memory >= 0:
+                    os.close(memory)
         finally:
             theirs.close()
             if life is not None:
                 end_life(life[1])
         self._forkserver_pid, self._owner, self._control = pid, os.getpid(), ours
         self._sentinel = open_pidfd(pid) if life is None else life[0]
-        try:
-            self.first_number = self._booted()
-        except BaseException:
-            self._stop()
-            raise
-        util.info("the forkserver is process %s", pid)
 
     def _booted(self):
         """Wait until the server has imported what it preloads; return the number it told."""
@@ -221,7 +276,6 @@ class ForkServer:
         if self._control is None:
             return
         self.boots += 1  # before its descriptors are closed: other threads look at them
-        self._control.close()
         if self._owner == os.getpid():
             try:
                 until = time.monotonic() + _END_SECONDS
@@ -229,7 +283,13 @@ class ForkServer:
                     time.sleep(0.001)  # without pidfds the end shows before the status can be had
             except ChildProcessError:
                 pass
+        self._let_go()
+
+    def _let_go(self):
+        self._control.close()
         os.close(self._sentinel)
+        if self._memory is not None:
+            os.close(self._memory)
         self._forget()
 
     def _stop(self):
@@ -360,6 +420,22 @@ def get_inherited_fds() -> "Any":
 _forkserver = ForkServer()
 ensure_running = _forkserver.ensure_running
 set_forkserver_preload = _forkserver.set_forkserver_preload
+
+
+def prepare() -> None:
+    """Start the server of the start method `forkserver` now, in the background, rather than with the first child.
+
+    Called at the head of the main module, before what takes long to import: the server imports the same meanwhile, and
+    the first pool finds it ready. It imports what stands at the head of the file of the main module, up to the first
+    statement that is neither an import nor a definition; the rest of that module it runs as usual, when the first child
+    is started. Does nothing in a child, or where a server runs. Does not wait.
+
+    Raises:
+        OSError: the system refuses a process or a descriptor.
+    """
+    own = process.current_process()
+    if process.parent_process() is None and not getattr(own, "_inheriting", False):
+        _forkserver.prepare()
 
 
 def connect_to_new_process(fds: "Iterable[int]") -> tuple[int, int]:

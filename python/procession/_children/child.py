@@ -16,6 +16,10 @@ from procession._children import ending, late_logging
 from procession._finalize import _finalizer_registry, _registered
 from procession._procession import do_all, hold_lifeline, leave_termination_to
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = []
 
 LIFELINE_GRACE_MS = 300
