@@ -18,7 +18,7 @@ ROW = Workload(
 def measure(library):
     """Milliseconds, each of a program of its own."""
     library.context.Pool  # noqa: B018  a library without it says so here
-    return median(number_of("first_pool.py", library.name, library.start_method) for _ in range(library.count(5)))
+    return median(number_of("first_pool.py", library.name, library.start_method) for _ in range(library.count(10)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def measure(library):
     """Milliseconds, each of a program of its own."""
     if not hasattr(sys.modules[library.own("Process").__module__.partition(".")[0]], "prepare"):
         raise libraries.NotOffered("its server begins with the first child")
-    return median(number_of("first_pool_prepared.py") for _ in range(library.count(5)))
+    return median(number_of("first_pool_prepared.py") for _ in range(library.count(10)))
 
 
 if __name__ == "__main__":
