@@ -43,8 +43,6 @@ UNTOLD = -(1 << 15)  # in the place of a status that somebody else has taken fro
 _LONGEST_ERROR = 4096
 _LOOK_SECONDS = 0.05  # how often who waits for a status looks whether the server lives
 GO_ON = b"go on"  # what a server that was prepared waits for
-
-
 # What a server that is prepared knows of the program while it imports.
 _EARLY = ("sys_path", "sys_argv", "orig_dir", "dir", "start_method", "replace_standard")
 
@@ -78,8 +76,8 @@ class ForkServer:
         self._memory: int | None = None  # of a server that was prepared: the file from which it will learn the rest
 
     def _after_fork(self):
-        # Whoever held it is not here. The server itself serves this process too, which has a page of its own, unless the
-        # parent has yet to tell it what it needs.
+        # Whoever held it is not here. The server itself serves this process too, which has a page of its own; not one
+        # that the parent has yet to tell what it needs.
         self._lock = RLock()
         self._statuses = None
         if self._memory is not None:
