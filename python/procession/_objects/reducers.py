@@ -11,7 +11,7 @@ import sys
 import types
 
 from procession import _procession as engine
-from procession._objects import buffers, singletons
+from procession._objects import buffers
 from procession._objects.descriptors import DupFd
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -120,7 +120,8 @@ def other(cls):
         return _module
     if cls is getattr(sys.modules.get("socket"), "socket", None):
         return _socket
-    if singletons.is_enum(cls) and cls.__reduce_ex__ is sys.modules["enum"].Enum.__reduce_ex__:
+    enum = sys.modules.get("enum")
+    if enum is not None and isinstance(cls, enum.EnumMeta) and cls.__reduce_ex__ is enum.Enum.__reduce_ex__:
         return _enum_member
     return None
 
