@@ -22,7 +22,17 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::sync::critical_section::with_critical_section;
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyList, PyTuple, PyType};
+
+/// The number of an `int`; none, and no exception made, if it is beyond 64 bits.
+#[inline]
+pub(crate) fn int_of(value: &Bound<'_, PyAny>) -> Option<i64> {
+    debug_assert!(value.is_instance_of::<PyInt>());
+    let mut overflow: c_int = 0;
+    // SAFETY: `value` is alive, and an `int`, for which the call raises nothing; `overflow` is this frame's own.
+    let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(number)
+}
 
 /// A method of the class `Of`.
 pub(crate) trait Method {

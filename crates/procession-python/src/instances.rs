@@ -7,17 +7,24 @@ use pyo3::exceptions::{PyBaseException, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyCFunction, PyDict, PyFloat, PyFrozenSet, PyFunction, PyInt, PyList, PyModule,
+    PySet, PyString, PyTuple, PyType,
+};
 use rustc_hash::FxHashMap;
 
 use crate::entries::entries_of;
-use crate::reducers::has_reducer;
+use crate::naming::is_named;
+use crate::numeric::loaded_module;
+use crate::reducers::{has_reducer, is_asked_alone, note_answer};
 use crate::values::TUPLE_ITEMS;
 
 /// The most classes that are remembered.
 const MOST: usize = 256;
 /// Of the pickles that reducers are asked for.
 const PROTOCOL: u8 = 5;
+/// After so many instances of a class that had to be pickled after all no more are asked.
+const MISFITS: u32 = 8;
 
 /// How instances of a class are pickled.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +35,10 @@ enum Form {
     Fields,
     /// By a reducer that can be asked any time, as it changes nothing.
     Reduced,
+    /// By a reducer that is asked once, as it may do more than answer: what it says goes to the pickler if need be.
+    Asked,
+    /// As one of few objects of its class, which stay as they are and are wanted again and again.
+    Member,
     /// In another way.
     Other,
 }
@@ -38,8 +49,19 @@ pub(crate) enum Parts<'py> {
     Attributes(Bound<'py, PyTuple>, Vec<Bound<'py, PyAny>>),
     /// The class and the fields.
     Fields(Bound<'py, PyType>, Bound<'py, PyTuple>),
-    /// What is called, the arguments, and the state.
-    Reduced(Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, PyAny>>),
+    /// What the reducer says.
+    Reduced(Reduction<'py>),
+}
+
+/// What a reducer says.
+pub(crate) struct Reduction<'py> {
+    /// A class, or a function that has a name.
+    pub callable: Bound<'py, PyAny>,
+    pub arguments: Bound<'py, PyTuple>,
+    pub state: Option<Bound<'py, PyAny>>,
+    /// What the object is extended by, and keys and values that are set, one behind the other.
+    pub items: Option<Bound<'py, PyList>>,
+    pub entries: Option<Bound<'py, PyList>>,
 }
 
 /// The classes of objects that came, and how their instances are pickled.
@@ -52,6 +74,10 @@ struct Known {
     form: Form,
     /// The class and the names of the attributes of the instance that came last.
     names: Option<Py<PyTuple>>,
+    /// What was called last to make an instance.
+    callable: Option<Py<PyAny>>,
+    /// How many instances had to be pickled after all.
+    misfits: u32,
 }
 
 impl Classes {
@@ -71,30 +97,91 @@ impl Classes {
         (self.known(&class).form == Form::Fields && !has_reducer(&class)).then(|| tuple.clone())
     }
 
-    /// What an instance is made of; none if it is to be pickled.
-    pub(crate) fn parts<'py>(&mut self, value: &Bound<'py, PyAny>) -> Option<Parts<'py>> {
+    /// Whether an object is a member of an enumeration, or a time zone.
+    pub(crate) fn is_member(&mut self, value: &Bound<'_, PyAny>) -> bool {
+        let class = value.get_type();
+        self.known(&class).form == Form::Member && !has_reducer(&class)
+    }
+
+    /// What an instance is made of; none if it is to be pickled. Its reducer may be asked if `asks`.
+    pub(crate) fn parts<'py>(&mut self, value: &Bound<'py, PyAny>, asks: bool) -> PyResult<Option<Parts<'py>>> {
         let class = value.get_type();
         let form = self.known(&class).form;
         if form == Form::Other || has_reducer(&class) {
-            return None;
+            return Ok(None);
         }
-        match form {
+        Ok(match form {
             Form::Attributes => {
-                let attributes =
-                    value.getattr(intern!(value.py(), "__dict__")).ok()?.cast_into_exact::<PyDict>().ok()?;
-                if attributes.len() > TUPLE_ITEMS {
-                    return None;
-                }
-                let (names, values): (Vec<_>, Vec<_>) = entries_of(&attributes).into_iter().unzip();
-                Some(Parts::Attributes(self.names(&class, &names)?, values))
+                let attributes = value.getattr(intern!(value.py(), "__dict__"));
+                let attributes = attributes.ok().and_then(|found| found.cast_into_exact::<PyDict>().ok());
+                attributes.filter(|attributes| attributes.len() <= TUPLE_ITEMS).and_then(|attributes| {
+                    let (names, values): (Vec<_>, Vec<_>) = entries_of(&attributes).into_iter().unzip();
+                    Some(Parts::Attributes(self.names(&class, &names)?, values))
+                })
             }
             Form::Fields => {
-                let fields = value.cast::<PyTuple>().ok()?;
+                let fields = value.cast::<PyTuple>()?;
                 (fields.len() <= TUPLE_ITEMS).then(|| Parts::Fields(class, fields.clone()))
             }
-            Form::Reduced => reduced(value).ok()?,
-            Form::Other => None,
+            Form::Reduced | Form::Asked => {
+                let is_harmless = form == Form::Reduced;
+                if !asks && !is_harmless {
+                    return Ok(None);
+                }
+                // Who pickles it says what fails, and where.
+                let Ok(said) = value.call_method1(intern!(value.py(), "__reduce_ex__"), (PROTOCOL,)) else {
+                    return Ok(None);
+                };
+                let parts = self.reduction(&class, &said)?;
+                if !is_harmless {
+                    // Its iterators have run through.
+                    let ran = parts.as_ref().filter(|parts| parts.items.is_some() || parts.entries.is_some());
+                    note_answer(value, ran.map_or(Ok(said), Reduction::said)?);
+                }
+                parts.map(Parts::Reduced)
+            }
+            Form::Member | Form::Other => None,
+        })
+    }
+
+    /// An instance has been asked, and had to be pickled after all, because of its parts.
+    pub(crate) fn note_misfit(&mut self, value: &Bound<'_, PyAny>) {
+        let known = self.known(&value.get_type());
+        if known.form == Form::Asked {
+            known.misfits += 3; // one that fits takes one back
+            if known.misfits > MISFITS {
+                known.form = Form::Other;
+            }
         }
+    }
+
+    /// What a reducer has said; none if that does not go part by part.
+    fn reduction<'py>(
+        &mut self,
+        class: &Bound<'py, PyType>,
+        said: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Reduction<'py>>> {
+        let callable = said.cast_exact::<PyTuple>().ok().and_then(|said| said.get_item(0).ok());
+        let last = self.known(class).callable.as_ref().map(|last| last.bind(said.py()).clone());
+        let fits = match (&callable, last) {
+            (Some(callable), Some(last)) if callable.is(&last) => true,
+            (Some(callable), _) => callable.is_instance_of::<PyType>() || has_name(callable)?,
+            (None, _) => false,
+        };
+        // Looked at last, as it runs iterators through.
+        let read = if fits { read(said)? } else { None };
+        let known = self.known(class);
+        if read.is_some() {
+            known.misfits = known.misfits.saturating_sub(1);
+            let before = std::mem::replace(&mut known.callable, callable.map(Bound::unbind));
+            drop(before);
+            return Ok(read);
+        }
+        known.misfits += 1;
+        if known.misfits > MISFITS {
+            known.form = Form::Other;
+        }
+        Ok(None)
     }
 
     /// The tuple of a class and these names.
@@ -129,6 +216,8 @@ impl Classes {
             _class: class.clone().unbind(),
             form: form_of(class).unwrap_or(Form::Other),
             names: None,
+            callable: None,
+            misfits: 0,
         })
     }
 }
@@ -138,25 +227,144 @@ fn form_of(class: &Bound<'_, PyType>) -> PyResult<Form> {
         Ok(Form::Attributes)
     } else if has_fields(class)? {
         Ok(Form::Fields)
+    } else if is_enumeration(class)? || is_zone(class)? {
+        Ok(Form::Member)
     } else if is_harmless(class)? {
         Ok(Form::Reduced)
+    } else if !is_pickled_at_once(class) && is_asked_alone(class)? {
+        Ok(Form::Asked)
     } else {
         Ok(Form::Other)
     }
 }
 
-/// What the reducer of an instance says.
-fn reduced<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Parts<'py>>> {
-    let parts = value.call_method1(intern!(value.py(), "__reduce_ex__"), (PROTOCOL,))?;
-    let Ok(parts) = parts.cast_exact::<PyTuple>() else { return Ok(None) };
-    if !(2..=3).contains(&parts.len()) {
+impl<'py> Reduction<'py> {
+    /// The same as the pickler wants it.
+    fn said(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.callable.py();
+        let items = self.items.as_ref().map(|items| items.try_iter()).transpose()?;
+        let pairs = self.entries.as_ref().map(|entries| -> PyResult<_> {
+            let all: Vec<_> = entries.iter().collect();
+            let pairs = all.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
+            PyList::new(py, pairs)?.try_iter()
+        });
+        let said = (&self.callable, &self.arguments, &self.state, items, pairs.transpose()?);
+        Ok(said.into_pyobject(py)?.into_any())
+    }
+}
+
+/// What a reducer has said, its iterators run through; none, and nothing run, if it is of another kind or large.
+fn read<'py>(said: &Bound<'py, PyAny>) -> PyResult<Option<Reduction<'py>>> {
+    let Ok(parts) = said.cast_exact::<PyTuple>() else { return Ok(None) };
+    if !(2..=5).contains(&parts.len()) {
         return Ok(None);
     }
-    let Ok(arguments) = parts.get_item(1)?.cast_into_exact::<PyTuple>() else { return Ok(None) };
-    let state = if parts.len() == 3 { Some(parts.get_item(2)?) } else { None };
-    let fits =
-        arguments.len() <= TUPLE_ITEMS && state.as_ref().is_none_or(|state| state.is_exact_instance_of::<PyDict>());
-    Ok(fits.then_some(Parts::Reduced(parts.get_item(0)?, arguments, state)))
+    let part = |at: usize| parts.get_item(at).ok().filter(|part| !part.is_none());
+    let Some(Ok(arguments)) = part(1).map(Bound::cast_into_exact::<PyTuple>) else { return Ok(None) };
+    let Some(callable) = part(0) else { return Ok(None) };
+    if arguments.len() > TUPLE_ITEMS || part(3).or_else(|| part(4)).is_some_and(|all| is_long(&all)) {
+        return Ok(None);
+    }
+    let all = |at: usize| part(at).map(|all| all.try_iter()?.collect::<PyResult<Vec<_>>>()).transpose();
+    let py = said.py();
+    let items = all(3)?.map(|items| PyList::new(py, items)).transpose()?;
+    let entries = all(4)?.map(|pairs| -> PyResult<_> {
+        let entries = PyList::empty(py);
+        for pair in pairs {
+            let (key, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            entries.append(key)?;
+            entries.append(value)?;
+        }
+        Ok(entries)
+    });
+    Ok(Some(Reduction { callable, arguments, state: part(2), items, entries: entries.transpose()? }))
+}
+
+/// Whether an iterator does not say that it has few items.
+fn is_long(all: &Bound<'_, PyAny>) -> bool {
+    let left = all.call_method0(intern!(all.py(), "__length_hint__")).and_then(|left| left.extract::<usize>());
+    left.map_or(true, |left| left > TUPLE_ITEMS)
+}
+
+/// Whether an object is a class or a function that others find by its name.
+pub(crate) fn has_name(callable: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let class = callable.get_type();
+    Ok(may_have_name(callable) && !has_reducer(&class) && is_named(callable)?)
+}
+
+/// Whether an object is a class or a function.
+pub(crate) fn may_have_name(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyType>() || object.is_exact_instance_of::<PyFunction>() || is_function_of_a_module(object)
+}
+
+fn is_function_of_a_module(callable: &Bound<'_, PyAny>) -> bool {
+    let of =
+        callable.is_exact_instance_of::<PyCFunction>().then(|| callable.getattr(intern!(callable.py(), "__self__")));
+    of.is_some_and(|of| of.is_ok_and(|of| of.is_instance_of::<PyModule>()))
+}
+
+/// Whether the pickler has code of its own for exactly this class, or it is one of what has a name.
+fn is_pickled_at_once(class: &Bound<'_, PyType>) -> bool {
+    let py = class.py();
+    let own = [
+        py.get_type::<PyInt>(),
+        py.get_type::<PyFloat>(),
+        py.get_type::<PyBool>(),
+        py.get_type::<PyString>(),
+        py.get_type::<PyBytes>(),
+        py.get_type::<PyByteArray>(),
+        py.get_type::<PyTuple>(),
+        py.get_type::<PyList>(),
+        py.get_type::<PyDict>(),
+        py.get_type::<PySet>(),
+        py.get_type::<PyFrozenSet>(),
+        py.get_type::<PyFunction>(),
+        py.get_type::<PyCFunction>(),
+    ];
+    own.iter().any(|known| class.is(known))
+}
+
+/// Whether a class is an enumeration whose members are pickled by their values.
+fn is_enumeration(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let Some(module) = loaded_module(py, intern!(py, "enum")) else { return Ok(false) };
+    let base = module.getattr(intern!(py, "Enum"))?;
+    let is_one = class.is_subclass(&base)?;
+    Ok(is_one && class.getattr(intern!(py, "__reduce_ex__"))?.is(&base.getattr(intern!(py, "__reduce_ex__"))?))
+}
+
+/// Whether a class is one of time zones, which stay as they are and are what many dates have.
+fn is_zone(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    for (home, name) in [(intern!(py, "datetime"), "timezone"), (intern!(py, "zoneinfo"), "ZoneInfo")] {
+        if let Some(module) = loaded_module(py, home)
+            && module.getattr(name)?.is(class)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Gives an object its items and entries, as unpickling does.
+pub(crate) fn fill(object: &Bound<'_, PyAny>, items: &Bound<'_, PyAny>, entries: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = object.py();
+    if !items.is_none() {
+        if let Some(extend) = object.getattr_opt(intern!(py, "extend"))? {
+            extend.call1((items,))?;
+        } else {
+            for item in items.cast::<PyList>()? {
+                object.call_method1(intern!(py, "append"), (item,))?;
+            }
+        }
+    }
+    if !entries.is_none() {
+        let entries: Vec<_> = entries.cast::<PyList>()?.iter().collect();
+        for pair in entries.chunks_exact(2) {
+            object.set_item(&pair[0], &pair[1])?;
+        }
+    }
+    Ok(())
 }
 
 /// An instance of the class that `class` begins with, with the attributes that it names.
@@ -181,9 +389,24 @@ pub(crate) fn set_state(object: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> 
     if let Some(set) = object.getattr_opt(intern!(py, "__setstate__"))? {
         return set.call1((state,)).map(drop);
     }
-    let attributes = object.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
-    for (name, value) in state.cast::<PyDict>()? {
-        attributes.set_item(PyString::intern(py, name.cast::<PyString>()?.to_str()?), value)?;
+    let (attributes, slots) = match state.cast::<PyTuple>() {
+        Ok(both) if both.len() == 2 => (both.get_item(0)?, Some(both.get_item(1)?)),
+        _ => (state.clone(), None),
+    };
+    if attributes.is_truthy()? {
+        let own = object.getattr(intern!(py, "__dict__"))?;
+        for (name, value) in attributes.cast::<PyDict>()? {
+            let name = match name.cast_exact::<PyString>() {
+                Ok(text) => text.to_str().map_or_else(|_| name.clone(), |text| PyString::intern(py, text).into_any()),
+                Err(_) => name,
+            };
+            own.set_item(name, value)?;
+        }
+    }
+    if let Some(slots) = slots.filter(|slots| slots.is_truthy().unwrap_or(true)) {
+        for (name, value) in slots.cast::<PyDict>()? {
+            object.setattr(name.cast::<PyString>()?, value)?;
+        }
     }
     Ok(())
 }
@@ -261,7 +484,7 @@ fn has_fields(class: &Bound<'_, PyType>) -> PyResult<bool> {
 
 /// Modules of the standard library, and those of their classes whose reducers change nothing.
 const HARMLESS: [(&str, &[&str]); 4] = [
-    ("datetime", &["date", "datetime", "time", "timedelta", "timezone"]),
+    ("datetime", &["date", "datetime", "time", "timedelta"]),
     ("decimal", &["Decimal"]),
     ("fractions", &["Fraction"]),
     ("uuid", &["UUID"]),

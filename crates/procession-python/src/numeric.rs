@@ -103,6 +103,11 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
     (is_number && !has_reducer(&class)).then_some(Numeric::Number)
 }
 
+/// Whether a class is numpy's arrays' or is derived from it.
+pub(crate) fn is_array(class: &Bound<'_, PyType>) -> bool {
+    Numpy::loaded(class.py()).is_some_and(|numpy| class.is_subclass(numpy.array.bind(class.py())).unwrap_or(true))
+}
+
 /// Whether an object of a class that is derived from numpy's arrays has so many bytes that they are not pickled.
 pub(crate) fn is_large_array(object: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> bool {
     let Some(numpy) = Numpy::loaded(object.py()) else { return false };
@@ -124,7 +129,7 @@ pub(crate) fn encode_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool 
     let Some(numpy) = Numpy::loaded(py) else { return false };
     let Ok(dtype) = array.getattr(pyo3::intern!(py, "dtype")) else { return false };
     let Some(code) = numpy.code(&dtype) else { return false };
-    let Ok(items) = PyUntypedBuffer::get(array) else { return false };
+    let Ok(items) = PyUntypedBuffer::get(array) else { return encode_single(array, code, out) };
     let (size, shape) = (items.len_bytes(), items.shape());
     // Of an array in memory that is shared on purpose only the place travels.
     let is_shared = size > 0 && items.is_c_contiguous() && View::around(items.buf_ptr() as usize, size).is_some();
@@ -135,6 +140,21 @@ pub(crate) fn encode_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool 
     out.extend_from_slice(&[code as u8, shape.len() as u8]);
     shape.iter().for_each(|length| out.extend_from_slice(&(*length as u64).to_le_bytes()));
     append_items(&items, out);
+    true
+}
+
+/// Adds an array of no dimensions, of whose memory no view can be had here.
+fn encode_single(array: &Bound<'_, PyAny>, code: usize, out: &mut Vec<u8>) -> bool {
+    let py = array.py();
+    let is_single =
+        array.getattr(pyo3::intern!(py, "ndim")).is_ok_and(|count| count.extract::<usize>().is_ok_and(|n| n == 0));
+    let bytes = || array.call_method0(pyo3::intern!(py, "tobytes"))?.cast_into::<PyBytes>().map_err(PyErr::from);
+    let Some(Ok(bytes)) = is_single.then(bytes) else { return false };
+    if View::any_shared() {
+        return false; // it may be in memory that is shared on purpose
+    }
+    out.extend_from_slice(&[code as u8, 0]);
+    out.extend_from_slice(bytes.as_bytes());
     true
 }
 
@@ -181,7 +201,10 @@ pub(crate) fn decode_array<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound
         return Err(malformed());
     }
     let array = numpy.empty.bind(py).call1((PyTuple::new(py, shape)?, dtype))?;
-    if !items.is_empty() {
+    if *dimensions == 0 {
+        let number = numpy.scalar.bind(py).call1((dtype, bytes_of(py, items)?))?;
+        array.set_item(PyTuple::empty(py), number)?;
+    } else if !items.is_empty() {
         fill_items(&PyUntypedBuffer::get(&array)?, items)?;
     }
     Ok(array)

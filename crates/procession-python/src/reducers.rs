@@ -1,6 +1,7 @@
 //! How objects are pickled that the C pickler does not know by itself: the `reducer_override` of all picklers.
 
 use std::cell::RefCell;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pyo3::PyTypeInfo;
@@ -8,10 +9,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyModule, PyString, PyType};
+use rustc_hash::FxHashMap;
 
 use crate::common::SPECIAL;
 use crate::naming::is_named;
-use crate::numeric::{is_large_array, loaded_module};
+use crate::numeric::{is_array, is_large_array, loaded_module};
 
 /// How many functions and classes went by value: another pickle may have others of their contents.
 static BY_VALUE: AtomicUsize = AtomicUsize::new(0);
@@ -20,6 +22,8 @@ thread_local! {
     /// What a pickler of this thread was given last: the culprit, should it fail.
     static LAST: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
     static CULPRIT: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
+    /// What objects, by address, have said of how they are reduced: they are not asked once more if they are pickled after all.
+    static ASKED: RefCell<Vec<(usize, Py<PyAny>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How many functions and classes went by value so far.
@@ -43,6 +47,33 @@ fn pickled(failed: bool) {
 #[pyfunction]
 fn culprit() -> Option<Py<PyAny>> {
     CULPRIT.take()
+}
+
+/// Notes what an object has said, which lives as long as that is wanted.
+pub(crate) fn note_answer(object: &Bound<'_, PyAny>, answer: Bound<'_, PyAny>) {
+    ASKED.with_borrow_mut(|asked| asked.push((object.as_ptr() as usize, answer.unbind())));
+}
+
+/// Forgets what objects have said.
+pub(crate) fn forget_answers() {
+    let before = ASKED.take();
+    drop(before);
+}
+
+/// What an object has said, once.
+fn answer_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let address = object.as_ptr() as usize;
+    ASKED.with_borrow_mut(|asked| {
+        let at = asked.iter().position(|(known, _)| *known == address)?;
+        Some(asked.swap_remove(at).1.into_bound(object.py()))
+    })
+}
+
+/// Whether only the pickler and the objects themselves know how those of a class are reduced that nobody has registered.
+pub(crate) fn is_asked_alone(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let name = class.name()?;
+    let name = name.to_str()?;
+    Ok(!OTHERS.contains(&name) && !LIBRARIES.contains(&name) && !class.is_subclass_of::<PyType>()? && !is_array(class))
 }
 
 /// Who has registered a reducer. A class may be in several tables: those that come first count.
@@ -156,6 +187,8 @@ pub(crate) struct Reducers {
     /// The same, for what libraries have, and for subclasses of arrays.
     libraries: Py<PyAny>,
     by_value: Py<PyAny>,
+    /// Classes of objects, by address, that nobody else is asked about.
+    plain: Mutex<FxHashMap<usize, Py<PyType>>>,
     other_names: Py<PyFrozenSet>,
     library_names: Py<PyFrozenSet>,
 }
@@ -176,6 +209,9 @@ const OTHERS: [&str; 10] = [
 /// Those of classes of libraries. Of numpy's arrays all subclasses are asked about.
 const LIBRARIES: [&str; 9] =
     ["array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
+
+/// The most classes that are remembered.
+const MOST_PLAIN: usize = 256;
 
 /// What is known of a class by its name.
 enum Kind {
@@ -200,7 +236,7 @@ impl Reducers {
     fn new(py: Python<'_>, others: Py<PyAny>, libraries: Py<PyAny>, by_value: Py<PyAny>) -> PyResult<Reducers> {
         let other_names = PyFrozenSet::new(py, OTHERS)?.unbind();
         let library_names = PyFrozenSet::new(py, LIBRARIES)?.unbind();
-        Ok(Reducers { others, libraries, by_value, other_names, library_names })
+        Ok(Reducers { others, libraries, by_value, plain: Mutex::default(), other_names, library_names })
     }
 
     /// How `object` is reduced, or `NotImplemented` where the pickler knows.
@@ -208,6 +244,9 @@ impl Reducers {
         let py = object.py();
         let before = LAST.replace(Some(object.clone().unbind()));
         drop(before);
+        if let Some(answer) = answer_of(object) {
+            return Ok(answer);
+        }
         let class = object.get_type();
         if object.is_exact_instance_of::<PyFunction>() || class.is(PyType::type_object(py)) {
             return self.global(object);
@@ -219,11 +258,17 @@ impl Reducers {
             SPECIAL.fetch_add(1, Ordering::Relaxed);
             return reducer.call1((object,));
         }
+        if self.is_plain(&class) {
+            return Ok(not_implemented(py));
+        }
         if object.is_instance_of::<PyType>() {
             return self.global(object);
         }
         let (kind, find) = match self.kind_of(object, &class)? {
-            Kind::Plain => return Ok(not_implemented(py)),
+            Kind::Plain => {
+                self.note_plain(&class);
+                return Ok(not_implemented(py));
+            }
             Kind::Cached => return self.global(object),
             Kind::Method if has_method(object) => return Ok(not_implemented(py)),
             kind @ Kind::Library => (kind, &self.libraries),
@@ -240,6 +285,23 @@ impl Reducers {
 }
 
 impl Reducers {
+    fn is_plain(&self, class: &Bound<'_, PyType>) -> bool {
+        let plain = self.plain.lock().expect("no panic while locked");
+        plain.contains_key(&(class.as_ptr() as usize))
+    }
+
+    /// Notes that objects of a class are left to the pickler, unless somebody registers a reducer.
+    fn note_plain(&self, class: &Bound<'_, PyType>) {
+        if is_array(class) {
+            return; // how large they are decides
+        }
+        let mut plain = self.plain.lock().expect("no panic while locked");
+        let before = if plain.len() == MOST_PLAIN { std::mem::take(&mut *plain) } else { FxHashMap::default() };
+        plain.insert(class.as_ptr() as usize, class.clone().unbind());
+        drop(plain);
+        drop(before);
+    }
+
     fn global<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
         if is_named(object)? {

@@ -49,7 +49,7 @@ def _exact(value, room):
     if cls in (str, bytes):
         return (cls.__name__, value) if len(value) <= 64 * _MOST_ITEMS else None
     if cls in _SCALARS:
-        return cls.__name__, repr(value)  # so that what is not a number equals itself
+        return cls.__name__, _written(value)  # so that what is not a number equals itself
     if cls in (list, tuple, set, frozenset, dict, range):
         if len(value) > _MOST_ITEMS:
             return None
@@ -58,8 +58,17 @@ def _exact(value, room):
             return None
         return cls.__name__, tuple(parts if cls in (list, tuple, range) else sorted(parts, key=repr))
     if cls.__module__ in _TELLING or hasattr(cls, "_member_map_"):
-        return cls.__name__, repr(value)
+        written = _written(value)
+        return written and (cls.__name__, written)
     return None
+
+
+def _written(value):
+    """Return a value's `repr`; of a number with more digits than the interpreter writes that in base 16, else None."""
+    try:
+        return repr(value)
+    except ValueError:
+        return hex(value) if type(value) is int else None
 
 
 def _size(value):

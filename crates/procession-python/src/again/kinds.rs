@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyDict, PyList, PyTuple};
+use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
 
 use crate::buffer::is_referred_to_by;
 use crate::numeric::{self, Numeric, is_array_of_numbers};
@@ -57,5 +57,8 @@ pub(super) fn is_nothing_to_share(value: &Bound<'_, PyAny>) -> bool {
     if value.is_exact_instance_of::<PyTuple>() {
         return values::is_lasting(value, 0);
     }
-    !(value.is_exact_instance_of::<PyList>() || value.is_exact_instance_of::<PyDict>() || is_memory(value))
+    !(value.is_exact_instance_of::<PyList>()
+        || value.is_exact_instance_of::<PyDict>()
+        || value.is_exact_instance_of::<PySet>()
+        || is_memory(value))
 }

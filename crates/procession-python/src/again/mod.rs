@@ -22,6 +22,7 @@ use pyo3::prelude::*;
 
 use crate::instances::Classes;
 use crate::place::Room;
+use crate::reducers::forget_answers;
 use crate::snapshot::is_atom;
 use crate::values;
 use kinds::is_nothing_to_share;
@@ -137,12 +138,19 @@ impl Sent {
 
     /// Adds the code of a result to `out`; nothing is added when it cannot be pickled. Large parts go to `room`.
     pub(crate) fn encode(&mut self, value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
+        let answer = self.encode_parts(value, out, room);
+        forget_answers();
+        answer
+    }
+
+    fn encode_parts(&mut self, value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
         let before = out.len();
-        if is_nothing_to_share(value) && values::encode_simple(value, out) {
+        let shares = !is_nothing_to_share(value);
+        if !shares && values::encode_simple(value, out) {
             return Ok(());
         }
         let gives = !self.is_quiet(value);
-        if !gives && (self.in_vain > TRIES || is_atom(value) || values::encode_simple(value, out)) {
+        if !gives && (self.in_vain > TRIES || is_atom(value) || shares && values::encode_simple(value, out)) {
             return if out.len() > before { Ok(()) } else { values::encode(value, out, room) };
         }
         self.now += 1;
@@ -157,6 +165,7 @@ impl Sent {
             self.scratch = scratch;
             out.truncate(inner);
             room.take_back();
+            self.classes.note_misfit(value);
             if !gives {
                 self.in_vain += 1;
                 out.truncate(start);

@@ -3,14 +3,14 @@
 //! A long file: the steps of one encoding, which share its state.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyList, PySet, PyTuple, PyType};
 
 use super::Sent;
 use super::WORTH;
 use super::kinds::{is_container, is_memory, is_number, is_passing};
 use super::known::{Known, Was};
 use crate::entries::{entries_of, has_entries};
-use crate::instances::Parts;
+use crate::instances::{Parts, Reduction, has_name, may_have_name};
 use crate::place::{Room, Spot};
 use crate::snapshot::{Snapshot, is_atom};
 use crate::values::{self, DEPTH, Seen, TUPLE_ITEMS};
@@ -147,6 +147,11 @@ impl Sent {
         depth: usize,
         references: isize,
     ) -> Result<bool, Trouble> {
+        if self.classes.is_member(value) || may_have_name(value) && (self.place_of(value).is_some() || has_name(value)?)
+        {
+            self.class(value, encoding)?;
+            return Ok(true);
+        }
         let above = encoding.passing;
         encoding.passing = above && encoding.gives && is_passing(value, references);
         let answer = self.open_part(value, encoding, depth);
@@ -219,7 +224,9 @@ impl Sent {
         if depth >= DEPTH {
             return Ok(None);
         }
-        let Some(parts) = self.classes.parts(value) else { return Ok(None) };
+        // What may come again is one object then, as far as it can be told from its pickle.
+        let asks = encoding.passing || !encoding.gives;
+        let Some(parts) = self.classes.parts(value, asks)? else { return Ok(None) };
         if !matches!(parts, Parts::Fields(..)) && !encoding.seen.is_new(value) {
             return Err(Trouble::Entangled);
         }
@@ -244,24 +251,50 @@ impl Sent {
                 self.class(class.as_any(), encoding)?;
                 fields.iter_borrowed().try_for_each(|field| self.part(&field, encoding, depth + 1, 1))?;
             }
-            Parts::Reduced(callable, arguments, state) => {
-                values::begin_reduced(arguments.len(), encoding.out);
-                self.class(&callable, encoding)?;
-                for argument in arguments.iter_borrowed() {
-                    if argument.is_instance_of::<PyType>() {
-                        self.class(&argument, encoding)?;
-                    } else {
-                        self.part(&argument, encoding, depth + 1, 1)?;
-                    }
-                }
-                encoding.open += usize::from(state.is_some());
-                match state {
-                    Some(state) => self.part(&state, encoding, depth + 1, 1)?,
-                    None => self.part(&value.py().None().into_bound(value.py()), encoding, depth + 1, 1)?,
+            Parts::Reduced(said) => self.reduced(&said, encoding, depth)?,
+        }
+        Ok(Some(true))
+    }
+
+    /// What a reducer says of an instance.
+    fn reduced(&mut self, said: &Reduction<'_>, encoding: &mut Encoding<'_, '_>, depth: usize) -> Result<(), Trouble> {
+        let count = said.arguments.len();
+        let has_more = said.items.is_some() || said.entries.is_some();
+        if has_more && depth + 1 >= DEPTH {
+            return Err(Trouble::Entangled);
+        }
+        if has_more {
+            values::begin_reduced_more(count, encoding.out);
+        } else {
+            values::begin_reduced(count, encoding.out);
+        }
+        self.class(&said.callable, encoding)?;
+        for argument in said.arguments.iter_borrowed() {
+            if argument.is_instance_of::<PyType>() {
+                self.class(&argument, encoding)?;
+            } else {
+                self.part(&argument, encoding, depth + 1, 1)?;
+            }
+        }
+        encoding.open += usize::from(said.state.is_some() || has_more);
+        let none = said.callable.py().None().into_bound(said.callable.py());
+        match &said.state {
+            // It goes with the instance, whoever else refers to it for that.
+            Some(state) if is_container(state, depth + 1) && (encoding.passing || !encoding.gives) => {
+                self.container(state, encoding, depth + 1)?;
+            }
+            state => self.part(state.as_ref().unwrap_or(&none), encoding, depth + 1, 1)?,
+        }
+        for list in [&said.items, &said.entries].into_iter().filter(|_| has_more) {
+            match list {
+                None => self.part(&none, encoding, depth + 1, 1)?,
+                Some(list) => {
+                    values::begin_list(list.len(), encoding.out);
+                    list.iter().try_for_each(|item| self.part(&item, encoding, depth + 2, 2))?;
                 }
             }
         }
-        Ok(Some(true))
+        Ok(())
     }
 
     /// A class, a function, or a tuple of a class and names: what is pickled by its name and stays as it is.
@@ -394,7 +427,8 @@ impl Sent {
         depth: usize,
         references: isize,
     ) -> Result<(), Trouble> {
-        let may_have_place = is_container(value, depth) || encoding.gives && is_memory(value);
+        let may_have_place =
+            is_container(value, depth) || encoding.gives && (is_memory(value) || value.is_exact_instance_of::<PySet>());
         if !may_have_place && values::encode_at(value, encoding.out, depth, &mut encoding.seen)
             || self.again(value, encoding, depth)?
             || self.open(value, encoding, depth, references)?

@@ -18,7 +18,9 @@ use places::check_inner;
 use short::is_plain_at;
 use tags::*;
 
-pub(crate) use parts::{begin_dict, begin_fields, begin_instance, begin_list, begin_reduced, begin_tuple};
+pub(crate) use parts::{
+    begin_dict, begin_fields, begin_instance, begin_list, begin_reduced, begin_reduced_more, begin_tuple,
+};
 pub(crate) use pickled::{encode_common, encode_pickle};
 pub(crate) use places::{
     AGAIN_BYTES, begin_kept, begin_named, encode_again, encode_remade, framed_again, keep_pickle, set_forgotten,
@@ -69,7 +71,7 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
     let mut value = skip(bytes)?;
     let [tag] = take_word(&mut value)?;
     match tag {
-        LARGE_TUPLE | TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED => {
+        LARGE_TUPLE | TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE => {
             let [count] = take_word(&mut value)?;
             for _ in 0..values_in(tag, count) {
                 find_spots(&mut value, spots)?;
@@ -112,8 +114,14 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
         INT | FLOAT => 8,
         STR | BYTES | BYTEARRAY | ARRAY | NUMBER | LARGE_INT => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
-        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED => {
+        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE => {
             for _ in 0..values_in(tag, take_count(bytes, depth)?) {
+                skip_at(bytes, depth + 1)?;
+            }
+            0
+        }
+        SET | FROZENSET => {
+            for _ in 0..take_count_of_set(bytes, depth)? {
                 skip_at(bytes, depth + 1)?;
             }
             0
@@ -148,7 +156,9 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf)
 fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize) -> PyResult<Bound<'py, PyAny>> {
     let [tag] = take_word(bytes)?;
     match tag {
-        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED => parts::read(py, tag, bytes, shelf, depth),
+        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE | SET | FROZENSET => {
+            parts::read(py, tag, bytes, shelf, depth)
+        }
         NAMED | KEPT | KEPT_PICKLE | REMADE | AGAIN => places::read(py, tag, bytes, shelf, depth),
         PICKLE | WITH_BUFFERS | COMMON | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_PICKLE => {
             pickled::read(py, tag, bytes, shelf)

@@ -1,7 +1,7 @@
 //! Values that are made of others: tuples, lists, dicts, instances.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyTuple};
 
 use super::decode_at;
 use super::tags::*;
@@ -38,6 +38,12 @@ pub(crate) fn begin_reduced(count: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&[REDUCED, count as u8]);
 }
 
+/// The same for an object that has items or entries, too: behind the state come a list of items, or none, and one of keys and
+/// values, or none.
+pub(crate) fn begin_reduced_more(count: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[REDUCED_MORE, count as u8]);
+}
+
 /// Rebuilds a value from its parts.
 pub(super) fn read<'py>(
     py: Python<'py>,
@@ -65,6 +71,11 @@ pub(super) fn read<'py>(
             }
             dict.into_any()
         }
+        SET | FROZENSET => {
+            let count = take_count_of_set(bytes, depth)?;
+            let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            if tag == SET { PySet::new(py, items)?.into_any() } else { PyFrozenSet::new(py, items)?.into_any() }
+        }
         INSTANCE => {
             let count = take_count(bytes, depth)?;
             let class = decode_at(py, bytes, shelf, depth + 1)?.cast_into::<PyTuple>()?;
@@ -81,12 +92,17 @@ pub(super) fn read<'py>(
             }
             class.call_method1(pyo3::intern!(py, "__new__"), PyTuple::new(py, fields)?)?
         }
-        REDUCED => {
+        REDUCED | REDUCED_MORE => {
             let count = take_count(bytes, depth)?;
             let callable = decode_at(py, bytes, shelf, depth + 1)?;
             let arguments = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
             let object = callable.call1(PyTuple::new(py, arguments)?)?;
             let state = decode_at(py, bytes, shelf, depth + 1)?;
+            if tag == REDUCED_MORE {
+                let items = decode_at(py, bytes, shelf, depth + 1)?;
+                let entries = decode_at(py, bytes, shelf, depth + 1)?;
+                instances::fill(&object, &items, &entries)?;
+            }
             if !state.is_none() {
                 instances::set_state(&object, &state)?;
             }

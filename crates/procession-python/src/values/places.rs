@@ -127,7 +127,7 @@ pub(super) fn read<'py>(
 pub(super) fn keep_rest(py: Python<'_>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize) {
     let Ok(mut value) = skip_at(bytes, depth) else { return };
     match value {
-        [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED, _, items @ ..] => {
+        [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE, _, items @ ..] => {
             value = items;
             while !value.is_empty() && depth < DEPTH {
                 let before = value.len();
@@ -138,7 +138,10 @@ pub(super) fn keep_rest(py: Python<'_>, bytes: &mut &[u8], shelf: &dyn Shelf, de
             }
         }
         [KEPT, _, inner @ ..]
-            if matches!(inner, [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED, ..]) =>
+            if matches!(
+                inner,
+                [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE, ..]
+            ) =>
         {
             keep_rest(py, &mut &inner[..], shelf, depth);
         }

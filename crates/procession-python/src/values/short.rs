@@ -2,13 +2,16 @@
 
 use procession::shared_memory::append;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+};
 use rustc_hash::FxHashSet;
 
 use super::decode;
 use super::tags::*;
 use crate::buffer::{append_array, array_of, bytes_of};
-use crate::entries::entries_of;
+use crate::entries::{entries_of, items_of};
+use crate::fast::int_of;
 use crate::numeric::{self, Numeric};
 use crate::place::Bare;
 
@@ -82,7 +85,7 @@ pub(crate) fn encode_int(number: i64, out: &mut Vec<u8>) {
 /// The number behind a small enough exact `int`.
 #[inline]
 pub(crate) fn as_int(value: &Bound<'_, PyAny>) -> Option<i64> {
-    if value.is_exact_instance_of::<PyInt>() { value.extract::<i64>().ok() } else { None }
+    if value.is_exact_instance_of::<PyInt>() { int_of(value) } else { None }
 }
 
 /// The code of a number as a result in a run: behind room for its size.
@@ -173,10 +176,32 @@ pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usiz
         out.push(COMPLEX);
         out.extend_from_slice(&number.real().to_le_bytes());
         out.extend_from_slice(&number.imag().to_le_bytes());
+    } else if value.is_exact_instance_of::<PyInt>() {
+        // One beyond 64 bits.
+        let start = out.len();
+        return encode_large_int(value, out).is_ok_and(|encoded| encoded) && out.len() - start < LARGE_PLAIN
+            || undo(start, out);
+    } else if value.is(value.py().Ellipsis()) {
+        out.push(ELLIPSIS);
+    } else if value.is(value.py().NotImplemented()) {
+        out.push(NOT_IMPLEMENTED);
+    } else if let Ok(set) = value.cast_exact::<PySet>() {
+        return set.len() <= TUPLE_ITEMS && seen.is_new(value) && encode_set(SET, items_of(set), out, depth, seen);
+    } else if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
+        return set.len() <= TUPLE_ITEMS && encode_set(FROZENSET, set.iter().collect(), out, depth, seen);
     } else {
         return encode_numeric(value, out, seen);
     }
     true
+}
+
+/// Adds the items of a set, which may stand where no tuple may: it has no parts that can change.
+fn encode_set(tag: u8, items: Vec<Bound<'_, PyAny>>, out: &mut Vec<u8>, depth: usize, seen: &mut Seen) -> bool {
+    let start = out.len();
+    out.extend_from_slice(&[tag, items.len() as u8]);
+    // Counted once more: a thread may have added some meanwhile.
+    items.len() <= TUPLE_ITEMS && depth <= DEPTH && items.iter().all(|item| encode_at(item, out, depth + 1, seen))
+        || undo(start, out)
 }
 
 /// Takes back what was added from `start` on; false.
@@ -216,13 +241,8 @@ pub(crate) fn encode_large_int(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> P
     if !value.is_exact_instance_of::<PyInt>() {
         return Ok(false);
     }
-    let py = value.py();
-    let bits: usize = value.call_method0(pyo3::intern!(py, "bit_length"))?.extract()?;
-    let options = PyDict::new(py);
-    options.set_item(pyo3::intern!(py, "signed"), true)?;
-    let arguments = (bits / 8 + 1, pyo3::intern!(py, "little"));
-    let bytes = value.call_method(pyo3::intern!(py, "to_bytes"), arguments, Some(&options))?;
-    Ok(sized(LARGE_INT, bytes.cast::<PyBytes>()?.as_bytes(), out))
+    let text = value.call_method1(pyo3::intern!(value.py(), "__format__"), (pyo3::intern!(value.py(), "x"),))?;
+    Ok(sized(LARGE_INT, text.cast::<PyString>()?.to_str()?.as_bytes(), out))
 }
 
 /// Whether a value is simple but for the size of the bytes and texts in it.
@@ -244,7 +264,7 @@ pub(super) fn is_plain_at(value: &Bound<'_, PyAny>, depth: usize, seen: &mut See
     if let Ok(text) = value.cast_exact::<PyString>() {
         return text.to_str().is_ok();
     }
-    value.is_exact_instance_of::<PyInt>() && value.extract::<i64>().is_ok()
+    as_int(value).is_some()
         || value.is_none()
         || value.is_exact_instance_of::<PyFloat>()
         || value.is_exact_instance_of::<PyBool>()
@@ -293,13 +313,12 @@ pub(super) fn read<'py>(py: Python<'py>, tag: u8, bytes: &mut &[u8]) -> PyResult
             let (real, imag) = (f64::from_le_bytes(take_word(bytes)?), f64::from_le_bytes(take_word(bytes)?));
             PyComplex::from_doubles(py, real, imag).into_any()
         }
+        ELLIPSIS => py.Ellipsis().into_bound(py),
+        NOT_IMPLEMENTED => py.NotImplemented().into_bound(py),
         LARGE_INT => {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
-            let options = PyDict::new(py);
-            options.set_item(pyo3::intern!(py, "signed"), true)?;
-            let arguments = (bytes_of(py, take(bytes, size)?)?, pyo3::intern!(py, "little"));
-            let class = py.get_type::<PyInt>();
-            class.call_method(pyo3::intern!(py, "from_bytes"), arguments, Some(&options))?
+            let text = PyString::from_bytes(py, take(bytes, size)?)?;
+            py.get_type::<PyInt>().call1((text, 16))?
         }
         _ => return Err(unknown()),
     })

@@ -50,13 +50,20 @@ pub(super) const INSTANCE: u8 = 27;
 pub(super) const FIELDS: u8 = 28;
 /// Before a number of arguments, what is called with them, the arguments, and the state that the answer gets, or none.
 pub(super) const REDUCED: u8 = 29;
-/// Before its size and its bytes, the lowest first, a number beyond 64 bits; and before the spot where a large pickle lies.
+/// Before its size and its text in base 16, a number beyond 64 bits; and before the spot where a large pickle lies.
 pub(super) const LARGE_INT: u8 = 30;
 pub(super) const LARGE_PICKLE: u8 = 31;
 /// Before the number of a place and the spot where the large pickle of the object lies that gets it: that stays there. And
 /// before the number of such a place, in a later scope: its object is rebuilt from that pickle.
 pub(super) const KEPT_PICKLE: u8 = 32;
 pub(super) const REMADE: u8 = 33;
+pub(super) const ELLIPSIS: u8 = 34;
+pub(super) const NOT_IMPLEMENTED: u8 = 35;
+/// As `LIST`.
+pub(super) const SET: u8 = 36;
+pub(super) const FROZENSET: u8 = 37;
+/// As `REDUCED`; behind the state come a list of what the object is extended by, and one of keys and values, or none.
+pub(super) const REDUCED_MORE: u8 = 38;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
 pub(super) const IN_PLACE: u8 = 0;
 pub(super) const PART_BYTES: usize = 1 + SPOT_BYTES;
@@ -64,7 +71,7 @@ pub(super) const PART_BYTES: usize = 1 + SPOT_BYTES;
 pub(super) const LARGE_PLAIN: usize = 8 << 10;
 /// The most items of a tuple, list or dict that is not pickled, and how deep they nest.
 pub(crate) const TUPLE_ITEMS: usize = 16;
-pub(crate) const DEPTH: usize = 3;
+pub(crate) const DEPTH: usize = 4;
 
 pub(super) fn cut_off() -> PyErr {
     PyValueError::new_err("a value arrived cut off")
@@ -92,12 +99,18 @@ pub(super) fn take_count(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
     if depth < DEPTH { Ok(count) } else { Err(PyValueError::new_err("a tuple arrived that is nested too deep")) }
 }
 
+/// The count of items of a set, which may stand where no tuple may.
+pub(super) fn take_count_of_set(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
+    take_count(bytes, depth.saturating_sub(1))
+}
+
 /// How many values, each behind the other, make a value of this tag, by its count.
 pub(super) fn values_in(tag: u8, count: u8) -> u32 {
     match tag {
         DICT => 2 * u32::from(count),
         INSTANCE | FIELDS => 1 + u32::from(count),
         REDUCED => 2 + u32::from(count),
+        REDUCED_MORE => 4 + u32::from(count),
         _ => count.into(),
     }
 }
