@@ -71,6 +71,7 @@ impl Queue {
             more if more > counted => counts.fetch_add((more - counted) * (ONE_DONE + 1), Ordering::AcqRel),
             fewer => counts.fetch_sub(counted - fewer, Ordering::AcqRel),
         };
+        self.settle_bell();
     }
 
     /// The place that a word of the queue holds, if it is one.
@@ -100,7 +101,7 @@ impl Queue {
         let chunk = free & !GIVEN_BACK;
         if let Some(next) = self.next(chunk) {
             if free & GIVEN_BACK != 0 {
-                reserve(&self.file, self.chunk_start(chunk), CHUNK_BYTES)?;
+                self.provide(chunk)?;
             }
             self.word64(FREE).store(next.load(Ordering::Relaxed).into(), Ordering::Relaxed);
             self.word64(FREE_COUNT).fetch_sub(1, Ordering::Relaxed);
@@ -111,9 +112,17 @@ impl Queue {
             return Err(Error::os("put", rustix::io::Errno::NOMEM.raw_os_error()));
         }
         let chunk = used as u32;
-        reserve(&self.file, self.chunk_start(chunk), CHUNK_BYTES)?;
+        self.provide(chunk)?;
         self.word64(USED).store(used + 1, Ordering::Relaxed);
         Ok(chunk)
+    }
+
+    /// Takes the memory of a chunk that has none, and maps it at once rather than page by page.
+    fn provide(&self, chunk: u32) -> Result<()> {
+        let start = self.chunk_start(chunk);
+        reserve(&self.file, start, CHUNK_BYTES)?;
+        self.mapping.populate(start, CHUNK_BYTES);
+        Ok(())
     }
 
     /// Gives a chunk back; the lock is held.

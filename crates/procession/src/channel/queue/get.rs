@@ -64,6 +64,7 @@ impl Queue {
     /// # Errors
     /// `TimedOut`; `Interrupted` when it is time to look for signals: call again.
     pub fn wait_for_message(&self, until: Option<Instant>) -> Result<()> {
+        self.look_after_bell()?;
         self.sleep(PUTS, GETTERS, until, || !self.seems_empty())
     }
 
@@ -115,6 +116,9 @@ impl Oldest<'_> {
         let Some(end) = queue.walk(self.start, padded(self.size), |_| {}) else { return };
         queue.word64(HEAD).store(end.word(), Ordering::Release);
         self.empties = queue.word64(COUNTS).fetch_sub(1, Ordering::AcqRel) & MESSAGES == 1;
+        if let Some(bell) = queue.heard().filter(|_| self.empties) {
+            bell.hush();
+        }
         let mut chunk = head.chunk;
         // No more than the message can have lain in.
         for _ in 0..padded(self.size) / CHUNK_BYTES + 2 {

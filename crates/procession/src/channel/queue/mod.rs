@@ -8,21 +8,24 @@
 
 mod bell;
 mod chunks;
+mod courtesy;
 mod get;
 mod put;
+mod shared_bell;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel::words::sleeps;
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{Mapping, file_size, identity, is_alive, memory_file, reserve, wait, wake};
+use crate::platform::{Doorbell, Mapping, file_size, identity, is_alive, memory_file, reserve, wait, wake};
 use crate::shared_memory::{copy_in, copy_to, word32, word64};
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};
 pub use bell::{QueueBell, bell_threads};
 use chunks::Place;
+use courtesy::Courtesy;
 pub use get::Oldest;
 
 // Offsets of the words; those that different processes write lie on different cache lines.
@@ -35,6 +38,9 @@ const FREE: usize = 256;
 const FREE_COUNT: usize = 264;
 const USED: usize = 272;
 const MOST: usize = 280;
+/// Not 0 once somebody has asked for the queue's shared bell; read and written by who has the lock, as the bell is rung and
+/// hushed.
+const LISTENED: usize = 288;
 /// Changes with every message put; whoever finds the queue empty sleeps on it. Next to it: how many sleep.
 const PUTS: usize = 320;
 const GETTERS: usize = 324;
@@ -64,8 +70,8 @@ const KEPT_CHUNKS: u64 = 256;
 const BACKLOG_CHUNKS: u64 = 128;
 const LARGE_BYTES: usize = CHUNK_BYTES;
 /// How long a putter waits for the next sign of a getter, and in all.
-const SIGN_US: u64 = 2_000;
-const COURTESY_US: u64 = 10_000;
+const SIGN: Duration = Duration::from_millis(5);
+const COURTESY: Duration = Duration::from_millis(20);
 
 const RECORD_BYTES: usize = 8;
 const ONE_DONE: u64 = 1 << 32;
@@ -81,8 +87,9 @@ pub struct Queue {
     mapping: Mapping,
     data: usize,
     chunks: u32,
-    /// What GETS was when a putter last waited in vain for getters.
-    no_getter_since: AtomicU32,
+    courtesy: Courtesy,
+    /// A bell that all who have the queue share, if it was made with one.
+    bell: Option<Doorbell>,
 }
 
 /// What came of an attempt that does not wait.
@@ -135,7 +142,8 @@ impl Queue {
             return Err(Error::new(ErrorKind::InvalidInput, "this is not the memory of a queue"));
         }
         let mapping = Mapping::new(&file, 0, size, true)?;
-        Ok(Queue { file, mapping, data: table, chunks: chunks as u32, no_getter_since: AtomicU32::new(u32::MAX) })
+        let courtesy = Courtesy::default();
+        Ok(Queue { file, mapping, data: table, chunks: chunks as u32, courtesy, bell: None })
     }
 
     #[inline]

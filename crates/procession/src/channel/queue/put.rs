@@ -1,7 +1,7 @@
 //! Putting messages in.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::chunks::{damaged, padded};
 use super::*;
@@ -19,6 +19,10 @@ impl Queue {
         let end = [&record[..], head, body, padding].iter().try_fold(before, |place, part| self.write(place, part));
         match end {
             Ok(end) => {
+                // Rung for nothing, should this process die here, rather than silent for a message that is there.
+                if let Some(bell) = self.heard().filter(|_| self.seems_empty()) {
+                    bell.ring();
+                }
                 self.word64(TAIL).store(end.word(), Ordering::Release);
                 self.word64(COUNTS).fetch_add(ONE_DONE + 1, Ordering::AcqRel);
                 Ok(true)
@@ -98,30 +102,30 @@ impl Queue {
         self.word64(USED).load(Ordering::Relaxed).saturating_sub(self.word64(FREE_COUNT).load(Ordering::Relaxed))
     }
 
-    /// Waits a little while getters work on a large backlog. Where nobody gets, this waits once and then no more.
+    /// Waits a little while getters work on a large backlog, as long as that has been worth it. Where nobody gets, this waits
+    /// once and then no more.
     fn let_getters_catch_up(&self) {
-        if self.backlog() < BACKLOG_CHUNKS {
+        let before = self.backlog();
+        let gets = self.word32(GETS);
+        let mut seen = gets.load(Ordering::Acquire);
+        if before < BACKLOG_CHUNKS || !self.courtesy.is_due(seen) {
             return;
         }
-        let gets = self.word32(GETS);
-        let end = Instant::now() + Duration::from_micros(COURTESY_US);
-        let mut seen = gets.load(Ordering::Acquire);
-        while seen != self.no_getter_since.load(Ordering::Relaxed)
-            && self.backlog() > BACKLOG_CHUNKS / 2
-            && Instant::now() < end
-        {
+        let begun = Instant::now();
+        while self.backlog() > BACKLOG_CHUNKS / 2 && begun.elapsed() < COURTESY {
             self.word32(PUTTERS).fetch_add(1, Ordering::SeqCst);
-            let sign = wait(gets, seen, Some(Instant::now() + Duration::from_micros(SIGN_US)));
+            let sign = wait(gets, seen, Some(Instant::now() + SIGN));
             self.word32(PUTTERS).fetch_sub(1, Ordering::SeqCst);
             let now = gets.load(Ordering::Acquire);
             if now == seen {
-                if sign.is_err() {
-                    self.no_getter_since.store(seen, Ordering::Relaxed);
+                if sign.is_err_and(|error| error.kind() == ErrorKind::TimedOut) {
+                    self.courtesy.no_sign(seen);
                 }
-                return;
+                break;
             }
             seen = now;
         }
+        self.courtesy.waited(begun.elapsed(), before.saturating_sub(self.backlog()));
     }
 
     /// Waits until there is room, as far as one can tell.

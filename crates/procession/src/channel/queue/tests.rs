@@ -108,3 +108,61 @@ fn many_threads_lose_nothing() {
     assert_eq!(sum.into_inner(), 3 * 1_999_000);
     assert!(queue.is_empty());
 }
+
+fn rings(bell: &Doorbell) -> bool {
+    use crate::platform::{Readiness, wait_descriptors};
+    use std::os::fd::AsRawFd;
+    !wait_descriptors(&[(bell.as_raw_fd(), Readiness::Read)], Some(Instant::now()), None).unwrap().is_empty()
+}
+
+/// Two who have one queue and its bell.
+fn shared_pair() -> [Queue; 2] {
+    let bell = Doorbell::new().unwrap();
+    let again = Doorbell::from_fd(bell.as_fd().try_clone_to_owned().unwrap());
+    let queue = Queue::create(u32::MAX).unwrap();
+    let file = queue.as_fd().try_clone_to_owned().unwrap();
+    [queue.with_bell(bell), Queue::open(file).unwrap().with_bell(again)]
+}
+
+#[test]
+fn a_shared_bell_is_silent_until_somebody_asks_and_rings_while_there_are_messages() {
+    let [one, other] = shared_pair();
+    one.put(b"a", b"").unwrap();
+    assert!(!rings(one.bell.as_ref().unwrap()));
+    let bell = other.listen().unwrap().unwrap();
+    assert!(rings(bell));
+    one.put(b"b", b"").unwrap();
+    for queue in [&one, &other] {
+        assert!(rings(bell));
+        assert!(get(queue).is_some());
+    }
+    assert!(!rings(bell));
+    one.put(b"c", &[0; 3 * CHUNK_BYTES]).unwrap();
+    assert!(rings(bell) && get(&one).is_some() && !rings(bell));
+    assert!(Queue::create(1).unwrap().listen().unwrap().is_none());
+}
+
+#[test]
+fn a_bell_that_a_dead_owner_left_wrong_is_put_right() {
+    let [one, other] = shared_pair();
+    let bell = one.listen().unwrap().unwrap();
+    let die = || other.word64(LOCK).store(identity() ^ 1 << 32, Ordering::Relaxed);
+    // It rang for a message that did not come in: whoever waits for one puts that right before it sleeps.
+    bell.ring();
+    die();
+    let soon = || Some(Instant::now());
+    while one.wait_for_message(soon()).is_err_and(|error| error.kind() != ErrorKind::TimedOut) {}
+    assert!(!rings(bell));
+    // It took the last message out, and hushed nobody.
+    other.put(b"a", b"").unwrap();
+    let oldest = other.oldest().unwrap().unwrap();
+    let end = other.place(TAIL).unwrap();
+    other.word64(HEAD).store(end.word(), Ordering::Release);
+    std::mem::forget(oldest);
+    die();
+    while one.lock().is_err() {}
+    one.unlock();
+    assert!(!rings(bell) && one.is_empty());
+    one.put(b"b", b"").unwrap();
+    assert!(rings(bell) && get(&other).is_some() && !rings(bell));
+}

@@ -321,6 +321,16 @@ impl Mapping {
         Ok(())
     }
 
+    /// Maps pages that are in the file already, all at once, where the kernel can do that; else each comes when it is touched.
+    pub fn populate(&self, offset: usize, size: usize) {
+        if self.check_pages(offset, size).is_ok() {
+            // SAFETY: the pages are within this mapping, and stay what they are.
+            let _ = unsafe {
+                rustix::mm::madvise(self.start.as_ptr().add(offset).cast(), size, Advice::LinuxPopulateWrite)
+            };
+        }
+    }
+
     fn check_pages(&self, offset: usize, size: usize) -> Result<()> {
         let page = page_size();
         let fits = offset.checked_add(size).is_some_and(|end| end <= self.size);
