@@ -3,6 +3,7 @@
 //! Locks are held for a few instructions and never while Python code runs: it may call back into the same pool. The
 //! duty is no lock: the thread that has it may come back to it.
 
+mod burst;
 mod deliver;
 mod ending;
 mod feed;
@@ -21,6 +22,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::burst::Burst;
 use self::deliver::Deliveries;
 pub(crate) use self::ending::exception;
 pub(crate) use self::feed::FunctionRoom;
@@ -50,6 +52,8 @@ pub(crate) struct Inner {
     deliveries: Mutex<Deliveries>,
     /// Memory to encode records in, used again and again.
     bodies: Mutex<Vec<Vec<u8>>>,
+    /// Large arguments of calls that wait to be sent.
+    burst: Burst,
     followers: Mutex<Vec<Arc<Follower>>>,
     driver_bell: Doorbell,
     driver_armed: AtomicBool,
@@ -229,6 +233,7 @@ impl Inner {
             batch: Mutex::default(),
             deliveries: Mutex::default(),
             bodies: Mutex::default(),
+            burst: Burst::default(),
             followers: Mutex::default(),
             driver_bell: Doorbell::new().map_err(Raised::from)?,
             driver_armed: AtomicBool::new(false),

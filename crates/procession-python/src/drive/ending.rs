@@ -24,6 +24,9 @@ impl Inner {
         job.common.clear();
         job.received.clear();
         self.release(job.repeats.clear());
+        if idle {
+            self.release(self.burst.clear());
+        }
         if callbacks {
             self.arm_driver(py, true);
             if self.quit.load(Ordering::SeqCst) {

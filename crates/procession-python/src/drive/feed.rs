@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession::pool::Grant;
+use procession::pool::{Grant, JobId};
 use procession::shared_memory::{Block, Segment, fill};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::burst::argument_behind;
 use super::ending::close_source;
 use super::{Inner, lock};
 use crate::common;
@@ -17,7 +18,7 @@ use crate::job::Job;
 use crate::naming::Scope;
 use crate::place::{Part, Room, Spot};
 use crate::repeats::Found;
-use crate::values::{self, Preamble};
+use crate::values::{self, Mode, Preamble};
 
 /// A part of a function that is so large waits for memory to be used again, for so many looks with a pause in between.
 const WORTH_WAITING: usize = 1 << 20;
@@ -97,6 +98,7 @@ impl Inner {
         let encoded = encoded.unwrap_or_else(|error| Err((0, grant.count, error)));
         let sent = match encoded {
             Ok(blocks) => {
+                self.release(self.burst.sent(job.id));
                 if !blocks.is_empty() {
                     self.release(job.repeats.forget_temporary(py));
                 }
@@ -127,7 +129,8 @@ impl Inner {
         body: &mut Vec<u8>,
     ) -> Result<Vec<Block>, (u32, u32, PyErr)> {
         // The items of a lazy job may be one array that is filled again and again.
-        let mut room = RecordRoom { inner: self, job: (job.unit == 0).then_some(job), blocks: Vec::new() };
+        let call = (job.mode == Mode::Apply && grant.count == 1).then(|| (job.id, items[0].bind(py)));
+        let mut room = RecordRoom { inner: self, job: (job.unit == 0).then_some(job), call, blocks: Vec::new() };
         let mut first = 0;
         while first < grant.count {
             let at = grant.first + u64::from(first);
@@ -162,7 +165,7 @@ impl Inner {
         is_chunk: bool,
         items: &[Py<PyAny>],
         body: &mut Vec<u8>,
-        room: &mut RecordRoom<'_>,
+        room: &mut RecordRoom<'_, '_>,
     ) -> Result<(), (u32, u32, PyErr)> {
         let all = |answer: PyResult<()>| answer.map_err(|error| (0, items.len() as u32, error));
         match items {
@@ -376,14 +379,37 @@ fn bound<'py>(py: Python<'py>, items: &[Py<PyAny>]) -> Vec<Bound<'py, PyAny>> {
 }
 
 /// The large parts of a record, in blocks that belong to it.
-struct RecordRoom<'a> {
+struct RecordRoom<'a, 'py> {
     inner: &'a Inner,
     /// The job, if its items are looked through for parts that they have in common.
     job: Option<&'a Job>,
+    /// The one call that is sent, and its arguments.
+    call: Option<(JobId, &'a Bound<'py, PyAny>)>,
     blocks: Vec<Block>,
 }
 
-impl RecordRoom<'_> {
+impl RecordRoom<'_, '_> {
+    /// Puts an argument that other calls, which wait, may have as well; none if it is not to be kept for them.
+    fn put_for_several(&mut self, part: &Part<'_, '_>) -> PyResult<Option<Block>> {
+        let Some((call, arguments)) = self.call else { return Ok(None) };
+        if let Some(block) = self.inner.burst.find(part, call) {
+            self.inner.shared().driver.share(block);
+            self.blocks.push(block);
+            return Ok(Some(block));
+        }
+        // Before it is copied, as others may make calls meanwhile.
+        let last = self.inner.shared().next_job - 1;
+        if last == call {
+            return Ok(None);
+        }
+        let Some(argument) = argument_behind(arguments, part) else { return Ok(None) };
+        let block = self.copy(part)?;
+        self.inner.shared().driver.share(block);
+        let before = self.inner.burst.keep(argument.unbind(), part, block, last);
+        self.inner.release(before.into_iter().collect());
+        Ok(Some(block))
+    }
+
     fn copy(&mut self, part: &Part<'_, '_>) -> PyResult<Block> {
         let (block, segment) = self.inner.cut(part.size)?;
         self.blocks.push(block);
@@ -392,9 +418,12 @@ impl RecordRoom<'_> {
     }
 }
 
-impl Room for RecordRoom<'_> {
+impl Room for RecordRoom<'_, '_> {
     fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
         let size = part.size as u64;
+        if let Some(block) = self.put_for_several(part)? {
+            return Ok(Spot::Common { offset: block.offset as u64, size });
+        }
         let (found, forgotten) = match self.job {
             Some(job) => job.repeats.find(part),
             None => (Found::New, None),
