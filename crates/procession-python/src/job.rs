@@ -120,6 +120,9 @@ pub(crate) struct Options {
     pub retry_on: Option<Py<PyAny>>,
 }
 
+/// So many bytes of items and results of a lazy job may lie between its source and who reads it, unless these are few items.
+const AHEAD_BYTES: f64 = 16e6;
+
 /// An item that has killed so many workers is not tried again.
 const MOST_DEATHS: u32 = 2;
 
@@ -403,7 +406,7 @@ impl Job {
             (None, 0.0) => few,
             // Small items may have large results.
             (None, bytes) => {
-                ((64e6 / bytes) as u64).clamp(few.min(2 * workers + 2), if state.measured { 8192 } else { few })
+                ((AHEAD_BYTES / bytes) as u64).clamp(few.min(2 * workers + 2), if state.measured { 8192 } else { few })
             }
         };
         let ahead = state.total - state.consumed;
