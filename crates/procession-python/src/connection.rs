@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
 
 use crate::buffer::with_bytes_of;
-use crate::queue::{pickled, unpickled};
+use crate::message::{LOOK_FROM, PREFIX, Parts, bytes_within, is_end};
+use crate::queue::unpickled;
 use crate::wait::{deadline, raised};
 
 /// The longest sleep: a signal that another thread of the process took does not end it.
@@ -123,9 +124,9 @@ impl Connection {
         }
     }
 
-    /// Receives so much of a long message that its length can be believed.
-    fn receive_start(&self, py: Python<'_>, stream: Stream, size: usize) -> PyResult<Vec<u8>> {
-        let mut start = Vec::new();
+    /// Receives so much of a long message, which begins so, that its length can be believed.
+    fn receive_start(&self, py: Python<'_>, stream: Stream, beginning: &[u8], size: usize) -> PyResult<Vec<u8>> {
+        let mut start = beginning.to_vec();
         let mut trusted = TAKEN_ON_TRUST;
         while trusted < size {
             let got = start.len();
@@ -143,9 +144,16 @@ impl Connection {
         self.until_ready(py, stream, Readiness::Read, || receiving.step(stream))?.map_err(broken)
     }
 
-    fn receive_rest<'py>(&self, py: Python<'py>, stream: Stream, size: u64) -> PyResult<Bound<'py, PyBytes>> {
+    /// The message of `size` bytes that begins so.
+    fn receive_rest<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Stream,
+        beginning: &[u8],
+        size: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let size = usize::try_from(size).map_err(|_| PyOSError::new_err("the message is larger than memory"))?;
-        let start = self.receive_start(py, stream, size)?;
+        let start = self.receive_start(py, stream, beginning, size)?;
         PyBytes::new_with(py, size, |into| {
             into[..start.len()].copy_from_slice(&start);
             self.receive_into(py, stream, into, start.len())
@@ -156,15 +164,24 @@ impl Connection {
         self.kept.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn recv_kept<'py>(&self, py: Python<'py>, stream: Stream, size: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn recv_kept<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Stream,
+        beginning: &[u8],
+        size: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         // Taken out: what is unpickled may receive from the same connection, as may other threads.
         let kept = self.kept().take();
         let room = match kept.map(|kept| kept.into_bound(py)).filter(|kept| kept.len() >= size) {
             Some(room) => room,
             None => PyByteArray::new_with(py, size.next_power_of_two(), |_| Ok(()))?,
         };
-        with_bytes_of(&room, |into| self.receive_into(py, stream, &mut into[..size], 0))
-            .expect("it was made here, and given to nobody")?;
+        let received = with_bytes_of(&room, |into| {
+            into[..beginning.len()].copy_from_slice(beginning);
+            self.receive_into(py, stream, &mut into[..size], beginning.len())
+        });
+        received.expect("it was made here, and given to nobody")?;
         let view = PyMemoryView::from(&room)?;
         let part = view.get_item(PySlice::new(py, 0, size as isize, 1))?;
         let object = unpickled(&part);
@@ -180,8 +197,48 @@ impl Connection {
             .map_err(broken)
     }
 
+    /// Receives an object whose message is looked at first: `bytes` come to where they stay.
+    fn recv_looking<'py>(&self, py: Python<'py>, stream: Stream, size: usize) -> PyResult<Bound<'py, PyAny>> {
+        let mut beginning = [0; PREFIX];
+        self.receive_into(py, stream, &mut beginning, 0)?;
+        let Some((start, count)) = bytes_within(&beginning, size).filter(|_| size <= TAKEN_ON_TRUST) else {
+            return self.recv_rest(py, stream, &beginning, size);
+        };
+        let bytes = PyBytes::new_with(py, count, |into| {
+            let here = PREFIX - start;
+            into[..here].copy_from_slice(&beginning[start..]);
+            self.receive_into(py, stream, into, here)
+        })?;
+        let mut tail = [0; 2];
+        let tail = &mut tail[..size - start - count];
+        self.receive_into(py, stream, tail, 0)?;
+        if is_end(tail) {
+            return Ok(bytes.into_any());
+        }
+        let whole = [&beginning[..start], bytes.as_bytes(), tail].concat();
+        unpickled(PyBytes::new(py, &whole).as_any())
+    }
+
+    /// Receives an object of whose message this is the beginning.
+    fn recv_rest<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Stream,
+        beginning: &[u8],
+        size: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match size {
+            KEPT_FROM..=KEPT_MOST => self.recv_kept(py, stream, beginning, size),
+            _ => unpickled(self.receive_rest(py, stream, beginning, size as u64)?.as_any()),
+        }
+    }
+
     fn send_slice(&self, py: Python<'_>, stream: Stream, message: &[u8]) -> PyResult<()> {
-        let mut sending = Sending::new(message.len());
+        self.send_parts(py, stream, [message, &[], &[]])
+    }
+
+    fn send_parts(&self, py: Python<'_>, stream: Stream, message: [&[u8]; 3]) -> PyResult<()> {
+        let mut sending = Sending::new(message.iter().map(|part| part.len()).sum());
         self.until_ready(py, stream, Readiness::Write, || Ok(sending.step(stream, message)?.then_some(())))?
             .map_err(raised)
     }
@@ -308,7 +365,7 @@ impl Connection {
     /// Send an object; waits while the pipe is full.
     fn send(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = self.check_writable()?;
-        self.send_slice(py, stream, &pickled(obj)?)
+        self.send_parts(py, stream, Parts::of(obj)?.slices())
     }
 
     /// Receive an object, waiting for it.
@@ -316,8 +373,8 @@ impl Connection {
         let stream = self.check_readable()?;
         let size = self.receive_size(py, stream)?;
         match usize::try_from(size) {
-            Ok(size @ KEPT_FROM..=KEPT_MOST) => self.recv_kept(py, stream, size),
-            _ => unpickled(self.receive_rest(py, stream, size)?.as_any()),
+            Ok(size @ LOOK_FROM..) => self.recv_looking(py, stream, size),
+            _ => unpickled(self.receive_rest(py, stream, &[], size)?.as_any()),
         }
     }
 
@@ -329,7 +386,7 @@ impl Connection {
         if most.is_some_and(|most| size > most) {
             return Ok(None);
         }
-        self.receive_rest(py, stream, size).map(Some)
+        self.receive_rest(py, stream, &[], size).map(Some)
     }
 
     /// Whether there is something to receive, waiting `timeout` seconds for it; None is no limit.

@@ -123,6 +123,14 @@ pub(crate) fn is_array_of_numbers(value: &Bound<'_, PyAny>) -> bool {
     value.get_type().is(&numpy.array) && has_objects().is_ok_and(|has| !has)
 }
 
+/// Whether items of at most so many bytes lie in a row, and not in memory that is shared on purpose: then only the place travels.
+fn is_plain(items: &PyUntypedBuffer, most: usize) -> bool {
+    let size = items.len_bytes();
+    let is_shared = size > 0 && items.is_c_contiguous() && View::around(items.buf_ptr() as usize, size).is_some();
+    let is_row = items.is_c_contiguous() || items.shape().len() == 1;
+    !is_shared && is_row && items.shape().len() <= DIMENSIONS && size <= most
+}
+
 /// Adds an array to `out`; false if it has no code.
 pub(crate) fn encode_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
     let py = array.py();
@@ -130,13 +138,10 @@ pub(crate) fn encode_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool 
     let Ok(dtype) = array.getattr(pyo3::intern!(py, "dtype")) else { return false };
     let Some(code) = numpy.code(&dtype) else { return false };
     let Ok(items) = PyUntypedBuffer::get(array) else { return encode_single(array, code, out) };
-    let (size, shape) = (items.len_bytes(), items.shape());
-    // Of an array in memory that is shared on purpose only the place travels.
-    let is_shared = size > 0 && items.is_c_contiguous() && View::around(items.buf_ptr() as usize, size).is_some();
-    let is_row = items.is_c_contiguous() || shape.len() == 1;
-    if is_shared || !is_row || shape.len() > DIMENSIONS || size >= LARGE {
+    if !is_plain(&items, LARGE - 1) {
         return false;
     }
+    let shape = items.shape();
     out.extend_from_slice(&[code as u8, shape.len() as u8]);
     shape.iter().for_each(|length| out.extend_from_slice(&(*length as u64).to_le_bytes()));
     append_items(&items, out);
@@ -155,6 +160,67 @@ fn encode_single(array: &Bound<'_, PyAny>, code: usize, out: &mut Vec<u8>) -> bo
     }
     out.extend_from_slice(&[code as u8, 0]);
     out.extend_from_slice(bytes.as_bytes());
+    true
+}
+
+/// The most bytes of an array that has a pickle here.
+const PICKLED_BYTES: usize = 1 << 30;
+
+/// Adds the pickle of an array of numbers to `out`, such that numpy rebuilds it like any other; false if it is none, or is not to
+/// be copied, and `out` may have a part of it.
+///
+/// numpy's own pickle names the function that makes an array of any class, and says all of a type that is not its name.
+pub(crate) fn pickle_array(array: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+    let py = array.py();
+    let Some(numpy) = Numpy::loaded(py) else { return false };
+    if !array.get_type().is(&numpy.array) || has_reducer(&array.get_type()) {
+        return false;
+    }
+    let Ok(dtype) = array.getattr(pyo3::intern!(py, "dtype")) else { return false };
+    let (Some(code), Ok(items)) = (numpy.code(&dtype), PyUntypedBuffer::get(array)) else { return false };
+    if !is_plain(&items, PICKLED_BYTES) {
+        return false;
+    }
+    // `ndarray((0,))`, and the state that it gets: a version, the shape,
+    out.extend_from_slice(b"\x80\x05\x8c\x05numpy\x94\x8c\x07ndarray\x93K\x00\x85\x85R(K\x01(");
+    for length in items.shape() {
+        let Ok(length) = i32::try_from(*length) else { return false };
+        out.push(b'J');
+        out.extend_from_slice(&length.to_le_bytes());
+    }
+    // the type, `dtype(...)`, that it is in the order of C, and its bytes.
+    out.extend_from_slice(b"th\x00\x8c\x05dtype\x93\x8c\x01");
+    out.push(TYPES.as_bytes()[code]);
+    out.extend_from_slice(b"\x85R\x89B");
+    out.extend_from_slice(&(items.len_bytes() as u32).to_le_bytes());
+    out.reserve_exact(items.len_bytes() + 3);
+    append_items(&items, out);
+    out.extend_from_slice(b"tb.");
+    true
+}
+
+/// Adds the pickle of a single number to `out`, such that its class makes it of a plain one; false if it has none here.
+pub(crate) fn pickle_number(number: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+    let (py, class) = (number.py(), number.get_type());
+    let Some(numpy) = Numpy::loaded(py) else { return false };
+    if !numpy.classes.iter().any(|known| class.is(known)) || has_reducer(&class) {
+        return false;
+    }
+    let Ok(plain) = number.call_method0(pyo3::intern!(py, "item")) else { return false };
+    let (opcode, value) = if let Ok(float) = plain.cast_exact::<PyFloat>() {
+        (&b"G"[..], float.value().to_be_bytes())
+    } else if let Ok(whole) = plain.extract::<i64>() {
+        (&b"\x8a\x08"[..], whole.to_le_bytes())
+    } else {
+        return false;
+    };
+    let Ok(name) = class.name() else { return false };
+    let Ok(name) = name.to_str() else { return false };
+    out.extend_from_slice(b"\x80\x05\x8c\x05numpy\x8c");
+    out.push(name.len() as u8);
+    for part in [name.as_bytes(), b"\x93", opcode, &value, b"\x85R."] {
+        out.extend_from_slice(part);
+    }
     true
 }
 

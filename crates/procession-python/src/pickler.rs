@@ -137,6 +137,8 @@ impl Sink {
         };
         let mut written = self.written();
         let (start, size) = (written.bytes.len(), data.len_bytes());
+        // With room for the few bytes behind them: to move large ones once more is dear.
+        written.bytes.reserve(size + 64);
         written.bytes.resize(start + size, 0);
         copy_of(py, &data, &mut written.bytes[start..])?;
         Ok(size)

@@ -12,7 +12,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
 
 use crate::error::traced;
+use crate::message::Pickle;
 use crate::naming::Scope;
+use crate::numeric::{self, Numeric};
 use crate::pickler;
 use crate::wait::{deadline, raised, until_done};
 
@@ -25,6 +27,8 @@ const FLOAT: u8 = 4;
 const NONE: u8 = 5;
 const TRUE: u8 = 6;
 const FALSE: u8 = 7;
+const ARRAY: u8 = 8;
+const NUMBER: u8 = 9;
 
 /// From this size on a message is copied detached from the interpreter.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -44,8 +48,8 @@ fn imported<'py>(
 }
 
 /// The pickle of any object, for another process; by value where plain pickling fails.
-pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    let mut pickle = Vec::new();
+pub(crate) fn pickled(value: &Bound<'_, PyAny>) -> PyResult<Pickle> {
+    let mut pickle = Pickle::new();
     let answer = {
         let _scope = Scope::to_anybody();
         pickler::pickle(value, &mut pickle)
@@ -71,7 +75,7 @@ fn dumps<'py>(obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
 }
 
 /// A message on its way in: the kind, a number where the kind has one, and bytes that Python keeps.
-struct Message<'py> {
+pub(crate) struct Message<'py> {
     head: [u8; 9],
     head_bytes: usize,
     body: Body<'py>,
@@ -80,7 +84,7 @@ struct Message<'py> {
 enum Body<'py> {
     None,
     Python(Bound<'py, PyBytes>),
-    Pickle(Vec<u8>),
+    Pickle(Pickle),
 }
 
 impl<'py> Message<'py> {
@@ -93,7 +97,7 @@ impl<'py> Message<'py> {
         Message { head, head_bytes, body }
     }
 
-    fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
         if value.is_exact_instance_of::<PyInt>() {
             if let Ok(number) = value.extract::<i64>() {
                 return Ok(Message::new(INT, Some(number.to_le_bytes()), Body::None));
@@ -112,6 +116,16 @@ impl<'py> Message<'py> {
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
             return Ok(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, Body::None));
         }
+        if let Some(kind) = numeric::kind_of(value) {
+            let mut code = Pickle::new();
+            let (kind, is_encoded) = match kind {
+                Numeric::Array => (ARRAY, numeric::encode_array(value, &mut code)),
+                Numeric::Number => (NUMBER, numeric::encode_number(value, &mut code)),
+            };
+            if is_encoded {
+                return Ok(Message::new(kind, None, Body::Pickle(code)));
+            }
+        }
         Ok(Message::new(PICKLE, None, Body::Pickle(pickled(value)?)))
     }
 
@@ -129,9 +143,11 @@ impl<'py> Message<'py> {
 }
 
 /// A message that has come out.
-enum Taken<'py> {
+pub(crate) enum Taken<'py> {
     Value(Bound<'py, PyAny>),
     Pickle(Bound<'py, PyBytes>),
+    /// What numpy makes something of.
+    Code(u8, Bound<'py, PyBytes>),
 }
 
 impl<'py> Taken<'py> {
@@ -157,6 +173,7 @@ impl<'py> Taken<'py> {
             NONE => Taken::Value(py.None().into_bound(py)),
             TRUE | FALSE => Taken::Value(PyBool::new(py, kind[0] == TRUE).to_owned().into_any()),
             PICKLE => Taken::Pickle(body(py, &oldest)?),
+            ARRAY | NUMBER => Taken::Code(kind[0], body(py, &oldest)?),
             BYTES => Taken::Value(body(py, &oldest)?.into_any()),
             TEXT => {
                 let bytes = body(py, &oldest)?;
@@ -172,10 +189,12 @@ impl<'py> Taken<'py> {
     }
 
     /// The object; unpickling runs the program's code and comes after everything else.
-    fn object(self) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn object(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Taken::Value(value) => Ok(value),
             Taken::Pickle(pickle) => unpickled(pickle.as_any()),
+            Taken::Code(ARRAY, code) => numeric::decode_array(code.py(), code.as_bytes()),
+            Taken::Code(_, code) => numeric::decode_number(code.py(), code.as_bytes()),
         }
     }
 }
@@ -189,7 +208,7 @@ fn body<'py>(py: Python<'py>, oldest: &Oldest<'_>) -> PyResult<Bound<'py, PyByte
 
 /// When to give up.
 #[derive(Clone, Copy)]
-enum Patience {
+pub(crate) enum Patience {
     None,
     Until(Option<Instant>),
 }
@@ -215,6 +234,21 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// The engine's queue, for this process.
+    pub(crate) fn of(queue: channel::Queue) -> Queue {
+        Queue {
+            queue: Arc::new(queue),
+            closed: false.into(),
+            eager: Mutex::default(),
+            has_bell: false.into(),
+            bell: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &channel::Queue {
+        &self.queue
+    }
+
     fn check_open(slf: &Bound<'_, Queue>) -> PyResult<()> {
         if slf.get().closed.load(Ordering::Relaxed) {
             return Err(PyValueError::new_err(format!("Queue {} is closed", slf.repr()?)));
@@ -222,7 +256,7 @@ impl Queue {
         Ok(())
     }
 
-    fn send(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
+    pub(crate) fn send(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
         let (head, body) = (message.head(), message.body());
         if body.len() < LARGE_BYTES && matches!(self.queue.try_put(head, body).map_err(raised)?, Attempt::Done(())) {
             self.settle();
@@ -241,7 +275,7 @@ impl Queue {
     }
 
     /// The next message; none when the patience ends.
-    fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
+    pub(crate) fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
         loop {
             match self.queue.try_oldest().map_err(raised)? {
                 Attempt::Done(oldest) => return self.taken(py, oldest),
@@ -287,6 +321,17 @@ impl Queue {
         }
     }
 
+    /// Whether there is something to get, waiting for it until then.
+    pub(crate) fn poll_until(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<bool> {
+        while self.queue.is_empty() {
+            match until_done(py, || self.wait(until))? {
+                Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(!self.queue.is_empty()),
+                answer => answer.map_err(raised)?,
+            }
+        }
+        Ok(true)
+    }
+
     fn wait(&self, until: Option<Instant>) -> procession::Result<()> {
         let ready = || !self.queue.seems_empty();
         let polled = match self.eager.try_lock() {
@@ -311,13 +356,7 @@ impl Queue {
             None => channel::Queue::create(most),
             Some(number) => procession::platform::adopt(number).and_then(channel::Queue::open),
         };
-        Ok(Queue {
-            queue: Arc::new(queue.map_err(raised)?),
-            closed: false.into(),
-            eager: Mutex::default(),
-            has_bell: false.into(),
-            bell: Mutex::default(),
-        })
+        Ok(Queue::of(queue.map_err(raised)?))
     }
 
     fn _share(&self) -> i32 {
@@ -433,14 +472,7 @@ impl Queue {
 
     /// Whether there is something to get, waiting for it; without a descriptor.
     fn _poll(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let until = deadline(timeout)?;
-        while self.queue.is_empty() {
-            match until_done(py, || self.wait(until))? {
-                Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(!self.queue.is_empty()),
-                answer => answer.map_err(raised)?,
-            }
-        }
-        Ok(true)
+        self.poll_until(py, deadline(timeout)?)
     }
 
     /// Put and get no more from this process; what was put stays for others.

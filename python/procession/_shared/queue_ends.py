@@ -2,7 +2,7 @@
 
 from procession import _procession as engine
 
-__all__ = ["QueueEnd", "Reader", "Writer", "LACKING", "Lacking", "pickle_within"]
+__all__ = ["QueueEnd", "Reader", "Writer", "SimpleReader", "SimpleWriter", "LACKING", "Lacking", "pickle_within"]
 
 # Parts of the standard library's queue that have no counterpart, and what takes their place.
 LACKING = {
@@ -58,6 +58,9 @@ class QueueEnd:
 class _End:
     """One end of a queue. It refers to the queue, never the other way round: a queue ends with its last user."""
 
+    # Whose methods are called: a program's own class may call its ends in its `put` and `get`.
+    _engine = engine.Queue
+
     def __init__(self, queue):
         self._queue = queue
 
@@ -79,13 +82,13 @@ class _End:
     def fileno(self):
         """Return a descriptor that is readable while there is something to get, and always writable.
 
-        The first call in a process makes it, and starts a thread that watches the queue.
+        Of a `Queue` the first call in a process makes it, and starts a thread that watches the queue.
 
         Raises:
             OSError: this end or the queue is closed.
         """
         self._check()
-        return engine.Queue.fileno(self._queue)
+        return self._engine.fileno(self._queue)
 
     def _check(self):
         if self.closed:
@@ -100,12 +103,12 @@ class Reader(_End):
     def poll(self, timeout=0.0):
         """Return whether there is something to get, waiting `timeout` seconds for it; None is no limit."""
         self._check()
-        return engine.Queue._poll(self._queue, timeout)
+        return self._engine._poll(self._queue, timeout)
 
     def recv(self):
         """Take the oldest object out, waiting for one."""
         self._check()
-        return engine.Queue.get(self._queue)
+        return self._engine.get(self._queue)
 
     def recv_bytes(self, maxlength=None):
         """Take the oldest object out, waiting for one, and return its pickle.
@@ -124,7 +127,7 @@ class Writer(_End):
     def send(self, obj):
         """Put an object, waiting for room."""
         self._check()
-        engine.Queue.put(self._queue, obj)
+        self._engine.put(self._queue, obj)
 
     def send_bytes(self, buf, offset=0, size=None):
         """Put the object of which these bytes are a pickle, waiting for room."""
@@ -133,3 +136,26 @@ class Writer(_End):
         with memoryview(buf) as whole, whole.cast("B") as all_bytes:
             end = None if size is None else offset + size
             self.send(pickle.loads(all_bytes[offset:end]))
+
+
+class _SimpleEnd:
+    """What is different of the ends of a `SimpleQueue`, whose methods are concerned by the end of its ends."""
+
+    _engine = engine.SimpleQueue
+
+    @property
+    def closed(self):
+        """Whether this end is closed in this process."""
+        return self._queue._is_closed(self.readable)
+
+    def close(self):
+        """Close this end in this process: `get`, or `put`, is refused then."""
+        self._queue._close_end(self.readable)
+
+
+class SimpleReader(_SimpleEnd, Reader):
+    """The end of a `SimpleQueue` that is read."""
+
+
+class SimpleWriter(_SimpleEnd, Writer):
+    """The end of a `SimpleQueue` that is written."""

@@ -38,19 +38,26 @@ impl Sending {
         Sending { head, head_bytes, sent: 0, asked_for_room: size < LARGE_BYTES }
     }
 
-    /// Sends what the stream takes now; whether everything is sent. When it is not, wait until the stream is writable.
+    /// Sends what the stream takes now of a message in parts; whether everything is sent. When it is not, wait until the stream is
+    /// writable.
     ///
     /// # Errors
     /// The system's.
-    pub fn step(&mut self, stream: Stream, message: &[u8]) -> Result<bool> {
+    pub fn step(&mut self, stream: Stream, message: [&[u8]; 3]) -> Result<bool> {
         if !self.asked_for_room {
             self.asked_for_room = true;
             stream.enlarge();
         }
-        while self.sent < self.head_bytes + message.len() {
-            let head = &self.head[self.sent.min(self.head_bytes)..self.head_bytes];
-            let body = &message[self.sent.saturating_sub(self.head_bytes)..];
-            match stream.write_now(head, body)? {
+        let [first, second, third] = message;
+        let size = self.head_bytes + message.iter().map(|part| part.len()).sum::<usize>();
+        while self.sent < size {
+            let mut sent = self.sent;
+            let left = [&self.head[..self.head_bytes], first, second, third].map(|part| {
+                let (gone, left) = part.split_at(sent.min(part.len()));
+                sent -= gone.len();
+                left
+            });
+            match stream.write_now(left)? {
                 Some(count) => self.sent += count,
                 None => return Ok(false),
             }
@@ -128,7 +135,7 @@ mod tests {
         let (mut sending, mut receiving) = (Sending::new(message.len()), Receiving::default());
         let (mut into, mut got, mut sent) = (Vec::new(), 0, false);
         loop {
-            sent = sent || sending.step(ours, &message).unwrap();
+            sent = sent || sending.step(ours, [&message[..5], &message[5..2_000_000], &message[2_000_000..]]).unwrap();
             if into.is_empty() {
                 let size = receiving.step(theirs.0).unwrap().unwrap();
                 into = vec![0; size as usize];

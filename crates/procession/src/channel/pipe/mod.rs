@@ -205,7 +205,7 @@ impl Pipe {
                 // The descriptors go with the first byte.
                 let now = match sent {
                     0 if !files.is_empty() => send_beside(&self.file, head, rest, files),
-                    _ => self.stream.write_now(head, rest),
+                    _ => self.stream.write_now([head, rest]),
                 };
                 match now {
                     Ok(Some(count)) => sent += count,

@@ -117,34 +117,32 @@ impl Stream {
         }
     }
 
-    /// Writes as much of `head` and then `body` as there is room for now; none if there is no room yet.
+    /// Writes as much of `parts`, one after the other, as there is room for now; none if there is no room yet.
     ///
     /// # Errors
     /// The system's, `EPIPE` when the other side is closed.
-    pub fn write_now(self, head: &[u8], body: &[u8]) -> Result<Option<usize>> {
-        let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        let mut parts = [part(head), part(body)];
+    pub fn write_now<const PARTS: usize>(self, parts: [&[u8]; PARTS]) -> Result<Option<usize>> {
+        let mut vectors =
+            parts.map(|bytes| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
         let mut count = if self.is_socket {
-            // SAFETY: all zeros are a valid `msghdr`; the parts are those of two slices that outlive the call, which
+            // SAFETY: all zeros are a valid `msghdr`; the vectors are those of slices that outlive the call, which
             // only reads them.
             unsafe {
                 let mut message: libc::msghdr = std::mem::zeroed();
-                message.msg_iov = parts.as_mut_ptr();
-                message.msg_iovlen = parts.len() as _;
+                message.msg_iov = vectors.as_mut_ptr();
+                message.msg_iovlen = PARTS as _;
                 libc::sendmsg(self.file, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
             }
         } else {
-            let (first, count) = (parts.as_ptr(), parts.len());
-            // SAFETY: the parts are those of two slices that outlive the call, which only reads them.
-            unsafe {
-                libc::syscall(libc::SYS_pwritev2, self.file, first, count, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize
-            }
+            let first = vectors.as_ptr();
+            // SAFETY: the vectors are those of slices that outlive the call, which only reads them.
+            unsafe { libc::syscall(libc::SYS_pwritev2, self.file, first, PARTS, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize }
         };
         if count < 0 && is_refused() {
             if !self.is_ready(Readiness::Write)? {
                 return Ok(None);
             }
-            let some = if head.is_empty() { body } else { head };
+            let some = parts.into_iter().find(|part| !part.is_empty()).unwrap_or_default();
             // SAFETY: start and length are those of a slice, which the call only reads.
             count = unsafe { libc::write(self.file, some.as_ptr().cast(), some.len().min(libc::PIPE_BUF)) };
         }
