@@ -32,6 +32,7 @@ ORDER = [
     "process_start",
     "process_start_numpy",
     "queue",
+    "simple_queue",
     "queue_large",
     "pipe",
     "pipe_asleep",

@@ -2,6 +2,10 @@
 
 from procession import _procession as engine
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = ["QueueEnd", "Reader", "Writer", "SimpleReader", "SimpleWriter", "LACKING", "Lacking", "pickle_within"]
 
 # Parts of the standard library's queue that have no counterpart, and what takes their place.
@@ -59,7 +63,8 @@ class _End:
     """One end of a queue. It refers to the queue, never the other way round: a queue ends with its last user."""
 
     # Whose methods are called: a program's own class may call its ends in its `put` and `get`.
-    _engine = engine.Queue
+    _engine: "Any" = engine.Queue
+    readable: bool
 
     def __init__(self, queue):
         self._queue = queue
@@ -138,7 +143,7 @@ class Writer(_End):
             self.send(pickle.loads(all_bytes[offset:end]))
 
 
-class _SimpleEnd:
+class _SimpleEnd(_End):
     """What is different of the ends of a `SimpleQueue`, whose methods are concerned by the end of its ends."""
 
     _engine = engine.SimpleQueue

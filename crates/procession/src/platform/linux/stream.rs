@@ -136,7 +136,9 @@ impl Stream {
         } else {
             let first = vectors.as_ptr();
             // SAFETY: the vectors are those of slices that outlive the call, which only reads them.
-            unsafe { libc::syscall(libc::SYS_pwritev2, self.file, first, PARTS, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize }
+            unsafe {
+                libc::syscall(libc::SYS_pwritev2, self.file, first, PARTS, -1_isize, 0_usize, libc::RWF_NOWAIT) as isize
+            }
         };
         if count < 0 && is_refused() {
             if !self.is_ready(Readiness::Write)? {
