@@ -41,6 +41,7 @@ _OWN = {
     "StuckAfterFork": "_notices",
     "TaskTimeout": "_exceptions",
     "WorkerDied": "_exceptions",
+    "current_task": "_pool.current",
     "end_shared_pools": "shared_pools",
     "install": "_drop_in",
     "prepare": "forkserver",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:  # what `__getattr__` and `_METHODS` give, for checkers
     )
     from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
     from procession._objects.sharing import share as share
+    from procession._pool.current import current_task as current_task
     from procession.context import (
         AuthenticationError as AuthenticationError,
         BufferTooShort as BufferTooShort,
@@ -195,6 +197,7 @@ __all__ = [
     "StuckAfterFork",
     "TaskTimeout",
     "WorkerDied",
+    "current_task",
     "end_shared_pools",
     "install",
     "prepare",

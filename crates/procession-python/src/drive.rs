@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use procession::channel::Spin;
 use procession::platform::{Doorbell, Poller, SignalGuard};
-use procession::pool::{Batch, Driver, Heavy, JobId, Life, Verdict, Waiter};
+use procession::pool::{Batch, Counts, Driver, Heavy, JobId, Life, Verdict, Waiter};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     pub waiter: Arc<Waiter>,
     pub workers: usize,
     pub bounds: Bounds,
+    /// What jobs come to, for who looks.
+    pub counts: Counts,
     /// Python's side, a `Crew`: starts and looks after workers, and makes exceptions; ARCHITECTURE.md lists what it is asked.
     pub support: Py<PyAny>,
     /// What workers find in `__main__`.
@@ -204,6 +206,7 @@ impl Inner {
     pub(crate) fn new(driver: Driver, workers: usize, bounds: Bounds, support: Py<PyAny>) -> PyResult<Inner> {
         Ok(Inner {
             waiter: driver.waiter(),
+            counts: driver.board.counts(),
             workers,
             bounds,
             support,

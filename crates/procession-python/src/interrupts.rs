@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession::channel::{current_item, is_interrupted};
+use procession::channel::{Badge, current_item, is_interrupted};
 use procession::platform;
 use procession::shared_memory::Segment;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
@@ -106,6 +106,17 @@ impl Interrupts {
         let _ = (number, frame);
         let is_own = platform::heed_own_interrupts().map_err(raised)?;
         if is_own && current_item(&self.segment).is_some() { Err(PyKeyboardInterrupt::new_err(())) } else { Ok(()) }
+    }
+
+    /// The item that runs now says how much it has done of how much, in words if it likes: the last counts. False where none
+    /// runs.
+    #[pyo3(signature = (done, total, text, /))]
+    fn say(&self, done: f64, total: Option<f64>, text: &str) -> bool {
+        let item = current_item(&self.segment);
+        if let Some((job, item)) = item {
+            Badge::new(self.segment.clone()).say(job, item, done, total, text);
+        }
+        item.is_some()
     }
 
     /// The number of the job and the place in it of the item that runs now.

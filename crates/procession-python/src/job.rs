@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use procession::pool::JobId;
+use procession::pool::{Entry, JobId};
 use procession::shared_memory::Block;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -147,6 +147,8 @@ pub(crate) struct Job {
     pub repeats: Repeats,
     /// Objects that several of its results have in common.
     pub received: Received,
+    /// Where it is shown to who looks.
+    pub entry: Entry,
     state: Mutex<State>,
 }
 
@@ -161,6 +163,7 @@ impl Job {
         most: Option<u64>,
         options: Options,
         state: State,
+        entry: Entry,
     ) -> Arc<Job> {
         Arc::new(Job {
             id,
@@ -175,6 +178,7 @@ impl Job {
             common: Common::default(),
             repeats: Repeats::default(),
             received: Received::default(),
+            entry,
             state: Mutex::new(state),
         })
     }

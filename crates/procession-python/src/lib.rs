@@ -18,6 +18,7 @@ mod guarded;
 mod instances;
 mod interrupts;
 mod job;
+mod look;
 mod message;
 mod naming;
 mod numbers;
@@ -57,6 +58,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     connection::register(module)?;
     groups::register(module)?;
     guarded::register(module)?;
+    look::register(module)?;
     numbers::register(module)?;
     queue::register(module)?;
     reducers::register(module)?;

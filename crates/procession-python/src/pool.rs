@@ -8,11 +8,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use procession::channel::Said;
 use procession::platform::{Watched, identity, pid_of};
-use procession::pool::{Chunk, Doing, Driver, Verdict};
+use procession::pool::{Board, Chunk, Doing, Driver, Entry, Title, Verdict};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyList, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::drive::{Bounds, FunctionRoom, Inner, exception};
@@ -107,6 +109,9 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 /// A worker at one moment; see `PoolCore.survey`.
 type WorkerNow = (usize, u32, &'static str, f64, u64, u64, Option<Described>, Option<f64>);
 
+/// What a task says of itself; see `PoolCore.said`.
+type SaidNow = (usize, u64, u64, f64, Option<f64>, String);
+
 /// Seconds an item may run, how often it is tried again, after which exceptions.
 type Wishes = Option<(Option<f64>, u32, Option<Py<PyAny>>)>;
 
@@ -149,9 +154,18 @@ impl PoolCore {
         Ok(PoolCore { owned: self.owned.clone(), known: self.known.clone(), handle })
     }
 
-    /// Prepares a seat: its index and three descriptors for the worker, which the caller closes after the start.
-    fn invite(&self) -> PyResult<(usize, i32, i32, i32)> {
-        let invitation = self.owned.get()?.shared().driver.invite().map_err(Raised::from)?;
+    /// Has those who look at the machine's pools find this one: as that of `program`, whose workers are started by `method`.
+    fn entitle(&self, program: &str, method: &str) -> PyResult<()> {
+        let inner = self.owned.get()?;
+        inner.shared().driver.board.entitle(program, method, inner.workers, inner.bounds.memory);
+        Ok(())
+    }
+
+    /// Prepares a seat for the worker of `place`: its index and three descriptors for the worker, which the caller closes after
+    /// the start.
+    #[pyo3(signature = (place=None))]
+    fn invite(&self, place: Option<u32>) -> PyResult<(usize, i32, i32, i32)> {
+        let invitation = self.owned.get()?.shared().driver.invite(place).map_err(Raised::from)?;
         let raw = |fd: std::os::fd::OwnedFd| fd.into_raw_fd();
         Ok((invitation.index, raw(invitation.pool), raw(invitation.own), raw(invitation.parent)))
     }
@@ -226,6 +240,15 @@ impl PoolCore {
             (state.index, state.pid, doing, age, state.served, state.memory.resident, task, since)
         });
         Ok((workers.collect(), waiting, [tally.done, tally.failed, tally.retried, tally.deaths]))
+    }
+
+    /// What the tasks that run say of themselves: for each the seat of its worker, its job and its place in that, how much is
+    /// done of how much, and a text.
+    fn said(&self) -> PyResult<Vec<SaidNow>> {
+        let said = self.owned.get()?.shared().driver.said();
+        let flat =
+            |(seat, job, item, said): (usize, u64, u64, Said)| (seat, job, item, said.done, said.total, said.text);
+        Ok(said.into_iter().map(flat).collect())
     }
 
     /// The seats of the workers that have begun and run nothing.
@@ -574,12 +597,21 @@ impl PoolCore {
             // Nothing to run: it is done, and calls nobody back.
             inner.release(sent.parts);
             (state.function, state.callbacks, sent.parts) = (None, None, Vec::new());
-            let job = Job::new(0, self.handle, mode, sent, unit, most, options, state);
+            let job = Job::new(0, self.handle, mode, sent, unit, most, options, state, Entry::default());
             job.is_done.store(true, Ordering::Release);
             return Ok(job);
         }
-        let (job, verdict) = self.hand_in(inner, chunk, failure.is_none(), sent, |id, sent| {
-            Job::new(id, self.handle, mode, sent, unit, most, options, state)
+        let name = name_of(function);
+        let title = Title {
+            function: name.as_ref().and_then(|name| name.to_str().ok()).unwrap_or("?"),
+            id: sent.id,
+            method: method_of(mode, &state.results),
+            is_call: mode == Mode::Apply,
+        };
+        let total = state.source.is_none().then_some(state.total);
+        let (job, verdict) = self.hand_in(inner, chunk, failure.is_none(), sent, |id, sent, board| {
+            let entry = board.begin(id, total, title);
+            Job::new(id, self.handle, mode, sent, unit, most, options, state, entry)
         })?;
         let reason = match verdict {
             Verdict::Take => failure,
@@ -603,7 +635,7 @@ impl PoolCore {
         chunk: Chunk,
         can_run: bool,
         mut sent: Function,
-        make: impl FnOnce(u64, Function) -> Arc<Job>,
+        make: impl FnOnce(u64, Function, &mut Board) -> Arc<Job>,
     ) -> PyResult<(Arc<Job>, Verdict)> {
         let mut guard = inner.shared();
         let shared = &mut *guard;
@@ -620,7 +652,7 @@ impl PoolCore {
         }
         let id = shared.next_job;
         shared.next_job += 1;
-        let job = make(id, sent);
+        let job = make(id, sent, &mut shared.driver.board);
         let verdict = shared.hand_in(self.handle);
         if verdict == Verdict::Refuse {
             job.function.blocks().for_each(|block| shared.driver.release(block));
@@ -693,6 +725,32 @@ impl PoolCore {
     }
 }
 
+/// The name of a function for who looks: that of what a partial or a method calls. None where it has none.
+fn name_of<'py>(function: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
+    let py = function.py();
+    let called = function.getattr_opt(intern!(py, "__qualname__")).ok().flatten();
+    let called = match called {
+        Some(name) => Some(name),
+        None => {
+            let inner = function.getattr_opt(intern!(py, "func")).ok().flatten();
+            let inner = inner.unwrap_or_else(|| function.get_type().into_any());
+            inner.getattr_opt(intern!(py, "__qualname__")).ok().flatten()
+        }
+    };
+    called?.cast_into::<PyString>().ok()
+}
+
+/// The method of a pool that makes such jobs.
+fn method_of(mode: Mode, results: &Results) -> &'static str {
+    match (mode, results) {
+        (Mode::Apply, _) | (_, Results::One { .. }) => "apply",
+        (Mode::Star, Results::All { .. }) => "starmap",
+        (_, Results::All { .. }) => "map",
+        (_, Results::Ordered { .. }) => "imap",
+        (_, Results::Unordered { .. }) => "imap_unordered",
+    }
+}
+
 /// How many results, one after the other, may have objects in common: those of a chunk. Where nobody said, all those of a
 /// job whose items the standard library would not send one by one: each worker gets a part of each of its chunks, so this
 /// way no more copies are made than there.
@@ -742,6 +800,12 @@ impl JobCore {
     /// Has `watcher` called once, by another thread, when there is an outcome to be read; false if there is one already.
     fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) -> PyResult<bool> {
         Ok(!self.job.done() && self.engine()?.add_watcher(py, &self.job, watcher))
+    }
+
+    /// Its number among the jobs of its pool.
+    #[getter]
+    fn number(&self) -> u64 {
+        self.job.id
     }
 
     /// Whether the job is done; does not look for results.

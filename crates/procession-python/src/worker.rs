@@ -399,6 +399,11 @@ impl WorkerCore {
         let mut results = self.map.bind(py).call1((function, row))?.cast_into::<PyIterator>()?;
         for done in 1..=count {
             self.worker.running();
+            if self.worker.is_shown()
+                && let Ok(item) = row.get_item(done as usize - 1)
+            {
+                self.show(Mode::Map, &item);
+            }
             let answer = match &self.around {
                 None => results.next(),
                 Some((begin, end)) => {
@@ -434,6 +439,11 @@ impl WorkerCore {
         more: bool,
     ) -> PyResult<()> {
         self.worker.running();
+        if self.worker.is_shown()
+            && let Ok(value) = &value
+        {
+            self.show(mode, value);
+        }
         let answer = match &self.around {
             None => value.and_then(|value| values::call(function, mode, value)),
             Some((begin, end)) => {
@@ -451,6 +461,21 @@ impl WorkerCore {
             self.worker.between();
         }
         Ok(())
+    }
+
+    /// Shows what an item is given, as far as that takes no code but ours.
+    #[cold]
+    fn show(&self, mode: Mode, item: &Bound<'_, PyAny>) {
+        let kind = match mode {
+            Mode::Apply => "apply",
+            Mode::Map => "map",
+            Mode::Star => "starmap",
+        };
+        let py = item.py();
+        let text = self.support.bind(py).call_method1("arguments", (kind, item));
+        if let Ok(text) = text.and_then(|text| text.extract::<String>()) {
+            self.worker.show(&text);
+        }
     }
 
     #[inline]

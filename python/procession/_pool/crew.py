@@ -19,7 +19,7 @@ from procession._objects.main_module import may_read
 from procession._pool import log_records, stacks
 from procession._pool.deaths import Restarts
 from procession._pool.maker import Maker
-from procession._pool.texts import call_text, function_name, in_units
+from procession._pool.texts import call_text, function_name, in_units, program_name
 from procession._pool.worker import INTERRUPT, Seat, work
 from procession._procession import PoolCore, Receiver, SignalsHeld, descriptor_limits, lacking_descriptors
 
@@ -76,7 +76,10 @@ class Member:
     def last_words(self):
         """Return what a worker that has ended wrote about itself, and let go of it."""
         report, self.report = self.report, None
-        return "" if report is None else report.text().decode(errors="replace")
+        text = "" if report is None else report.text().decode(errors="replace")
+        # Before it there is what it has written for those who looked at it from outside.
+        at = text.rfind("Fatal Python error: ")
+        return text if at < 0 else text[at:]
 
 
 class Obituary(str):
@@ -131,6 +134,7 @@ class Crew:
 
             self._groups = groups()
         self._method = ctx.get_start_method()
+        self.core.entitle(program_name(), self._method)
         self._maker = Maker(self._method)
         self._forks = self._method == "fork"
         # Of `__main__`, what the oldest worker knows.
@@ -253,7 +257,7 @@ class Crew:
 
     def _start(self, place, process):
         """Start the worker of a place; return the index of its seat, and its member."""
-        seat = Seat(*self.core.invite())
+        seat = Seat(*self.core.invite(place))
         # By `fill`, unless another pool undid it just now.
         seat.limited = self._forks and are_limited(process._settings["env"])
         streams, writers = [], []

@@ -14,7 +14,7 @@ class TaskStats:
     Attributes:
         function: the name of what it calls.
         index: its place in its job, from 0.
-        seconds: for how long its worker has had the batch that it came in; one that takes long came alone.
+        seconds: for how long its worker has had it, as far as that has looked at the clock: every few milliseconds.
     """
 
     function: str

@@ -1,6 +1,8 @@
 """How messages name a task: its function, its place in the job, its arguments in short."""
 
-__all__ = ["call_text", "function_name", "running_name", "task_name"]
+import sys
+
+__all__ = ["call_text", "function_name", "in_units", "program_name", "running_name", "task_name"]
 
 _MOST_TEXT = 200
 
@@ -13,6 +15,15 @@ def function_name(function):
         return str(name).replace("<locals>.", "")
     except Exception:
         return "a function"
+
+
+def program_name():
+    """Return the name of the program that this process runs, for those who look at its pools."""
+    path = sys.argv[0] if getattr(sys, "argv", None) else ""
+    if not isinstance(path, str) or path in ("", "-", "-c", "-m"):
+        return "python"
+    folder, _, name = path.rpartition("/")
+    return folder.rpartition("/")[2] if name == "__main__.py" and folder else name
 
 
 def running_name(current, interrupts):

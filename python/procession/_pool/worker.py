@@ -123,6 +123,13 @@ class Portable:
         return failures.failure(error)
 
     @staticmethod
+    def arguments(kind, item):
+        """Return what an item is given, in short, for those who look at this worker from outside."""
+        from procession._pool.given import given  # of tasks that take long alone
+
+        return given(kind, item)
+
+    @staticmethod
     def unsendable(error, value):
         """Return the bytes of the exception for a result that cannot be sent."""
         return failures.unsendable(error, value)
@@ -169,13 +176,15 @@ def work(seat, terms):
         _bound_threads()
 
 
-_tasks = None  # in a worker: the function that is called, what knows which item runs, the thread that tasks run in
+# In a worker: the function that is called, what knows which item runs, the thread that tasks run in, and the process.
+# What is forked from that has a copy, which knows of nothing.
+_tasks: tuple | None = None
 
 
 def _note_makers(current, interrupts):
     """Have each thread that is started know which task has done so, should it not end: see `left_threads`."""
     global _tasks
-    forked_in_worker, _tasks = _tasks is not None, (current, interrupts, _thread.get_ident())
+    forked_in_worker, _tasks = _tasks is not None, (current, interrupts, _thread.get_ident(), os.getpid())
     if forked_in_worker:
         return
     threading = sys.modules.get("threading")
@@ -188,8 +197,8 @@ def _note_makers(current, interrupts):
         thread = getattr(function, "__self__", None)
         threading = sys.modules.get("threading")
         if threading is not None and isinstance(thread, threading.Thread):
-            current, interrupts, main = _tasks
-            if _thread.get_ident() == main:
+            current, interrupts, main, pid = _tasks
+            if _thread.get_ident() == main and pid == os.getpid():
                 thread._made_by = tuple(current), interrupts.item()
             else:
                 thread._made_by = getattr(threading.current_thread(), "_made_by", None)

@@ -1,4 +1,4 @@
-"""The command `procession`: runs unchanged programs, measures this machine."""
+"""The command `procession`: runs unchanged programs, shows what pools do, what will fail, measures this machine."""
 
 import os
 import sys
@@ -10,10 +10,21 @@ usage: procession run script.py [argument ...]   an unchanged program, with mult
        procession run -m module | -c code        the same for a module or a line of code
        procession bench [--quick] [--start-method METHOD]
                                                  procession beside the standard library, on this machine
+       procession top [PID ...] [--once] [--json]
+                                                 what the pools of this machine do, of any program
+       procession stacks [PID ...]               where in their code the workers are
+       procession doctor [FILE.py ...] [-v] [--json] [--strict]
+                                                 what fails or hurts here, and what to do about it
        procession --help | --version
 
 Each command tells more with --help.
 """
+_COMMANDS = {
+    "bench": "procession.cli.bench",
+    "top": "procession.cli.top",
+    "stacks": "procession.cli.stacks",
+    "doctor": "procession.cli.doctor.command",
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,11 +41,11 @@ def main(arguments: list[str] | None = None) -> None:
         from procession.__main__ import main as run
 
         run(rest)
-    elif command == "bench":
-        from procession.cli import bench
+    elif command in _COMMANDS:
+        from importlib import import_module  # each loads what it needs alone
 
         try:
-            bench.main(rest)
+            import_module(_COMMANDS[command]).main(rest)
         except BrokenPipeError:  # such as `procession bench | head`: nobody reads any more
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
             sys.exit(1)

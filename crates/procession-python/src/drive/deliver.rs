@@ -76,6 +76,7 @@ impl Inner {
             let mut shared = self.shared();
             shared.driver.scheduler.again(job.id, item);
             shared.tally.retried += 1;
+            self.counts.retried(job.entry);
             return Ok(None);
         }
         Ok(Some(failure))
@@ -181,7 +182,11 @@ impl Inner {
             state.bytes = if state.measured { (state.bytes * 7.0 + size) / 8.0 } else { state.bytes.max(size) };
             state.measured = true;
         }
-        *done += if outcome.returned { u64::from(outcome.run.unwrap_or(1)) } else { 0 };
+        if outcome.returned {
+            let count = u64::from(outcome.run.unwrap_or(1));
+            *done += count;
+            self.counts.done(job.entry, count);
+        }
         let last = match outcome.run {
             Some(count) => match self.store_run(py, job, outcome, count, bytes) {
                 Some(last) => last,
@@ -206,6 +211,7 @@ impl Inner {
             None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), interrupt) {
                 Some(failure) => {
                     *failed += 1;
+                    self.counts.failed(job.entry);
                     job.store(py, outcome.item, Err(failure), trash)
                 }
                 None => false,
@@ -302,6 +308,9 @@ impl Inner {
         let heavy = {
             let mut shared = self.shared();
             shared.tally.deaths += u64::from(!death.expected);
+            if !death.expected {
+                self.counts.died();
+            }
             shared.heavy.remove(&death.index)
         };
         let mut trash = Vec::new();
@@ -317,6 +326,7 @@ impl Inner {
                 let mut shared = self.shared();
                 shared.driver.scheduler.again(lost.job, lost.item);
                 shared.tally.retried += 1;
+                self.counts.retried(job.entry);
                 continue;
             }
             let bytes = heavy.map(|heavy| heavy.bytes);
@@ -330,6 +340,7 @@ impl Inner {
             };
             let Some(failure) = self.verdict(py, &job, lost.item, failure, &mut interrupt) else { continue };
             self.shared().tally.failed += 1;
+            self.counts.failed(job.entry);
             if job.store(py, lost.item, Err(failure), &mut trash) {
                 self.finish(py, &job);
             }

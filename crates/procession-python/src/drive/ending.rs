@@ -48,6 +48,7 @@ impl Inner {
         let (forgotten, idle) = {
             let mut shared = self.shared();
             let forgotten = shared.jobs.remove(&job.id);
+            self.counts.end(job.entry);
             shared.driver.scheduler.cancel(job.id);
             shared.limits.remove(&job.id);
             job.function.blocks().for_each(|block| shared.driver.release(block));

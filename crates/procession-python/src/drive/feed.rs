@@ -260,6 +260,7 @@ impl Inner {
         }
         if count == 1 {
             self.shared().tally.failed += 1;
+            self.counts.failed(job.entry);
             let failure = self.explained(py, error, job.items(py, grant.first + u64::from(first), 1).pop());
             let mut trash = Vec::new();
             if job.store(py, grant.first + u64::from(first), Err(failure), &mut trash) {
@@ -331,7 +332,7 @@ impl Inner {
             drop(taken.split_off(whole.min(taken.len())));
         }
         let more = taken.len() as u64;
-        let (over, last, dropped) = {
+        let (over, total, dropped) = {
             let mut state = job.state();
             state.pulling = false;
             if job.given_up() {
@@ -350,7 +351,7 @@ impl Inner {
             state.total += more + u64::from(failure.is_some());
             state.items.extend(failure.iter().map(|_| Some(py.None())));
             let dropped = if complete { state.source.take() } else { None };
-            (complete && state.finished == state.total, state.total.saturating_sub(1), dropped)
+            (complete && state.finished == state.total, state.total, dropped)
         };
         drop(dropped);
         {
@@ -358,12 +359,13 @@ impl Inner {
             shared.driver.scheduler.extend(job.id, more, complete);
             if complete {
                 shared.lazy.retain(|lazy| lazy.id != job.id);
+                self.counts.complete(job.entry, total);
             }
         }
         if let Some(error) = failure {
             let mut trash = Vec::new();
             let failure = error.value(py).clone().into_any().unbind();
-            if job.store(py, last, Err(failure), &mut trash) {
+            if job.store(py, total.saturating_sub(1), Err(failure), &mut trash) {
                 self.finish(py, job);
             }
             self.wake_followers();

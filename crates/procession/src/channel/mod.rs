@@ -1,5 +1,6 @@
 //! How bytes travel between processes: in a pool slots with tasks one way and a ring of frames the other; connections, pipes and queues.
 
+mod badge;
 mod bells;
 mod connection;
 mod eagerness;
@@ -12,6 +13,7 @@ mod slots;
 mod spin;
 pub mod words;
 
+pub use badge::{Badge, SHOWN_BYTES, Said, Shown, short, shown, text_in, word_in};
 pub use bells::Bells;
 pub use connection::{Receiving, Sending, receive_body};
 pub use eagerness::Eagerness;
@@ -22,8 +24,8 @@ pub(crate) use pipe::PIPE_SEGMENT_BYTES;
 pub use pipe::{Body, HEAD_BYTES, Head, Message, Pipe, Where};
 pub use queue::{Attempt, Oldest, Queue, QueueBell, bell_threads};
 pub use ring::{
-    BLOCK_HEAD, Consumer, Ledger, Phase, Producer, RING_BYTES, Report, current_item, forsake_worker, give_back,
-    is_called_off, is_interrupted,
+    BLOCK_HEAD, Consumer, GLIMPSE_BYTES, Glimpse, Ledger, Phase, Producer, RING_BYTES, Report, current_item,
+    forsake_worker, give_back, glimpse, is_called_off, is_interrupted, report_place,
 };
 pub use slots::{MAX_WORKERS, SLOTS, Slots, Ticket};
 pub use spin::Spin;

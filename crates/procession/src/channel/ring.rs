@@ -196,7 +196,7 @@ impl Consumer {
         Duration::from_nanos(self.segment.word64(SINCE_AT).load(SeqCst))
     }
 
-    /// When the record that the worker holds was taken up, by the coarse clock: the time of [`platform::monotonic_now`].
+    /// When the item that the worker holds was taken up, by the coarse clock: the time of [`platform::monotonic_now`].
     pub fn taken_at(&self) -> Duration {
         Duration::from_nanos(self.segment.word64(TAKEN_AT).load(Relaxed))
     }
@@ -231,16 +231,7 @@ impl Consumer {
 
     /// What the worker has written about itself; none if it wrote nonsense.
     pub fn ledger(&self) -> Option<Ledger> {
-        let phase = match self.segment.word32(PHASE_AT).load(SeqCst) {
-            0 => Phase::Starting,
-            1 => Phase::Idle,
-            2 => Phase::Claimed,
-            3 => Phase::Decoding,
-            4 => Phase::Running,
-            5 => Phase::Leaving,
-            6 => Phase::Sending,
-            _ => return None,
-        };
+        let phase = phase_of(self.segment.word32(PHASE_AT).load(SeqCst))?;
         let ticket = self.segment.word64(TICKET_AT).load(SeqCst);
         Some(Ledger { ticket, item: self.segment.word32(ITEM_AT).load(SeqCst), phase })
     }
@@ -251,6 +242,62 @@ impl Lent {
     fn word<'a>(&'a self, segment: &'a Segment) -> &'a AtomicU64 {
         word64(self.span.mapping(segment), self.span.offset).expect("a block that was cut here starts with a word")
     }
+}
+
+/// How many bytes of a worker's segment [`glimpse`] looks at.
+pub const GLIMPSE_BYTES: usize = TRIMMED_AT;
+
+/// What a worker's ledger says to somebody who looks from outside: of one moment as a rule, and not as what anything depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    /// What it does.
+    pub phase: Phase,
+    /// The job that its record is of.
+    pub job: u64,
+    /// The first item of its record, of those of the job.
+    pub first: u64,
+    /// The item within the record.
+    pub item: u32,
+    /// When the item was taken up, by the coarse clock.
+    pub since: Duration,
+}
+
+impl Glimpse {
+    /// The item, of those of the job.
+    pub fn current(&self) -> u64 {
+        self.first.saturating_add(self.item.into())
+    }
+
+    /// Whether it has a record.
+    pub fn is_working(&self) -> bool {
+        matches!(self.phase, Phase::Claimed | Phase::Decoding | Phase::Running | Phase::Sending)
+    }
+}
+
+/// What the first [`GLIMPSE_BYTES`] of a worker's segment say; none if they make no sense.
+pub fn glimpse(bytes: &[u8]) -> Option<Glimpse> {
+    let word = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    let half = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    Some(Glimpse {
+        phase: phase_of(half(PHASE_AT)?)?,
+        job: word(JOB_AT)?,
+        first: word(FIRST_AT)?,
+        item: half(ITEM_AT)?,
+        since: Duration::from_nanos(word(TAKEN_AT)?),
+    })
+}
+
+fn phase_of(number: u32) -> Option<Phase> {
+    Some(match number {
+        0 => Phase::Starting,
+        1 => Phase::Idle,
+        2 => Phase::Claimed,
+        3 => Phase::Decoding,
+        4 => Phase::Running,
+        5 => Phase::Leaving,
+        6 => Phase::Sending,
+        _ => return None,
+    })
 }
 
 fn name_of(ticket: Ticket, item: u32) -> u64 {
@@ -311,7 +358,13 @@ pub fn forsake_worker(segment: &Arc<Segment>) {
 
 /// Where in a worker's segment its last words begin.
 fn report_at(segment: &Segment) -> usize {
-    (segment.size() - REPORT_BYTES) / REPORT_BYTES * REPORT_BYTES
+    report_place(segment.size()).start
+}
+
+/// Where in a worker's segment of `size` bytes its last words are.
+pub fn report_place(size: usize) -> std::ops::Range<usize> {
+    let start = size.saturating_sub(REPORT_BYTES) / REPORT_BYTES * REPORT_BYTES;
+    start..(start + REPORT_BYTES).min(size)
 }
 
 /// What a worker writes about itself beside its work, by signal handlers that know a descriptor and nothing else: the end of
@@ -395,6 +448,12 @@ impl Producer {
     pub fn note_record(&self, job: u64, first: u64, now: Duration) {
         self.segment.word64(JOB_AT).store(job, Relaxed);
         self.segment.word64(FIRST_AT).store(first, Relaxed);
+        self.segment.word64(TAKEN_AT).store(now.as_nanos() as u64, Relaxed);
+    }
+
+    /// Writes down when the item was taken up that comes next, of the record that it holds.
+    #[inline]
+    pub fn note_time(&self, now: Duration) {
         self.segment.word64(TAKEN_AT).store(now.as_nanos() as u64, Relaxed);
     }
 

@@ -91,7 +91,7 @@ pub(super) struct Crew {
 impl Crew {
     /// Starts a worker.
     pub(super) fn start(&mut self, driver: &mut Driver, terms: &Terms) -> Result<()> {
-        let seat = driver.invite()?;
+        let seat = driver.invite(None)?;
         let index = seat.index;
         let member = self.start_at(&seat, terms).and_then(|member| {
             let sentinel = member.started.child.as_fd().try_clone_to_owned();

@@ -16,7 +16,8 @@ use rustc_hash::FxHashMap;
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, pid_of};
-use crate::pool::{Batch, Chunk, Driver, JobId, Life, Stage, Verdict, Waiter};
+use crate::pool::{Batch, Chunk, Driver, JobId, Life, Stage, Title, Verdict, Waiter};
+use crate::process::StartMethod;
 
 use super::crew::{Crew, Terms};
 use super::error::TaskError;
@@ -95,6 +96,10 @@ impl Inner {
                 return Err(error);
             }
         }
+        let program = std::env::args_os().next().unwrap_or_default();
+        let program = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+        let method = if terms.start_method == Some(StartMethod::Spawn) { "spawn" } else { "forkserver" };
+        driver.board.entitle(&program, method, terms.workers, terms.memory);
         let now = Instant::now();
         let waiter = driver.waiter();
         let shared = Shared {
@@ -292,6 +297,9 @@ impl Inner {
         let detached = job.is_detached;
         job.is_timed = self.terms.timeout.is_some();
         shared.driver.scheduler.submit(id, job.total, complete, chunk, job.function.name());
+        let (function, method) = (last_part(job.function.title), job.method);
+        let title = Title { function, id: job.function.crossing, method, is_call: detached };
+        job.entry = shared.driver.board.begin(id, complete.then_some(job.total), title);
         shared.jobs.insert(id, job);
         shared.detached += usize::from(detached);
         let verdict = shared.life.hand_in();
@@ -368,6 +376,13 @@ impl Inner {
     }
 }
 
+/// A name without as much of the path before it as makes it too long to be shown.
+fn last_part(name: &str) -> &str {
+    const SHOWN: usize = 39;
+    let parts = name.match_indices("::").map(|(at, _)| &name[at + 2..]);
+    std::iter::once(name).chain(parts).find(|part| part.len() <= SHOWN).unwrap_or(name)
+}
+
 fn reap(member: &super::crew::Member) {
     let until = Instant::now() + END_LIMIT;
     while matches!(member.started.child.ending(), Ok(None)) && Instant::now() < until {
@@ -438,6 +453,7 @@ impl Shared {
     /// Takes a job away, with what it kept in the workers.
     pub(super) fn forget(&mut self, id: JobId) -> Option<Job> {
         let mut job = self.jobs.remove(&id)?;
+        self.driver.board.counts().end(job.entry);
         // Nobody closes such a pool and waits: it is dropped.
         self.life.job_ended();
         match job.done == job.total {

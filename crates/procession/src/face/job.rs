@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::pool::Grant;
+use crate::pool::{Entry, Grant};
 use crate::shared_memory::Block;
 
 use super::error::TaskError;
@@ -23,6 +23,9 @@ pub(super) struct Function {
     pub block: Option<Block>,
     /// The descriptors of its context.
     pub files: Vec<u64>,
+    /// Its name, and what names it among those of this program.
+    pub title: &'static str,
+    pub crossing: u64,
 }
 
 impl Function {
@@ -109,6 +112,12 @@ pub(super) struct Job {
     pub waker: Option<Waker>,
     /// Whether nobody will ask for its answers.
     pub is_abandoned: bool,
+    /// The method that made it.
+    pub method: &'static str,
+    /// Where it is shown to who looks.
+    pub entry: Entry,
+    /// How many items have failed.
+    pub failed: u64,
 }
 
 impl Job {
@@ -140,6 +149,7 @@ impl Job {
         }
         self.done += 1;
         self.has_failed |= failed;
+        self.failed += u64::from(failed);
         if let Items::Each { base, items } = &mut self.items {
             if let Some(bytes) = item.checked_sub(*base).and_then(|index| items.get_mut(index as usize)) {
                 *bytes = None;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Bare, Stateless, WithState};
-use crate::pool::{Chunk, JobId};
+use crate::pool::{Chunk, Entry, JobId};
 
 use super::builder::Builder;
 use super::drive::Inner;
@@ -261,6 +261,7 @@ impl Pool {
         let ends = vec![bytes.len()];
         let mut job = new_job(function, Items::Row { bytes, ends }, 1, files);
         job.is_detached = true;
+        job.method = "submit";
         Task::new(self.inner.clone(), self.inner.submit(job, true, Chunk::Adaptive))
     }
 
@@ -370,7 +371,8 @@ impl Pool {
         drop(shared);
         let mut bytes = Vec::new();
         preamble.encode(&mut bytes);
-        Ok(Arc::new(Function { preamble: bytes, block, files }))
+        let title = function::arrived(crossing).map_or("", function::Crossing::name);
+        Ok(Arc::new(Function { preamble: bytes, block, files, title, crossing }))
     }
 
     /// Adds a value to `into` as an item; the numbers of its descriptors go to `files` too.
@@ -456,6 +458,9 @@ pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: 
         is_detached: false,
         waker: None,
         is_abandoned: false,
+        method: "map",
+        entry: Entry::default(),
+        failed: 0,
     }
 }
 

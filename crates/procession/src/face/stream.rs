@@ -39,6 +39,7 @@ where
     fn new(pool: &Pool, function: Result<Arc<Function>>, items: I, is_ordered: bool) -> Stream<'_, I> {
         let job = function.map(|function| {
             let mut job = new_job(function, Items::Each { base: 0, items: VecDeque::new() }, 0, Vec::new());
+            job.method = if is_ordered { "imap" } else { "imap_unordered" };
             if !is_ordered {
                 job.answers = Answers::Unordered { answers: VecDeque::new() };
             }
@@ -81,6 +82,11 @@ where
             }
         }
         shared.driver.scheduler.extend(id, count as u64, self.items.is_none());
+        if self.items.is_none()
+            && let Some(job) = shared.jobs.get(&id)
+        {
+            shared.driver.board.counts().complete(job.entry, job.total);
+        }
         shared.fail_unless(verdict, id);
         shared.feed();
     }

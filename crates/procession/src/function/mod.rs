@@ -24,5 +24,5 @@ pub(crate) use failure::{Failure, guarded, remember_panics};
 pub use json::Json;
 #[cfg(feature = "bytemuck")]
 pub use plain::Plain;
-pub(crate) use routines::{Bare, Initializer, Routine, WithContext, WithState, arrived};
+pub(crate) use routines::{Bare, Crossing, Initializer, Routine, WithContext, WithState, arrived};
 pub use stateless::Stateless;

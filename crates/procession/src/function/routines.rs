@@ -30,6 +30,11 @@ pub(crate) struct Crossing {
 }
 
 impl Crossing {
+    /// The name of the function, as the compiler has it.
+    pub(crate) fn name(&self) -> &'static str {
+        (self.name)()
+    }
+
     /// Makes the routine.
     pub(crate) fn prepare(&self, context: &[u8]) -> std::result::Result<Box<dyn Routine>, Failure> {
         (self.prepare)(context)

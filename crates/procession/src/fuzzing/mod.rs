@@ -12,12 +12,12 @@ use std::time::Instant;
 
 use crate::channel::{
     Attempt, Consumer, FRAME_BYTES, Frame, FrameKind, HEAD_BYTES, PIPE_SEGMENT_BYTES, Pipe, Producer, Queue, Receiving,
-    SLOTS, Slots, measure_run, receive_body,
+    SLOTS, Slots, measure_run, receive_body, shown,
 };
 use crate::face::decode_body;
 use crate::function::{Bare, Bytes, Failure, arrived, decode, decode_owned, fetch, receiving};
 use crate::platform::{self, Mapping, Stream};
-use crate::pool::RecordHead;
+use crate::pool::{Content, ENTRIES, RecordHead, content};
 use crate::shared_memory::{Segment, copy_in, copy_out, copy_to, word32, word64};
 use crate::sync::{Barrier, Cell, Event, Lock, RLock, Semaphore, Waiters};
 
@@ -40,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("sync", sync),
     ("arena", arena),
     ("queue", queue),
+    ("look", look),
 ];
 
 /// Takes numbers from the front of the bytes; zeros when there are no more.
@@ -92,6 +93,26 @@ pub fn frame(bytes: &[u8]) {
     }
     let (_, size, _) = measure_run(bytes);
     assert!(size <= bytes.len());
+}
+
+/// What a pool and a worker show of themselves, as somebody reads it who looks from outside.
+pub fn look(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    // What changed between the two looks, or nothing.
+    let second = if kind % 2 == 0 { bytes } else { &bytes[bytes.len() / 2..] };
+    let is_clean = |text: &str, most: usize| text.chars().count() <= most && !text.chars().any(char::is_control);
+    match content(bytes, second) {
+        Some(Content::Pool(board)) => {
+            assert!(board.jobs.len() <= ENTRIES && is_clean(&board.name, 255) && is_clean(&board.method, 255));
+            assert!(board.jobs.iter().all(|job| is_clean(&job.function, 255) && is_clean(&job.method, 255)));
+        }
+        Some(Content::Other(version)) => assert!(is_clean(&version, 255)),
+        None => {}
+    }
+    if let Some(shown) = shown(bytes, second) {
+        let _ = (shown.now.current(), shown.now.is_working());
+        assert!(is_clean(&shown.given, 255) && shown.said.is_none_or(|said| is_clean(&said.text, 255)));
+    }
 }
 
 /// The words, the ring and the blocks of a worker's segment, as its parent reads them.

@@ -1,9 +1,12 @@
 //! What the decoders are given by processes that go right: where the fuzz targets start from.
 
-use crate::channel::{Frame, FrameKind, HEAD_BYTES, RUN_END};
+use std::sync::Arc;
+
+use crate::channel::{Badge, Frame, FrameKind, HEAD_BYTES, RUN_END};
 use crate::face::{Item, Preamble};
 use crate::function::{Bytes, Failure, encode};
-use crate::pool::{Grant, RecordHead};
+use crate::pool::{BOARD_AT, Board, Grant, RecordHead, Title};
+use crate::shared_memory::{Segment, copy_out};
 
 /// A target's name and inputs for it.
 pub type Seeds = (&'static str, Vec<Vec<u8>>);
@@ -52,6 +55,27 @@ fn values() -> Vec<Vec<u8>> {
     all
 }
 
+/// The first bytes of a board with two jobs, and those of a worker that says something.
+fn shown() -> Vec<Vec<u8>> {
+    let bytes_of = |segment: &Segment, from: usize| {
+        let mut bytes = vec![0];
+        copy_out(segment.mapping(), from, 512, &mut bytes);
+        bytes
+    };
+    let Ok(segment) = Segment::create("seeds", 1 << 14, true).map(Arc::new) else { return Vec::new() };
+    let mut board = Board::new(segment.clone());
+    board.entitle("program.py", "forkserver", 4, Some(1 << 30));
+    let map = Title { function: "resize", id: 1, method: "imap", is_call: false };
+    let entry = board.begin(1, None, map);
+    board.counts().done(entry, 7);
+    board.begin(2, Some(1), Title { function: "train", id: 2, method: "apply", is_call: true });
+    let badge = Badge::new(segment.clone());
+    badge.assign(1, 2);
+    badge.say(0, 0, 3.0, Some(9.0), "loss 0.25");
+    badge.give(0, 0, "'a.png'");
+    vec![bytes_of(&segment, BOARD_AT), bytes_of(&segment, 0)]
+}
+
 /// Some words over those of a mapping: how many, then for each its place, what kind of number it is, and the number.
 fn scribbles(words: &[(u16, u64)]) -> Vec<u8> {
     let one = |(at, value): &(u16, u64)| [&at.to_le_bytes()[..], &[255], &value.to_le_bytes()].concat();
@@ -91,6 +115,7 @@ pub fn seeds() -> Vec<Seeds> {
                 [&[7][..], &scribbles(&[(2048, 1), (2049, 1 << 31), (16, 1)]), &[3, 4, 3]].concat(),
             ],
         ),
+        ("look", shown()),
         ("record", vec![record(), record()[24..].to_vec()]),
         ("codec", values()),
         ("routine", vec![argument("text", &[1, 2]), argument("", &[]), vec![1; 20]]),

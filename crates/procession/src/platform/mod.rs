@@ -13,6 +13,7 @@
 //! * `signal_mask`, `set_signal_mask`: what this thread blocks; `signal_later`: a signal to this process after a pause; `leave_termination_to`: who decides what SIGTERM means;
 //!   `heed_own_interrupts`: whose SIGINT counts.
 //! * `processors`: how many there are; `make_threads_by_clone`: threads where a sandbox refuses what they are made by.
+//! * `processes`, `memory_files_of`, `look_into`, `position_of`, `traits_of`, `usage_of`: looking at other processes; `name_thread`: how this one is shown.
 //! * `Mark`: a constant that another process of the same executable finds again; `before_main`: code that runs first.
 //!
 //! Everything above this room reaches the operating system through these names only.

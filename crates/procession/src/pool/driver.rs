@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use crate::channel::{
-    Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Report, Slots, Ticket, measure_run,
+    Badge, Bells, Consumer, FRAME_BYTES, Frame, FrameKind, MAX_WORKERS, Phase, Report, Slots, Ticket, measure_run,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, Poller, SignalGuard, Watched};
 use crate::shared_memory::{Arena, Block, Segment};
 
+use super::board::Board;
 use super::holdings;
 use super::record::{HEAD_BYTES, RecordHead};
 use super::scheduler::{Grant, JobId, Lost, Scheduler};
@@ -223,6 +224,8 @@ pub struct Driver {
     users: FxHashMap<usize, (Block, u32)>,
     /// Decides; told here what happens.
     pub scheduler: Scheduler,
+    /// What it shows of itself.
+    pub board: Board,
     record: Vec<u8>,
     /// Whether a record was published that nobody was woken for.
     held_back: bool,
@@ -246,6 +249,7 @@ impl Driver {
             arena: Arena::new(segment.clone(), Slots::END),
             waiter: Arc::new(Waiter { poller, bell, bells: bells.clone() }),
             bells,
+            board: Board::new(segment.clone()),
             segment,
             seats: Vec::new(),
             vacant: Vec::new(),
@@ -270,11 +274,11 @@ impl Driver {
         Some(Report::of(seat.ring.segment().clone()))
     }
 
-    /// Prepares a seat for one more worker.
+    /// Prepares a seat for one more worker, which is shown as that of `place`; none: of its seat.
     ///
     /// # Errors
     /// The system's, or `InvalidInput` when there are [`MAX_WORKERS`] already.
-    pub fn invite(&mut self) -> Result<Invitation> {
+    pub fn invite(&mut self, place: Option<u32>) -> Result<Invitation> {
         let index = match self.vacant.pop() {
             Some(index) => index,
             None if self.seats.len() < MAX_WORKERS => {
@@ -287,6 +291,7 @@ impl Driver {
             }
         };
         let ring = Consumer::create(MOST_BYTES)?;
+        Badge::new(ring.segment().clone()).assign(self.board.serial(), place.unwrap_or(index as u32));
         let pool = copy_of(self.segment.as_fd())?;
         let parent = copy_of(self.waiter.bell.as_fd())?;
         let invitation = Invitation { index, pool, own: ring.descriptor()?, parent };
@@ -319,6 +324,7 @@ impl Driver {
             seat.sentinel = Some(sentinel);
             seat.pid = pid;
             seat.since = Instant::now();
+            Badge::new(seat.ring.segment().clone()).seated(pid, platform::coarse_now());
         }
         Ok(())
     }

@@ -1,17 +1,21 @@
 //! A pool: who runs what, and what happens when somebody dies. `README.md` beside this file has the states.
 
+mod board;
 mod driver;
 mod holdings;
 mod life;
 mod limits;
+mod look;
 mod record;
 mod scheduler;
 mod worker;
 
+pub use board::{BOARD_AT, Board, Content, Counts, ENTRIES, Entry, Job as JobView, Read, Title, content};
 pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Overdue, Payload, Waiter};
 pub use holdings::Holdings;
 pub use life::{Life, Stage, Verdict};
 pub use limits::{Doing, Heavy, WorkerState};
+pub use look::{Look, PoolView, Seen, WorkerView, stacks};
 pub use record::RecordHead;
 pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};
 pub use worker::{Line, Turn, Worker};

@@ -6,18 +6,21 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Bells, FrameKind, Phase, Producer, RUN_END, Slots, Spin, Ticket};
+use crate::channel::{Badge, Bells, FrameKind, Phase, Producer, RUN_END, Slots, Spin, Ticket, current_item};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, coarse_now};
 use crate::shared_memory::Segment;
 
 use super::holdings::{Holdings, encode};
 use super::record::RecordHead;
+use super::scheduler::JobId;
 
 /// A record whose items take longer than this gives the rest back, so that idle workers can take it.
 const HAND_BACK_AFTER: Duration = Duration::from_millis(4);
 /// After how many items the clock is read at the latest.
 const STRIDE: u32 = 8;
+/// A job whose items take so long has what each is given shown: that takes a thousandth of it.
+const WORTH_SHOWING: Duration = Duration::from_millis(5);
 /// How long the parent may sleep on results of a record that is not worked off.
 const RING_AFTER: Duration = Duration::from_millis(1);
 
@@ -72,11 +75,15 @@ pub struct Worker {
     slots: Slots,
     bells: Bells,
     ring: Producer,
+    badge: Badge,
     parent: Arc<Doorbell>,
     spin: Spin,
     body: Vec<u8>,
     holdings: Arc<Holdings>,
     ticket: Ticket,
+    /// The job of the record, and the last one whose items took long.
+    job: JobId,
+    slow: Option<JobId>,
     timed: bool,
     next: u32,
     begun: Instant,
@@ -99,17 +106,23 @@ impl Worker {
     pub fn open(index: usize, pool: OwnedFd, own: OwnedFd, parent: OwnedFd) -> Result<Worker> {
         let pool = Arc::new(Segment::open(pool)?);
         let now = coarse_now();
+        let ring = Producer::open(own)?;
+        let badge = Badge::new(ring.segment().clone());
+        platform::name_thread(&format!("procession:w{}", badge.place()));
         Ok(Worker {
             index,
             slots: Slots::new(pool.clone()),
             bells: Bells::new(pool.clone()),
             pool,
-            ring: Producer::open(own)?,
+            ring,
+            badge,
             parent: Arc::new(Doorbell::from_fd(parent)),
             spin: Spin::new(),
             body: Vec::new(),
             holdings: Arc::default(),
             ticket: 0,
+            job: 0,
+            slow: None,
             timed: false,
             next: 0,
             begun: Instant::now(),
@@ -283,6 +296,7 @@ impl Worker {
             return Err(Error::new(ErrorKind::Protocol, "a record without a head"));
         };
         self.ticket = ticket;
+        self.job = head.job;
         self.timed = head.timed;
         self.next = 0;
         self.begun = Instant::now();
@@ -392,6 +406,19 @@ impl Worker {
         self.ring.note(Phase::Running, self.ticket, self.next);
     }
 
+    /// Whether what the next item is given is worth showing: those of its job take long.
+    #[inline]
+    pub fn is_shown(&self) -> bool {
+        self.slow == Some(self.job)
+    }
+
+    /// Shows what the item that runs was given.
+    pub fn show(&self, given: &str) {
+        if let Some((job, item)) = current_item(self.ring.segment()) {
+            self.badge.give(job, item, given);
+        }
+    }
+
     /// The item has run; from here on it is not interrupted.
     #[inline]
     pub fn sending(&self) {
@@ -459,6 +486,7 @@ impl Worker {
         // Even the cheap clock is read less often while it stands still.
         self.stride = if now == self.checked { (self.stride * 2).min(STRIDE) } else { 1 };
         self.checked = now;
+        self.ring.note_time(now);
         if now.saturating_sub(self.rung) > RING_AFTER {
             self.rung = now;
             self.wake_parent();
@@ -504,7 +532,14 @@ impl Worker {
 
     fn end(&mut self, kind: FrameKind) -> Result<()> {
         self.report()?;
-        let nanos = self.begun.elapsed().as_nanos() as u64;
+        self.badge.serve(self.next.into());
+        let took = self.begun.elapsed();
+        let nanos = took.as_nanos() as u64;
+        if took >= WORTH_SHOWING * self.next.max(1) {
+            self.slow = Some(self.job);
+        } else if self.slow == Some(self.job) {
+            self.slow = None;
+        }
         self.tell(kind, self.next, &nanos.to_le_bytes())?;
         // The ticket stays: a death between the two words must not name another record.
         self.ring.note(Phase::Idle, self.ticket, self.next);

@@ -20,6 +20,8 @@ macro_rules! suite {
             mod campaign;
             #[path = "ends.rs"]
             mod ends;
+            #[path = "look.rs"]
+            mod look;
             #[path = "pool.rs"]
             mod pool;
             #[path = "process.rs"]

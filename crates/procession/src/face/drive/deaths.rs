@@ -11,6 +11,7 @@ use super::super::error::TaskError;
 use super::super::job::Answer;
 use super::super::process::never_arrived;
 use super::Shared;
+use super::deliver::tally;
 
 /// The longest pause before a worker is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -20,6 +21,10 @@ impl Shared {
         let member = self.crew.members.remove(&death.index);
         self.driver.vacate(death.index);
         let blame = member.as_ref().and_then(|member| member.blame.clone());
+        let counts = self.driver.board.counts();
+        if !death.expected {
+            counts.died();
+        }
         let ending = member.as_ref().and_then(|member| member.started.child.ending().ok().flatten());
         let why = ending.map_or(TaskError::Crashed { signal: 0 }, TaskError::from);
         for lost in &death.lost {
@@ -36,11 +41,14 @@ impl Shared {
             let tried = job.retried.entry(lost.item).or_default();
             if *tried < terms.retries && why != TaskError::Cancelled {
                 *tried += 1;
+                counts.retried(job.entry);
                 self.driver.scheduler.again(lost.job, lost.item);
                 continue;
             }
             let was_done = job.is_done();
+            let before = (job.done, job.failed);
             job.store(lost.item, Answer::failed(why));
+            tally(&counts, job, before);
             if !was_done && job.is_done() {
                 self.finish(lost.job);
             }

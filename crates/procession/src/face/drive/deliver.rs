@@ -1,20 +1,29 @@
 //! Handing what came in to its jobs.
 
-use crate::pool::Batch;
+use crate::pool::{Batch, Counts};
 
 use super::super::crew::Terms;
-use super::super::job::Answer;
+use super::super::job::{Answer, Job};
 use super::super::wire::Reply;
 use super::Shared;
 
+/// Shows what a job has come to since it had so many outcomes, and failures among them.
+pub(super) fn tally(counts: &Counts, job: &Job, (done, failed): (u64, u64)) {
+    let fallen = job.failed - failed;
+    counts.done(job.entry, (job.done - done).saturating_sub(fallen));
+    (0..fallen).for_each(|_| counts.failed(job.entry));
+}
+
 impl Shared {
     pub(super) fn deliver(&mut self, batch: &Batch, terms: &Terms) {
+        let counts = self.driver.board.counts();
         for outcome in &batch.outcomes {
             let mut bytes = &batch.bytes[outcome.payload.clone()];
             // Descriptors are taken out even when nobody wants them any more.
             let reply = (!outcome.returned).then(|| self.crew.answer(Reply::decode(bytes)));
             let Some(job) = self.jobs.get_mut(&outcome.job) else { continue };
             let was_done = job.is_done();
+            let before = (job.done, job.failed);
             match outcome.run {
                 Some(count) => {
                     for item in outcome.item..outcome.item + u64::from(count) {
@@ -26,6 +35,7 @@ impl Shared {
                 }
                 None => job.store(outcome.item, reply.unwrap_or_else(|| Answer::returned(bytes))),
             }
+            tally(&counts, job, before);
             if !was_done && job.is_done() {
                 self.finish(outcome.job);
             }

@@ -18,6 +18,7 @@ mod life;
 mod lifeline;
 mod memory;
 mod oom;
+mod others;
 mod own;
 mod poller;
 mod process;
@@ -59,6 +60,10 @@ pub use memory::{
     prefer_huge_pages, read_at, release, reserve, set_position,
 };
 pub use oom::offer_to_oom_killer;
+pub use others::{
+    Traits, Usage, look_into, memory_files_of, name_thread, own_user, position_of, process_within, processes,
+    traits_of, usage_of,
+};
 pub(crate) use own::Own;
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, above_streams, duplicate, end_now, spawn};

@@ -1,0 +1,76 @@
+"""The task that runs here: what it is, and how far it says it is."""
+
+import os
+import sys
+
+TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from procession._procession import Interrupts
+
+__all__ = ["Task", "current_task"]
+
+
+class Task:
+    """A task that runs in this process; where none does, a quiet one, so that its function also runs serially.
+
+    Attributes:
+        function: the name of what is called, an empty text where no task runs.
+        index: its place in its map, or the number of the call among those of the pool, from 0; None where no task runs.
+    """
+
+    def __init__(
+        self,
+        function: str = "",
+        index: int | None = None,
+        interrupts: "Interrupts | None" = None,
+        item: tuple[int, int] | None = None,
+    ) -> None:
+        self.function = function
+        self.index = index
+        self._interrupts = interrupts
+        self._item = item
+        self._pid = os.getpid()
+
+    def __bool__(self) -> bool:
+        return self.index is not None
+
+    def __repr__(self) -> str:
+        return f"<task {self.function}[{self.index}]>" if self else "<no task>"
+
+    def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
+        """Say how far the task is, for who looks: `procession top` among others. Takes a microsecond, never waits.
+
+        The last call counts, so it may be called as often as one likes. Where no task runs, or another one by now, it
+        does nothing.
+
+        Args:
+            done: how much is done.
+            total: of how much, if that is known.
+            text: what is done now, such as `"loss 0.25"`, of which 32 bytes are shown.
+
+        Raises:
+            TypeError: a number is none.
+        """
+        done, total = float(done), None if total is None else float(total)
+        interrupts = self._interrupts
+        if interrupts is not None and self._pid == os.getpid() and interrupts.item() == self._item:
+            interrupts.say(done, total, "" if text is None else str(text))
+
+
+def current_task() -> Task:
+    """Return the task that runs in this process, a quiet one where none does."""
+    worker = sys.modules.get("procession._pool.worker")
+    tasks = getattr(worker, "_tasks", None)
+    if tasks is None or tasks[3] != os.getpid():
+        return Task()
+    (function, is_call), interrupts = tasks[0], tasks[1]
+    item = interrupts.item()
+    if item is None or function is None:
+        return Task()
+    from procession._pool.texts import function_name
+
+    job, index = item
+    return Task(function_name(function), job - 1 if is_call else index, interrupts, item)
+
+
+Task.__module__ = "procession.pool"  # where programs find it

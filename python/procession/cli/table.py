@@ -1,0 +1,218 @@
+"""What `procession top` shows, as lines of pieces of text, each with a style: plain, in colours, or for rich."""
+
+import time
+from typing import Any
+
+from procession.cli.survey import Survey, of_machine, of_memory, running_jobs
+from procession.cli.text import clean, columns, cut, duration, size
+
+__all__ = ["colored", "cut_lines", "lines_of", "plain"]
+
+Line = list[tuple[str, str]]
+NOTHING = "No pool of yours runs. Start one and it appears here; nothing has to be switched on."
+BAR = 30
+CPU_BAR = 12
+# At most so many jobs of a pool are listed.
+JOBS = 4
+WORKERS = 64
+# From so many columns on there is room for bars and notes.
+WIDE = 100
+_BRIEFLY = {
+    "stopped": "stopped",
+    "over 90 % of max_memory": "memory",
+    "in line for a CPU": "in line",
+    "in the disk": "in disk",
+    "waits, for no CPU": "waits",
+}
+_STYLES = {
+    "title": "30;42",
+    "strong": "1",
+    "dim": "2",
+    "good": "32",
+    "line": "33",
+    "bad": "31",
+    "name": "36",
+    "chosen": "7",
+}
+
+
+def lines_of(pools: list[dict[str, Any]], survey: Survey, width: int, chosen: int | None = None) -> list[Line]:
+    """Return the whole table: a list of lines, each a list of `(text, style)`.
+
+    Args:
+        pools: those that are shown, of the survey.
+        survey: a `survey.Survey` that has looked.
+        width: how many columns there are.
+        chosen: the pid of the worker that is marked, or None.
+    """
+    lines: list[Line] = [_head(pools, width)]
+    for pool in pools:
+        lines.append([])
+        lines += _pool(pool, width, chosen)
+    if not pools:
+        lines += [[], [(NOTHING, "")]]
+    for pid, version in survey.others:
+        lines += [[], [(f"pid {pid}: procession {clean(version)}, use its own `procession top`", "dim")]]
+    if survey.hidden:
+        many = "1 process" if survey.hidden == 1 else f"{survey.hidden} processes"
+        lines += [[], [(f"{many} of yours could not be looked at", "dim")]]
+    return cut_lines(lines, width)
+
+
+def _head(pools, width):
+    workers = [worker for pool in pools for worker in pool["workers"]]
+    working = sum(worker["task"] is not None for worker in workers)
+    cpus, load = of_machine()
+    total, used = of_memory()
+    return [
+        (" procession top ", "title"),
+        ("  ", ""),
+        (f"{len(pools)} pool{'' if len(pools) == 1 else 's'}", "strong"),
+        (f" · {len(workers)} workers, ", ""),
+        (f"{working} working", "good" if working else ""),
+        (f" · {cpus} CPUs, load ", ""),
+        (f"{load:.1f}", "bad" if load > 2 * cpus else ""),
+        (f" · memory {size(used)} of {size(total)}" if width >= WIDE else "", ""),
+        (time.strftime("   %H:%M:%S"), "dim"),
+    ]
+
+
+def _pool(pool, width, chosen):
+    count = pool["processes"]
+    title = [
+        ("▾ ", "good"),
+        (clean(pool["program"]), "strong"),
+        (f"  pid {pool['pid']} · {count} worker{'' if count == 1 else 's'} · {clean(pool['start_method'])}", "dim"),
+        (f" · up {duration(pool['age'])}", "dim"),
+    ]
+    retried = sum(job["retried"] for job in pool["jobs"])
+    odd = [f"{pool['deaths']} died"] * (pool["deaths"] > 0) + [f"{retried} retried"] * (retried > 0)
+    if odd:
+        title.append(("   " + ", ".join(odd), "bad"))
+    lines = [title]
+    jobs = running_jobs(pool)
+    lines += [_job(job, pool, width) for job in jobs[:JOBS]]
+    if len(jobs) > JOBS:
+        lines.append([(f"  +{len(jobs) - JOBS} more", "dim")])
+    if not jobs:
+        lines.append([("  has had nothing to do yet", "dim")])
+    lines.append([(_row("#", "PID", "STATE", "CPU", "", "MEM", "DONE", "NOW", "FOR", width), "dim")])
+    lines += [_worker(worker, width, worker["pid"] == chosen) for worker in pool["workers"][:WORKERS]]
+    if len(pool["workers"]) > WORKERS:
+        lines.append([(f"  +{len(pool['workers']) - WORKERS} more", "dim")])
+    return lines
+
+
+def _job(job, pool, width):
+    outcomes, total = job["done"] + job["failed"], job["total"]
+    length = max(8, min(BAR, width - 60))
+    full = min(length, int(length * outcomes / total)) if total else 0
+    pieces = [
+        ("  ", ""),
+        ("█" * full, "good"),
+        ("·" * (length - full), "dim"),
+        (f" {outcomes:,}/{total:,}" if total is not None else f" {outcomes:,}", ""),
+        ("  ", ""),
+        (clean(job["function"]), "name"),
+        (f" by {clean(job['method'])}", "dim"),
+        (f"   {job['rate']:.1f}/s", ""),
+    ]
+    if job["ended"] is not None:
+        pieces.append((f"   ended {duration(job['ended'])} ago", "dim"))
+    elif job["left"] is not None:
+        pieces.append((f"   {duration(job['left'])} left", "strong"))
+    if job["failed"]:
+        pieces.append((f"   ✗ {job['failed']:,} failed", "bad"))
+    if len(pool.get("past", ())) > 1 and job is running_jobs(pool)[0]:
+        pieces.append(("   " + _curve(pool["past"]), "good"))
+    return pieces
+
+
+def _curve(steps):
+    most = max(steps)
+    return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * step / most))] if most else "▁" for step in steps)
+
+
+def _row(place, pid, state, cpu, bar, memory, done, now, seconds, width):
+    head = f"{place:>4} {pid:>7}  {state:<8} {cpu:>5}  {bar:<{_bar(width)}} {memory:>5} {done:>7}  "
+    return f"{head}{_fit(now, _room(width))} {seconds:>8}".rstrip()
+
+
+def _bar(width):
+    return CPU_BAR if width >= WIDE else 0
+
+
+def _room(width):
+    """How many columns what a worker does gets."""
+    beside = 46 + _bar(width) + 9 + (25 if width >= WIDE else 0)
+    return max(12, min(60, width - beside))
+
+
+def _fit(text, room):
+    if columns(text) > room:
+        text = cut(text, room - 1) + "…"
+    return text + " " * (room - columns(text))
+
+
+def _worker(worker, width, is_chosen):
+    task, bar = worker["task"], _bar(width)
+    now = "" if task is None else _now(task)
+    seconds = "" if task is None else duration(task["seconds"])
+    on = min(bar, round(bar * worker["cpu_percent"] / 100))
+    waits = min(bar - on, round(bar * worker["in_line_percent"] / 100))
+    style = "chosen" if is_chosen else ""
+    state, note = worker["state"], worker["note"]
+    state_style = {"running": "good", "starting": "dim", "ended": "bad"}.get(state, "")
+    if note and width < WIDE:
+        state, state_style = _BRIEFLY[note], "line"
+    return [
+        (f"{worker['place']:>4} {worker['pid']:>7}  ", style),
+        (f"{state:<8}", style or state_style),
+        (f" {worker['cpu_percent']:>4.0f}%  ", style),
+        ("█" * on, "good"),
+        ("▓" * waits, "line"),
+        ("·" * (bar - on - waits), "dim"),
+        (f" {size(worker['rss']):>5} {worker['done']:>7,}  ", style),
+        (_fit(now, _room(width)), style),
+        (f" {seconds:>8}", style),
+        (f"  {note}" if note and width >= WIDE else "", "line"),
+    ]
+
+
+def _now(task):
+    name = clean(task["function"] or "?")
+    text = f"{name}({clean(task['arguments'])})" if task["arguments"] else f"{name}[{task['index']}]"
+    if task["progress"] is not None:
+        done, total, words = task["progress"]
+        text += f" {done:g}/{total:g}" if total else f" {done:g}"
+        text += f" {clean(words)}" if words else ""
+    return text
+
+
+def cut_lines(lines: list[Line], width: int) -> list[Line]:
+    """Return the lines with no more than `width` columns each."""
+    return [_cut(line, width) for line in lines]
+
+
+def _cut(line, width):
+    left, kept = width, []
+    for text, style in line:
+        if left <= 0:
+            break
+        kept.append((cut(text, left), style))
+        left -= columns(text)
+    return kept
+
+
+def plain(lines: list[Line]) -> str:
+    """Return the lines as text."""
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
+
+
+def colored(lines: list[Line]) -> str:
+    """Return the lines as text with the orders that give colours to a terminal."""
+    paint = [
+        "".join(f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and text else text for text, style in line)
+        for line in lines
+    ]
+    return "\n".join(paint)
