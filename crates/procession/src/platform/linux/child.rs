@@ -145,7 +145,8 @@ pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32, own: u64) -> Result<
     }
     let ended =
         wait_descriptors(&[(pidfd.as_fd().as_raw_fd(), Readiness::Read)], Some(std::time::Instant::now()), None)?;
-    let is_gone = !ended.is_empty() && !is_running(pid) && !(is_known(own) && is_alive(own));
+    let is_there = is_running(pid) || (is_known(own) && is_alive(own));
+    let is_gone = !ended.is_empty() && !is_there;
     if is_gone || !is_its_own(&pidfd, pid, own) {
         return Err(Error::os("kill", libc::ESRCH));
     }
