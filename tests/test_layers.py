@@ -138,6 +138,7 @@ LAYERS = {
     "managers": "managers _manager",
     "faces": "context shared_pools futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",
+    "checkers": "_typed",
 }
 # Imports that lead up or around all the same, each for a reason.
 DOORS = {

@@ -62,7 +62,7 @@ def test_the_backend_for_joblib_takes_them():
 
 
 def test_the_types_of_the_options_are_those_of_the_function_that_checks_them():
-    tree = ast.parse(Path(options.__file__).read_text())
+    tree = ast.parse((Path(procession.__file__).parent / "_typed" / "options.py").read_text())
     (types,) = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "PoolOptions")
     typed = [node.target.id for node in types.body if isinstance(node, ast.AnnAssign)]
     parameters = inspect.signature(options.pool_options).parameters.values()

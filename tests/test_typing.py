@@ -33,7 +33,7 @@ def test_types_are_found_and_mistakes_refused():
 
 MISTAKE = """
 
-def mistaken():
+def _mistaken():
     x: int = "wrong"
     return x
 """
@@ -88,6 +88,28 @@ def test_what_is_for_programs_has_types():
             assert not list(untyped(ast.parse(path.read_text()).body)), path
 
 
+def test_what_only_checkers_read_is_not_loaded():
+    """All modules of the package are imported but those, and programs and what needs a library."""
+    paths = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in PACKAGE.rglob("*.py")]
+    apart = {"_typed", "__pyinstaller", "__main__", "_forkserver_main", "joblib"}
+    names = sorted(".".join(parts).removesuffix(".__init__") for parts in paths if not apart & set(parts))
+    assert len(names) > 90
+    program = "import sys; [__import__(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, *names], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert set(names) <= set(loaded)
+    assert not [name for name in loaded if name.startswith("procession._typed")]
+
+
+def test_what_is_for_checkers_alone_has_no_block_of_code():
+    """Under `TYPE_CHECKING` stand imports and names of types: functions and classes there would be loaded, too."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                for inner in node.body:
+                    assert not isinstance(inner, (ast.ClassDef, ast.FunctionDef)), f"{path}:{inner.lineno}"
+
+
 def test_no_module_loads_another_for_its_types():
     """`from __future__ import annotations` would load `__future__` in each process: types are in quotes instead."""
     for path in PACKAGE.rglob("*.py"):
@@ -96,16 +118,12 @@ def test_no_module_loads_another_for_its_types():
 
 
 def test_checkers_see_the_names_of_the_package():
-    """What stands in `__init__.py` for them is what is there at run time."""
-    text = (PACKAGE / "__init__.py").read_text()
-    block = next(
-        node for node in ast.parse(text).body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-    )
+    """What stands in `_typed/package.py` for them is what is there at run time."""
     seen = set()
-    for statement in block.body:
+    for statement in ast.parse((PACKAGE / "_typed" / "package.py").read_text()).body:
         if isinstance(statement, ast.ImportFrom):
-            seen |= {alias.asname for alias in statement.names}
-        else:
+            seen |= {alias.asname for alias in statement.names if alias.asname}
+        elif isinstance(statement, ast.Assign):
             seen |= {target.id for target in statement.targets}
     program = "import procession as p; print(*p.__all__); print(*p._SUBMODULES); print(*p._STANDARD, *p._OWN)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -55,87 +55,8 @@ _SUBMODULES = frozenset((
 ))  # fmt: skip
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
-if TYPE_CHECKING:  # what `__getattr__` and `_METHODS` give, for checkers
-    from procession import (
-        connection as connection,
-        context as context,
-        dummy as dummy,
-        forkserver as forkserver,
-        futures as futures,
-        heap as heap,
-        managers as managers,
-        pool as pool,
-        process as process,
-        queues as queues,
-        reduction as reducer,
-        reduction as reduction,
-        resource_sharer as resource_sharer,
-        resource_tracker as resource_tracker,
-        shared_memory as shared_memory,
-        sharedctypes as sharedctypes,
-        spawn as spawn,
-        synchronize as synchronize,
-        util as util,
-    )
-    from procession._drop_in import install as install
-    from procession._exceptions import (
-        OverMemory as OverMemory,
-        PoolTerminated as PoolTerminated,
-        TaskTimeout as TaskTimeout,
-        WorkerDied as WorkerDied,
-    )
-    from procession._notices import (
-        ForkBesideThreads as ForkBesideThreads,
-        ProcessionWarning as ProcessionWarning,
-        SameRandomNumbers as SameRandomNumbers,
-        StaleVariable as StaleVariable,
-        StuckAfterFork as StuckAfterFork,
-    )
-    from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
-    from procession._objects.sharing import share as share
-    from procession._pool.current import current_task as current_task
-    from procession.context import (
-        AuthenticationError as AuthenticationError,
-        BufferTooShort as BufferTooShort,
-        Process as Process,
-        ProcessError as ProcessError,
-        TimeoutError as TimeoutError,
-    )
-    from procession.forkserver import prepare as prepare
-    from procession.shared_pools import end_shared_pools as end_shared_pools, shared_pool as shared_pool
-    from procession.synchronize import OwnerDied as OwnerDied
-
-    Array = _default.Array
-    Barrier = _default.Barrier
-    BoundedSemaphore = _default.BoundedSemaphore
-    Condition = _default.Condition
-    Event = _default.Event
-    JoinableQueue = _default.JoinableQueue
-    Lock = _default.Lock
-    Manager = _default.Manager
-    Pipe = _default.Pipe
-    Pool = _default.Pool
-    Queue = _default.Queue
-    RLock = _default.RLock
-    RawArray = _default.RawArray
-    RawValue = _default.RawValue
-    Semaphore = _default.Semaphore
-    SimpleQueue = _default.SimpleQueue
-    Value = _default.Value
-    active_children = _default.active_children
-    allow_connection_pickling = _default.allow_connection_pickling
-    cpu_count = _default.cpu_count
-    current_process = _default.current_process
-    freeze_support = _default.freeze_support
-    get_all_start_methods = _default.get_all_start_methods
-    get_context = _default.get_context
-    get_logger = _default.get_logger
-    get_start_method = _default.get_start_method
-    log_to_stderr = _default.log_to_stderr
-    parent_process = _default.parent_process
-    set_executable = _default.set_executable
-    set_forkserver_preload = _default.set_forkserver_preload
-    set_start_method = _default.set_start_method
+if TYPE_CHECKING:
+    from procession._typed.package import *  # what `__getattr__` and `_METHODS` give
 
 SUBDEBUG = 5
 SUBWARNING = 25

@@ -10,20 +10,17 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
-    from typing import Any, Literal, Protocol, Self, TypeVar
+    from typing import Any, Literal, Self
 
     from typing_extensions import Buffer
 
     _Address = str | bytes | tuple[str, int]
     _Family = Literal["AF_INET", "AF_UNIX"]
 
-    class _HasFileno(Protocol):
-        def fileno(self) -> int: ...
-
     from procession._exceptions import AuthenticationError as AuthenticationError, BufferTooShort as BufferTooShort
     from procession._shared.key import answer_challenge as answer_challenge, deliver_challenge as deliver_challenge
+    from procession._typed.protocols import _Waitable
 
-    _Waitable = TypeVar("_Waitable", bound=_HasFileno | int)
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 

@@ -7,12 +7,11 @@ from procession.process import _tls, assert_spawning, get_spawning_popen, set_sp
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    import ctypes
     import logging
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from os import PathLike
     from types import ModuleType
-    from typing import Any, Literal, TypeVar, Unpack, overload
+    from typing import Any, Literal, Unpack
 
     from procession import pool, queues, synchronize
     from procession._exceptions import (
@@ -21,19 +20,12 @@ if TYPE_CHECKING:
         ProcessError as ProcessError,
         TimeoutError as TimeoutError,
     )
-    from procession._pool.options import PoolOptions
+    from procession._typed.context import Concrete as _Concrete, Overloads as _Overloads
+    from procession._typed.options import PoolOptions
     from procession.connection import Connection
     from procession.managers import SyncManager
-    from procession.sharedctypes import Synchronized, SynchronizedArray, SynchronizedString
-
-    _T = TypeVar("_T")
-    _C = TypeVar("_C", bound=ctypes._CData)
-    _Lock = synchronize.Lock | synchronize.RLock | Literal[True]
-    _Whole = Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
-    _ProcessError = type[ProcessError]
-    _BufferTooShort = type[BufferTooShort]
-    _TimeoutError = type[TimeoutError]
-    _AuthenticationError = type[AuthenticationError]
+else:
+    _Overloads = object
 
 __all__: list[str] = []
 
@@ -60,13 +52,9 @@ class _Exception:
         return getattr(sys.modules[__name__], self.name)
 
 
-class Constructors:
+class Constructors(_Overloads):
     """What every context has: constructors and settings. Each imports what it needs when it is called: importing the
     package stays quick."""
-
-    def get_context(self, method: str | None = None) -> "Any":
-        """Return the context of a start method, this one for None."""
-        raise NotImplementedError
 
     def Manager(self) -> "SyncManager":
         """Return a started manager: a process that holds objects which others use through proxies."""
@@ -165,91 +153,31 @@ class Constructors:
 
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:  # its overloads: `_typed.context`
 
-        @overload
-        def RawValue(self, typecode_or_type: type[_C], *args: Any) -> _C: ...
-        @overload
-        def RawValue(self, typecode_or_type: str, *args: Any) -> Any: ...
+        def RawValue(self, typecode_or_type, *args):
+            """Return a ctypes object in shared memory."""
+            from procession.sharedctypes import RawValue
 
-    def RawValue(self, typecode_or_type, *args):
-        """Return a ctypes object in shared memory."""
-        from procession.sharedctypes import RawValue
+            return RawValue(typecode_or_type, *args)
 
-        return RawValue(typecode_or_type, *args)
+        def RawArray(self, typecode_or_type, size_or_initializer):
+            """Return a ctypes array in shared memory."""
+            from procession.sharedctypes import RawArray
 
-    if TYPE_CHECKING:
+            return RawArray(typecode_or_type, size_or_initializer)
 
-        @overload
-        def RawArray(
-            self, typecode_or_type: type[_C], size_or_initializer: int | Sequence[Any]
-        ) -> ctypes.Array[_C]: ...
-        @overload
-        def RawArray(self, typecode_or_type: str, size_or_initializer: int | Sequence[Any]) -> Any: ...
+        def Value(self, typecode_or_type, *args, lock=True):
+            """Return a ctypes object in shared memory with a lock."""
+            from procession.sharedctypes import Value
 
-    def RawArray(self, typecode_or_type, size_or_initializer):
-        """Return a ctypes array in shared memory."""
-        from procession.sharedctypes import RawArray
+            return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
 
-        return RawArray(typecode_or_type, size_or_initializer)
+        def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
+            """Return a ctypes array in shared memory with a lock."""
+            from procession.sharedctypes import Array
 
-    if TYPE_CHECKING:
-
-        @overload
-        def Value(self, typecode_or_type: type[_C], *args: Any, lock: Literal[False]) -> _C: ...
-        @overload
-        def Value(self, typecode_or_type: _Whole, *args: Any, lock: _Lock = True) -> Synchronized[int]: ...
-        @overload
-        def Value(self, typecode_or_type: Literal["f", "d"], *args: Any, lock: _Lock = True) -> Synchronized[float]: ...
-        @overload
-        def Value(
-            self, typecode_or_type: type[ctypes._SimpleCData[_T]], *args: Any, lock: _Lock = True
-        ) -> Synchronized[_T]: ...
-        @overload
-        def Value(self, typecode_or_type: str | type[Any], *args: Any, lock: bool | _Lock = True) -> Any: ...
-
-    def Value(self, typecode_or_type, *args, lock=True):
-        """Return a ctypes object in shared memory with a lock."""
-        from procession.sharedctypes import Value
-
-        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
-
-    if TYPE_CHECKING:
-
-        @overload
-        def Array(
-            self, typecode_or_type: Literal["c"], size_or_initializer: int | Sequence[Any], *, lock: _Lock = True
-        ) -> SynchronizedString: ...
-        @overload
-        def Array(
-            self, typecode_or_type: _Whole, size_or_initializer: int | Sequence[int], *, lock: _Lock = True
-        ) -> SynchronizedArray[int]: ...
-        @overload
-        def Array(
-            self, typecode_or_type: Literal["f", "d"], size_or_initializer: int | Sequence[float], *, lock: _Lock = True
-        ) -> SynchronizedArray[float]: ...
-        @overload
-        def Array(
-            self,
-            typecode_or_type: type[ctypes._SimpleCData[_T]],
-            size_or_initializer: int | Sequence[Any],
-            *,
-            lock: _Lock = True,
-        ) -> SynchronizedArray[_T]: ...
-        @overload
-        def Array(
-            self,
-            typecode_or_type: str | type[Any],
-            size_or_initializer: int | Sequence[Any],
-            *,
-            lock: bool | _Lock = True,
-        ) -> Any: ...
-
-    def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
-        """Return a ctypes array in shared memory with a lock."""
-        from procession.sharedctypes import Array
-
-        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
+            return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
 
     def freeze_support(self) -> None:
         """Run the child and exit, in a frozen executable that was started as one."""
@@ -302,10 +230,10 @@ class BaseContext(Constructors):
     """Everything a program needs, for one start method."""
 
     _name: str | None = None
-    ProcessError: "_ProcessError" = _Exception()  # type: ignore[assignment]
-    BufferTooShort: "_BufferTooShort" = _Exception()  # type: ignore[assignment]
-    TimeoutError: "_TimeoutError" = _Exception()  # type: ignore[assignment]
-    AuthenticationError: "_AuthenticationError" = _Exception()  # type: ignore[assignment]
+    ProcessError = _Exception()
+    BufferTooShort = _Exception()
+    TimeoutError = _Exception()
+    AuthenticationError = _Exception()
 
     current_process = staticmethod(process.current_process)
     parent_process = staticmethod(process.parent_process)
@@ -331,34 +259,25 @@ class BaseContext(Constructors):
             raise NotImplementedError("cannot determine number of cpus")
         return count
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:  # its overloads: `_typed.context`
 
-        @overload
-        def get_context(self, method: Literal["fork"]) -> "ForkContext": ...
-        @overload
-        def get_context(self, method: Literal["spawn"]) -> "SpawnContext": ...
-        @overload
-        def get_context(self, method: Literal["forkserver"]) -> "ForkServerContext": ...
-        @overload
-        def get_context(self, method: str | None = None) -> "ForkContext | SpawnContext | ForkServerContext": ...
+        def get_context(self, method=None):
+            """Return the context of a start method, this one for None.
 
-    def get_context(self, method=None):
-        """Return the context of a start method, this one for None.
-
-        Raises:
-            ValueError: there is no such start method.
-        """
-        if method is None:
-            return self._chosen()
-        try:
-            return _concrete_contexts[method]
-        except (KeyError, TypeError) as error:
-            further = _further_context(method) if isinstance(method, str) else None
-            if further is not None:
-                return further
-            known = ", ".join(_concrete_contexts)
-            kind = ValueError if isinstance(error, KeyError) else TypeError
-            raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
+            Raises:
+                ValueError: there is no such start method.
+            """
+            if method is None:
+                return self._chosen()
+            try:
+                return _concrete_contexts[method]
+            except (KeyError, TypeError) as error:
+                further = _further_context(method) if isinstance(method, str) else None
+                if further is not None:
+                    return further
+                known = ", ".join(_concrete_contexts)
+                kind = ValueError if isinstance(error, KeyError) else TypeError
+                raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
 
     def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the name of the start method."""
@@ -456,34 +375,29 @@ class ForkServerProcess(process.BaseProcess):
         return Popen(process_obj)
 
 
-class ForkContext(BaseContext):
+if not TYPE_CHECKING:
+    _Concrete = BaseContext
+
+
+class ForkContext(_Concrete):
     """The context of start method fork."""
 
     _name = "fork"
     Process = ForkProcess
-    if TYPE_CHECKING:
-
-        def get_start_method(self, allow_none: bool = False) -> str: ...
 
 
-class SpawnContext(BaseContext):
+class SpawnContext(_Concrete):
     """The context of start method spawn."""
 
     _name = "spawn"
     Process = SpawnProcess
-    if TYPE_CHECKING:
-
-        def get_start_method(self, allow_none: bool = False) -> str: ...
 
 
-class ForkServerContext(BaseContext):
+class ForkServerContext(_Concrete):
     """The context of start method forkserver."""
 
     _name = "forkserver"
     Process = ForkServerProcess
-    if TYPE_CHECKING:
-
-        def get_start_method(self, allow_none: bool = False) -> str: ...
 
 
 _concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserver": ForkServerContext()}

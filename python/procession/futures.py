@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext as StandardContext
     from typing import Any, ParamSpec, TypeVar, Unpack
 
-    from procession._pool.options import PoolOptions
+    from procession._typed.options import PoolOptions
     from procession.context import BaseContext
 
     _P = ParamSpec("_P")

@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
-    from typing import Any, Self, TypeVar, Unpack, overload
+    from typing import Any, Self, TypeVar, Unpack
 
     from procession._exceptions import (
         OverMemory as OverMemory,
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
         TaskTimeout as TaskTimeout,
         WorkerDied as WorkerDied,
     )
-    from procession._pool.options import PoolOptions as PoolOptions
     from procession._pool.output import OutputLine as OutputLine
     from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
+    from procession._typed.options import PoolOptions as PoolOptions
+    from procession._typed.shared import Shares as _Shares
     from procession.context import BaseContext
 
     _T = TypeVar("_T")
     _R = TypeVar("_R")
     _Errors = type[BaseException] | tuple[type[BaseException], ...]
     _Failed = Callable[[BaseException], object]
+else:
+    _Shares = object
 
 __all__ = ["Pool", "ThreadPool"]
 
@@ -47,7 +50,7 @@ CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
 
-class Pool:
+class Pool(_Shares):
     """Worker processes that work off tasks.
 
     Args:
@@ -116,18 +119,13 @@ class Pool:
         if getattr(self, "_state", None) == RUN and self._crew.is_ours():
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
-    if TYPE_CHECKING:
+    if not TYPE_CHECKING:  # its overloads: `_typed.shared`
 
-        @overload
-        def share(self, obj: bytes | bytearray | memoryview, *, writable: bool = False) -> memoryview: ...
-        @overload
-        def share(self, obj: _T, *, writable: bool = False) -> _T: ...
+        def share(self, obj, *, writable=False):
+            """Return a copy of `obj` in shared memory, which travels to tasks by reference: see `procession.share`."""
+            from procession._objects import sharing
 
-    def share(self, obj, *, writable=False):
-        """Return a copy of `obj` in shared memory, which travels to tasks by reference: see `procession.share`."""
-        from procession._objects import sharing
-
-        return sharing.share(obj, writable=writable)
+            return sharing.share(obj, writable=writable)
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 

@@ -13,18 +13,9 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
-    from os import PathLike
-    from typing import Any, TypedDict, Unpack
+    from typing import Any, Unpack
 
-    class Settings(TypedDict, total=False):
-        """What a child may be given beside its function; None is as good as nothing."""
-
-        env: Mapping[str, str | None] | None
-        cwd: str | PathLike[str] | None
-        nice: int | None
-        cpu_affinity: Iterable[int] | None
-        max_memory: int | None
-
+    from procession._typed.options import Settings
 
 __all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 

@@ -11,20 +11,19 @@ from procession.synchronize import SEM_VALUE_MAX
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, Generic, TypeVar
+    from typing import Any
 
+    from procession._typed.shared import _T, Queue as _Queue
     from procession.context import BaseContext
-
-    _T = TypeVar("_T")
 else:
-    from procession._standard import Generic
+    from procession._standard import Generic as _Queue
 
     _T = None
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
 
-class Queue(engine.Queue, Generic[_T]):
+class Queue(_Queue[_T], engine.Queue):
     """A queue of objects in shared memory.
 
     What is put is pickled at once and no longer depends on the process that put it; a process that is killed while it
@@ -52,14 +51,6 @@ class Queue(engine.Queue, Generic[_T]):
     def __reduce__(self):
         process.assert_spawning(self)
         return _rebuild, (type(self), reduction.DupFd(self._share()), self._maxsize)
-
-    if TYPE_CHECKING:  # of the engine's class, for items of one type
-
-        def put(self, obj: _T, block: object = True, timeout: float | None = None) -> None: ...
-        def get(self, block: object = True, timeout: float | None = None) -> _T: ...
-        def put_nowait(self, obj: _T) -> None: ...
-        def get_nowait(self) -> _T: ...
-        def get_many(self, most: int, timeout: float | None = None) -> list[_T]: ...
 
     _reader, _writer = queue_ends.QueueEnd(queue_ends.Reader), queue_ends.QueueEnd(queue_ends.Writer)
 

@@ -18,14 +18,12 @@ from procession._objects.reducers import (  # noqa: F401
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol, TypeVar
+    from typing import Any, TypeVar
 
+    from procession._typed.protocols import Writer as _Writer
     from procession.connection import Connection
 
     _T = TypeVar("_T")
-
-    class _Writer(Protocol):
-        def write(self, data: Any, /) -> object: ...
 
 
 __all__ = [

@@ -12,12 +12,12 @@ from procession._procession import above_streams, reserve_memory
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import Any, Generic, TypeVar
+    from collections.abc import Iterable
+    from typing import Any
 
-    _V = TypeVar("_V")
+    from procession._typed.shared import _V, Listed as _Listed
 else:
-    from procession._standard import Generic
+    from procession._standard import Generic as _Listed
 
     _V = None
 
@@ -186,7 +186,7 @@ _BOX = 8  # texts and bytes have room for a multiple of so many
 _AS_IS, _TEXT, _BYTES, _NONE = range(4)
 
 
-class ShareableList(Generic[_V]):
+class ShareableList(_Listed[_V]):
     """A list of fixed length in shared memory, of int, float, bool, str, bytes and None.
 
     An item may be replaced by one that needs no more room. The memory holds the number of items, the offset where each
@@ -274,10 +274,6 @@ class ShareableList(Generic[_V]):
         described = item_format.encode(_ENCODING) if kind in (_AS_IS, _NONE) else struct.pack("q", len(value))
         struct.pack_into("8s", self.shm.buf, self._formats_start + 8 * place, described)
         self.shm.buf[self._kinds_start + place] = kind
-
-    if TYPE_CHECKING:
-
-        def __iter__(self) -> Iterator[_V]: ...
 
     def __getitem__(self, index: int) -> "_V":
         return self._item(self._place(index))

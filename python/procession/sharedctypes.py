@@ -7,20 +7,26 @@ from procession.synchronize import RLock
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any, Generic, Literal, TypeVar, overload
+    from collections.abc import Callable
+    from typing import Any, Generic
 
+    from procession._typed.sharedctypes import (
+        _C,
+        _T,
+        Array as Array,
+        Elements as _Elements,
+        Held as _Held,
+        RawArray as RawArray,
+        RawValue as RawValue,
+        Value as Value,
+    )
     from procession.context import BaseContext
     from procession.synchronize import Lock
-
-    _T = TypeVar("_T")
-    _C = TypeVar("_C", bound=ctypes._CData)
-    _Lock = Lock | RLock | Literal[True]
-    _Whole = Literal["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"]
 else:
     from procession._standard import Generic
 
     _T = _C = None
+    _Held = _Elements = Generic
 
 __all__ = ["Array", "RawArray", "RawValue", "Value", "copy", "synchronized"]
 
@@ -61,134 +67,51 @@ def _place(ctype, wrapper):
     return obj
 
 
-if TYPE_CHECKING:
+if not TYPE_CHECKING:  # their overloads: `_typed.sharedctypes`
 
-    @overload
-    def RawValue(typecode_or_type: type[_C], *args: Any) -> _C: ...
-    @overload
-    def RawValue(typecode_or_type: str, *args: Any) -> Any: ...
+    def RawValue(typecode_or_type, *args):
+        """Return a ctypes object in shared memory, without a lock.
 
-
-def RawValue(typecode_or_type, *args):
-    """Return a ctypes object in shared memory, without a lock.
-
-    Args:
-        typecode_or_type: a ctypes type, or a letter as the `array` module has them.
-        args: what the type is called with.
-    """
-    obj = _new(_type_of(typecode_or_type))
-    ctypes.memset(ctypes.addressof(obj), 0, ctypes.sizeof(obj))
-    obj.__init__(*args)
-    return obj
-
-
-if TYPE_CHECKING:
-
-    @overload
-    def RawArray(typecode_or_type: type[_C], size_or_initializer: int | Sequence[Any]) -> ctypes.Array[_C]: ...
-    @overload
-    def RawArray(typecode_or_type: str, size_or_initializer: int | Sequence[Any]) -> Any: ...
-
-
-def RawArray(typecode_or_type, size_or_initializer):
-    """Return a ctypes array in shared memory, without a lock.
-
-    Args:
-        typecode_or_type: a ctypes type, or a letter as the `array` module has them.
-        size_or_initializer: how many elements, all zero, or a sequence of them.
-    """
-    ctype = _type_of(typecode_or_type)
-    if isinstance(size_or_initializer, int):
-        obj = _new(ctype * size_or_initializer)
+        Args:
+            typecode_or_type: a ctypes type, or a letter as the `array` module has them.
+            args: what the type is called with.
+        """
+        obj = _new(_type_of(typecode_or_type))
         ctypes.memset(ctypes.addressof(obj), 0, ctypes.sizeof(obj))
+        obj.__init__(*args)
         return obj
-    obj = _new(ctype * len(size_or_initializer))
-    obj.__init__(*size_or_initializer)
-    return obj
 
+    def RawArray(typecode_or_type, size_or_initializer):
+        """Return a ctypes array in shared memory, without a lock.
 
-if TYPE_CHECKING:
+        Args:
+            typecode_or_type: a ctypes type, or a letter as the `array` module has them.
+            size_or_initializer: how many elements, all zero, or a sequence of them.
+        """
+        ctype = _type_of(typecode_or_type)
+        if isinstance(size_or_initializer, int):
+            obj = _new(ctype * size_or_initializer)
+            ctypes.memset(ctypes.addressof(obj), 0, ctypes.sizeof(obj))
+            return obj
+        obj = _new(ctype * len(size_or_initializer))
+        obj.__init__(*size_or_initializer)
+        return obj
 
-    @overload
-    def Value(typecode_or_type: type[_C], *args: Any, lock: Literal[False], ctx: BaseContext | None = None) -> _C: ...
-    @overload
-    def Value(
-        typecode_or_type: _Whole, *args: Any, lock: _Lock = True, ctx: BaseContext | None = None
-    ) -> "Synchronized[int]": ...
-    @overload
-    def Value(
-        typecode_or_type: Literal["f", "d"], *args: Any, lock: _Lock = True, ctx: BaseContext | None = None
-    ) -> "Synchronized[float]": ...
-    @overload
-    def Value(
-        typecode_or_type: type[ctypes._SimpleCData[_T]], *args: Any, lock: _Lock = True, ctx: BaseContext | None = None
-    ) -> "Synchronized[_T]": ...
-    @overload
-    def Value(
-        typecode_or_type: str | type[Any], *args: Any, lock: bool | Lock | RLock = True, ctx: BaseContext | None = None
-    ) -> Any: ...
+    def Value(typecode_or_type, *args, lock=True, ctx=None):
+        """Return a ctypes object in shared memory with a lock.
 
+        Args:
+            lock: True for a new `RLock`, a lock, or False for none: then it is a raw object.
+        """
+        return _with_lock(RawValue(typecode_or_type, *args), lock, ctx)
 
-def Value(typecode_or_type, *args, lock=True, ctx=None):
-    """Return a ctypes object in shared memory with a lock.
+    def Array(typecode_or_type, size_or_initializer, *, lock=True, ctx=None):
+        """Return a ctypes array in shared memory with a lock.
 
-    Args:
-        lock: True for a new `RLock`, a lock, or False for none: then it is a raw object.
-    """
-    return _with_lock(RawValue(typecode_or_type, *args), lock, ctx)
-
-
-if TYPE_CHECKING:
-
-    @overload
-    def Array(
-        typecode_or_type: Literal["c"],
-        size_or_initializer: int | Sequence[Any],
-        *,
-        lock: _Lock = True,
-        ctx: BaseContext | None = None,
-    ) -> "SynchronizedString": ...
-    @overload
-    def Array(
-        typecode_or_type: _Whole,
-        size_or_initializer: int | Sequence[int],
-        *,
-        lock: _Lock = True,
-        ctx: BaseContext | None = None,
-    ) -> "SynchronizedArray[int]": ...
-    @overload
-    def Array(
-        typecode_or_type: Literal["f", "d"],
-        size_or_initializer: int | Sequence[float],
-        *,
-        lock: _Lock = True,
-        ctx: BaseContext | None = None,
-    ) -> "SynchronizedArray[float]": ...
-    @overload
-    def Array(
-        typecode_or_type: type[ctypes._SimpleCData[_T]],
-        size_or_initializer: int | Sequence[Any],
-        *,
-        lock: _Lock = True,
-        ctx: BaseContext | None = None,
-    ) -> "SynchronizedArray[_T]": ...
-    @overload
-    def Array(
-        typecode_or_type: str | type[Any],
-        size_or_initializer: int | Sequence[Any],
-        *,
-        lock: bool | Lock | RLock = True,
-        ctx: BaseContext | None = None,
-    ) -> Any: ...
-
-
-def Array(typecode_or_type, size_or_initializer, *, lock=True, ctx=None):
-    """Return a ctypes array in shared memory with a lock.
-
-    Args:
-        lock: True for a new `RLock`, a lock, or False for none: then it is a raw array.
-    """
-    return _with_lock(RawArray(typecode_or_type, size_or_initializer), lock, ctx)
+        Args:
+            lock: True for a new `RLock`, a lock, or False for none: then it is a raw array.
+        """
+        return _with_lock(RawArray(typecode_or_type, size_or_initializer), lock, ctx)
 
 
 def _with_lock(obj, lock, ctx):
@@ -258,7 +181,7 @@ def _numbers_of(obj):
     return letter and wrapper.numbers(letter, len(obj) if array else 1)
 
 
-class SynchronizedBase(engine.SynchronizedBase, Generic[_C]):
+class SynchronizedBase(_Held[_C], engine.SynchronizedBase):
     """A ctypes object with its lock.
 
     Args:
@@ -276,11 +199,6 @@ class SynchronizedBase(engine.SynchronizedBase, Generic[_C]):
     def __init__(self, obj: "Any", lock: "Lock | RLock | None" = None, ctx: "BaseContext | None" = None) -> None:
         self.acquire = self._lock.acquire
         self.release = self._lock.release
-
-    if TYPE_CHECKING:
-
-        def get_obj(self) -> _C: ...
-        def get_lock(self) -> Lock | RLock: ...
 
     def __reduce__(self):
         process.assert_spawning(self)
@@ -300,19 +218,8 @@ class Synchronized(SynchronizedBase["ctypes._SimpleCData[_T]"], Generic[_T]):
     value: "_T" = engine.SynchronizedBase._value
 
 
-class SynchronizedArray(SynchronizedBase["Any"], engine.SynchronizedArray, Generic[_T]):
+class SynchronizedArray(SynchronizedBase["Any"], _Elements[_T], engine.SynchronizedArray):
     """An array: elements and slices of it."""
-
-    if TYPE_CHECKING:
-
-        @overload  # the class of the engine has it
-        def __getitem__(self, index: int, /) -> _T: ...
-        @overload
-        def __getitem__(self, index: slice, /) -> list[_T]: ...
-        @overload
-        def __setitem__(self, index: int, value: _T, /) -> None: ...
-        @overload
-        def __setitem__(self, index: slice, value: Iterable[_T], /) -> None: ...
 
     def __getslice__(self, start, stop):
         with self._lock:

@@ -9,13 +9,8 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
-    from typing import Protocol
 
-    class Detaching(Protocol):
-        """Stands for a descriptor on its way."""
-
-        def detach(self) -> int: ...
-
+    from procession._typed.protocols import Detaching
 
 __all__ = ["DupFd", "pipe", "recvfds", "sendfds"]
 

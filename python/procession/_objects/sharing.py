@@ -9,9 +9,7 @@ from procession._objects.buffers import PROTOCOL
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from typing import TypeVar, overload
-
-    _T = TypeVar("_T")
+    from procession._typed.shared import share as share
 
 __all__ = ["share"]
 
@@ -19,36 +17,34 @@ __all__ = ["share"]
 _ALIGNMENT = 64
 
 
-if TYPE_CHECKING:
+if not TYPE_CHECKING:  # its overloads: `_typed.shared`
 
-    @overload
-    def share(obj: bytes | bytearray | memoryview, *, writable: bool = False) -> memoryview: ...
-    @overload
-    def share(obj: _T, *, writable: bool = False) -> _T: ...
+    def share(obj, *, writable=False):
+        """Return a copy of `obj` whose buffers lie in shared memory.
+
+        The copy can be given to tasks, processes, queues and pipes any number of times: what travels is where its
+        memory is, and whoever receives it sees the same memory, which is freed with the last object that refers to it
+        in any process. Keep the copy until others have received it.
+
+        Args:
+            obj: a numpy array, bytes, a bytearray or a memoryview, or any object with arrays in it that can be pickled.
+                Bytes, bytearrays and memoryviews become memoryviews; bytes and bytearrays within other objects stay
+                what they are and are copied as usual.
+            writable: whether the buffers can be written to. What one process writes, the others see; nothing guards it
+                but what the program uses for that, such as a `Lock`. Arrays that are read-only stay so.
+
+        Returns:
+            An object equal to `obj`; arrays have the same type, shape and dtype.
+
+        Raises:
+            TypeError: there is nothing in `obj` that could lie in shared memory.
+            OSError: there is not enough memory.
+            Exception: what pickling `obj` raises.
+        """
+        return _share(obj, writable)
 
 
-def share(obj, *, writable=False):
-    """Return a copy of `obj` whose buffers lie in shared memory.
-
-    The copy can be given to tasks, processes, queues and pipes any number of times: what travels is where its memory
-    is, and whoever receives it sees the same memory, which is freed with the last object that refers to it in any
-    process. Keep the copy until others have received it.
-
-    Args:
-        obj: a numpy array, bytes, a bytearray or a memoryview, or any object with arrays in it that can be pickled.
-            Bytes, bytearrays and memoryviews become memoryviews; bytes and bytearrays within other objects stay what
-            they are and are copied as usual.
-        writable: whether the buffers can be written to. What one process writes, the others see; nothing guards it but
-            what the program uses for that, such as a `Lock`. Arrays that are read-only stay so.
-
-    Returns:
-        An object equal to `obj`; arrays have the same type, shape and dtype.
-
-    Raises:
-        TypeError: there is nothing in `obj` that could lie in shared memory.
-        OSError: there is not enough memory.
-        Exception: what pickling `obj` raises.
-    """
+def _share(obj, writable):
     if isinstance(obj, (bytes, bytearray, memoryview)):
         return _share_bytes(memoryview(obj), writable)
     found = []

@@ -7,26 +7,6 @@ from procession._pool.worker import Terms
 
 __all__ = ["WorkerSettings", "pool_options"]
 
-TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import TypedDict
-
-    from procession._pool.output import OutputLine
-
-    class PoolOptions(TypedDict, total=False):
-        """The types of the options that everybody passes on to `pool_options`."""
-
-        crew: str | None
-        max_tasks: int | None
-        max_age: float | None
-        max_memory: int | str | None
-        env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None
-        nice: int | Callable[[int], int] | None
-        cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None
-        forward_logs: bool
-        capture_output: bool | Callable[[OutputLine], object]
-
 
 def pool_options(
     processes=None,

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Generic, TypeVar
 
+    from procession._typed.protocols import Open as _Open
     from procession.pool import ThreadPool
 
     _T = TypeVar("_T")
 else:
+    _Open = object
     import builtins
 
     from procession._standard import Generic
@@ -96,7 +98,7 @@ class DummyProcess(threading.Thread):
         return 0 if self.ident is not None and not self.is_alive() else None
 
 
-class Namespace:
+class Namespace(_Open):
     """A bag of attributes; its repr shows those without a leading underscore."""
 
     def __init__(self, /, **attributes: "Any") -> None:
@@ -105,11 +107,6 @@ class Namespace:
     def __repr__(self):
         shown = sorted(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"{type(self).__name__}({', '.join(shown)})"
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str, /) -> Any: ...
-        def __setattr__(self, name: str, value: Any, /) -> None: ...
 
 
 class Value(Generic[_T]):

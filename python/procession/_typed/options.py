@@ -1,0 +1,31 @@
+"""The named arguments that are passed on as they are."""
+
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from typing import TypedDict
+
+from procession._pool.output import OutputLine
+
+
+class Settings(TypedDict, total=False):
+    """What a child may be given beside its function; None is as good as nothing."""
+
+    env: Mapping[str, str | None] | None
+    cwd: str | PathLike[str] | None
+    nice: int | None
+    cpu_affinity: Iterable[int] | None
+    max_memory: int | None
+
+
+class PoolOptions(TypedDict, total=False):
+    """The types of the options that everybody passes on to `pool_options`."""
+
+    crew: str | None
+    max_tasks: int | None
+    max_age: float | None
+    max_memory: int | str | None
+    env: Mapping[str, str | None] | Callable[[int], Mapping[str, str | None]] | None
+    nice: int | Callable[[int], int] | None
+    cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None
+    forward_logs: bool
+    capture_output: bool | Callable[[OutputLine], object]
