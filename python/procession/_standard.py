@@ -20,12 +20,14 @@ kept: dict = {}
 FROZEN = getattr(sys, "frozen", False)
 
 
-class Generic:
-    """Stands in for `typing.Generic`, which checkers see and whose module would cost each process more than the
-    package: a class below it can be subscripted, and is the same class."""
-
-    __slots__ = ()
-    __class_getitem__ = classmethod(type(list[int]))
+def __getattr__(name):
+    """Make `Generic` when it is first asked for. It stands in for `typing.Generic`, which checkers see and whose module
+    would cost each process more than the package: a class below it can be subscripted, and is the same class."""
+    if name != "Generic":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    members = {"__module__": __name__, "__slots__": (), "__class_getitem__": classmethod(type(list[int]))}
+    value = globals()[name] = type(name, (), members)
+    return value
 
 
 _LAST = -1000  # the priority of what comes after the finalizers of the program

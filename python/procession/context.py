@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     _Overloads = object
 
-__all__: list[str] = []
+__all__: "list[str]" = []
 
 DEFAULT_START_METHOD = "forkserver"
 _EXCEPTIONS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")  # fetched when asked for
@@ -115,7 +115,7 @@ class Constructors(_Overloads):
         return Event(ctx=self.get_context())
 
     def Barrier(
-        self, parties: int, action: "Callable[[], object] | None" = None, timeout: float | None = None
+        self, parties: int, action: "Callable[[], object] | None" = None, timeout: "float | None" = None
     ) -> "synchronize.Barrier":
         """Return a barrier."""
         from procession.synchronize import Barrier
@@ -142,10 +142,10 @@ class Constructors(_Overloads):
 
     def Pool(
         self,
-        processes: int | None = None,
+        processes: "int | None" = None,
         initializer: "Callable[..., object] | None" = None,
         initargs: "Iterable[Any]" = (),
-        maxtasksperchild: int | None = None,
+        maxtasksperchild: "int | None" = None,
         **options: "Unpack[PoolOptions]",
     ) -> "pool.Pool":
         """Return a pool of worker processes; `options` are those of `procession.pool.Pool`."""
@@ -191,7 +191,7 @@ class Constructors(_Overloads):
 
         return get_logger()
 
-    def log_to_stderr(self, level: int | str | None = None) -> "logging.Logger":
+    def log_to_stderr(self, level: "int | str | None" = None) -> "logging.Logger":
         """Have the logger print to stderr."""
         from procession.util import log_to_stderr
 
@@ -208,7 +208,7 @@ class Constructors(_Overloads):
         set_executable(executable)
 
     def set_forkserver_preload(
-        self, module_names: list[str], *, on_error: "Literal['ignore', 'warn', 'fail']" = "ignore"
+        self, module_names: "list[str]", *, on_error: "Literal['ignore', 'warn', 'fail']" = "ignore"
     ) -> None:
         """Set the modules that the forkserver imports before it forks.
 
@@ -229,7 +229,7 @@ class Constructors(_Overloads):
 class BaseContext(Constructors):
     """Everything a program needs, for one start method."""
 
-    _name: str | None = None
+    _name: "str | None" = None
     ProcessError = _Exception()
     BufferTooShort = _Exception()
     TimeoutError = _Exception()
@@ -245,7 +245,7 @@ class BaseContext(Constructors):
         module = _standard.loaded("context")
         return type(self) if module is None else _also_standard(type(self), module.BaseContext)
 
-    crew: str | None = None  # who works for its pools: None for processes of its start method
+    crew: "str | None" = None  # who works for its pools: None for processes of its start method
 
     def __reduce__(self):
         return get_context, (self._name,)
@@ -279,11 +279,11 @@ class BaseContext(Constructors):
                 kind = ValueError if isinstance(error, KeyError) else TypeError
                 raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
 
-    def get_start_method(self, allow_none: bool = False) -> str | None:
+    def get_start_method(self, allow_none: bool = False) -> "str | None":
         """Return the name of the start method."""
         return self._name
 
-    def set_start_method(self, method: str | None, force: bool = False) -> None:
+    def set_start_method(self, method: "str | None", force: bool = False) -> None:
         """Only the default context's start method can be set: raises ValueError."""
         raise ValueError("cannot set start method of concrete context")
 
@@ -310,7 +310,7 @@ def _default_reducer():
     return reduction
 
 
-_standard_twins: dict[type, type] = {}
+_standard_twins: "dict[type, type]" = {}
 
 
 def _also_standard(cls, base):
@@ -403,7 +403,7 @@ class ForkServerContext(_Concrete):
 _concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserver": ForkServerContext()}
 # Contexts that are imported when asked for: the module, which has `CONTEXT`, and the extra of this package that it
 # needs. Others are objects that entry points of the group `procession_contexts` name.
-FURTHER: dict[str, tuple[str, str]] = {}
+FURTHER: "dict[str, tuple[str, str]]" = {}
 
 
 def _further_context(name):
@@ -447,7 +447,7 @@ class DefaultContext(BaseContext):
             self._actual_context = self._default_context
         return self._actual_context
 
-    def set_start_method(self, method: str | None, force: bool = False) -> None:
+    def set_start_method(self, method: "str | None", force: bool = False) -> None:
         """Set the start method; None with `force` goes back to the default.
 
         Raises:
@@ -464,7 +464,7 @@ class DefaultContext(BaseContext):
             return
         self._actual_context = self.get_context(method)
 
-    def get_start_method(self, allow_none: bool = False) -> str | None:
+    def get_start_method(self, allow_none: bool = False) -> "str | None":
         """Return the name of the start method; with `allow_none`, None while it is not fixed."""
         if self._actual_context is None:
             if allow_none:
@@ -472,7 +472,7 @@ class DefaultContext(BaseContext):
             self._actual_context = self._default_context
         return self._actual_context._name
 
-    def get_all_start_methods(self) -> list[str]:
+    def get_all_start_methods(self) -> "list[str]":
         """Return the names of the start methods, the default one first."""
         return sorted(_concrete_contexts, key=lambda name: name != self._default_context._name)
 

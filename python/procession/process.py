@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseProcess", "active_children", "around_child", "current_process", "parent_process"]
 
 try:
-    ORIGINAL_DIR: str | None = os.path.abspath(os.getcwd())
+    ORIGINAL_DIR: "str | None" = os.path.abspath(os.getcwd())
 except OSError:  # the directory was removed
     ORIGINAL_DIR = None
 
@@ -72,7 +72,7 @@ def _cleanup():
 
 
 # The default of keyword arguments, as the interpreter's own processes have it.
-_NO_NAMED: dict | None = {} if sys.version_info < (3, 14) else None
+_NO_NAMED: "dict | None" = {} if sys.version_info < (3, 14) else None
 
 
 class BaseProcess:
@@ -88,17 +88,17 @@ class BaseProcess:
             of the program's; see `settings.check`.
     """
 
-    _start_method: str | None = None  # that its children have, too; None leaves it
+    _start_method: "str | None" = None  # that its children have, too; None leaves it
     _settings: dict = {}  # of a subclass whose constructor does not come here
     _warns_of_threads = True  # when it is forked while other threads run
     _is_worker = False  # of a pool
     _expected: "Any" = None  # what its target reads, a `variables.Expected`
     _heeds_interrupts = True  # whether Ctrl-C is a KeyboardInterrupt there from the first moment on
 
-    _identity: tuple[int, ...]
+    _identity: "tuple[int, ...]"
     _config: "dict[str, Any]"
     _name: str
-    _parent_pid: int | None
+    _parent_pid: "int | None"
     _popen: "Any"  # a Popen, once it is started
     _inheriting: bool  # set while a child is being prepared
 
@@ -109,11 +109,11 @@ class BaseProcess:
         self,
         group: None = None,
         target: "Callable[..., object] | None" = None,
-        name: str | None = None,
+        name: "str | None" = None,
         args: "Iterable[Any]" = (),
         kwargs: "Mapping[str, Any] | None" = _NO_NAMED,
         *,
-        daemon: bool | None = None,
+        daemon: "bool | None" = None,
         **settings: "Unpack[Settings]",
     ) -> None:
         if group is not None:
@@ -188,7 +188,7 @@ class BaseProcess:
         """Send SIGINT."""
         self._signal("interrupt")
 
-    def join(self, timeout: float | None = None) -> None:
+    def join(self, timeout: "float | None" = None) -> None:
         """Wait until the process ends or `timeout` seconds are over.
 
         Raises:
@@ -266,13 +266,13 @@ class BaseProcess:
         self._config["authkey"] = AuthenticationString(authkey)
 
     @property
-    def exitcode(self) -> int | None:
+    def exitcode(self) -> "int | None":
         """The exit status, the negative number of the signal that ended the process, or None while it runs."""
         self._check_closed()
         return None if self._popen is None or self is _current_process else self._popen.poll()
 
     @property
-    def ident(self) -> int | None:
+    def ident(self) -> "int | None":
         """The process's id, or None before it is started."""
         self._check_closed()
         if self is _current_process:
@@ -422,7 +422,7 @@ def assert_spawning(obj: object) -> None:
 
 # Set in children that do not have the parent's main module by a fork, which know no more of it until they need to.
 lacks_main = False  # whether this one has no copy of it
-main_names: frozenset[str] | None = None  # what it had when it was imported here
+main_names: "frozenset[str] | None" = None  # what it had when it was imported here
 
 _own_pidfd = (0, -1)  # of which process, the descriptor
 
@@ -482,7 +482,7 @@ _own_bootstrap: "Callable[..., int]" = BaseProcess._bootstrap
 _current_process = _MainProcess()
 _parent_process: "Any" = None  # an object of _ParentProcess; None in the main process
 _process_counter = itertools.count(1)
-_children: set[BaseProcess] = set()
+_children: "set[BaseProcess]" = set()
 # In a forked child, the parent's values of these: to take them apart would write to all that they refer to.
 _inherited: tuple = ()
 # All process objects. A set of the interpreter's weak references would take as long to load as this module, and its

@@ -5,20 +5,17 @@ from procession._shared import queue_ends
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from typing import Generic, TypeVar
-
+    from procession._typed.shared import _T, SimpleQueue as _SimpleQueue
     from procession.context import BaseContext
-
-    _T = TypeVar("_T")
 else:
-    from procession._standard import Generic
+    from procession._standard import Generic as _SimpleQueue
 
     _T = None
 
 __all__ = ["SimpleQueue"]
 
 
-class SimpleQueue(engine.SimpleQueue, Generic[_T]):
+class SimpleQueue(_SimpleQueue[_T], engine.SimpleQueue):
     """A queue of objects in shared memory.
 
     What is put is pickled at once; `put` never waits. A process that is killed while it puts or gets leaves the queue
@@ -30,11 +27,6 @@ class SimpleQueue(engine.SimpleQueue, Generic[_T]):
 
     def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
         self._open()
-
-    if TYPE_CHECKING:  # of the engine's class, for items of one type
-
-        def put(self, obj: _T) -> None: ...
-        def get(self) -> _T: ...
 
     _reader, _writer = queue_ends.QueueEnd(queue_ends.SimpleReader), queue_ends.QueueEnd(queue_ends.SimpleWriter)
 

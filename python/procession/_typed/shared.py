@@ -19,6 +19,13 @@ class Queue(engine.Queue, Generic[_T]):
     def get_many(self, most: int, timeout: float | None = None) -> list[_T]: ...
 
 
+class SimpleQueue(engine.SimpleQueue, Generic[_T]):
+    """The base class that checkers see of `queues.SimpleQueue`: the engine's, for items of one type."""
+
+    def put(self, obj: _T) -> None: ...
+    def get(self) -> _T: ...
+
+
 class Listed(Generic[_V]):
     """The base class that checkers see of `shared_memory.ShareableList`."""
 
