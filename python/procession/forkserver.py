@@ -132,7 +132,7 @@ class ForkServer:
                 raise
             util.info("the forkserver is process %s", self._forkserver_pid)
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Have a server begin, unless one runs, and import what the main module imports first; do not wait for it."""
         with self._lock:
             if self.is_running():
