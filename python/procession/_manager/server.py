@@ -79,6 +79,8 @@ class Server:
         finally:
             self.stop_event.set()
             self.listener.close()
+            if self._spare is not None:
+                self._spare.close()
         sys.exit(0)
 
     # The requests that are for the server itself, by the names in `public`.
@@ -160,7 +162,7 @@ class Server:
     def _turn_away(self):
         """Tell a client that waits that there is no descriptor left for it."""
         if self._spare is not None:
-            os.close(self._spare)
+            self._spare.close()
         try:
             client, _ = self.listener._listener.accept_socket()
             with connection.Connection(client.detach()) as told:
@@ -169,7 +171,7 @@ class Server:
             self.stop_event.wait(ACCEPT_PAUSE_S)
         finally:
             try:
-                self._spare = _nothing()
+                self._spare = None if self.stop_event.is_set() else _nothing()
             except OSError:
                 self._spare = None
 
@@ -298,7 +300,7 @@ class Server:
 
 
 def _nothing():
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    return connection.Connection(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
 
 def _put_back(obj, item):
