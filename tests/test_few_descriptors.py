@@ -69,7 +69,7 @@ COSTS = {
     "Pool(2)": (10, 104),
     "Queue": (1, 16 << 10),
     "JoinableQueue": (1, 16 << 10),
-    "SimpleQueue": (3, 16 << 10),
+    "SimpleQueue": (2, 16 << 10),
     "Pipe": (2, 0),
     "Listener": (1, 0),
     "SharedMemory": (2, 1),
