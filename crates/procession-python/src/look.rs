@@ -10,6 +10,9 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::error::Raised;
 
+/// Pools, the processes with pools of another version and that, and how many processes could not be looked at.
+type Around<'py> = (Bound<'py, PyList>, Vec<(u32, String)>, usize);
+
 /// Looks again and again at the pools of all processes that this one may look at.
 #[pyclass(frozen, module = "procession._procession")]
 struct Look {
@@ -25,7 +28,7 @@ impl Look {
 
     /// What is there now: a list of pools, each a dict; a list of the processes with pools of another version, and that; how many
     /// processes of this user could not be looked at. Takes some milliseconds, detached from the interpreter.
-    fn around<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Vec<(u32, String)>, usize)> {
+    fn around<'py>(&self, py: Python<'py>) -> PyResult<Around<'py>> {
         let seen = py.detach(|| self.look.lock().expect("no panic while it looks").around());
         let pools = PyList::empty(py);
         for pool in &seen.pools {

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use procession::channel::Said;
 use procession::platform::{Watched, identity, pid_of};
 use procession::pool::{Board, Chunk, Doing, Driver, Entry, Title, Verdict};
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
@@ -108,9 +107,6 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 
 /// A worker at one moment; see `PoolCore.survey`.
 type WorkerNow = (usize, u32, &'static str, f64, u64, u64, Option<Described>, Option<f64>);
-
-/// What a task says of itself; see `PoolCore.said`.
-type SaidNow = (usize, u64, u64, f64, Option<f64>, String);
 
 /// Seconds an item may run, how often it is tried again, after which exceptions.
 type Wishes = Option<(Option<f64>, u32, Option<Py<PyAny>>)>;
@@ -240,15 +236,6 @@ impl PoolCore {
             (state.index, state.pid, doing, age, state.served, state.memory.resident, task, since)
         });
         Ok((workers.collect(), waiting, [tally.done, tally.failed, tally.retried, tally.deaths]))
-    }
-
-    /// What the tasks that run say of themselves: for each the seat of its worker, its job and its place in that, how much is
-    /// done of how much, and a text.
-    fn said(&self) -> PyResult<Vec<SaidNow>> {
-        let said = self.owned.get()?.shared().driver.said();
-        let flat =
-            |(seat, job, item, said): (usize, u64, u64, Said)| (seat, job, item, said.done, said.total, said.text);
-        Ok(said.into_iter().map(flat).collect())
     }
 
     /// The seats of the workers that have begun and run nothing.
@@ -800,12 +787,6 @@ impl JobCore {
     /// Has `watcher` called once, by another thread, when there is an outcome to be read; false if there is one already.
     fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) -> PyResult<bool> {
         Ok(!self.job.done() && self.engine()?.add_watcher(py, &self.job, watcher))
-    }
-
-    /// Its number among the jobs of its pool.
-    #[getter]
-    fn number(&self) -> u64 {
-        self.job.id
     }
 
     /// Whether the job is done; does not look for results.

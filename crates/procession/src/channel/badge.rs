@@ -126,7 +126,7 @@ impl Badge {
         let version = self.segment.word64(SAID_AT).load(Acquire);
         crate::shared_memory::copy_out(self.segment.mapping(), 0, SHOWN_BYTES, &mut bytes);
         fence(Acquire);
-        let is_whole = version % 2 == 0 && self.segment.word64(SAID_AT).load(Relaxed) == version;
+        let is_whole = version.is_multiple_of(2) && self.segment.word64(SAID_AT).load(Relaxed) == version;
         if is_whole { said_in(&bytes, job, item) } else { None }
     }
 

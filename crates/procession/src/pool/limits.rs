@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::channel::{Badge, Phase, Said};
+use crate::channel::Phase;
 use crate::platform::{self, Memory};
 
 use super::driver::{Driver, Seat, key};
@@ -110,18 +110,6 @@ impl Driver {
         let is_free = |seat: &Seat| seat.ring.ledger().is_some_and(|ledger| free(ledger.phase));
         let seats = self.seats.iter().enumerate();
         seats.filter_map(|(index, seat)| seat.as_ref().is_some_and(is_free).then_some(index)).collect()
-    }
-
-    /// What the tasks that run say of themselves: the seat of the worker, the job, the item, and that.
-    pub fn said(&self) -> Vec<(usize, JobId, u64, Said)> {
-        let mut all = Vec::new();
-        for (index, seat) in self.seats.iter().enumerate() {
-            let Some(seat) = seat else { continue };
-            let Some((_, job, item)) = self.running(index) else { continue };
-            let said = Badge::new(seat.ring.segment().clone()).said(job, item);
-            all.extend(said.map(|said| (index, job, item, said)));
-        }
-        all
     }
 
     /// What the workers do just now.

@@ -14,15 +14,15 @@ fn wait_for(go: Event) {
 }
 
 fn even(x: u64) -> u64 {
-    assert!(x % 2 == 0, "{x} is odd");
+    assert!(x.is_multiple_of(2), "{x} is odd");
     x
 }
 
 /// The pool of this process that runs a function: other tests have pools, too.
 fn seen<F>(look: &mut Look, function: &F) -> Option<PoolView> {
     let name = std::any::type_name_of_val(function);
-    let pools = look.around().pools.into_iter().filter(|pool| pool.pid == std::process::id());
-    pools.filter(|pool| pool.board.jobs.iter().any(|job| job.function == name)).last()
+    let mut pools = look.around().pools.into_iter().filter(|pool| pool.pid == std::process::id());
+    pools.rfind(|pool| pool.board.jobs.iter().any(|job| job.function == name))
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn bell_of(pid: i32) -> Result<OwnedFd> {
 }
 
 /// Sends the signal `number` to the process of a pidfd; where that is refused, to the process `pid`, if it has not ended and is
-/// still the one whose [`super::identity`] is `own` (0: not known).
+/// still the one whose `identity()` is `own` (0: not known).
 ///
 /// # Errors
 /// The system's, among them that the process has ended.
@@ -155,7 +155,7 @@ pub fn send_signal(pidfd: impl AsFd, number: i32, pid: i32, own: u64) -> Result<
 }
 
 /// Waits for the child of a pidfd, which gives its status once: how it ended, none while it runs. Where that is refused, for
-/// the child `pid`, if it is still the one whose [`super::identity`] is `own` (0: not known).
+/// the child `pid`, if it is still the one whose `identity()` is `own` (0: not known).
 ///
 /// # Errors
 /// The system's, among them that somebody else has waited for it.
