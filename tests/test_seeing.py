@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import procession
 import pytest
@@ -68,12 +69,10 @@ def test_a_pool_is_found_with_its_jobs_and_workers(holding, context):
 
 
 def test_workers_are_named_for_those_who_list_processes(pool):
-    pool.map(abs, range(4))
-    names = set()
-    for process in pool._pool:
-        with open(f"/proc/{process.pid}/comm") as file:
-            names.add(file.read().strip())
-    assert names == {"procession:w0", "procession:w1"}
+    def names():
+        return {Path(f"/proc/{process.pid}/comm").read_text().strip() for process in pool._pool}
+
+    until(lambda: names() == {"procession:w0", "procession:w1"}, "both workers have begun")
 
 
 def test_what_fails_and_what_is_lazy_is_counted(pool):
