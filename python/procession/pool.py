@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TaskTimeout as TaskTimeout,
         WorkerDied as WorkerDied,
     )
+    from procession._pool.current import Task as Task
     from procession._pool.output import OutputLine as OutputLine
     from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
     from procession._typed.options import PoolOptions as PoolOptions
@@ -455,4 +456,8 @@ def __getattr__(name):
         from procession._pool.output import OutputLine
 
         return OutputLine
+    if name == "Task":
+        from procession._pool.current import Task
+
+        return Task
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
