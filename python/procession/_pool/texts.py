@@ -2,9 +2,13 @@
 
 import sys
 
-__all__ = ["call_text", "function_name", "in_units", "program_name", "running_name", "task_name"]
+__all__ = ["call_text", "function_name", "given", "in_units", "program_name", "running_name", "task_name"]
 
 _MOST_TEXT = 200
+# Of what a task was given.
+_MOST_GIVEN = 60
+_PLAIN = (str, bytes, int, float, bool, complex, type(None))
+_ROWS: dict[type, tuple[str, str]] = {tuple: ("(", ")"), list: ("[", "]"), set: ("{", "}"), frozenset: ("{", "}")}
 
 
 def function_name(function):
@@ -101,3 +105,40 @@ def in_units(number):
         if number >= 1000**power:
             return f"{number / 1000**power:.4g} {unit}"
     return f"{number} bytes"
+
+
+def given(kind, item):
+    """Return what a task was given, in a few characters, for those who look at workers from outside.
+
+    No code of a program runs for it: what is no plain value of Python's own is shown by the name of its class, as its
+    `__repr__` may take long, ask a database, or raise.
+
+    Args:
+        kind: "map", "starmap" or "apply".
+        item: what travelled: the element of the iterable, or `(args, kwds)` for "apply".
+    """
+    if kind == "map":
+        return _shown(item, _MOST_GIVEN)
+    args, kwds = item if kind == "apply" else (item, None)
+    if type(args) not in (tuple, list):
+        args = (args,)
+    texts = [_shown(value, _MOST_GIVEN // 2) for value in args[:4]]
+    if type(kwds) is dict:
+        texts += [f"{name}={_shown(kwds[name], _MOST_GIVEN // 2)}" for name in list(kwds)[:4]]
+    return ", ".join(texts)
+
+
+def _shown(value, most, depth=2):
+    kind = type(value)
+    if kind in (str, bytes):
+        text = repr(value[:most])
+    elif kind in _PLAIN:
+        # Of a number of a million digits nobody wants to wait for the text.
+        text = f"<int of {value.bit_length()} bits>" if kind is int and value.bit_length() > 256 else repr(value)
+    elif kind in _ROWS and depth:
+        first, last = _ROWS[kind]
+        parts = [_shown(part, most // 2, depth - 1) for part in list(value)[:4]]
+        text = first + ", ".join(parts) + (", ..." if len(value) > 4 else "") + last
+    else:
+        text = f"<{kind.__name__}>"
+    return text if len(text) <= most else text[: most - 3] + "..."

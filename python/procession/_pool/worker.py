@@ -8,7 +8,7 @@ import sys
 from procession import process
 from procession._children import child, ending, math_threads
 from procession._objects import failures  # there may be no descriptor left to load it with when it is needed
-from procession._pool import log_records, stacks
+from procession._pool import log_records, stacks, texts
 from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom_killer
 
 TYPE_CHECKING = False  # what checkers take for true
@@ -125,9 +125,7 @@ class Portable:
     @staticmethod
     def arguments(kind, item):
         """Return what an item is given, in short, for those who look at this worker from outside."""
-        from procession._pool.given import given  # of tasks that take long alone
-
-        return given(kind, item)
+        return texts.given(kind, item)
 
     @staticmethod
     def unsendable(error, value):
