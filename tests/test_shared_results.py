@@ -225,6 +225,7 @@ def give_watched(number):
 
 
 def number_of_alive(_number):
+    OBJECTS.pop("forgotten", None)  # there if the last item of a chunk did not run as the last one
     gc.collect()
     return sum(reference() is not None for reference in references)
 
