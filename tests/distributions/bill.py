@@ -1,7 +1,7 @@
-"""The bill of materials in a wheel: python -m tests.dist.bill WHEEL...
+"""The bill of materials in a wheel: python -m tests.distributions.bill WHEEL...
 
-maturin writes one (CycloneDX) that names each crate of `Cargo.lock` that some system or feature would bring in. Here it is
-cut down to what the library of this system is made of.
+maturin writes one (CycloneDX) that names each crate of `Cargo.lock` that some system or feature would bring in. Here it
+is cut down to what the library of this system is made of.
 """
 
 import json
