@@ -19,3 +19,8 @@ def test_every_script_is_plain_sh_and_short():
         assert lines[0] == "#!/bin/sh", script
         assert len(lines) < 30, script
         assert script.stat().st_mode & 0o111, f"{script} is not executable"
+
+
+def test_the_changelog_says_each_thing_once():
+    entries = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("* ")]
+    assert entries and len(entries) == len(set(entries)), [line for line in entries if entries.count(line) > 1]
