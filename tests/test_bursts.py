@@ -129,6 +129,14 @@ def test_memory_that_a_reducer_fills_again_is_taken_again(pool):
     assert [answer.get(60) for answer in asked] == list(range(CALLS))
 
 
+def test_memory_that_a_reducer_fills_again_is_taken_again_though_it_was_an_argument_itself(pool):
+    asked = []
+    for number in range(CALLS):
+        pool.apply_async(first_and_sum, (Scratch.memory, number))
+        asked.append(pool.apply_async(same, (Scratch(number),)))
+    assert [answer.get(60) for answer in asked] == list(range(CALLS))
+
+
 def test_arrays_that_follow_each_other_in_one_place_are_told_apart(pool):
     asked = []
     for number in range(CALLS):

@@ -46,9 +46,14 @@ impl Burst {
         self.taken.lock().expect("no panic while locked")
     }
 
-    /// Where a part lies that call `call` has, if it was taken after that was made.
+    /// Whether there may be some.
+    pub(crate) fn has_some(&self) -> bool {
+        self.has_some.load(Ordering::Relaxed)
+    }
+
+    /// Where a part lies that is an argument of call `call` itself, if it was taken after that was made.
     pub(crate) fn find(&self, part: &Part<'_, '_>, call: u64) -> Option<Block> {
-        if !self.has_some.load(Ordering::Relaxed) {
+        if !self.has_some() {
             return None;
         }
         let same = |taken: &&Taken| taken.address == part.address && taken.size == part.size && call <= taken.last;
@@ -79,7 +84,7 @@ impl Burst {
     }
 
     fn forget(&self, is_over: impl Fn(&Taken) -> bool) -> Vec<Block> {
-        if !self.has_some.load(Ordering::Relaxed) {
+        if !self.has_some() {
             return Vec::new();
         }
         let mut taken = self.taken();

@@ -394,17 +394,20 @@ impl RecordRoom<'_, '_> {
     /// Puts an argument that other calls, which wait, may have as well; none if it is not to be kept for them.
     fn put_for_several(&mut self, part: &Part<'_, '_>) -> PyResult<Option<Block>> {
         let Some((call, arguments)) = self.call else { return Ok(None) };
+        // Before it is copied, as others may make calls meanwhile.
+        let last = self.inner.shared().next_job - 1;
+        if last == call && !self.inner.burst.has_some() {
+            return Ok(None);
+        }
+        let Some(argument) = argument_behind(arguments, part) else { return Ok(None) };
         if let Some(block) = self.inner.burst.find(part, call) {
             self.inner.shared().driver.share(block);
             self.blocks.push(block);
             return Ok(Some(block));
         }
-        // Before it is copied, as others may make calls meanwhile.
-        let last = self.inner.shared().next_job - 1;
         if last == call {
             return Ok(None);
         }
-        let Some(argument) = argument_behind(arguments, part) else { return Ok(None) };
         let block = self.copy(part)?;
         self.inner.shared().driver.share(block);
         let before = self.inner.burst.keep(argument.unbind(), part, block, last);
