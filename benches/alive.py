@@ -4,6 +4,7 @@ python -m benches.alive --write benches/alive.md
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 from statistics import median
 
 from benches.__main__ import machine
+from benches.bare_memory import pss_mib
 from benches.libraries import OURS, STANDARD
+from benches.sweep.usage import family
 from benches.table import shown
 from benches.workload import START_METHODS, Library
 
@@ -116,27 +119,11 @@ def descriptors():
 
 def memory():
     """Returns the KiB of memory, shared parts in parts, of this process and all that came of it."""
-    own = os.getpid()
-    parents = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            parents[int(name)] = int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    family, fresh = {own}, [own]
-    while fresh:
-        fresh = [pid for pid, parent in parents.items() if parent in fresh]
-        family.update(fresh)
-    return sum(map(share_of_memory, family))
-
-
-def share_of_memory(pid):
-    """Returns the KiB of a process, shared parts in parts; 0 if it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    total = 0.0
+    for pid in family():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            total += 1024 * pss_mib(pid)
+    return total
 
 
 def measure(name, kind, count, start_method):

@@ -16,13 +16,6 @@ COUNT = 1 << 18
 CALLS = 60
 
 
-@pytest.fixture
-def pool(context):
-    with context.Pool(2) as pool:
-        yield pool
-    pool.join()
-
-
 def first_and_sum(array, number):
     return number, int(array[0]), int(array.sum())
 

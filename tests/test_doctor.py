@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import resource
 import subprocess
@@ -377,11 +378,12 @@ def test_the_report_fits_its_terminal(width, text):
     assert command.report(FINDINGS, ["one", "two"], {}, width) == text
 
 
-def run(*arguments, **options):
+def run(*arguments, **variables):
     code = "import sys; from procession.cli import main; main(['doctor', *sys.argv[1:]])"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options
-    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    # A long one fails by itself.
+    environment = {**os.environ, "TMPDIR": "/tmp", **variables}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def test_the_command_tells_by_its_exit_code(tmp_path):
@@ -413,7 +415,7 @@ def test_a_file_that_cannot_be_read_or_is_no_python_is_no_traceback(tmp_path):
 
 def test_an_output_that_knows_few_characters_gets_others(tmp_path):
     (tmp_path / "p.py").write_text("from procession import Pool\npool = Pool()\n")
-    told = run(tmp_path / "p.py", env={"PYTHONIOENCODING": "ascii", "PATH": "/usr/bin"})
+    told = run(tmp_path / "p.py", PYTHONIOENCODING="ascii")
     assert told.returncode == 1 and "x main-guard" in told.stdout and told.stdout.isascii()
 
 

@@ -169,7 +169,7 @@ if __name__ == "__main__":
     pool = context.Pool(2, initializer=use, initargs=(go,))
     result = pool.map_async(held, range(4), chunksize=1)
     print("begun", flush=True)
-    result.get(60)
+    result.get(600)
 """
 
 
@@ -183,12 +183,14 @@ def other_program(context, tmp_path):
         env={**os.environ, "PYTHONPATH": here},
         stdout=subprocess.PIPE,
     )
-    assert program.stdout.readline() == b"begun\n"
-    until(lambda: [one for one in pools_of(program.pid) if len(running(one)) == 2], "its tasks to run")
-    yield program
-    program.kill()
-    program.wait()
-    program.stdout.close()
+    try:
+        assert program.stdout.readline() == b"begun\n"
+        until(lambda: [one for one in pools_of(program.pid) if len(running(one)) == 2], "its tasks to run")
+        yield program
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
 
 
 def test_the_pool_of_another_program_is_seen_and_goes_with_it_however_it_ends(other_program):

@@ -36,7 +36,7 @@ class Terminal:
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env={**env, **environment},
+            env={**env, "PYTHONIOENCODING": "utf-8", **environment},
             start_new_session=True,
         )
         self._terminal = terminal

@@ -20,8 +20,12 @@ def get_all(queue, count):
 
 def measure(library):
     """Thousands of items a second, from the first that arrives."""
+    return rate(library, library.context.Queue())
+
+
+def rate(library, queue):
+    """Thousands of items a second through a queue of any kind, from the first that arrives."""
     count = library.count(100_000)
-    queue = library.context.Queue()
     child = library.context.Process(target=put_all, args=(queue, count + 1))
     child.start()
     queue.get()

@@ -268,7 +268,7 @@ def options(make, offers, directory):
         "max_memory": "4GB",
         "env": {"OF_A_CREW": "1"},
         "nice": 1,
-        "cpu_affinity": [0],
+        "cpu_affinity": [min(os.sched_getaffinity(0))],
         "forward_logs": False,
         "capture_output": True,
     }.items():

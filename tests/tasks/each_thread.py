@@ -33,6 +33,7 @@ class EachThread(Crew):
         while not job.done():
             if not job.has_room():
                 supplier.room.wait(0.01)
+                supplier.room.clear()
                 continue
             start, items = job.take(job.chunk)
             for place, item in enumerate(items, start):
