@@ -322,6 +322,13 @@ def test_a_check_of_programs_finds_its_fault_and_nothing_else(check, level, ill,
     assert not found(well)
 
 
+def test_functions_that_all_call_each_other_are_read_once_each():
+    names = [f"work_{number}" for number in range(25)]
+    text = "".join(f"def {name}(x):\n    return LATE + {'(x) + '.join(names)}(x)\n" for name in names)
+    source = Source("program.py", ast.parse(text))
+    assert [variable for variable, _ in source.reads(names[0])].count("LATE") == len(names)
+
+
 def test_every_check_is_tried_here():
     command.examine(Place(programs=()), ())
     tried = {check for check, *_ in (*MACHINES, *PROGRAMS)}

@@ -174,15 +174,22 @@ class Source:
                 if isinstance(value, ast.Name) and value.id in self.functions:
                     yield value.id, node.lineno
 
-    def reads(self, name: str, seen: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
-        """Yield `(variable, line)` of what a function reads of its module, also by functions that it calls."""
+    def reads(self, name: str, seen: set[str] | None = None) -> Iterator[tuple[str, int]]:
+        """Yield `(variable, line)` of what a function reads of its module, also by functions that it calls.
+
+        Args:
+            name: of the function.
+            seen: the names of the functions that have been read before, which are not read again.
+        """
+        seen = {name} if seen is None else seen
         function = self.functions[name]
         local = _assigned(function)
         for node in ast.walk(function):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in local:
                 yield node.id, node.lineno
-                if node.id in self.functions and node.id not in (*seen, name):
-                    yield from self.reads(node.id, (*seen, name))
+                if node.id in self.functions and node.id not in seen:
+                    seen.add(node.id)
+                    yield from self.reads(node.id, seen)
 
 
 def _makes_processes(module):
