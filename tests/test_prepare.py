@@ -1,5 +1,6 @@
 """A forkserver that begins in the background, before the first child is asked for."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -103,6 +104,74 @@ def test_a_prepared_server_that_is_killed_is_replaced():
     server.ensure_running()
     assert server._forkserver_pid != first
     server._stop()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no room"), KeyboardInterrupt()], ids=["refused", "ctrl-c"])
+def test_a_prepared_server_that_could_not_be_told_of_the_program_is_ended_and_replaced(error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    server = procession.forkserver.ForkServer()
+    server.prepare()
+    first = server._forkserver_pid
+    with monkeypatch.context() as patched, pytest.raises(type(error)):
+        patched.setattr(os, "pwrite", fail)
+        server.ensure_running()
+    assert not Path(f"/proc/{first}").exists()
+    server.ensure_running()
+    assert server._forkserver_pid != first and server.first_number
+    server._stop()
+
+
+@pytest.mark.parametrize("boot", ["prepare", "ensure_running"])
+def test_a_server_that_cannot_be_watched_is_ended(boot, monkeypatch):
+    begun = []
+
+    def fail(pid):
+        begun.append(pid)
+        raise OSError(errno.EMFILE, "no descriptor left")
+
+    server = procession.forkserver.ForkServer()
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no descriptor left"):
+        patched.setattr(procession.forkserver, "has_pidfds", lambda: True)
+        patched.setattr(procession.forkserver, "open_pidfd", fail)
+        getattr(server, boot)()
+    assert not Path(f"/proc/{begun[0]}").exists() and not server.is_running()
+    server.ensure_running()
+    server._stop()
+
+
+class Copied(procession.forkserver.ForkServer):
+    """Has its process copied, as by another thread, whenever something of it has changed."""
+
+    statuses = None
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        statuses, self.__dict__["statuses"] = self.statuses, None
+        if statuses is None:
+            return
+        if (child := os.fork()) == 0:
+            try:
+                is_usable = not self.is_running() or self.first_number > 0
+                os._exit(0 if is_usable and self._memory is None else 1)
+            finally:
+                os._exit(2)
+        statuses.append((name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+        self.__dict__["statuses"] = statuses
+
+
+@pytest.mark.parametrize("is_prepared", [True, False], ids=["prepared", "at once"])
+def test_a_copy_that_is_made_while_a_server_begins_or_ends_has_all_of_it_or_nothing(is_prepared, capfd):
+    server = Copied()
+    statuses = server.__dict__["statuses"] = []
+    if is_prepared:
+        server.prepare()
+    server.ensure_running()
+    server._stop()
+    assert {"_control", "_sentinel", "first_number"} <= {name for name, _ in statuses}
+    assert not [name for name, status in statuses if status != 0]
+    assert capfd.readouterr().err == ""
 
 
 def test_the_server_of_a_program_that_is_killed_ends(tmp_path):

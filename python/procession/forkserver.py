@@ -67,20 +67,20 @@ class ForkServer:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _forget(self):
+        self.first_number = 0  # of the descriptors that children inherit; none before the server serves
         self._forkserver_pid: Any = None
         self._sentinel: Any = None  # a pidfd of the server
-        self._control: Any = None  # the socket that takes requests
         self._owner = None  # the process that must reap the server
-        self.first_number = 0  # of the descriptors that children inherit
         self.environment = None  # of the server
         self._memory: int | None = None  # of a server that was prepared: the file from which it will learn the rest
+        self._control: Any = None  # the socket that takes requests: there is a server as long as there is one
 
     def _after_fork(self):
         # Whoever held it is not here. The server itself serves this process too, which has a page of its own; not one
-        # that the parent has yet to tell what it needs.
+        # that the parent has yet to tell what it needs, or to hear of, or was letting go of.
         self._lock = RLock()
         self._statuses = None
-        if self._memory is not None:
+        if self._control is not None and not self.first_number:
             self._let_go()
 
     def inherit(self, pid: int, sentinel: int, control: object, first_number: int, environment: object) -> None:
@@ -121,11 +121,11 @@ class ForkServer:
             if not self.is_running():
                 self._discard()
                 self._boot(self._program())
-            elif self._memory is not None:
-                self._tell_program(self._memory)
-            else:
+            elif self._memory is None:
                 return
             try:
+                if self._memory is not None:
+                    self._tell_program(self._memory)
                 self.first_number = self._booted()
             except BaseException:
                 self._stop()
@@ -186,24 +186,33 @@ class ForkServer:
         life = None if has_pidfds() else begin_life()
         data["life"] = life is not None
         ours, theirs = pair()
+        memory = pid = -1
         try:
             memory = program.file_of(dumps(data))
-            try:
-                numbers = [memory, parent, theirs.fileno(), ours.fileno(), *([] if life is None else life[1:])]
-                self.environment = dict(os.environ)
-                command = program.command_line("_forkserver_main")
-                pid = program.start_interpreter(command, numbers, program.TERMINATIONS)
-                if keep_memory:
-                    self._memory, memory = memory, -1
-            finally:
-                if memory >= 0:
-                    os.close(memory)
+            numbers = [memory, parent, theirs.fileno(), ours.fileno(), *([] if life is None else life[1:])]
+            environment = dict(os.environ)
+            pid = program.start_interpreter(program.command_line("_forkserver_main"), numbers, program.TERMINATIONS)
+            sentinel = open_pidfd(pid) if life is None else life[0]
+        except BaseException:
+            ours.close()
+            if memory >= 0:
+                os.close(memory)
+            if life is not None:
+                os.close(life[0])
+            if pid >= 0:
+                _end_unseen(pid)
+            raise
         finally:
             theirs.close()
             if life is not None:
                 end_life(life[1])
-        self._forkserver_pid, self._owner, self._control = pid, os.getpid(), ours
-        self._sentinel = open_pidfd(pid) if life is None else life[0]
+        # The socket first: what another thread forks from here on lets go of it, and of what is known by then.
+        self._control, self._sentinel = ours, sentinel
+        self._forkserver_pid, self._owner, self.environment = pid, os.getpid(), environment
+        if keep_memory:
+            self._memory = memory
+        else:
+            os.close(memory)
 
     def _booted(self):
         """Wait until the server has imported what it preloads; return the number it told."""
@@ -284,11 +293,12 @@ class ForkServer:
         self._let_go()
 
     def _let_go(self):
-        self._control.close()
-        os.close(self._sentinel)
-        if self._memory is not None:
-            os.close(self._memory)
-        self._forget()
+        control, descriptors = self._control, (self._sentinel, self._memory)
+        self._forget()  # before they are closed: what another thread forks in between must not close them again
+        control.close()
+        for descriptor in descriptors:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _stop(self):
         """End the server of this process, if there is one; its children live on."""
@@ -347,6 +357,15 @@ class Entry:
             self.page.leave(self.number)
         else:
             self.page.give_back(self.number)
+
+
+def _end_unseen(pid):
+    """End a server, a child of this process, that nobody has a descriptor of."""
+    try:
+        os.kill(pid, _signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):  # somebody else has taken its status
+        pass
 
 
 def answer(requester: "Any") -> "Any":
