@@ -3,21 +3,13 @@
 import ctypes
 import os
 import signal
-import time
 
 import pytest
 from procession.pool import WorkerDied
 from tasks.limits import stuck_in_c, wait_for_file
+from tasks.waiting import until
 
 LIMIT_S = 60
-
-
-def until(condition):
-    end = time.monotonic() + LIMIT_S
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    return found
 
 
 def states(pool):

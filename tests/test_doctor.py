@@ -14,6 +14,7 @@ import pytest
 from procession.cli.doctor import command, finding, libraries, machine, program, python
 from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place
 from procession.cli.doctor.source import Source
+from test_docs import BLOCK
 
 ROOT = Path(__file__).parent.parent
 
@@ -429,7 +430,7 @@ def test_an_output_that_knows_few_characters_gets_others(tmp_path):
 def documented_programs():
     yield from sorted((ROOT / "examples").glob("*.py"))
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for number, text in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.S)):
+        for number, text in enumerate(block["code"] for block in BLOCK.finditer(page.read_text())):
             if "__main__" in text:
                 yield pytest.param((page.name, text), id=f"{page.name}-{number}")
 

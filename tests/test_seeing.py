@@ -16,18 +16,10 @@ from procession.cli import stacks, table
 from procession.cli.survey import Survey, belonging
 from procession.pool import WorkerDied
 from tasks.seeing import crash, fork_and_say, held, named, nap, raise_odd, say, use
+from tasks.waiting import until
 from test_other_users import as_nobody
 
 LIMIT_S = 60
-
-
-def until(found, what):
-    """Return what `found` returns as soon as that is true."""
-    end = time.monotonic() + LIMIT_S
-    while not (answer := found()):
-        assert time.monotonic() < end, f"not within {LIMIT_S} s: {what}"
-        time.sleep(0.01)
-    return answer
 
 
 def pools_of(pid, look=None):

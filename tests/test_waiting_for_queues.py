@@ -14,6 +14,7 @@ import pytest
 from procession import _procession as engine
 from procession.connection import wait
 from tasks.children import join, start
+from tasks.waiting import until
 
 LIMIT = 20
 KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
@@ -22,14 +23,6 @@ KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
-
-
-def until(condition):
-    """Wait for what another thread or process does in a moment."""
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def put_each(q, numbers):
@@ -52,7 +45,7 @@ def test_queues_processes_and_connections_are_waited_for_together(context, kind)
     mine.send("take")
     assert wait([mine], LIMIT) == [mine] and mine.recv() == "taken"
     # The other process has taken the last message, of which nobody told this one.
-    until(lambda: wait([q], 0) == [])
+    until(lambda: wait([q], 0) == [], limit_s=LIMIT)
     assert wait([q, mine, child.sentinel], LIMIT) == [child.sentinel]
     join(child)
 
@@ -140,7 +133,7 @@ def test_who_waits_by_a_descriptor_takes_no_wake_up_from_who_gets(context):
         q.put(number)
         assert taken.get(timeout=LIMIT) == number
     join(child)
-    until(lambda: wait([q], 0) == [])
+    until(lambda: wait([q], 0) == [], limit_s=LIMIT)
 
 
 def put_for_ever(q):
@@ -181,7 +174,7 @@ def test_a_child_asks_for_itself_what_its_parent_has_asked(context):
     assert back.get(timeout=LIMIT) == "for the child"
     assert back.get(timeout=LIMIT) == 1
     join(child)
-    until(lambda: wait([q], 0) == [])
+    until(lambda: wait([q], 0) == [], limit_s=LIMIT)
     q.put("for the parent")
     assert wait([q], 0) == [q]
 
@@ -196,7 +189,7 @@ def test_a_queue_that_nobody_waits_for_has_neither_descriptor_nor_thread():
     q.fileno()
     assert engine.bell_threads() == threads + 1
     del q
-    until(lambda: engine.bell_threads() == threads)
+    until(lambda: engine.bell_threads() == threads, limit_s=LIMIT)
 
 
 def test_the_watching_thread_is_no_reason_to_warn_of_a_fork():
