@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext as StandardContext
     from typing import Any, ParamSpec, TypeVar, Unpack
 
-    from procession._typed.options import PoolOptions
+    from procession._typed.options import PoolOptions, TaskOptions
     from procession.context import BaseContext
 
     _P = ParamSpec("_P")
@@ -101,8 +101,10 @@ class ProcessPoolExecutor(Executor):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        **further: "Unpack[TaskOptions]",
     ) -> "PoolFuture[_R]":
-        """Have `fn(*args, **kwargs)` called, with wishes of its own, and return its Future.
+        """Have `fn(*args, **kwargs)` called, with wishes of its own, and return its Future. What is in `further` goes
+        on to `Pool.apply_async`.
 
         Args:
             timeout: how many seconds the call may run once it has started, None for the executor's `task_timeout`; then
@@ -115,7 +117,7 @@ class ProcessPoolExecutor(Executor):
         """
         wishes(timeout, retries, retry_on)
         timeout = self._task_timeout if timeout is None else timeout
-        wanted = {"timeout": timeout, "retries": retries, "retry_on": retry_on}
+        wanted = {"timeout": timeout, "retries": retries, "retry_on": retry_on, **further}
         return self._engine.submit(fn, tuple(args), dict(kwargs or {}), wanted)
 
     def map(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from procession._pool.current import Task as Task
     from procession._pool.output import OutputLine as OutputLine
     from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
-    from procession._typed.options import PoolOptions as PoolOptions
+    from procession._typed.options import MapOptions, PoolOptions as PoolOptions, TaskOptions
     from procession._typed.shared import Shares as _Shares
     from procession.context import BaseContext
 
@@ -83,6 +83,9 @@ class Pool(_Shares):
         OSError: a worker could not be started.
     """
 
+    # Options of all calls of the pool, by name.
+    _further: "Mapping[str, Any]" = {}
+
     def __init__(
         self,
         processes: int | None = None,
@@ -98,6 +101,7 @@ class Pool(_Shares):
         # Threads need no start method: it is not fixed for them.
         self._ctx = context or (_default_context() if terms.crew in (None, "processes") else None)
         self._maxtasksperchild = terms.max_tasks
+        self._further = terms.further
         self._crew: Any = _crew_for(self._ctx, terms)
         self._core = self._crew.core
         self._crew.begin()
@@ -130,7 +134,7 @@ class Pool(_Shares):
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
-    # The last arguments of all methods below:
+    # The last arguments of all methods below; those in `further` are listed in `_pool/further.py`:
     #
     #   timeout: how many seconds a task may run once it has started. Then `TaskTimeout` is raised inside of it; half a
     #     second later its worker is killed. Other tasks go on. None for no limit.
@@ -146,6 +150,7 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[TaskOptions]",
     ) -> "_R":
         """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it.
 
@@ -154,6 +159,8 @@ class Pool(_Shares):
             WorkerDied: its worker ended, and `retries` further tries did not help.
         """
         self._check_running()
+        if further or self._further:
+            return self._run(further, "apply", func, (args, kwds), wishes(timeout, retries, retry_on))
         try:
             if timeout is None and retries == 0 and retry_on == ():
                 return self._core.apply(func, args, kwds)
@@ -173,6 +180,7 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[TaskOptions]",
     ) -> "ApplyResult[_R]":
         """Like `apply`, without waiting: return an `AsyncResult`.
 
@@ -182,6 +190,8 @@ class Pool(_Shares):
         self._check_running()
         callbacks = _callbacks(callback, error_callback)
         wanted = wishes(timeout, retries, retry_on)
+        if further or self._further:
+            return self._run(further, "apply", func, (args, kwds), wanted, callbacks=callbacks, waits=False)
         try:
             return ApplyResult(self, self._core.apply_async(func, args, kwds, callbacks, wanted))
         except Exception as error:
@@ -197,6 +207,7 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[MapOptions]",
     ) -> "list[_R]":
         """Call `func` on each item and return the list of results, in order. Waits for all of them.
 
@@ -206,7 +217,7 @@ class Pool(_Shares):
         Raises:
             Exception: what the first item that failed raised, once all have ended.
         """
-        return self._map(func, iterable, chunksize, False, wishes(timeout, retries, retry_on))
+        return self._map(func, iterable, chunksize, False, wishes(timeout, retries, retry_on), further)
 
     def map_async(
         self,
@@ -219,10 +230,12 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[MapOptions]",
     ) -> "MapResult[_R]":
         """Like `map`, without waiting: return a `MapResult`; for the callbacks see `apply_async`."""
         callbacks = _callbacks(callback, error_callback)
-        return self._map_async(func, iterable, chunksize, False, callbacks, wishes(timeout, retries, retry_on))
+        wanted = wishes(timeout, retries, retry_on)
+        return self._map_async(func, iterable, chunksize, False, callbacks, wanted, further)
 
     def starmap(
         self,
@@ -233,9 +246,10 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[MapOptions]",
     ) -> "list[_R]":
         """Like `map` for items that are argument tuples: `func(*item)`."""
-        return self._map(func, iterable, chunksize, True, wishes(timeout, retries, retry_on))
+        return self._map(func, iterable, chunksize, True, wishes(timeout, retries, retry_on), further)
 
     def starmap_async(
         self,
@@ -248,10 +262,12 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[MapOptions]",
     ) -> "MapResult[_R]":
         """Like `starmap`, without waiting: return a `MapResult`."""
         callbacks = _callbacks(callback, error_callback)
-        return self._map_async(func, iterable, chunksize, True, callbacks, wishes(timeout, retries, retry_on))
+        wanted = wishes(timeout, retries, retry_on)
+        return self._map_async(func, iterable, chunksize, True, callbacks, wanted, further)
 
     def imap(
         self,
@@ -263,6 +279,7 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[MapOptions]",
     ) -> "IMapIterator[_R]":
         """Call `func` on each item; return an iterator over the results, in order.
 
@@ -270,7 +287,7 @@ class Pool(_Shares):
         that were read (None: chosen by their size), so the iterable may be endless.
         """
         wanted = wishes(timeout, retries, retry_on)
-        return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted)
+        return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted, further)
 
     def imap_unordered(
         self,
@@ -282,28 +299,39 @@ class Pool(_Shares):
         timeout: float | None = None,
         retries: int = 0,
         retry_on: "_Errors" = (),
+        **further: "Unpack[MapOptions]",
     ) -> "IMapUnorderedIterator[_R]":
         """Like `imap`, with the results as they come."""
         wanted = wishes(timeout, retries, retry_on)
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted)
+        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted, further)
 
-    def _map(self, func, iterable, chunksize, star, wanted):
+    def _map(self, func, iterable, chunksize, star, wanted, further):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
+        if further or self._further:
+            return self._run(further, "starmap" if star else "map", func, iterable, wanted, chunk=chunksize)
         try:
             return self._core.map(func, iterable, chunksize, star, wanted)
         except Exception as error:
             stay_at_exit(error)
             raise
 
-    def _map_async(self, func, iterable, chunksize, star, callbacks, wanted):
+    def _map_async(self, func, iterable, chunksize, star, callbacks, wanted, further):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
+        if further or self._further:
+            order = "starmap" if star else "map"
+            return self._run(further, order, func, iterable, wanted, chunk=chunksize, callbacks=callbacks, waits=False)
         try:
             return MapResult(self, self._core.map_async(func, iterable, chunksize, star, callbacks, wanted))
         except Exception as error:
             stay_at_exit(error)
             raise
+
+    def _run(self, further, *call, **settings):
+        from procession._pool import further as options
+
+        return options.Call(self, *call, **settings).run({**self._further, **further})
 
     def _sized(self, iterable, chunksize):
         if chunksize is not None:
@@ -315,12 +343,15 @@ class Pool(_Shares):
             chunksize = max(1, -(-len(iterable) // (4 * self._processes)))
         return iterable, chunksize
 
-    def _imap(self, kind, func, iterable, chunksize, buffersize, wanted):
+    def _imap(self, kind, func, iterable, chunksize, buffersize, wanted, further):
         self._check_running()
         chunksize = min(positive(chunksize, "chunksize"), 2**31)
         if buffersize is not None:
             buffersize = positive(buffersize, "buffersize")
         ordered = kind is IMapIterator
+        if further or self._further:
+            order = "imap" if ordered else "imap_unordered"
+            return self._run(further, order, func, iterable, wanted, chunk=chunksize, most=buffersize, waits=False)
         try:
             return kind(self, self._core.imap(func, iter(iterable), chunksize, ordered, buffersize, wanted))
         except Exception as error:

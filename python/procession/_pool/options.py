@@ -23,8 +23,10 @@ def pool_options(
     cpu_affinity=None,
     forward_logs=True,
     capture_output=False,
+    **further,
 ):
-    """Check the options of a pool; what they mean is said at `procession.pool.Pool`.
+    """Check the options of a pool; what they mean is said at `procession.pool.Pool`. Those in `further` are options of
+    its calls.
 
     Returns:
         The `Terms` of its workers.
@@ -52,6 +54,10 @@ def pool_options(
         from procession._pool import output
 
         terms.on_line = output.target(capture_output)
+    if further:
+        from procession._pool.further import defaults
+
+        terms.further = defaults(further)
     return terms
 
 

@@ -13,7 +13,8 @@ from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom
 
 TYPE_CHECKING = False  # what checkers take for true
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from procession._pool.options import WorkerSettings
     from procession._pool.output import OutputLine
@@ -41,6 +42,7 @@ class Terms:
         forward_logs: whether their log records and warnings go to their parent.
         on_line: is called with each line of their output; None leaves that to where the parent writes.
         crew: the name of who works, or None.
+        further: options of all calls, see `further.OPTIONS`.
     """
 
     expected = None
@@ -49,6 +51,7 @@ class Terms:
     forward_logs = True
     on_line: "Callable[[OutputLine], object] | None" = None
     crew: str | None = None
+    further: "Mapping[str, Any]" = {}
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
         self.initializer = initializer

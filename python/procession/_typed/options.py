@@ -29,3 +29,11 @@ class PoolOptions(TypedDict, total=False):
     cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None
     forward_logs: bool
     capture_output: bool | Callable[[OutputLine], object]
+
+
+class TaskOptions(TypedDict, total=False):
+    """The types of the further options of a call of one task."""
+
+
+class MapOptions(TaskOptions, total=False):
+    """The types of the further options of a call for many items."""

@@ -1,0 +1,131 @@
+"""The further options of a pool's methods, beside a limit of time and tries: which there are, and a call while they
+change it. A method that is given none never comes here.
+"""
+
+import sys
+
+from procession._pool.crew import stay_at_exit
+from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["OPTIONS", "Around", "Call", "defaults"]
+
+# The module of each option, in the order in which they take hold of a call: its `take(call, value)` checks the value
+# and changes the call. A module that has `check(value)` as well lets `Pool` take the option, for all of its calls.
+OPTIONS: dict[str, str] = {}
+
+_ANSWERS: "dict[str, Any]" = {
+    "apply": ApplyResult,
+    "map": MapResult,
+    "starmap": MapResult,
+    "imap": IMapIterator,
+    "imap_unordered": IMapUnorderedIterator,
+}
+
+
+class Call:
+    """One call of a method of a pool, which options change before it is handed in.
+
+    Attributes:
+        pool: the `Pool`.
+        order: "apply", "map", "starmap", "imap" or "imap_unordered".
+        function: what is called.
+        items: for "apply" a pair of positional and named arguments, else an iterable.
+        wishes: what `_checks.wishes` gives, or None.
+        chunk: how many items go together, or None.
+        most: how many items may be ahead of the reader of a lazy map, or None.
+        callbacks: a pair for value and exception, or None; an executor has its results by them.
+        waits: whether the method waits for the value and returns it.
+        options: the options that were asked for, by name.
+        around: functions that get the job, or what the one before made of it, and return what is to stand in its
+            place: an `Around`.
+    """
+
+    def __init__(self, pool, order, function, items, wishes, *, chunk=None, most=None, callbacks=None, waits=True):
+        self.pool = pool
+        self.order = order
+        self.function = function
+        self.items = items
+        self.wishes = wishes
+        self.chunk = chunk
+        self.most = most
+        self.callbacks = callbacks
+        self.waits = waits
+        self.options = {}
+        self.around = []
+
+    def run(self, options):
+        """Have the options change the call, hand it in, and return what the method returns.
+
+        Raises:
+            TypeError: there is no such option.
+        """
+        if unknown := [name for name in options if name not in OPTIONS]:
+            raise TypeError(f"{self.order}() got an unexpected keyword argument {unknown[0]!r}")
+        self.options = options
+        for name, module in OPTIONS.items():
+            if name in options:
+                _loaded(module).take(self, options[name])
+        try:
+            job = self._hand_in()
+        except Exception as error:
+            stay_at_exit(error)
+            raise
+        for wrap in self.around:
+            job = wrap(job)
+        answer = _ANSWERS[self.order](self.pool, job)
+        if not self.waits:
+            return answer
+        try:
+            return answer.get()
+        except BaseException as error:
+            job.cancel(error)  # nobody else has it; one that is done stays as it is
+            raise
+
+    def _hand_in(self):
+        core = self.pool._core
+        if self.order == "apply":
+            args, kwds = self.items
+            return core.apply_async(self.function, args, kwds, self.callbacks, self.wishes)
+        if self.order in ("map", "starmap"):
+            is_star = self.order == "starmap"
+            return core.map_async(self.function, self.items, self.chunk, is_star, self.callbacks, self.wishes)
+        ordered = self.order == "imap"
+        return core.imap(self.function, iter(self.items), self.chunk, ordered, self.most, self.wishes)
+
+
+class Around:
+    """Stands in the place of a job, and does what it does but for what a class of its own changes.
+
+    Args:
+        job: what the engine, or a crew, made of a call; or another of these.
+    """
+
+    def __init__(self, job):
+        self.job = job
+
+    def __getattr__(self, name):
+        return getattr(self.job, name)
+
+
+def defaults(options):
+    """Return the options that `Pool` was given for all of its calls, checked.
+
+    Raises:
+        TypeError: one of them is none, or is not for a whole pool.
+        TypeError, ValueError: a value makes no sense.
+    """
+    for name, value in options.items():
+        check = getattr(_loaded(OPTIONS[name]), "check", None) if name in OPTIONS else None
+        if check is None:
+            raise TypeError(f"Pool() got an unexpected keyword argument {name!r}")
+        check(value)
+    return options
+
+
+def _loaded(module):
+    __import__(module)
+    return sys.modules[module]
