@@ -204,6 +204,14 @@ def test_submodules_are_imported_only_when_asked_for():
     assert "procession.pool" not in done.stdout
 
 
+def test_the_executor_loads_the_modules_of_a_pool_only_when_one_is_made():
+    program = "import procession; procession.install(); import concurrent.futures.process, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "procession.futures" in loaded
+    assert not [name for name in loaded if name.startswith(("procession._children.", "procession._pool.w"))]
+
+
 # What takes longer to load than a pool, and what a plain pool or process can do without.
 DISPENSABLE = {
     "ast", "contextlib", "multiprocessing", "pickle", "re", "socket", "threading", "tokenize", "traceback", "typing",

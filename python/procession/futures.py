@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from procession import _standard, context as contexts
 from procession._checks import few, whole, wishes
-from procession._pool import cpus, options
+from procession._pool import cpus
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class ProcessPoolExecutor(Executor):
         task_timeout: float | None = None,
         **pool_options: "Unpack[PoolOptions]",
     ) -> None:
+        from procession._pool.options import pool_options as check  # a pool's modules, once there is to be one
+
         workers = cpus.budget() if max_workers is None else whole(max_workers, "max_workers")
         if workers < 1:
             raise ValueError(f"max_workers must be greater than 0, not {workers}")
@@ -76,7 +78,7 @@ class ProcessPoolExecutor(Executor):
 
         arguments = workers, initializer, tuple(initargs), max_tasks_per_child
         # Workers are started by the first call: what makes no sense is refused here all the same.
-        options.pool_options(*arguments, **pool_options)
+        check(*arguments, **pool_options)
         variables = copy_context()
 
         def make_pool():
