@@ -22,14 +22,14 @@ LIMIT_S = 60
 class Terminal:
     """A program on a terminal of so many columns and rows."""
 
-    def __init__(self, arguments, columns, rows, **environment):
+    def __init__(self, arguments, columns, rows, first="", **environment):
         control, terminal = pty.openpty()
         self._control = control
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.resize(columns, rows)
         self.settings = termios.tcgetattr(terminal)
-        code = "import sys; from procession.cli import main; main(sys.argv[1:])"
+        code = f"import sys; from procession.cli import main\n{first}\nmain(sys.argv[1:])"
         env = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
@@ -78,10 +78,17 @@ class Terminal:
     def is_restored(self):
         return not self.screen.cursor.hidden and termios.tcgetattr(self._terminal) == self.settings
 
+    def hang_up(self):
+        """Close the user's side; return the exit code."""
+        os.close(self._control)
+        self._control = None
+        return self.process.wait(LIMIT_S)
+
     def close(self):
         self.process.kill()
         self.process.wait()
-        os.close(self._control)
+        if self._control is not None:
+            os.close(self._control)
         os.close(self._terminal)
 
 
@@ -169,6 +176,16 @@ def test_a_signal_gives_the_screen_back(number, code, busy, terminal):
     screen.until("held[")
     screen.process.send_signal(number)
     assert screen.ends() == code and screen.is_restored()
+
+
+OWN = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+
+
+@pytest.mark.parametrize("first, code", [("", 0), (OWN, 128 + signal.SIGHUP)], ids=["someone's", "its own"])
+def test_a_terminal_that_is_gone_is_the_end(first, code, busy, terminal):
+    screen = terminal(80, 24, os.getpid(), first=first)
+    screen.until("held[")
+    assert screen.hang_up() == code
 
 
 def test_no_colours_where_nobody_wants_them(busy, terminal):

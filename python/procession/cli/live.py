@@ -28,7 +28,7 @@ _KEYS = {"\x1b[A": "up", "\x1bOA": "up", "k": "up", "\x1b[B": "down", "\x1bOB": 
 
 
 def follow(options: argparse.Namespace) -> None:
-    """Show the table until `q` or Ctrl-C.
+    """Show the table until `q` or Ctrl-C, or until the terminal is gone.
 
     Args:
         options: `pid` and `interval`, as the command line gave them.
@@ -37,7 +37,7 @@ def follow(options: argparse.Namespace) -> None:
     view = View(options.pid)
     try:
         terminal.enter()
-        while not view.quits:
+        while not (view.quits or terminal.is_gone):
             view.look()
             until = time.monotonic() + options.interval
             terminal.draw(view)
@@ -47,7 +47,7 @@ def follow(options: argparse.Namespace) -> None:
                     view.press(key)
                 if keys or terminal.has_changed():
                     terminal.draw(view)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except KeyboardInterrupt:
         pass
     finally:
         terminal.leave()
@@ -175,11 +175,15 @@ class Terminal:
     Args:
         number: the descriptor that keys come from.
         output: what is written to, a text file.
+
+    Attributes:
+        is_gone: whether nothing can be written to it any more.
     """
 
     def __init__(self, number, output):
         self._number = number
         self._output = output
+        self.is_gone = False
         self._before = None
         self._size = None
         self._handlers = {}
@@ -197,8 +201,17 @@ class Terminal:
         if os.isatty(self._number):
             self._before = termios.tcgetattr(self._number)
             tty.setcbreak(self._number)
-        self._output.write(ENTER)
-        self._output.flush()
+        self._write(ENTER)
+
+    def _write(self, text):
+        try:
+            self._output.write(text)
+            self._output.flush()
+        except OSError:  # nobody is there any more; what is kept of it would be tried again at the end of the program
+            self.is_gone = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._output.fileno())
+            os.close(nowhere)
 
     def leave(self) -> None:
         """Give all of it back."""
@@ -208,13 +221,12 @@ class Terminal:
 
     def _give(self):
         if self._before is not None:
-            termios.tcsetattr(self._number, termios.TCSADRAIN, self._before)
+            try:
+                termios.tcsetattr(self._number, termios.TCSADRAIN, self._before)
+            except (OSError, termios.error):  # it is gone
+                pass
             self._before = None
-        try:
-            self._output.write(LEAVE)
-            self._output.flush()
-        except OSError:  # nobody is there any more
-            pass
+        self._write(LEAVE)
 
     def _pause(self, number, frame):
         self._give()
@@ -224,13 +236,13 @@ class Terminal:
 
     def keys(self, limit: float) -> list[str]:
         """Return the keys that were pressed within `limit` seconds; names for those that are several characters."""
-        try:
-            ready, _, _ = select.select([self._number], [], [], limit)
-        except InterruptedError:
-            return []
+        ready, _, _ = select.select([self._number], [], [], limit)
         if not ready:
             return []
-        text = os.read(self._number, 1024).decode(errors="replace")
+        try:
+            text = os.read(self._number, 1024).decode(errors="replace")
+        except OSError:
+            text = ""
         if not text:
             return ["q"]  # the terminal is gone
         found = []
@@ -250,8 +262,7 @@ class Terminal:
         lines = view.lines(self._size.columns, self._size.lines)
         text = table.plain(lines) if os.environ.get("NO_COLOR") else table.colored(lines)
         text = ascii_only(text).replace("\n", END_OF_LINE + "\r\n")
-        self._output.write(HOME + text + END_OF_LINE + REST)
-        self._output.flush()
+        self._write(HOME + text + END_OF_LINE + REST)
 
 
 def _end(number, frame):
