@@ -1,5 +1,6 @@
 """Every method of `Pool` on every crew; what a new one takes; what is told where one does not offer something."""
 
+import gc
 import importlib.metadata
 import inspect
 import os
@@ -7,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 
 import procession
 import pytest
@@ -217,6 +219,19 @@ def test_lazy_maps_of_a_serial_pool_that_nobody_reads_are_computed_all_the_same(
         pool.close()
         pool.join()
     assert done == [0, 1, 2, 3, 4] and list(results) == [None, None]
+
+
+def test_a_forgotten_pool_goes_without_a_collection(no_collections):
+    for name in ("serial", "each thread"):
+        gone = weakref.ref(Pool(1, crew=name)._crew)
+        assert gone() is None, name
+
+
+@pytest.fixture
+def no_collections():
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def test_a_forgotten_pool_of_threads_works_off_what_it_has():

@@ -284,6 +284,13 @@ def test_a_mute_client_is_dropped_in_the_end(monkeypatch):
     server.listener.close()
 
 
+def test_to_turn_away_a_client_that_is_gone_waits_for_none():
+    server = BaseManager(("127.0.0.1", 0), b"key").get_server()
+    server._turn_away()
+    assert server._spare.fileno() >= 0
+    server.listener.close()
+
+
 def test_a_wrong_key_is_refused(context):
     with BaseManager(("127.0.0.1", 0), b"key", ctx=context) as manager:
         with pytest.raises(procession.AuthenticationError):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import refuse
+from procession import _no_threads
 
 PROGRAM = Path(refuse.__file__)
 LIMIT = 110
@@ -41,6 +42,7 @@ for name in ("_start_new_thread", "_start_joinable_thread"):
         setattr(threading, name, refuse_threads)
 sys.path.insert(0, {folder!r})
 import refuse
+from procession import _no_threads
 refuse.main("none", "EPERM", "fork", "pool", "deadline", "manager")
 """
 
@@ -82,6 +84,16 @@ def test_where_no_thread_can_be_started_pools_work_and_managers_say_why():
     lines = dict(line.split(" ", 1) for line in run.stdout.splitlines())
     assert lines["pool"] == "ok" and "clone3" in lines["manager"] and "pids.max" in lines["manager"], run
     assert run.stderr.count("RuntimeWarning: pools get no thread of their own") == 1
+
+
+def test_a_thread_that_cannot_be_started_in_the_other_way_either_says_why(monkeypatch):
+    class Refused:
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_no_threads, "make_threads_by_clone", lambda is_ours: True)
+    with pytest.raises(RuntimeError, match="can't start new thread: .*pids.max.*clone3"):
+        _no_threads.start_all_the_same(Refused(), RuntimeError("no thread"), is_ours=True)
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])

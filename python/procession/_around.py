@@ -13,11 +13,6 @@ import sys
 
 from procession import _standard
 
-TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
-if TYPE_CHECKING:
-    pass
-
-
 __all__ = []
 
 # The mark of coverage on a package whose processes it has patched; the variables with its settings for others.

@@ -24,7 +24,10 @@ def start_all_the_same(thread, error, is_ours):
         raise explained(error) from failure
     if not mended:
         raise explained(error) from error
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as again:
+        raise explained(again) from again
 
 
 def explained(error):

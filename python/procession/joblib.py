@@ -71,7 +71,6 @@ class ProcessionBackend(AutoBatchingMixin, ParallelBackendBase):
         self.parallel = parallel
         begin = self.inner_max_num_threads, options.get("initializer"), tuple(options.get("initargs") or ())
         wanted = {name: options[name] for name in _OPTIONS if name in options}
-        pool_options(n_jobs, **wanted)
         self._wishes = n_jobs, begin, wanted
         self._pool = _pool_of(*self._wishes)
         return n_jobs
@@ -161,6 +160,7 @@ def _pool_of(n_jobs, begin, wanted):
         key = os.getpid(), n_jobs, begun, *map(os.environ.get, ProcessionBackend.MAX_NUM_THREADS_VARS)
         pool, its = _pools.get(key, (None, None))
         if pool is None or pool._crew.unusable or its != wanted:
+            pool_options(n_jobs, **wanted)  # refuses what makes no sense while the old pool is still there
             # It ends behind this lock, or with the last handle that another thread has of it.
             forgotten.extend(_pools.values())
             _pools.clear()

@@ -15,11 +15,7 @@ class EachThread(Crew):
     def begin(self):
         self._slots = threading.Semaphore(self.terms.count)
         self._over = threading.Event()
-        if self.terms.initializer is not None:
-            try:
-                self.terms.initializer(*self.terms.initargs)
-            except Exception as error:
-                self.fail(error)
+        super().begin()
 
     def start(self, job):
         threading.Thread(target=self._take if isinstance(job, Stream) else self._cut, args=(job,), daemon=True).start()

@@ -37,15 +37,14 @@ _first_finalizer = 0
 
 def chores():
     """Return the calls after which a copied process, whose exit functions were forgotten, has none of the finalizers of
-    the process that it is a copy of."""
+    the process that it is a copy of, which has some: where a child has none of its own, they are never looked at."""
     finalizers: Any = sys.modules["weakref"].finalize
-    todo: list = []
-    if finalizers._registered_with_atexit:
-        # Where a child has none of its own, nothing of this is ever looked at.
-        todo.append((globals().__setitem__, ("_first_finalizer", next(finalizers._index_iter))))
-        todo.append((setattr, (finalizers, "_registered_with_atexit", False)))
-        if finalizers._shutdown:  # the process that is copied is on its way out
-            todo.append((setattr, (finalizers, "_shutdown", False)))
+    todo: list = [
+        (globals().__setitem__, ("_first_finalizer", next(finalizers._index_iter))),
+        (setattr, (finalizers, "_registered_with_atexit", False)),
+    ]
+    if finalizers._shutdown:  # the process that is copied is on its way out
+        todo.append((setattr, (finalizers, "_shutdown", False)))
     return todo
 
 

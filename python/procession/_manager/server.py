@@ -164,6 +164,8 @@ class Server:
         if self._spare is not None:
             self._spare.close()
         try:
+            if not connection.wait([self.listener._listener], 0):  # it is gone, and the next may be long in coming
+                return
             client, _ = self.listener._listener.accept_socket()
             with connection.Connection(client.detach()) as told:
                 told.send_bytes(key.NO_DESCRIPTOR)

@@ -5,7 +5,7 @@ import time
 
 from procession import process
 
-__all__ = ["budget", "quota", "usable"]
+__all__ = ["budget", "quota", "upwards", "usable"]
 
 # For how long the control groups are believed to be as they were.
 RECENT_S = 1.0
@@ -63,14 +63,14 @@ def quota(groups="/proc/self/cgroup", root="/sys/fs/cgroup"):
     for line in _read(groups).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            limits += [_of_version_2(folder) for folder in _upwards(root, path)]
+            limits += [_of_version_2(folder) for folder in upwards(root, path)]
         elif "cpu" in controllers.split(","):
             for mount in (controllers, "cpu"):
-                limits += [_of_version_1(folder) for folder in _upwards(os.path.join(root, mount), path)]
+                limits += [_of_version_1(folder) for folder in upwards(os.path.join(root, mount), path)]
     return min((limit for limit in limits if limit), default=None)
 
 
-def _upwards(root, path):
+def upwards(root, path):
     """Yield the folders of a group and of those around it; in a container the path may lead nowhere."""
     names = [name for name in path.split("/") if name not in ("", "..")]
     for depth in range(len(names), -1, -1):

@@ -9,8 +9,12 @@ import sys
 import threading
 import weakref
 
-from procession._exceptions import PoolTerminated
+from procession._pool.crew import _terminated
 from procession._pool.jobs import Stream, Whole
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["CREWS", "Crew", "make"]
 
@@ -59,7 +63,7 @@ def _class_of(name):
 class _Desk:
     """Where jobs are handed in, by the methods of the engine's pool."""
 
-    crew: "Crew"
+    crew: "Any"  # the `Crew`
 
     def hand_in(self, job):
         """Have a job worked off."""
@@ -151,17 +155,28 @@ class Crew(_Desk):
         self.closing = False
         self.is_strict = True
         self.turn = threading.RLock()
-        self.crew = self.core = self
         self._lock = threading.Lock()
         self._jobs: dict = {}
         self._broken = None
         self._dismissed = False
         self._pid = os.getpid()
 
+    @property
+    def core(self):
+        """Where a pool hands in its jobs: the engine's pool has the same methods."""
+        return self
+
+    crew = core
+
     # -- what each crew defines -------------------------------------------------------------------------------------
 
     def begin(self):
-        """Start the workers."""
+        """Call the initializer, once; a crew with workers starts them."""
+        if self.terms.initializer is not None:
+            try:
+                self.terms.initializer(*self.terms.initargs)
+            except Exception as error:
+                self.fail(error)
 
     def start(self, job):
         """Have a job computed; it has items, unless they are to be taken."""
@@ -333,7 +348,3 @@ class _Share(_Desk):
         """Wait for the jobs that were handed in here."""
         for job in list(self._jobs):
             job.finish()
-
-
-def _terminated():
-    return PoolTerminated("the pool was terminated before this task was done")

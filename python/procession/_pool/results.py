@@ -1,4 +1,4 @@
-"""What the methods of a process pool answer; the engine holds the outcomes."""
+"""What the methods of a pool answer; the engine, or a crew's own job, holds the outcomes."""
 
 from procession import _exceptions
 from procession._checks import seconds

@@ -23,14 +23,6 @@ class Serial(Crew):
         super().__init__(ctx, terms)
         self._gone: deque = deque()  # lazy maps whose iterator is gone, and whether somebody had read it
 
-    def begin(self):
-        """Call the initializer, once."""
-        if self.terms.initializer is not None:
-            try:
-                self.terms.initializer(*self.terms.initargs)
-            except Exception as error:
-                self.fail(error)
-
     def start(self, job):
         """Compute a job, or have it computed by its reader."""
         self._sweep()

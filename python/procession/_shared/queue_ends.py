@@ -6,7 +6,7 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["QueueEnd", "Reader", "Writer", "SimpleReader", "SimpleWriter", "LACKING", "Lacking", "pickle_within"]
+__all__ = ["QueueEnd", "Reader", "Writer", "SimpleReader", "SimpleWriter", "LACKING", "Lacking"]
 
 # Parts of the standard library's queue that have no counterpart, and what takes their place.
 LACKING = {
@@ -19,18 +19,6 @@ LACKING = {
     "_send_bytes": "put() takes bytes, too",
     "_recv_bytes": "get() returns bytes that were put",
 }
-
-
-def pickle_within(obj, maxlength):
-    """Return the pickle of an object that was received.
-
-    Raises:
-        OSError: it is longer than `maxlength`, unless that is None.
-    """
-    pickle = engine.dumps(obj)
-    if maxlength is not None and len(pickle) > maxlength:
-        raise OSError("bad message length")
-    return pickle
 
 
 class Lacking:
@@ -121,7 +109,10 @@ class Reader(_End):
         Raises:
             OSError: that is longer than `maxlength`; the object is lost.
         """
-        return pickle_within(self.recv(), maxlength)
+        pickle = engine.dumps(self.recv())
+        if maxlength is not None and len(pickle) > maxlength:
+            raise OSError("bad message length")
+        return pickle
 
 
 class Writer(_End):

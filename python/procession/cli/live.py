@@ -140,7 +140,7 @@ class View:
         marked = next((at for at, line in enumerate(lines) if line and line[0][1] == "chosen"), 0)
         first = max(0, min(marked - room // 2, len(lines) - room)) if len(lines) > room else 0
         shown = lines[first : first + room]
-        return table.cut_lines([*shown, *[[]] * (room - len(shown)), self._foot()], width)
+        return [*shown, *[[]] * (room - len(shown)), *table.cut_lines([self._foot()], width)]
 
     def _foot(self):
         if self._typing:

@@ -8,7 +8,7 @@ from typing import Any
 from procession._pool import cpus
 from procession._procession import Look
 
-__all__ = ["Survey", "belonging", "of_memory", "running_jobs"]
+__all__ = ["Survey", "belonging", "of_machine", "of_memory", "running_jobs"]
 
 # A task that has used no CPU for so long waits for something else.
 WAITS_S = 1.0

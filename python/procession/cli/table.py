@@ -1,4 +1,4 @@
-"""What `procession top` shows, as lines of pieces of text, each with a style: plain, in colours, or for rich."""
+"""What `procession top` shows, as lines of pieces of text, each with a style: plain, or in colours."""
 
 import time
 from typing import Any
@@ -91,7 +91,8 @@ def _pool(pool, width, chosen):
         title.append(("   " + ", ".join(odd), "bad"))
     lines = [title]
     jobs = running_jobs(pool)
-    lines += [_job(job, pool, width) for job in jobs[:JOBS]]
+    past = pool.get("past", ())  # of the pool, not of a job: it stands with the first
+    lines += [_job(job, () if number else past, width) for number, job in enumerate(jobs[:JOBS])]
     if len(jobs) > JOBS:
         lines.append([(f"  +{len(jobs) - JOBS} more", "dim")])
     if not jobs:
@@ -103,7 +104,7 @@ def _pool(pool, width, chosen):
     return lines
 
 
-def _job(job, pool, width):
+def _job(job, past, width):
     outcomes, total = job["done"] + job["failed"], job["total"]
     length = max(8, min(BAR, width - 60))
     full = min(length, int(length * outcomes / total)) if total else 0
@@ -123,8 +124,8 @@ def _job(job, pool, width):
         pieces.append((f"   {duration(job['left'])} left", "strong"))
     if job["failed"]:
         pieces.append((f"   ✗ {job['failed']:,} failed", "bad"))
-    if len(pool.get("past", ())) > 1 and job is running_jobs(pool)[0]:
-        pieces.append(("   " + _curve(pool["past"]), "good"))
+    if len(past) > 1:
+        pieces.append(("   " + _curve(past), "good"))
     return pieces
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from procession._pool import cpus
+
 __all__ = ["FAILS", "HURTS", "KNOW", "Finding", "Place", "check", "checks_of"]
 
 FAILS, HURTS, KNOW = "fails", "hurts", "know"
@@ -44,7 +46,7 @@ class Place:
         limits: a function that returns the soft limit of a resource by its number, or -1.
         modules: the modules of this process, by their names.
         answers: a function that tells whether the kernel answers a system call by its name; None asks it.
-        programs: the programs that were given, as `program.Source` objects.
+        programs: the programs that were given, as `source.Source` objects.
     """
 
     proc: str = "/proc"
@@ -77,17 +79,12 @@ class Place:
         for line in self.text("proc", "self", "cgroup").splitlines():
             number, _, path = line.split(":", 2)
             if number == "0":
-                names = [name for name in path.split("/") if name not in ("", "..")]
-                for depth in range(len(names), -1, -1):
-                    yield os.path.join("fs/cgroup", *names[:depth])
+                yield from cpus.upwards("fs/cgroup", path)
 
-    def uses(self, *names: str) -> Any:
-        """Return the first program that imports one of these modules, or None."""
-        return next((source for source in self.programs if source.imports & set(names)), None)
-
-    def forks(self) -> Any:
-        """Return the first program that asks for the start method fork, or None."""
-        return next((source for source in self.programs if source.forks), None)
+    def table(self, *path: str) -> dict[str, int]:
+        """Return the numbers of a file whose lines are names and numbers."""
+        rows = map(str.split, self.text(*path).splitlines())
+        return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
 
 
 def _soft_limit(which):

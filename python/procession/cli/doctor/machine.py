@@ -41,8 +41,8 @@ def cpu_quota(place: Place) -> Iterator[Finding]:
 def cpu_throttled(place: Place) -> Iterator[Finding]:
     """A quota that has stopped this group often."""
     for folder in place.groups():
-        stats = dict(line.split()[:2] for line in place.text("sys", folder, "cpu.stat").splitlines() if " " in line)
-        periods, stopped = int(stats.get("nr_periods", 0)), int(stats.get("nr_throttled", 0))
+        stats = place.table("sys", folder, "cpu.stat")
+        periods, stopped = stats.get("nr_periods", 0), stats.get("nr_throttled", 0)
         if periods and stopped / periods > 0.05:
             yield Finding(
                 HURTS,
@@ -74,28 +74,24 @@ def cpu_pressure(place: Place) -> Iterator[Finding]:
 @check("memory-limit", "machine")
 def memory_limit(place: Place) -> Iterator[Finding]:
     """A limit of memory, and processes that the kernel has killed for it."""
+    count = workers_of(place)
     for folder in place.groups():
         limit = place.number("sys", folder, "memory.max")
-        events = dict(
-            line.split()[:2] for line in place.text("sys", folder, "memory.events").splitlines() if " " in line
-        )
-        killed = int(events.get("oom_kill", 0))
+        killed = place.table("sys", folder, "memory.events").get("oom_kill", 0)
         if killed:
             yield Finding(
                 HURTS,
                 "memory-limit",
                 f"The kernel has killed {killed} process{'' if killed == 1 else 'es'} of this control group for "
-                "its memory"
-                + (f", of which there are {limit / GIB:.1f} GiB for {workers_of(place)} workers." if limit else "."),
+                "its memory" + (f", of which there are {limit / GIB:.1f} GiB for {count} workers." if limit else "."),
                 "Pool(max_memory=...), which fails the task alone; fewer workers",
             )
             return
-        if limit and limit / workers_of(place) < GIB / 4:
+        if limit and limit / count < GIB / 4:
             yield Finding(
                 HURTS,
                 "memory-limit",
-                f"{limit / GIB:.2f} GiB for {workers_of(place)} workers: each has "
-                f"{limit / workers_of(place) / (1 << 20):.0f} MiB.",
+                f"{limit / GIB:.2f} GiB for {count} workers: each has {limit / count / (1 << 20):.0f} MiB.",
                 "Pool(max_memory=...), which fails the task alone; fewer workers",
             )
             return
@@ -169,7 +165,7 @@ def refused_calls(place: Place) -> Iterator[Finding]:
     from procession.cli.doctor.calls import CALLS, answers
 
     for name, (level, consequence, _) in CALLS.items():
-        if not place.answers(name) if place.answers else not answers(name):
+        if not (place.answers or answers)(name):
             yield Finding(
                 level,
                 "refused-calls",
@@ -181,13 +177,13 @@ def refused_calls(place: Place) -> Iterator[Finding]:
 @check("open-files", "machine")
 def open_files(place: Place) -> Iterator[Finding]:
     """Too few descriptors."""
-    limit, need = place.limits(resource.RLIMIT_NOFILE), OWN_DESCRIPTORS + EACH_DESCRIPTORS * workers_of(place)
+    count, limit = workers_of(place), place.limits(resource.RLIMIT_NOFILE)
+    need = OWN_DESCRIPTORS + EACH_DESCRIPTORS * count
     if 0 <= limit < need:
         yield Finding(
             HURTS,
             "open-files",
-            f"This program may open {limit} files, and {workers_of(place)} workers with queues and pipes want "
-            f"some {need}.",
+            f"This program may open {limit} files, and {count} workers with queues and pipes want some {need}.",
             "ulimit -n 65536",
         )
 
@@ -195,15 +191,16 @@ def open_files(place: Place) -> Iterator[Finding]:
 @check("processes", "machine")
 def processes(place: Place) -> Iterator[Finding]:
     """Too few processes."""
-    need = 4 * workers_of(place)
+    count = workers_of(place)
+    need = 4 * count
     for folder in place.groups():
         most, now = place.number("sys", folder, "pids.max"), place.number("sys", folder, "pids.current")
         if most is not None and now is not None and most - now < need:
             yield Finding(
                 HURTS,
                 "processes",
-                f"This control group may have {most} processes and threads and has {now}; {workers_of(place)} "
-                f"workers want some {need}.",
+                f"This control group may have {most} processes and threads and has {now}; {count} workers want "
+                f"some {need}.",
                 "docker run --pids-limit=4096",
             )
             return
@@ -212,7 +209,7 @@ def processes(place: Place) -> Iterator[Finding]:
         yield Finding(
             HURTS,
             "processes",
-            f"This user may have {limit} processes and threads; {workers_of(place)} workers want some {need}.",
+            f"This user may have {limit} processes and threads; {count} workers want some {need}.",
             "ulimit -u 4096",
         )
 

@@ -40,7 +40,7 @@ def guarded_global(place: Place) -> Iterator[Finding]:
             continue
         everywhere, guarded = _set_in(source.at_import()), _set_in(source.under_guard())
         said = set()
-        for name, _ in source.given():
+        for name in source.given():
             for variable, line in source.reads(name):
                 if variable in guarded and variable not in everywhere and (name, variable) not in said:
                     said.add((name, variable))
@@ -82,7 +82,7 @@ def module_generator(place: Place) -> Iterator[Finding]:
                     made |= {
                         target.id: (node.lineno, seeded) for target in node.targets if isinstance(target, ast.Name)
                     }
-        for name, _ in source.given():
+        for name in source.given():
             for variable, line in source.reads(name):
                 if variable in made and (made[variable][1] or source.forks):
                     yield Finding(

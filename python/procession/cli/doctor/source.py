@@ -158,8 +158,8 @@ class Source:
         for guard in self.guard:
             yield from _outside(guard.body)
 
-    def given(self) -> Iterator[tuple[str, int]]:
-        """Yield `(name, line)` of the module's functions that processes and pools are given."""
+    def given(self) -> Iterator[str]:
+        """Yield the names of the module's functions that processes and pools are given."""
         for node in ast.walk(self.tree):
             if not isinstance(node, ast.Call):
                 continue
@@ -172,7 +172,7 @@ class Source:
                 if isinstance(value, ast.Call) and self.full(value.func).endswith("partial") and value.args:
                     value = value.args[0]
                 if isinstance(value, ast.Name) and value.id in self.functions:
-                    yield value.id, node.lineno
+                    yield value.id
 
     def reads(self, name: str, seen: set[str] | None = None) -> Iterator[tuple[str, int]]:
         """Yield `(variable, line)` of what a function reads of its module, also by functions that it calls.
