@@ -1,0 +1,33 @@
+"""Two runs of pytest that share files: each test runs once."""
+
+import os
+import subprocess
+import sys
+
+FILE = """
+import pytest
+
+@pytest.fixture(scope="module", autouse=True)
+def whole():
+    yield
+    print("{name} is over")
+
+@pytest.mark.parametrize("number", range(3))
+def test_it(number):
+    assert number < {failing}
+"""
+
+
+def test_files_that_another_run_has_taken_are_left_out(tmp_path):
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    for name, failing in [("a", 3), ("b", 2), ("c", 3), ("d", 3)]:
+        (tmp_path / f"test_{name}.py").write_text(FILE.format(name=name, failing=failing))
+        if name in "ac":
+            (taken / f"{tmp_path.name}-test_{name}.py").touch()
+    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+    assert run.returncode == 1 and "1 failed, 5 passed" in run.stdout, run
+    assert [line for line in run.stdout.splitlines() if line.endswith("over")] and "b is over" in run.stdout, run
+    assert "d is over" in run.stdout and "a is over" not in run.stdout
+    assert len(list(taken.iterdir())) == 4
