@@ -3,12 +3,13 @@
 import importlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from benches import libraries, page, picture, readme
+from benches import interpreters, libraries, page, picture, readme
 from benches.__main__ import ORDER, how, parser
 from benches.aims import AtLeast, AtMost, Times, TimesBest
 from benches.libraries import LIBRARIES, OURS, PEERS, STANDARD, NotOffered
@@ -343,3 +344,14 @@ def test_numbers_are_found_among_what_others_print():
     assert numbers_in("a hint\n1.5 0.25\nray: 3 more\n") == Taken(1.5, 0.25)
     with pytest.raises(Failed, match="no number"):
         numbers_in("and 3 more\n")
+
+
+@pytest.mark.parametrize("kind", ["interpreters", "threads"])
+def test_a_pool_beside_those_of_interpreters_gives_a_number_for_each_row(monkeypatch, kind):
+    monkeypatch.setattr(
+        interpreters, "ROWS", {text: (1, lambda pool: pool.apply(abs, (1,))) for text in interpreters.ROWS}
+    )
+    # An executor of threads stands for one of interpreters, which has the same methods where there are any.
+    monkeypatch.setattr(interpreters.concurrent.futures, "InterpreterPoolExecutor", ThreadPoolExecutor, raising=False)
+    figures = interpreters.measured(interpreters.KINDS[kind])
+    assert set(interpreters.ROWS) < set(figures) and all(figure > 0 for figure in figures.values())
