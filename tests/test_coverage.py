@@ -83,6 +83,14 @@ if __name__ == "__main__":
             result = pool.apply_async(work.hang, (announce,))
             announce.acquire()
 """
+# As `coverage combine` and `coverage report` do it.
+REPORT = """
+import io
+import coverage
+coverage = coverage.Coverage()
+coverage.combine()
+print(coverage.report(include="work.py", file=io.StringIO()))
+"""
 SETTINGS = {
     "multiprocessing": "concurrency = multiprocessing",
     "threads, too": "concurrency = multiprocessing, thread",
@@ -107,17 +115,21 @@ def measured(tmp_path, settings, program, *command):
         return done.stdout
 
     run(*command)
-    run("-m", "coverage", "combine")
-    return float(run("-m", "coverage", "report", "--format=total", "--precision=2", "--include=work.py"))
+    return float(run("-c", REPORT))
 
 
 def run(*arguments):
     return "-m", "coverage", "run", *arguments
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_children_are_measured_as_those_of_the_standard_library(tmp_path, context, settings):
-    method = context.get_start_method()
+# By the other methods coverage starts in one way or the other: by its own wrapper of processes, or as a new program.
+CELLS = [("fork", settings) for settings in SETTINGS]
+CELLS += [(method, settings) for method in ("spawn", "forkserver") for settings in ("multiprocessing", "subprocess")]
+
+
+@pytest.mark.parametrize("method, name", CELLS)
+def test_children_are_measured_as_those_of_the_standard_library(tmp_path, method, name):
+    settings = SETTINGS[name]
     theirs = PROGRAM.format(package="multiprocessing.managers, multiprocessing", end=CLOSED)
     theirs = theirs.replace(" as multiprocessing", "")
     ours = measured(tmp_path / "ours", settings, PROGRAM.format(package="procession", end=CLOSED),
@@ -130,17 +142,19 @@ def test_children_are_measured_as_those_of_the_standard_library(tmp_path, contex
     assert ours > 60
 
 
-@pytest.mark.parametrize("command", [
-    run("program.py"),
-    run("-m", "procession", "program.py"),
-    ("-m", "procession", *run("program.py")),
-], ids=["changed import", "procession under coverage", "coverage under procession"])  # fmt: skip
-def test_workers_that_are_terminated_idle_have_been_measured(tmp_path, context, command):
+@pytest.mark.parametrize("method, command", [
+    ("fork", run("program.py")),
+    ("spawn", run("program.py")),
+    ("forkserver", run("program.py")),
+    ("forkserver", run("-m", "procession", "program.py")),
+    ("spawn", ("-m", "procession", *run("program.py"))),
+], ids=["fork", "spawn", "forkserver", "procession under coverage", "coverage under procession"])  # fmt: skip
+def test_workers_that_are_terminated_idle_have_been_measured(tmp_path, method, command):
     package = "multiprocessing.managers, multiprocessing" if "procession" in command else "procession"
     program = PROGRAM.format(package=package, end=TERMINATED)
     if package != "procession":
         program = program.replace(" as multiprocessing", "")
-    seen = measured(tmp_path / "run", SETTINGS["multiprocessing"], program, *command, context.get_start_method())
+    seen = measured(tmp_path / "run", SETTINGS["multiprocessing"], program, *command, method)
     assert seen > 60
 
 
@@ -151,7 +165,14 @@ def test_a_busy_worker_is_measured_until_it_is_terminated_if_coverage_is_to_heed
     assert with_it > without
 
 
-def test_a_child_of_a_child_is_measured(tmp_path, context):
+@pytest.fixture(scope="module")
+def of_nothing(tmp_path_factory):
+    """What coverage sees of a program that only imports."""
+    folder = tmp_path_factory.mktemp("nothing") / "run"
+    return measured(folder, SETTINGS["multiprocessing"], "import work\n", *run("program.py"))
+
+
+def test_a_child_of_a_child_is_measured(tmp_path, context, of_nothing):
     program = """
 import sys
 import procession
@@ -169,6 +190,5 @@ if __name__ == "__main__":
     process.start()
     process.join()
 """
-    nothing = "import work\n"
     seen = measured(tmp_path / "seen", SETTINGS["multiprocessing"], program, *run("program.py", context._name))
-    assert seen > measured(tmp_path / "nothing", SETTINGS["multiprocessing"], nothing, *run("program.py"))
+    assert seen > of_nothing
