@@ -3,10 +3,12 @@
 Up to Python 3.11 both sides answer with HMAC-MD5; since 3.12 a challenge names its digest.
 """
 
+import importlib.machinery
 import shutil
 import subprocess
 import sys
 import threading
+import types
 
 import procession
 import pytest
@@ -163,3 +165,14 @@ def test_a_manager_of_the_standard_library_uses_our_server(run):
     Client(server.address, authkey=KEY).close()
     thread.join(LIMIT)
     server.listener.close()
+
+
+def test_a_module_that_another_thread_is_loading_is_asked_nothing(context, monkeypatch):
+    module = types.ModuleType("multiprocessing.context")  # without its names so far
+    module.__spec__ = importlib.machinery.ModuleSpec("multiprocessing.context", None)
+    module.__spec__._initializing = True
+    monkeypatch.setitem(sys.modules, "multiprocessing.context", module)
+    child = context.Process(target=abs, args=(-1,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0

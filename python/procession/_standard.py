@@ -39,8 +39,12 @@ def is_replaced():
 
 
 def loaded(name):
-    """Return the module `multiprocessing.<name>` of the standard library if it is loaded, else None."""
-    return (kept or sys.modules).get(f"multiprocessing.{name}")
+    """Return the module `multiprocessing.<name>` of the standard library if it is loaded, else None: also while it is
+    being loaded, by this thread or by another one, and lacks names."""
+    module = (kept or sys.modules).get(f"multiprocessing.{name}")
+    if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return None
+    return module
 
 
 def shared_config(own):

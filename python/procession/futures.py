@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext as StandardContext
     from typing import Any, ParamSpec, TypeVar, Unpack
 
-    from procession._typed.options import PoolOptions, TaskOptions
+    from procession._typed.options import ExecutorOptions, TaskOptions
     from procession.context import BaseContext
 
     _P = ParamSpec("_P")
@@ -59,7 +59,7 @@ class ProcessPoolExecutor(Executor):
         *,
         max_tasks_per_child: int | None = None,
         task_timeout: float | None = None,
-        **pool_options: "Unpack[PoolOptions]",
+        **pool_options: "Unpack[ExecutorOptions]",
     ) -> None:
         from procession._pool.options import pool_options as check  # a pool's modules, once there is to be one
 

@@ -5,7 +5,7 @@ import types
 import warnings
 
 from procession import _exceptions, process, util
-from procession._checks import positive, seconds, wishes
+from procession._checks import few, positive, seconds, wishes
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError, RemoteTraceback as RemoteTraceback
 from procession._pool.crew import Crew, stay_at_exit
 from procession._pool.options import pool_options
@@ -77,6 +77,12 @@ class Pool(_Shares):
             included, comes as whole lines to `sys.stdout` and `sys.stderr` of this process, each behind the names of
             its worker and task; or a callable that gets each as a `procession.pool.OutputLine` instead, from one thread
             at a time. Workers wait while nobody reads what they write.
+        min_workers, max_workers: between these the number of workers follows the load: some are added when tasks wait
+            and all are busy, and one leaves when it has had nothing to do for `idle_timeout` seconds. Without
+            `max_workers` there are at most `processes`, or else as many as this process may use CPUs at that moment: a
+            control group's quota may change. Each of the three options is enough to have it so, with 1 worker at least,
+            and 60 seconds.
+        idle_timeout: see there.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
@@ -97,7 +103,6 @@ class Pool(_Shares):
     ) -> None:
         self._state = INIT
         terms = pool_options(processes, initializer, initargs, maxtasksperchild, **options)
-        self._processes = terms.count
         # Threads need no start method: it is not fixed for them.
         self._ctx = context or (_default_context() if terms.crew in (None, "processes") else None)
         self._maxtasksperchild = terms.max_tasks
@@ -112,6 +117,10 @@ class Pool(_Shares):
     @property
     def _pool(self):
         return self._crew.processes
+
+    @property
+    def _processes(self):
+        return self._crew.count
 
     def __repr__(self):
         cls = type(self)
@@ -381,6 +390,20 @@ class Pool(_Shares):
         if limit is None or not 0 < limit < 3e9:
             raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout!r}")
         return self._crew.stacks(limit)
+
+    def resize(self, processes: int) -> None:
+        """Have `processes` workers from now on, also in the middle of a map. Does not wait.
+
+        More are started at once. Those that are too many, idle ones first, leave when they have worked off what they
+        have taken up: no task is lost or runs twice. Where the number follows the load it goes on from there.
+
+        Raises:
+            ValueError, TypeError: it is no number of workers, or the pool was closed.
+            OSError: a worker could not be started; then there are as many as before.
+            NotImplementedError: the crew has no such thing, or the pool is shared with others.
+        """
+        self._check_running()
+        self._crew.resize(few(processes, "the number of processes"))
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

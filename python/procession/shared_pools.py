@@ -89,7 +89,6 @@ class SharedPool(Pool):
     def __init__(self, behind: "Pool") -> None:
         self._behind = behind
         self._state = RUN
-        self._processes = behind._processes
         self._ctx = behind._ctx
         self._maxtasksperchild = None
         self._crew = behind._crew
@@ -97,6 +96,10 @@ class SharedPool(Pool):
 
     def __del__(self, *_: object):
         """Do not warn: a handle holds nothing that has to be given back."""
+
+    def resize(self, processes: int) -> None:
+        """Raise NotImplementedError: the workers are there for all who share them."""
+        raise NotImplementedError("a shared pool has no resize: make a Pool of your own")
 
     def close(self) -> None:
         """Take no more tasks by this handle."""

@@ -40,7 +40,7 @@ const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 /// What all threads that use a pool share.
 pub(crate) struct Inner {
     pub waiter: Arc<Waiter>,
-    pub workers: usize,
+    workers: AtomicUsize,
     pub bounds: Bounds,
     /// What jobs come to, for who looks.
     pub counts: Counts,
@@ -92,6 +92,8 @@ pub(crate) struct Shared {
     heavy: FxHashMap<usize, Heavy>,
     /// When Python wants to start the workers that are missing.
     alarm: Option<Instant>,
+    /// Who looks now and then whether there should be more workers, or fewer.
+    tending: Option<Tending>,
     /// How many notes of workers Python was told of.
     notes: u32,
     pub tally: Tally,
@@ -151,6 +153,14 @@ pub(crate) struct Bounds {
     pub age: Option<Duration>,
 }
 
+/// How often Python is asked about the number of workers, when that was last, and whether also when nothing is to be done.
+#[derive(Clone, Copy)]
+struct Tending {
+    every: Duration,
+    last: Instant,
+    also_idle: bool,
+}
+
 #[derive(Default)]
 struct Duty {
     holder: Option<ThreadId>,
@@ -207,7 +217,7 @@ impl Inner {
         Ok(Inner {
             waiter: driver.waiter(),
             counts: driver.board.counts(),
-            workers,
+            workers: AtomicUsize::new(workers),
             bounds,
             support,
             receiver: PyOnceLock::new(),
@@ -229,6 +239,7 @@ impl Inner {
                 looked: Instant::now(),
                 heavy: FxHashMap::default(),
                 alarm: None,
+                tending: None,
                 notes: 0,
                 tally: Tally::default(),
             }),
@@ -243,6 +254,18 @@ impl Inner {
             wanted: AtomicUsize::new(0),
             quit: AtomicBool::new(false),
         })
+    }
+
+    /// How many workers there are to be.
+    pub(crate) fn workers(&self) -> u64 {
+        self.workers.load(Ordering::Relaxed) as u64
+    }
+
+    /// There are to be so many from now on; Python starts and ends them.
+    pub(crate) fn resize(&self, workers: usize) {
+        self.workers.store(workers, Ordering::Relaxed);
+        self.shared().driver.resize(workers);
+        self.waiter.wake();
     }
 
     /// The part that changes; see the rules at the head of this file.
@@ -454,7 +477,8 @@ impl Inner {
         let shortest = shared.limits.values().min();
         let most = shortest.map_or(LOOK_AROUND, |limit| (*limit / 20).clamp(Duration::from_millis(1), LOOK_AROUND / 4));
         let alarm = shared.alarm.map_or(most, |at| at.saturating_duration_since(Instant::now()));
+        let tending = shared.tending.map_or(most, |tending| tending.every);
         let weighing = if self.bounds.memory.is_some() { watch::WEIGH_EVERY } else { most };
-        most.min(alarm).min(weighing)
+        most.min(alarm).min(weighing).min(tending)
     }
 }

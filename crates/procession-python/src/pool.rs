@@ -153,7 +153,7 @@ impl PoolCore {
     /// Has those who look at the machine's pools find this one: as that of `program`, whose workers are started by `method`.
     fn entitle(&self, program: &str, method: &str) -> PyResult<()> {
         let inner = self.owned.get()?;
-        inner.shared().driver.board.entitle(program, method, inner.workers, inner.bounds.memory);
+        inner.shared().driver.board.entitle(program, method, inner.workers() as usize, inner.bounds.memory);
         Ok(())
     }
 
@@ -206,6 +206,29 @@ impl PoolCore {
     fn retire(&self, index: usize) -> PyResult<()> {
         self.owned.get()?.shared().driver.retire(index);
         Ok(())
+    }
+
+    /// The worker of seat `index`, which was retired, stays after all; too late if it has looked: then it says that it leaves.
+    fn stay(&self, index: usize) -> PyResult<()> {
+        self.owned.get()?.shared().driver.stay(index);
+        Ok(())
+    }
+
+    /// There are to be so many workers from now on.
+    fn resize(&self, workers: usize) -> PyResult<()> {
+        self.owned.get()?.resize(workers);
+        Ok(())
+    }
+
+    /// `support.tend()` is called every so many seconds while tasks run, `also_idle` when none do; or no more.
+    fn tend_every(&self, seconds: Option<f64>, also_idle: bool) -> PyResult<()> {
+        self.owned.get()?.tend_every(seconds.map(Duration::from_secs_f64), also_idle);
+        Ok(())
+    }
+
+    /// How many tasks wait; of each worker its seat, how many outcomes it has sent, and whether it is ready and has no task.
+    fn load(&self) -> PyResult<(u64, Vec<(usize, u64, bool)>)> {
+        Ok(self.owned.get()?.shared().driver.load())
     }
 
     /// How many tasks have an outcome.
@@ -753,7 +776,7 @@ fn sharing(inner: &Inner, chunk: Chunk, total: u64) -> u64 {
 fn shared_by(inner: &Inner, chunk: Chunk, total: u64) -> u64 {
     match chunk {
         Chunk::Fixed(items) => items.into(),
-        Chunk::Adaptive => total.div_ceil(4 * (inner.workers as u64).max(1)),
+        Chunk::Adaptive => total.div_ceil(4 * inner.workers().max(1)),
     }
     .max(1)
 }

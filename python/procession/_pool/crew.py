@@ -55,6 +55,7 @@ class Member:
         leaving: whether it ends soon, so that the next one for its place is to be started.
         aged: whether it is to go as soon as the next one is ready.
         gone: whether it takes no more tasks.
+        surplus: whether it leaves since the pool is to have fewer, so that it may as well stay.
         waits: whether it was told to take no task while the one before it does.
         report: what it writes its stacks into.
         streams: the pipes that its output comes through.
@@ -72,6 +73,7 @@ class Member:
         self.leaving = False
         self.aged = False
         self.gone = False
+        self.surplus = False
 
     def last_words(self):
         """Return what a worker that has ended wrote about itself, and let go of it."""
@@ -105,7 +107,7 @@ class Crew:
     # Everything that a crew can offer: see `crews.Crew`.
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
-        + ("cpu_affinity", "forward_logs", "capture_output")
+        + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout")
     )
 
     def __init__(self, ctx, terms):
@@ -120,6 +122,8 @@ class Crew:
         self.members = {}
         self._ctx = ctx
         self._count = count
+        self._elastic = terms.elastic
+        self.looked_at = "no"  # whether the engine asks about the number of workers
         self._terms = terms
         self._settings = terms.settings
         self._ear = log_records.Ear() if terms.forward_logs else None
@@ -165,6 +169,8 @@ class Crew:
         except BaseException:
             self.terminate()
             raise
+        if self._elastic is not None:
+            self.tend()
 
     def is_ours(self):
         """Return whether this process has the workers; one that was forked from that has not."""
@@ -241,7 +247,8 @@ class Crew:
 
     def _free_places(self):
         taken = {member.place for member in self.members.values() if not member.leaving}
-        return [place for place in range(self._count) if place not in taken]
+        missing = self._count - len(taken)
+        return [place for place in range(self._count) if place not in taken][: max(0, missing)]
 
     def _make_process(self, place):
         process = self._ctx.Process(target=work)
@@ -313,6 +320,17 @@ class Crew:
             os.close(stream.descriptor)
 
     @property
+    def count(self):
+        """How many workers there are to be."""
+        return self._count
+
+    def resize(self, count):
+        """Have `count` workers from now on: see `procession.pool.Pool.resize`."""
+        from procession._pool import size  # not before: most pools stay as they are
+
+        size.resize(self, count)
+
+    @property
     def memory_limit(self):
         """Return what holds workers to `max_memory`: "cgroup", the kernel, or "sampled", looks at them; or None."""
         if self._terms.max_memory is None:
@@ -357,6 +375,12 @@ class Crew:
             self._ear.hear()
         if self._capture is not None:
             self._capture.hear()
+
+    def tend(self):
+        """The size of the pool may change: look whether it should."""
+        from procession._pool import size
+
+        size.tend(self)
 
     def explained(self, error, obj):
         """Return the error for what cannot be pickled, which says where in `obj` the culprit is."""

@@ -202,6 +202,15 @@ class Crew(_Desk):
 
     # -- what it can do ---------------------------------------------------------------------------------------------
 
+    @property
+    def count(self):
+        """How many workers there are to be."""
+        return self.terms.count
+
+    def resize(self, count):
+        """Have `count` workers from now on."""
+        self.refuse("resize")
+
     def check_offer(self, what):
         """Return whether the crew offers something.
 

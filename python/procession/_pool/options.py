@@ -23,6 +23,9 @@ def pool_options(
     cpu_affinity=None,
     forward_logs=True,
     capture_output=False,
+    min_workers=None,
+    max_workers=None,
+    idle_timeout=None,
     **further,
 ):
     """Check the options of a pool; what they mean is said at `procession.pool.Pool`. Those in `further` are options of
@@ -34,6 +37,11 @@ def pool_options(
     Raises:
         ValueError, TypeError: one makes no sense.
     """
+    elastic = None
+    if min_workers is not None or max_workers is not None or idle_timeout is not None:
+        from procession._pool import size  # not before: most pools stay as they are
+
+        processes, elastic = size.elastic(processes, min_workers, max_workers, idle_timeout)
     count = _checks.positive(cpus.budget() if processes is None else processes, "the number of processes")
     terms = Terms(
         initializer,
@@ -48,7 +56,8 @@ def pool_options(
         raise TypeError(f"crew must be the name of one, such as 'threads', not {crew!r}")
     terms.crew = crew
     terms.count = count
-    terms.settings = WorkerSettings(count, env, nice, cpu_affinity)
+    terms.elastic = elastic
+    terms.settings = WorkerSettings(count if elastic is None else elastic.ceiling(), env, nice, cpu_affinity)
     terms.forward_logs = bool(forward_logs)
     if capture_output is not False:
         from procession._pool import output
@@ -78,6 +87,10 @@ class WorkerSettings:
         wishes = {"env": env, "nice": nice, "cpu_affinity": cpu_affinity}
         self._by_place = {name: wish for name, wish in wishes.items() if callable(wish)}
         self._common = _settings.check(**{name: wish for name, wish in wishes.items() if not callable(wish)})
+        self.divide(count)
+
+    def divide(self, count):
+        """Have each of so many workers use its share of the CPUs."""
         self.cpus = max(1, cpus.budget() // count)
         self._threads = math_threads.variables(self.cpus)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from procession._pool.options import WorkerSettings
     from procession._pool.output import OutputLine
+    from procession._pool.size import Elastic
 
 __all__ = ["INTERRUPT", "Seat", "Terms", "work"]
 
@@ -42,6 +43,7 @@ class Terms:
         forward_logs: whether their log records and warnings go to their parent.
         on_line: is called with each line of their output; None leaves that to where the parent writes.
         crew: the name of who works, or None.
+        elastic: by what the number of workers follows the load, a `size.Elastic`, or None.
         further: options of all calls, see `further.OPTIONS`.
     """
 
@@ -51,6 +53,7 @@ class Terms:
     forward_logs = True
     on_line: "Callable[[OutputLine], object] | None" = None
     crew: str | None = None
+    elastic: "Elastic | None" = None
     further: "Mapping[str, Any]" = {}
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
@@ -68,6 +71,7 @@ class Terms:
             "max_age": self.max_age is not None,
             "forward_logs": not self.forward_logs,
             "capture_output": self.on_line is not None,
+            "min_workers": self.elastic is not None,
         }
         settings = [] if self.settings is None else self.settings.names()
         return [name for name, is_wanted in wanted.items() if is_wanted] + settings

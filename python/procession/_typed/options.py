@@ -17,8 +17,8 @@ class Settings(TypedDict, total=False):
     max_memory: int | None
 
 
-class PoolOptions(TypedDict, total=False):
-    """The types of the options that everybody passes on to `pool_options`."""
+class ExecutorOptions(TypedDict, total=False):
+    """The types of the options that an executor passes on to `pool_options`: it has its own `max_workers`."""
 
     crew: str | None
     max_tasks: int | None
@@ -29,6 +29,14 @@ class PoolOptions(TypedDict, total=False):
     cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None
     forward_logs: bool
     capture_output: bool | Callable[[OutputLine], object]
+    min_workers: int | None
+    idle_timeout: float | None
+
+
+class PoolOptions(ExecutorOptions, total=False):
+    """The types of the options that everybody else passes on."""
+
+    max_workers: int | None
 
 
 class TaskOptions(TypedDict, total=False):

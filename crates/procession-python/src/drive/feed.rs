@@ -275,7 +275,7 @@ impl Inner {
     /// A source may give the same object again and again, with other contents: after a chunk with an item that can change
     /// no more are taken until that is encoded. True when it ended so, and more can be taken then.
     pub(crate) fn pull(&self, py: Python<'_>, job: &Arc<Job>) -> PyResult<bool> {
-        let room = job.room(self.workers as u64);
+        let room = job.room(self.workers());
         if room == 0 {
             return Ok(false);
         }

@@ -45,10 +45,11 @@ impl Inner {
         let rings = |until| wait_descriptors(&bell, until, None).is_ok_and(|ready| !ready.is_empty());
         while !self.quit.load(Ordering::SeqCst) {
             self.run_callbacks(py);
-            let (busy, expecting, warm) = {
+            let (busy, expecting, warm, tended) = {
                 let shared = self.shared();
                 let busy = !shared.jobs.is_empty() || !shared.callbacks.is_empty() || !shared.called_off.is_empty();
-                (busy, shared.expecting > 0, shared.driver.warm_bytes() > 0)
+                let tended = shared.tending.filter(|tending| tending.also_idle).map(|tending| tending.every);
+                (busy, shared.expecting > 0, shared.driver.warm_bytes() > 0, tended)
             };
             self.driver_armed.store(busy, Ordering::SeqCst);
             // Who gave a callback is not going to wait: nothing to leave the duty for.
@@ -59,7 +60,7 @@ impl Inner {
                 self.drive_for_nobody(py)?;
                 continue;
             }
-            let pause = if busy { Some(GRACE) } else { warm.then_some(TRIM_AFTER) };
+            let pause = if busy { Some(GRACE) } else { tended.or(warm.then_some(TRIM_AFTER)) };
             let until = pause.map(|pause| Instant::now() + pause);
             let rang = py.detach(|| rings(until));
             self.driver_bell.hush();
@@ -72,6 +73,9 @@ impl Inner {
                 // A caller drives: look again in a while.
                 py.detach(|| rings(Some(Instant::now() + 20 * GRACE)));
                 self.driver_bell.hush();
+            } else if tended.is_some() {
+                self.look(py)?;
+                self.tend(py)?;
             } else if warm {
                 // The ends of the last records may be unread.
                 self.look(py)?;

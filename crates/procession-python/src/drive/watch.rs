@@ -38,7 +38,30 @@ impl Inner {
         if due && let Err(error) = support.call_method0("refill") {
             interrupt = Some(error);
         }
-        interrupt.map_or(Ok(()), Err)
+        interrupt.map_or(Ok(()), Err)?;
+        self.tend(py)
+    }
+
+    /// Asks Python whether there should be more workers, or fewer, if it wants to be asked now.
+    pub(super) fn tend(&self, py: Python<'_>) -> PyResult<()> {
+        let now = Instant::now();
+        {
+            let mut shared = self.shared();
+            let Some(tending) = &mut shared.tending else { return Ok(()) };
+            if now - tending.last < tending.every {
+                return Ok(());
+            }
+            tending.last = now;
+        }
+        self.support.bind(py).call_method0("tend").map(drop)
+    }
+
+    /// Has Python asked so from now on: every so often while tasks run, and with `also_idle` when none do, by the thread that
+    /// drives.
+    pub(crate) fn tend_every(&self, every: Option<Duration>, also_idle: bool) {
+        let last = Instant::now();
+        self.shared().tending = every.map(|every| super::Tending { every, last, also_idle });
+        self.driver_bell.ring();
     }
 
     /// Has Python read what workers have sent beside their rings.

@@ -219,6 +219,11 @@ impl Consumer {
         self.segment.word32(RETIRED_AT).store(1, SeqCst);
     }
 
+    /// Takes [`Consumer::retire`] back; too late if the worker has looked.
+    pub fn stay(&self) {
+        self.segment.word32(RETIRED_AT).store(0, SeqCst);
+    }
+
     /// Asks the worker to give up `item` of the record `ticket`, should it still run it when it looks.
     pub fn interrupt(&self, ticket: Ticket, item: u32) {
         self.segment.word64(INTERRUPT_AT).store(name_of(ticket, item), SeqCst);

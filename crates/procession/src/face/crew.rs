@@ -50,6 +50,8 @@ pub(super) struct Member {
     /// The descriptors of results that have not been read yet, by the number of the note.
     received: VecDeque<(u64, Arc<OwnedFd>)>,
     pub blame: Option<Blame>,
+    /// Whether it was told to end, or ends by itself, after its record.
+    pub leaves: bool,
 }
 
 impl Member {
@@ -114,6 +116,30 @@ impl Crew {
         }
     }
 
+    /// How many workers there are that have not been told to end.
+    pub(super) fn staying(&self) -> usize {
+        self.members.values().filter(|member| !member.leaves).count()
+    }
+
+    /// Has workers stay that were told to end, or tells some to end, idle ones first, so that `workers` stay, if there are so
+    /// many.
+    pub(super) fn resize(&mut self, driver: &Driver, workers: usize) {
+        let staying = self.staying();
+        let idle = driver.unoccupied();
+        let mut others: Vec<usize> =
+            self.members.iter().filter(|(_, member)| member.leaves == (staying < workers)).map(|(i, _)| *i).collect();
+        others.sort_unstable_by_key(|index| (!idle.contains(index), std::cmp::Reverse(*index)));
+        for index in others.into_iter().take(staying.abs_diff(workers)) {
+            match staying < workers {
+                true => driver.stay(index),
+                false => driver.retire(index),
+            }
+            if let Some(member) = self.members.get_mut(&index) {
+                member.leaves = staying > workers;
+            }
+        }
+    }
+
     fn start_at(&self, seat: &crate::pool::Invitation, terms: &Terms) -> Result<Member> {
         let mut order = vec![WORK];
         order.extend_from_slice(&(seat.index as u64).to_le_bytes());
@@ -129,7 +155,7 @@ impl Crew {
             unsent.push((last, None));
         }
         let unsent = unsent.into();
-        Ok(Member { started, unsent, received: VecDeque::new(), blame: None })
+        Ok(Member { started, unsent, received: VecDeque::new(), blame: None, leaves: false })
     }
 
     /// Makes a descriptor known to all workers; gives its number. Each call is undone by one of [`Crew::forget_file`].

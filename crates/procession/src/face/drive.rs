@@ -56,6 +56,8 @@ pub(super) struct Inner {
 pub(super) struct Shared {
     pub driver: Driver,
     pub crew: Crew,
+    /// How many workers there are to be.
+    pub workers: usize,
     pub jobs: FxHashMap<JobId, Job>,
     /// Why no task can run any more.
     pub broken: Option<TaskError>,
@@ -83,10 +85,7 @@ pub(super) struct Shared {
 impl Inner {
     /// A pool with its workers on their way.
     pub(super) fn new(terms: Terms) -> Result<Arc<Inner>> {
-        if terms.workers == 0 || terms.workers > MAX_WORKERS {
-            let message = format!("a pool has 1 to {MAX_WORKERS} workers, not {}", terms.workers);
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
+        check_workers(terms.workers)?;
         let mut driver = Driver::new(terms.workers)?;
         let mut crew = Crew::default();
         for _ in 0..terms.workers {
@@ -105,6 +104,7 @@ impl Inner {
         let shared = Shared {
             driver,
             crew,
+            workers: terms.workers,
             jobs: FxHashMap::default(),
             broken: None,
             life: Life::default(),
@@ -290,6 +290,29 @@ impl Inner {
         progress
     }
 
+    /// Has so many workers from now on: see `Pool::resize`.
+    pub(super) fn resize(&self, workers: usize) -> Result<()> {
+        check_workers(workers)?;
+        self.check_ours()?;
+        let mut shared = self.shared();
+        let before = std::mem::replace(&mut shared.workers, workers);
+        let shared = &mut *shared;
+        shared.driver.resize(workers);
+        shared.crew.resize(&shared.driver, workers);
+        while shared.life.needs_workers() && shared.crew.staying() < workers {
+            if let Err(error) = shared.crew.start(&mut shared.driver, &self.terms) {
+                if shared.crew.staying() >= before {
+                    shared.workers = shared.crew.staying();
+                    shared.driver.resize(shared.workers);
+                }
+                return Err(error);
+            }
+        }
+        shared.feed();
+        self.waiter.wake();
+        Ok(())
+    }
+
     /// Adds a job and publishes what there is room for.
     pub(super) fn submit(&self, mut job: Job, complete: bool, chunk: Chunk) -> JobId {
         let mut shared = self.shared();
@@ -381,6 +404,14 @@ fn last_part(name: &str) -> &str {
     const SHOWN: usize = 39;
     let parts = name.match_indices("::").map(|(at, _)| &name[at + 2..]);
     std::iter::once(name).chain(parts).find(|part| part.len() <= SHOWN).unwrap_or(name)
+}
+
+fn check_workers(workers: usize) -> Result<()> {
+    if workers > 0 && workers <= MAX_WORKERS {
+        return Ok(());
+    }
+    let message = format!("a pool has 1 to {MAX_WORKERS} workers, not {workers}");
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 fn reap(member: &super::crew::Member) {

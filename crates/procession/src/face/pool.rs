@@ -90,7 +90,7 @@ impl Pool {
         Builder::new()
     }
 
-    /// How many workers it has.
+    /// How many workers it has: those that [`Pool::resize`] has told to end do not count.
     ///
     /// ```
     /// # fn main() -> procession::Result<()> {
@@ -98,7 +98,31 @@ impl Pool {
     /// # Ok(()) }
     /// ```
     pub fn workers(&self) -> usize {
-        self.inner.terms.workers
+        self.inner.shared().workers
+    }
+
+    /// Has `workers` workers from now on, also in the middle of a map: more are started at once; those that are too many, idle
+    /// ones first, end when they have worked off what they have taken up, so that no task is lost or runs twice. Does not
+    /// wait for either.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::new(1)?;
+    /// let tasks: Vec<_> = (0..100).map(|x: u64| pool.submit(|x| x + 1, x)).collect();
+    /// pool.resize(3)?;
+    /// assert_eq!(pool.workers(), 3);
+    /// pool.resize(2)?;
+    /// for (x, task) in tasks.into_iter().enumerate() {
+    ///     assert_eq!(task.wait()?, x as u64 + 1);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for no workers or too many, and in a copy of the process that was forked; the system's where no worker
+    /// could be started: those that there are stay.
+    pub fn resize(&self, workers: usize) -> Result<()> {
+        self.inner.resize(workers)
     }
 
     /// Calls `function` with each item in the workers, and gives the results in the order of the items.

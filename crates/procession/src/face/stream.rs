@@ -46,7 +46,7 @@ where
             pool.inner.submit(job, false, Chunk::Adaptive)
         });
         let job = job.map_err(TaskError::from);
-        Stream { pool, job, items: Some(items), window: 2 * pool.workers(), out: 0, bytes: 0 }
+        Stream { pool, job, items: Some(items), window: 0, out: 0, bytes: 0 }
     }
 
     /// Takes items from the iterator as long as there is room for them.
@@ -54,7 +54,9 @@ where
         let Some(items) = &mut self.items else { return };
         let room = |stream: usize, bytes: usize| stream.min(MOST_BYTES / bytes.max(1)).max(1);
         let (mut encoded, mut files) = (Vec::new(), Vec::new());
-        while self.out < room(self.window, self.bytes) {
+        // Of those there are by now.
+        let window = self.window.max(2 * self.pool.workers());
+        while self.out < room(window, self.bytes) {
             let Some(item) = items.next() else {
                 self.items = None;
                 break;
@@ -136,7 +138,7 @@ where
         drop(shared);
         self.out -= 1;
         if waiting == 0 && self.items.is_some() {
-            self.window = (self.window * 2).min(MOST_ITEMS);
+            self.window = (self.window.max(self.pool.workers()) * 2).min(MOST_ITEMS);
             self.refill(id);
         }
         Some(answer)

@@ -135,6 +135,11 @@ impl Board {
         segment.word64(BOARD_AT).store(MAGIC, Release);
     }
 
+    /// There are to be so many workers from now on.
+    pub fn resize(&self, workers: usize) {
+        self.counts.segment.word64(BOARD_AT + WORKERS_AT).store(workers as u64, Relaxed);
+    }
+
     /// Gives a job of `total` items an entry; none: that is not known yet.
     pub fn begin(&mut self, job: u64, total: Option<u64>, title: Title<'_>) -> Entry {
         let (function, entry) = self.calls;

@@ -104,12 +104,39 @@ impl Driver {
         }
     }
 
+    /// Has the worker of seat `index` stay after all, unless it has seen that it was to end: then it says that it leaves.
+    pub fn stay(&self, index: usize) {
+        if let Some(seat) = self.seats.get(index).and_then(Option::as_ref) {
+            seat.ring.stay();
+        }
+    }
+
+    /// There are to be so many workers from now on: who adds or ends them is the caller.
+    pub fn resize(&mut self, workers: usize) {
+        self.scheduler.resize(workers);
+        self.board.resize(workers);
+    }
+
     /// The seats whose workers have begun and hold no record: once the pool has ended these leave by themselves.
     pub fn unoccupied(&self) -> Vec<usize> {
         let free = |phase| matches!(phase, Phase::Idle | Phase::Leaving);
         let is_free = |seat: &Seat| seat.ring.ledger().is_some_and(|ledger| free(ledger.phase));
         let seats = self.seats.iter().enumerate();
         seats.filter_map(|(index, seat)| seat.as_ref().is_some_and(is_free).then_some(index)).collect()
+    }
+
+    /// How many items wait; of each worker its seat, how many outcomes it has sent, and whether it is ready and holds no
+    /// record.
+    pub fn load(&self) -> (u64, Vec<(usize, u64, bool)>) {
+        let idle = self.unoccupied();
+        let seats = self.seats.iter().enumerate();
+        let workers: Vec<_> = seats
+            .filter_map(|(index, seat)| {
+                seat.as_ref().map(|seat| (index, seat.served, seat.ready && idle.binary_search(&index).is_ok()))
+            })
+            .collect();
+        let busy = workers.iter().filter(|(_, _, is_idle)| !is_idle).count() as u64;
+        (self.scheduler.pending().saturating_sub(busy), workers)
     }
 
     /// What the workers do just now.

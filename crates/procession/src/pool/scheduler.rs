@@ -184,6 +184,11 @@ impl Scheduler {
         }
     }
 
+    /// There are to be so many workers from now on.
+    pub fn resize(&mut self, workers: usize) {
+        self.workers = workers.max(1);
+    }
+
     /// For how many workers records are made.
     pub fn workers(&self) -> usize {
         self.workers
@@ -515,6 +520,17 @@ mod tests {
         assert_eq!((grant.first, grant.count, grant.chunk), (0, 1, 1));
         s.published(grant, 1);
         assert_eq!(s.died(1, Some(0), true), Some(Lost { job: 1, item: 0 }));
+    }
+
+    #[test]
+    fn records_suit_the_workers_that_there_are() {
+        let mut s = submit(1000, Chunk::Adaptive);
+        let out = |s: &mut Scheduler| std::iter::from_fn(|| s.grant()).count();
+        assert_eq!(out(&mut s), 4 * 2 + 4);
+        s.resize(10);
+        assert_eq!(out(&mut s), 4 * (10 - 2));
+        s.resize(1);
+        assert_eq!(out(&mut s), 0);
     }
 
     #[test]

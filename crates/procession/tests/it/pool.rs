@@ -61,6 +61,49 @@ fn a_map_keeps_the_order() {
     assert!(pool.map(square, []).unwrap().is_empty());
 }
 
+fn count_up((number, _): (u64, u64)) -> u64 {
+    (0..2000 + number % 7 * 100).fold(number, |sum, _| std::hint::black_box(sum))
+}
+
+#[test]
+fn the_size_changes_in_the_middle_of_maps_while_workers_are_killed() {
+    let pool = Pool::builder().start_method(METHOD).workers(2).retries(20).build().unwrap();
+    assert_eq!(pool.resize(0).unwrap_err().kind(), procession::ErrorKind::InvalidInput);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (over, pool) = (&over, &pool);
+        scope.spawn(move || {
+            // Any order of sizes will do: the parts of a number that grows.
+            for round in 0u64.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let random = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+                let size = 1 + random as usize % 4;
+                pool.resize(size).unwrap();
+                assert_eq!(pool.workers(), size);
+                if random % 5 == 0
+                    && let Some(id) = pool.process_ids().first()
+                {
+                    crate::system::kill("-9", *id);
+                }
+                std::thread::yield_now();
+            }
+        });
+        for round in 0..20 {
+            let answer: Vec<_> = pool.map_each(count_up, (0..500).map(|number| (number, round))).collect();
+            assert!(answer.iter().enumerate().all(|(number, x)| x.as_ref() == Ok(&(number as u64))), "{answer:?}");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    pool.resize(3).unwrap();
+    let until = Instant::now() + LIMIT;
+    while pool.process_ids().len() != 3 {
+        assert!(Instant::now() < until, "{:?}", pool.process_ids());
+        let _ = pool.map(square, 0..3);
+    }
+}
+
 #[test]
 fn a_map_ends_with_the_first_failure() {
     let pool = pool_of(2).unwrap();

@@ -69,9 +69,9 @@ impl Shared {
         self.replace(terms);
     }
 
-    /// Starts a worker in the place of one that ended, or will.
+    /// Starts a worker in the place of one that ended, or will, if there are fewer than there should be.
     pub(super) fn replace(&mut self, terms: &Terms) {
-        if !self.life.needs_workers() {
+        if !self.life.needs_workers() || self.crew.staying() >= self.workers {
             return;
         }
         if let Err(error) = self.crew.start(&mut self.driver, terms) {

@@ -47,7 +47,10 @@ impl Shared {
             let failure = crate::function::Failure::decode(&batch.bytes[failure.clone()]);
             self.break_down(failure.into());
         }
-        for _ in &batch.leaving {
+        for index in &batch.leaving {
+            if let Some(member) = self.crew.members.get_mut(index) {
+                member.leaves = true;
+            }
             self.replace(terms);
         }
         for death in &batch.deaths {
