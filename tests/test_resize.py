@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 
 import procession
 import pytest
@@ -12,16 +11,9 @@ from procession._pool.size import Elastic
 from procession.pool import Pool, ThreadPool
 
 from benches import resizes
+from tests.tasks import waiting
 
 LIMIT_S = 60.0
-
-
-def wait_until(holds):
-    """Wait for a condition, with a limit."""
-    end = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < end, "it does not come to hold"
-        time.sleep(0.005)
 
 
 def pids(pool):
@@ -48,10 +40,10 @@ def test_workers_come_and_go_as_asked_and_a_busy_one_ends_its_task_first(context
         event = manager.Event()
         before = pids(pool)
         held = [pool.apply_async(wait_for, (event,)) for _ in range(2)]
-        wait_until(lambda: sum(worker.state == "working" for worker in pool.stats().workers) == 2)
+        waiting.until(lambda: sum(worker.state == "working" for worker in pool.stats().workers) == 2)
         pool.resize(1)
         # The one that has nothing to do goes, and one of the two that have.
-        wait_until(lambda: len(pids(pool)) == 2)
+        waiting.until(lambda: len(pids(pool)) == 2)
         assert pids(pool) < before
         # Back to what there was: nobody has to be started for the place of one that is still at work.
         pool.resize(2)
@@ -59,14 +51,14 @@ def test_workers_come_and_go_as_asked_and_a_busy_one_ends_its_task_first(context
         pool.resize(1)
         event.set()
         assert {result.get(LIMIT_S) for result in held} < before
-        wait_until(lambda: len(pids(pool)) == 1)
+        waiting.until(lambda: len(pids(pool)) == 1)
         pool.resize(4)
         assert len(pids(pool)) == 4
         assert [worker.place for worker in sorted(pool.stats().workers, key=lambda w: w.place)] == [0, 1, 2, 3]
         # One that is killed while fewer are wanted is not replaced.
         pool.resize(2)
         os.kill(next(iter(pids(pool))), signal.SIGKILL)
-        wait_until(lambda: pool.stats() and len(pids(pool)) == 2)
+        waiting.until(lambda: pool.stats() and len(pids(pool)) == 2)
         assert set(pool.map(whose, range(40), chunksize=1)) <= pids(pool)
         pool.close()
         with pytest.raises(ValueError, match="not running"):
@@ -81,12 +73,12 @@ def test_the_size_follows_the_load_and_the_quota(context, monkeypatch):
         event = manager.Event()
         assert len(pids(pool)) == 1
         held = [pool.apply_async(wait_for, (event,)) for _ in range(9)]
-        wait_until(lambda: len(pids(pool)) == 3)
+        waiting.until(lambda: len(pids(pool)) == 3)
         monkeypatch.setattr(cpus, "budget", lambda: 2)
-        wait_until(lambda: pool._processes == 2)
+        waiting.until(lambda: pool._processes == 2)
         event.set()
         assert len({result.get(LIMIT_S) for result in held}) <= 3
-        wait_until(lambda: len(pids(pool)) == 1)
+        waiting.until(lambda: len(pids(pool)) == 1)
         survivor = pids(pool)
         assert set(pool.map(whose, range(3), chunksize=1)) == survivor
     pool.join()
@@ -96,7 +88,7 @@ def test_the_least_is_kept_however_its_workers_end():
     with procession.get_context("fork").Pool(min_workers=2, max_workers=3, idle_timeout=0.05) as pool:
         first = pids(pool)
         os.kill(min(first), signal.SIGKILL)
-        wait_until(lambda: pool.stats() and len(pids(pool)) == 2 and pids(pool) != first)
+        waiting.until(lambda: pool.stats() and len(pids(pool)) == 2 and pids(pool) != first)
         assert pool.map(abs, range(10)) == list(range(10))
     pool.join()
 
@@ -164,5 +156,5 @@ def test_many_threads_may_set_the_size_at_once():
         for setter in setters:
             setter.join()
         pool.resize(2)
-        wait_until(lambda: len(pids(pool)) == 2)
+        waiting.until(lambda: len(pids(pool)) == 2)
     pool.join()
