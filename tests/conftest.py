@@ -64,7 +64,7 @@ def _belongings():
     """Children, descriptors and threads of this process, without the helpers that live as long as it does."""
     helpers = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
     # Equal is what has the same id and began at the same moment: state and command line change.
-    children = {p for p in psutil.Process().children() if p.pid not in helpers}
+    children = {p for p in _children() if p.pid not in helpers}
     control, page = forkserver._forkserver._control, forkserver._forkserver._statuses
     kept = {
         control.fileno() if control else None,
@@ -82,6 +82,21 @@ def _belongings():
         if int(name) not in kept:
             descriptors[int(name)] = target
     return children, descriptors, {t.name for t in threading.enumerate()}
+
+
+def _children():
+    """Yield what this process has started; psutil would look through all processes of the machine."""
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{thread}/children") as file:
+                pids = file.read().split()
+        except OSError:  # the thread is gone; its children are another's
+            continue
+        for pid in pids:
+            try:
+                yield psutil.Process(int(pid))
+            except psutil.NoSuchProcess:
+                pass
 
 
 def _description(p):
