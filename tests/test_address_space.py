@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 GIB = 1 << 30
 PROGRAMS = Path(__file__).parent / "programs/address_space"
 
@@ -18,9 +20,9 @@ def identity(x):
     return x
 
 
-def run(program, context):
+def run(program, method):
     """Run a program; return the words that it prints."""
-    command = [sys.executable, str(PROGRAMS / program), context.get_start_method()]
+    command = [sys.executable, str(PROGRAMS / program), method]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return done.stdout.split()
@@ -57,14 +59,20 @@ def test_address_space_grows_with_what_is_sent_and_not_more(context):
         assert address_space() - before < 2 * GIB
 
 
-def test_a_pool_and_large_payloads_work_under_a_limit_of_address_space(context):
-    told = run("two_gigabytes.py", context)
+# A worker has its parent's mappings, or those of a new process.
+OLD_OR_NEW = pytest.mark.parametrize("method", ["fork", "spawn"])
+
+
+@OLD_OR_NEW
+def test_a_pool_and_large_payloads_work_under_a_limit_of_address_space(method):
+    told = run("two_gigabytes.py", method)
     assert told == ["1000000", str(300 << 20), "True", str(300 << 20), "160"]
 
 
-def test_what_does_not_fit_fails_alone_and_says_so(context):
+@OLD_OR_NEW
+def test_what_does_not_fit_fails_alone_and_says_so(method):
     large, small = str(200 << 20), str(2 << 20)
-    assert run("not_enough.py", context) == ["5", "True", "True", "5", "50", "True", "True", small, large, large]
+    assert run("not_enough.py", method) == ["5", "True", "True", "5", "50", "True", "True", small, large, large]
 
 
 def test_too_little_address_space_for_a_pool_is_an_error_that_names_limit_and_need(context):

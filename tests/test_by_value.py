@@ -34,8 +34,11 @@ def run(*command, given=None, cwd=None):
     return result.stdout
 
 
-@pytest.mark.parametrize("how", ["script", "module", "command", "stdin"])
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+# A module of a name, and one of none, by each method.
+@pytest.mark.parametrize("method, how", [
+    ("fork", "script"), ("fork", "stdin"), ("forkserver", "module"), ("forkserver", "command"),
+    *(("spawn", how) for how in ("script", "module", "command", "stdin")),
+])  # fmt: skip
 def test_objects_of_classes_that_children_cannot_import_travel_everywhere_and_come_back(method, how):
     text = PROGRAM.read_text()
     command = {
