@@ -141,8 +141,12 @@ def put_for_ever(q):
         q.put(b"x" * 5000)
 
 
-@pytest.mark.parametrize("moment", range(8))
-def test_killed_producers_leave_a_queue_that_can_be_waited_for(context, moment):
+# Where they are killed is chance, and the same code by each method.
+@pytest.mark.parametrize(
+    "method, moment", [*(("fork", moment) for moment in range(8)), ("spawn", 2), ("forkserver", 5)]
+)
+def test_killed_producers_leave_a_queue_that_can_be_waited_for(method, moment):
+    context = procession.get_context(method)
     q = context.Queue()
     q.fileno()
     children = [start(context, put_for_ever, q) for _ in range(2)]
