@@ -134,7 +134,7 @@ LAYERS = {
     "objects": "reduction _objects",
     "children": "spawn forkserver resource_tracker _children",
     "shared": "connection resource_sharer synchronize queues heap sharedctypes shared_memory _shared",
-    "pool": "pool _pool",
+    "pool": "pool _pool _progress",
     "managers": "managers _manager",
     "faces": "context shared_pools futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",

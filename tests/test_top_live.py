@@ -1,95 +1,13 @@
 """`procession top` on a terminal: what a user sees, on one that is kept in memory."""
 
-import fcntl
 import os
-import pty
-import select
 import signal
-import struct
-import subprocess
-import sys
-import termios
 import time
 
 import procession
-import pyte
 import pytest
 from tasks.seeing import held, use
-
-LIMIT_S = 60
-
-
-class Terminal:
-    """A program on a terminal of so many columns and rows."""
-
-    def __init__(self, arguments, columns, rows, first="", **environment):
-        control, terminal = pty.openpty()
-        self._control = control
-        self.screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self.screen)
-        self.resize(columns, rows)
-        self.settings = termios.tcgetattr(terminal)
-        code = f"import sys; from procession.cli import main\n{first}\nmain(sys.argv[1:])"
-        env = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env={**env, "PYTHONIOENCODING": "utf-8", **environment},
-            start_new_session=True,
-        )
-        self._terminal = terminal
-        self.raw = b""
-
-    def resize(self, columns, rows):
-        fcntl.ioctl(self._control, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.screen.resize(rows, columns)
-
-    def press(self, keys):
-        os.write(self._control, keys.encode())
-
-    def read(self, limit):
-        if select.select([self._control], [], [], limit)[0]:
-            data = os.read(self._control, 1 << 16)
-            self.raw += data
-            self._stream.feed(data)
-
-    def text(self):
-        return "\n".join(line.rstrip() for line in self.screen.display)
-
-    def until(self, *wanted, without=None):
-        """Read until all these texts are on the screen."""
-        end = time.monotonic() + LIMIT_S
-        while not all(text in self.text() for text in wanted) or (without and without in self.text()):
-            assert time.monotonic() < end, f"never {wanted} on\n{self.text()}"
-            self.read(0.1)
-        return self.text()
-
-    def ends(self):
-        """Wait for the end; return the exit code."""
-        end = time.monotonic() + LIMIT_S
-        while self.process.poll() is None:
-            assert time.monotonic() < end
-            self.read(0.05)
-        self.read(0)
-        return self.process.returncode
-
-    def is_restored(self):
-        return not self.screen.cursor.hidden and termios.tcgetattr(self._terminal) == self.settings
-
-    def hang_up(self):
-        """Close the user's side; return the exit code."""
-        os.close(self._control)
-        self._control = None
-        return self.process.wait(LIMIT_S)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        if self._control is not None:
-            os.close(self._control)
-        os.close(self._terminal)
+from tasks.terminal import LIMIT_S, Terminal
 
 
 @pytest.fixture
@@ -97,8 +15,10 @@ def terminal():
     """Makes terminals."""
     made = []
 
-    def make(columns, rows, *arguments, **environment):
-        made.append(Terminal(["top", "--interval", "0.2", *arguments], columns, rows, **environment))
+    def make(columns, rows, *arguments, first="", **environment):
+        code = f"import sys; from procession.cli import main\n{first}\nmain(sys.argv[1:])"
+        command = ["-c", code, "top", "--interval", "0.2", *arguments]
+        made.append(Terminal(command, columns, rows, **environment))
         return made[-1]
 
     yield make

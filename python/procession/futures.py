@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext as StandardContext
     from typing import Any, ParamSpec, TypeVar, Unpack
 
-    from procession._typed.options import ExecutorOptions, TaskOptions
+    from procession._typed.options import ExecutorOptions, ProgressWish, TaskOptions
     from procession.context import BaseContext
 
     _P = ParamSpec("_P")
@@ -129,27 +129,37 @@ class ProcessPoolExecutor(Executor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
+        progress: "ProgressWish" = False,
     ) -> "Iterator[_R]":
         """Return an iterator over `fn(*items)` in the order of the iterables.
 
         `chunksize` items travel as one task. At most `buffersize` tasks are submitted ahead of the reader
-        (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call.
+        (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call. `progress` has whoever
+        reads draw how far the map is, as the option of `Pool.map` does; a chunk counts when all of its items have run.
         """
         if operator.index(chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and operator.index(buffersize) < 1:
             raise ValueError("buffersize must be >= 1 or None")
         limit = None if timeout is None else time.monotonic() + timeout
+        drawn = None
+        if progress is not False:
+            from procession._progress import mapped
+
+            drawn = mapped.of(progress, fn, iterables, self._max_workers)
         chunks = iter(_chunks(zip(*iterables, strict=False), chunksize))
         ahead = itertools.islice(chunks, buffersize)
         futures = deque()
         try:
-            futures.extend(self.submit(_run_chunk, fn, chunk) for chunk in ahead)
+            for chunk in ahead:
+                futures.append(self.submit(_run_chunk, fn, chunk))
+                if drawn is not None:
+                    drawn.add(futures[-1], len(chunk))
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
-        return _results(weakref.ref(self), fn, futures, chunks, limit)
+        return _results(weakref.ref(self), fn, futures, chunks, limit, drawn)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; with `wait` block until all futures are done and the workers have ended.
@@ -195,18 +205,22 @@ def _run_chunk(fn, chunk):
     return [fn(*items) for items in chunk]
 
 
-def _results(executor, fn, futures, chunks, limit):
+def _results(executor, fn, futures, chunks, limit, drawn=None):
     future = None
     try:
         futures.reverse()
         while futures:
             future = futures.pop()
             left = None if limit is None else limit - time.monotonic()
-            values = future.result(left)
+            values = future.result(left) if drawn is None else drawn.result(future, left)
             future = None
             chunk = next(chunks, None)
             if chunk is not None and (submit_to := executor()) is not None:
                 futures.appendleft(submit_to.submit(_run_chunk, fn, chunk))
+                if drawn is not None:
+                    drawn.add(futures[0], len(chunk))
+            elif drawn is not None:
+                drawn.complete()
             yield from values
     except BaseException as error:
         # Whoever reads has gone, was interrupted or has no more time: nobody can get these results any more. When a
@@ -219,6 +233,8 @@ def _results(executor, fn, futures, chunks, limit):
         for future in futures:
             # Running calls go on, as with the standard executor.
             Future.cancel(future)
+        if drawn is not None:
+            drawn.end()
 
 
 class PoolFuture(Future[_R]):

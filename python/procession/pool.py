@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from procession._pool.current import Task as Task
     from procession._pool.output import OutputLine as OutputLine
     from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
-    from procession._typed.options import MapOptions, PoolOptions as PoolOptions, TaskOptions
+    from procession._progress.facts import Progress as Progress, TaskProgress as TaskProgress
+    from procession._typed.options import (
+        MapOptions,
+        PoolOptions as PoolOptions,
+        ProgressWish as ProgressWish,
+        TaskOptions,
+    )
     from procession._typed.shared import Shares as _Shares
     from procession.context import BaseContext
 
@@ -83,6 +89,7 @@ class Pool(_Shares):
             control group's quota may change. Each of the three options is enough to have it so, with 1 worker at least,
             and 60 seconds.
         idle_timeout: see there.
+        progress: what the option `progress` of the pool's maps is where they have none of their own.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
@@ -149,6 +156,9 @@ class Pool(_Shares):
     #     second later its worker is killed. Other tasks go on. None for no limit.
     #   retries: how often a task is tried again whose worker died, or that raised one of `retry_on`. A task that has
     #     killed two workers is not tried again.
+    #   progress (of maps): whether the thread that waits draws how far the map is, on standard error: True for the best
+    #     there is (rich, tqdm, lines), "rich", "tqdm", "plain", or a callable that gets a `Progress` ten times a second
+    #     and at the end.
 
     def apply(
         self,
@@ -510,6 +520,10 @@ def __getattr__(name):
         from procession._pool.output import OutputLine
 
         return OutputLine
+    if name in ("Progress", "TaskProgress"):
+        from procession._progress import facts
+
+        return getattr(facts, name)
     if name == "Task":
         from procession._pool.current import Task
 

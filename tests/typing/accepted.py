@@ -59,6 +59,8 @@ def pools() -> None:
     with multiprocessing.Pool(2, initializer=print, initargs=(1,), maxtasksperchild=3) as workers:
         assert_type(workers.map(length, ["a", "b"]), list[int])
         assert_type(workers.map(length, iter(["a"]), chunksize=1, timeout=2.0, retries=1, retry_on=OSError), list[int])
+        assert_type(workers.map(length, ["a"], progress="rich"), list[int])
+        assert_type(workers.map(length, ["a"], progress=lambda seen: print(seen.done, seen.tasks[0].text)), list[int])
         assert_type(workers.apply(add, (1,), {"b": 2}), float)
         result = workers.apply_async(add, (1, 2), callback=print, error_callback=print)
         assert_type(result, AsyncResult[float])

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession::channel::{Badge, current_item, is_interrupted};
+use procession::channel::{Badge, current_item, given, is_interrupted};
 use procession::platform;
 use procession::shared_memory::Segment;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
@@ -117,6 +117,13 @@ impl Interrupts {
             Badge::new(self.segment.clone()).say(job, item, done, total, text);
         }
         item.is_some()
+    }
+
+    /// The place of this worker among those of the pool, until when the item that runs may, by `time.monotonic`, and how often it
+    /// was tried before.
+    fn given(&self) -> (u32, Option<f64>, u32) {
+        let (until, tries) = given(&self.segment);
+        (Badge::new(self.segment.clone()).place(), until.map(|until| until.as_secs_f64()), tries)
     }
 
     /// The number of the job and the place in it of the item that runs now.

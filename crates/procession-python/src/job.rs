@@ -3,7 +3,7 @@
 //! A long file: one state, whose every change has to keep to the rule that a job ends once.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -149,6 +149,9 @@ pub(crate) struct Job {
     pub received: Received,
     /// Where it is shown to who looks.
     pub entry: Entry,
+    /// How many items have failed, and how often one was tried again.
+    pub failed: AtomicU64,
+    pub retried: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -179,6 +182,8 @@ impl Job {
             repeats: Repeats::default(),
             received: Received::default(),
             entry,
+            failed: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
             state: Mutex::new(state),
         })
     }
@@ -304,6 +309,11 @@ impl Job {
         *tries += 1;
         *deaths += u32::from(died);
         *tries <= self.options.retries && *deaths < MOST_DEATHS
+    }
+
+    /// How often an item was tried before.
+    pub(crate) fn tries_of(&self, item: u64) -> u32 {
+        if self.options.retries == 0 { 0 } else { self.state().tries.get(&item).map_or(0, |(tries, _)| *tries) }
     }
 
     /// The function and the arguments of an item, for messages about it: as many as are known still.

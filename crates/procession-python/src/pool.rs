@@ -108,6 +108,12 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 /// A worker at one moment; see `PoolCore.survey`.
 type WorkerNow = (usize, u32, &'static str, f64, u64, u64, Option<Described>, Option<f64>);
 
+/// A task that runs: see `JobCore.progress`.
+type TaskNow = (usize, u32, u64, f64, Option<(f64, Option<f64>, String)>);
+
+/// How far a job is: see `JobCore.progress`.
+type Progress = (Option<u64>, u64, u64, u64, Vec<TaskNow>);
+
 /// Seconds an item may run, how often it is tried again, after which exceptions.
 type Wishes = Option<(Option<f64>, u32, Option<Py<PyAny>>)>;
 
@@ -231,6 +237,25 @@ impl PoolCore {
         Ok(self.owned.get()?.shared().driver.load())
     }
 
+    /// The number that the next job gets, unless another thread is faster.
+    fn next_job(&self) -> PyResult<u64> {
+        Ok(self.owned.get()?.shared().next_job)
+    }
+
+    /// What items of `job` and of those after it write to standard output and error, in the worker of seat `index`, goes to two pipes, which are
+    /// descriptors of the process `pid`; 0 for one that stays as it is. Job 0: of none.
+    fn ask_to_speak(&self, index: usize, job: u64, pid: u32, out: u32, err: u32) -> PyResult<()> {
+        if let Some(badge) = self.owned.get()?.shared().driver.badge(index) {
+            badge.ask(job, pid, (out, err));
+        }
+        Ok(())
+    }
+
+    /// Whether the worker of seat `index` writes to such pipes just now.
+    fn is_speaking(&self, index: usize) -> PyResult<bool> {
+        Ok(self.owned.get()?.shared().driver.badge(index).is_some_and(|badge| badge.is_speaking()))
+    }
+
     /// How many tasks have an outcome.
     fn outcomes(&self) -> PyResult<u64> {
         let tally = self.owned.get()?.shared().tally;
@@ -313,8 +338,9 @@ impl PoolCore {
         complete(py, &inner, &job)
     }
 
-    /// The same, without waiting.
-    #[pyo3(signature = (function, items, chunk, star, callbacks, wishes=None, /))]
+    /// The same, without waiting. With `begun`, which only crews of other kinds call, who calls waits at once: no thread is
+    /// started for it.
+    #[pyo3(signature = (function, items, chunk, star, callbacks, wishes=None, begun=None, /))]
     #[allow(clippy::too_many_arguments)]
     fn map_async(
         &self,
@@ -325,10 +351,14 @@ impl PoolCore {
         star: bool,
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
+        begun: Option<Py<PyAny>>,
     ) -> PyResult<JobCore> {
         let inner = self.owned.get()?;
         let job = self.all(py, &inner, function, items, chunk, star, callbacks, wishes)?;
-        handle(py, &inner, job)
+        match begun {
+            Some(_) => Ok(JobCore { owned: Link::new(Arc::downgrade(&inner)), job }),
+            None => handle(py, &inner, job),
+        }
     }
 
     /// `function` on each item, results one by one; takes items as there is room for them.
@@ -821,6 +851,25 @@ impl JobCore {
     fn counts(&self) -> (u64, u64) {
         let state = self.job.state();
         (state.finished, state.total)
+    }
+
+    /// How far the job is: how many items there are, if that is known, how many have their outcome, how many of these have
+    /// failed, how often one was tried again; and of what runs the worker's seat and place, the item, since when, and what it says.
+    fn progress(&self) -> Progress {
+        let (total, finished) = {
+            let state = self.job.state();
+            (state.source.is_none().then_some(state.total), state.finished)
+        };
+        let tasks = match self.engine_of_ours() {
+            Some(engine) if !self.job.done() => engine.tasks_of(self.job.id),
+            _ => Vec::new(),
+        };
+        let tasks = tasks.into_iter().map(|task| {
+            let said = task.said.map(|said| (said.done, said.total, said.text));
+            (task.index, task.place, task.item, task.since.as_secs_f64(), said)
+        });
+        let (failed, retried) = (&self.job.failed, &self.job.retried);
+        (total, finished, failed.load(Ordering::Relaxed), retried.load(Ordering::Relaxed), tasks.collect())
     }
 
     /// Waits for the job to end, whether or not anybody reads its outcomes.

@@ -188,7 +188,33 @@ impl WorkerCore {
         }
     }
 
+    /// Has what is written go where the parent wants it.
+    #[cold]
+    #[inline(never)]
+    fn speak(&mut self, py: Python<'_>, asked: (u32, u32, u32)) -> bool {
+        self.worker.speaks(true);
+        if let Err(error) = self.support.bind(py).call_method1("speak", asked) {
+            error.write_unraisable(py, None);
+        }
+        true
+    }
+
+    /// Has what is written go where it went before.
+    #[cold]
+    #[inline(never)]
+    fn hush(&mut self, py: Python<'_>) {
+        if let Err(error) = self.support.bind(py).call_method0("hush") {
+            error.write_unraisable(py, None);
+        }
+        self.worker.speaks(false);
+    }
+
     fn record(&mut self, py: Python<'_>, head: RecordHead, left: &mut u64) -> PyResult<()> {
+        // Before anything that could be interrupted.
+        let speaks = match self.worker.asked_to_speak(head.job) {
+            Some(asked) => self.speak(py, asked),
+            None => false,
+        };
         self.worker.decoding();
         self.unwanted = false;
         self.common.keep_of(head.job);
@@ -197,6 +223,9 @@ impl WorkerCore {
         }
         let record = self.worker.take_body();
         let answer = self.items(py, head, body_of(&record), left);
+        if speaks {
+            self.hush(py);
+        }
         self.worker.put_body(record);
         answer
     }

@@ -157,6 +157,7 @@ class Crew:
         self._lock = RLock()
         self._driver = None
         self._room = None  # for descriptors
+        self.speech: Any = None  # what hears workers while a bar is drawn
 
     def begin(self):
         """Start the workers.
@@ -329,6 +330,11 @@ class Crew:
         from procession._pool import size  # not before: most pools stay as they are
 
         size.resize(self, count)
+
+    @property
+    def has_plain_output(self):
+        """Return whether what workers write goes where this process writes."""
+        return self._capture is None
 
     @property
     def memory_limit(self):
@@ -518,6 +524,8 @@ class Crew:
 
     def refill(self):
         """Start the workers that are missing; where that fails it is tried again, after pauses."""
+        if self.speech is not None:  # nobody may be drawing what it is for
+            self.speech.hear()
         try:
             self.fill()
         except Exception as error:
@@ -670,6 +678,8 @@ class Crew:
             self._ear.close()
         if self._capture is not None:
             self._capture.close()
+        if self.speech is not None:
+            self.speech.close()
         if util.is_exiting():
             self.core.keep_duty(TERMINATE_GRACE_S)
         self.core.release()

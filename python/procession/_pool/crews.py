@@ -81,22 +81,24 @@ class _Desk:
         """Call a function for each item; return the list of results, or raise the first failure."""
         return self._complete("starmap" if star else "map", function, items, chunk, wishes)
 
-    def map_async(self, function, items, chunk, star, callbacks, wishes=None):
-        """Have a function called for each item; return a `Whole`."""
-        return self.submit("starmap" if star else "map", function, items, chunk, wishes, callbacks)
+    def map_async(self, function, items, chunk, star, callbacks, wishes=None, begun=None):
+        """Have a function called for each item; return a `Whole`, which `begun` gets before that."""
+        return self.submit("starmap" if star else "map", function, items, chunk, wishes, callbacks, begun=begun)
 
     def imap(self, function, items, chunk, ordered, most, wishes=None):
         """Have a function called for each item of an iterator; return a `Stream`."""
         return self.submit("imap" if ordered else "imap_unordered", function, items, chunk, wishes, None, most)
 
-    def submit(self, order, function, items, chunk, wishes=None, callbacks=None, most=None):
-        """Make a job of a call, and have it worked off.
+    def submit(self, order, function, items, chunk, wishes=None, callbacks=None, most=None, begun=None):
+        """Make a job of a call, and have it worked off; `begun` gets it before that.
 
         Raises:
             ValueError: the pool was closed, or is the parent's.
             TypeError: the function cannot be called.
         """
         job = self._job(order, function, items, chunk, wishes, callbacks, most)
+        if begun is not None:
+            begun(job)
         self.hand_in(job)
         return job
 

@@ -16,6 +16,9 @@ class Task:
     Attributes:
         function: the name of what is called, an empty text where no task runs.
         index: its place in its map, or the number of the call among those of the pool, from 0; None where no task runs.
+        tries: how often it was tried before, with `retries`.
+        deadline: until when it may run, by `time.monotonic()`; None without a `timeout`.
+        worker: the number of its worker, from 0, which the worker's successor has, too; None where no task runs.
     """
 
     def __init__(
@@ -24,9 +27,15 @@ class Task:
         index: int | None = None,
         interrupts: "Interrupts | None" = None,
         item: tuple[int, int] | None = None,
+        worker: int | None = None,
+        deadline: float | None = None,
+        tries: int = 0,
     ) -> None:
         self.function = function
         self.index = index
+        self.worker = worker
+        self.deadline = deadline
+        self.tries = tries
         self._interrupts = interrupts
         self._item = item
         self._pid = os.getpid()
@@ -38,7 +47,8 @@ class Task:
         return f"<task {self.function}[{self.index}]>" if self else "<no task>"
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
-        """Say how far the task is, for who looks: `procession top` among others. Takes a microsecond, never waits.
+        """Say how far the task is, for who looks: `progress=` of its map and `procession top` among others. Takes a
+        microsecond, never waits.
 
         The last call counts, so it may be called as often as one likes. Where no task runs, or another one by now, it
         does nothing.
@@ -70,7 +80,8 @@ def current_task() -> Task:
     from procession._pool.texts import function_name
 
     job, index = item
-    return Task(function_name(function), job - 1 if is_call else index, interrupts, item)
+    place = job - 1 if is_call else index
+    return Task(function_name(function), place, interrupts, item, *interrupts.given())
 
 
 Task.__module__ = "procession.pool"  # where programs find it

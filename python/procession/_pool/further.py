@@ -6,6 +6,7 @@ import sys
 
 from procession._pool.crew import stay_at_exit
 from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
+from procession._procession import PoolCore
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ __all__ = ["OPTIONS", "Around", "Call", "defaults"]
 
 # The module of each option, in the order in which they take hold of a call: its `take(call, value)` checks the value
 # and changes the call. A module that has `check(value)` as well lets `Pool` take the option, for all of its calls.
-OPTIONS: dict[str, str] = {}
+OPTIONS: dict[str, str] = {
+    "progress": "procession._progress.option",
+}
 
 _ANSWERS: "dict[str, Any]" = {
     "apply": ApplyResult,
@@ -40,6 +43,8 @@ class Call:
         callbacks: a pair for value and exception, or None; an executor has its results by them.
         waits: whether the method waits for the value and returns it.
         options: the options that were asked for, by name.
+        begun: functions that get the job as soon as there is one; of a crew that computes in the caller, before that.
+        ended: functions that are called if there is none, as it could not be handed in.
         around: functions that get the job, or what the one before made of it, and return what is to stand in its
             place: an `Around`.
     """
@@ -55,6 +60,8 @@ class Call:
         self.callbacks = callbacks
         self.waits = waits
         self.options = {}
+        self.begun = []
+        self.ended = []
         self.around = []
 
     def run(self, options):
@@ -71,8 +78,11 @@ class Call:
                 _loaded(module).take(self, options[name])
         try:
             job = self._hand_in()
-        except Exception as error:
-            stay_at_exit(error)
+        except BaseException as error:
+            for end in self.ended:
+                end()
+            if isinstance(error, Exception):
+                stay_at_exit(error)
             raise
         for wrap in self.around:
             job = wrap(job)
@@ -92,9 +102,15 @@ class Call:
             return core.apply_async(self.function, args, kwds, self.callbacks, self.wishes)
         if self.order in ("map", "starmap"):
             is_star = self.order == "starmap"
-            return core.map_async(self.function, self.items, self.chunk, is_star, self.callbacks, self.wishes)
+            # Whoever waits itself needs no thread for it.
+            begun = self._tell if self.waits or not isinstance(core, PoolCore) else None
+            return core.map_async(self.function, self.items, self.chunk, is_star, self.callbacks, self.wishes, begun)
         ordered = self.order == "imap"
         return core.imap(self.function, iter(self.items), self.chunk, ordered, self.most, self.wishes)
+
+    def _tell(self, job):
+        for tell in self.begun:
+            tell(job)
 
 
 class Around:

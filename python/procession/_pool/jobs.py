@@ -11,6 +11,10 @@ from collections import deque
 from operator import length_hint
 from time import monotonic
 
+TYPE_CHECKING = False  # what checkers take for true
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["LOOK_AHEAD_ITEMS", "Failure", "Job", "Stream", "Supplier", "Whole"]
 
 # How many items of an iterable without a length may be ahead of the results that were read.
@@ -33,6 +37,10 @@ class Supplier:
 
     def __init__(self, job):
         self.job = job
+
+    def running(self):
+        """Return the first items of what is computed just now."""
+        return []
 
     def pull(self):
         """A reader has come and finds nothing: compute an item in this thread, or return False."""
@@ -82,7 +90,14 @@ class Job:
         chunk: how many items go together.
         wishes: what `_checks.wishes` gives.
         callbacks: a pair for value and exception, or None.
+
+    Attributes:
+        failed, retried: how many items have failed, how often one was tried again.
+        tick: what a crew that computes in the caller calls after each outcome, or None.
     """
+
+    failed = retried = 0
+    tick: "Callable[[], object] | None" = None
 
     def __init__(self, crew, order, function, items, chunk, wishes=None, callbacks=None):
         self.order = order
@@ -114,6 +129,22 @@ class Job:
                 if not (tries and retry_on and isinstance(error, retry_on)):
                     return Failure(error)
             tries -= 1
+            self.retried += 1
+
+    def progress(self):
+        """Return how far the job is, as that of an engine does: how many items there are, if that is known, how many
+        have their outcome, how many of these have failed, how often one was tried again, and what runs."""
+        done, known = self.counts()
+        running = [(0, place, item, 0.0, None) for place, item in enumerate(self.supplier.running())]
+        return (known if self.is_complete() else None), done, self.failed, self.retried, running
+
+    def counts(self):
+        """Return how many items have their outcome, and how many are known."""
+        raise NotImplementedError
+
+    def is_complete(self):
+        """Return whether all items are known."""
+        return True
 
     def watch(self, watcher):
         """Have `watcher` called once, by another thread, when there is something to be read; False if there is now."""
@@ -221,6 +252,7 @@ class Whole(Job):
     def fail(self, start, count, error):
         """Take `error` as the outcome of `count` items from `start` on; of several the first by place is raised."""
         with self._lock:
+            self.failed += count
             if start < self._failed_at:
                 self._first_error, self._failed_at = error, start
         self._count(count)
@@ -347,6 +379,7 @@ class Stream(Job):
             if self._ended or self.given_up:
                 return
             self._came += len(outcomes)
+            self.failed += sum(type(outcome) is Failure for outcome in outcomes)
             if not self._ordered:
                 self._outcomes.extend(outcomes)
             elif outcomes:
@@ -395,6 +428,10 @@ class Stream(Job):
         self._wake()
         self._part()
         return True
+
+    def is_complete(self):
+        """Return whether all items are known."""
+        return self._length is not None
 
     def _part(self):
         """The job has ended: let go of whoever computed it, and tell the crew."""

@@ -31,6 +31,8 @@ class Serial(Crew):
             return
         for place, item in enumerate(job.items):
             job.deliver(place, [_outcome(job, item)])
+            if job.tick is not None:
+                job.tick()
 
     def _sweep(self):
         while self._gone:

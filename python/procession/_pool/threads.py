@@ -143,6 +143,10 @@ class Chunks(Supplier):
                 job.deliver(start, values)
         self._running.pop(start, None)
 
+    def running(self):
+        """Return the first items of the chunks in work."""
+        return list(self._running)
+
     def give_up(self, closes):
         """Begin no more of the items that were taken."""
         for chunk in list(self._running.values()):
@@ -186,6 +190,10 @@ class Source(Supplier):
             job.deliver(start, _outcomes(job.function, chunk))
         self._running.pop(start, None)
         return False
+
+    def running(self):
+        """Return the first items of the chunks in work."""
+        return list(self._running)
 
     def go_on(self):
         """Outcomes were read, or nobody will: take items again if there is room for more."""

@@ -130,6 +130,18 @@ class Portable:
         return failures.failure(error)
 
     @staticmethod
+    def speak(pid, out, err):
+        """Have what tasks write go to the pipes of the process that waits for it."""
+        from procession._pool import speaking
+
+        speaking.speak(pid, out, err)
+
+    @staticmethod
+    def hush():
+        """Have it go where it went before."""
+        sys.modules["procession._pool.speaking"].hush()
+
+    @staticmethod
     def arguments(kind, item):
         """Return what an item is given, in short, for those who look at this worker from outside."""
         return texts.given(kind, item)

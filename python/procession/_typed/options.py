@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from typing import TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 from procession._pool.output import OutputLine
+from procession._progress.facts import Progress
+
+ProgressWish: TypeAlias = bool | Literal["rich", "tqdm", "plain"] | Callable[[Progress], object]
 
 
 class Settings(TypedDict, total=False):
@@ -29,6 +32,7 @@ class ExecutorOptions(TypedDict, total=False):
     cpu_affinity: Iterable[int] | Callable[[int], Iterable[int]] | None
     forward_logs: bool
     capture_output: bool | Callable[[OutputLine], object]
+    progress: ProgressWish
     min_workers: int | None
     idle_timeout: float | None
 
@@ -45,3 +49,5 @@ class TaskOptions(TypedDict, total=False):
 
 class MapOptions(TaskOptions, total=False):
     """The types of the further options of a call for many items."""
+
+    progress: ProgressWish

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use procession::channel::{BLOCK_HEAD, forsake_worker, give_back};
@@ -76,7 +77,7 @@ impl Inner {
             let mut shared = self.shared();
             shared.driver.scheduler.again(job.id, item);
             shared.tally.retried += 1;
-            self.counts.retried(job.entry);
+            self.retried(job);
             return Ok(None);
         }
         Ok(Some(failure))
@@ -211,7 +212,7 @@ impl Inner {
             None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), interrupt) {
                 Some(failure) => {
                     *failed += 1;
-                    self.counts.failed(job.entry);
+                    self.failed(job);
                     job.store(py, outcome.item, Err(failure), trash)
                 }
                 None => false,
@@ -274,6 +275,18 @@ impl Inner {
         Some(next)
     }
 
+    /// Counts an item that has failed, for who looks.
+    pub(super) fn failed(&self, job: &Job) {
+        job.failed.fetch_add(1, Relaxed);
+        self.counts.failed(job.entry);
+    }
+
+    /// Counts an item that is tried again, for who looks.
+    fn retried(&self, job: &Job) {
+        job.retried.fetch_add(1, Relaxed);
+        self.counts.retried(job.entry);
+    }
+
     pub(super) fn rebuild(
         &self,
         py: Python<'_>,
@@ -326,7 +339,7 @@ impl Inner {
                 let mut shared = self.shared();
                 shared.driver.scheduler.again(lost.job, lost.item);
                 shared.tally.retried += 1;
-                self.counts.retried(job.entry);
+                self.retried(&job);
                 continue;
             }
             let bytes = heavy.map(|heavy| heavy.bytes);
@@ -340,7 +353,7 @@ impl Inner {
             };
             let Some(failure) = self.verdict(py, &job, lost.item, failure, &mut interrupt) else { continue };
             self.shared().tally.failed += 1;
-            self.counts.failed(job.entry);
+            self.failed(&job);
             if job.store(py, lost.item, Err(failure), &mut trash) {
                 self.finish(py, &job);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession::pool::{Grant, JobId};
+use procession::pool::{Given, Grant, JobId};
 use procession::shared_memory::{Block, Segment, fill};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -229,7 +229,8 @@ impl Inner {
                 shared.driver.share(block);
                 blocks.push(block);
             }
-            shared.driver.publish(grant, job.options.timeout.is_some(), body, blocks)
+            let tries = if grant.count == 1 { job.tries_of(grant.first) } else { 0 };
+            shared.driver.publish(grant, Given::new(job.options.timeout, tries), body, blocks)
         };
         match answer {
             Ok(published) => published,
@@ -260,7 +261,7 @@ impl Inner {
         }
         if count == 1 {
             self.shared().tally.failed += 1;
-            self.counts.failed(job.entry);
+            self.failed(job);
             let failure = self.explained(py, error, job.items(py, grant.first + u64::from(first), 1).pop());
             let mut trash = Vec::new();
             if job.store(py, grant.first + u64::from(first), Err(failure), &mut trash) {

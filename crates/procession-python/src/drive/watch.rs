@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use procession::pool::WorkerState;
+use procession::pool::{JobId, TaskState, WorkerState};
 use pyo3::prelude::*;
 
 use super::{Inner, Tally};
@@ -79,6 +79,11 @@ impl Inner {
     /// The seats of the workers that have begun and run nothing.
     pub(crate) fn unoccupied(&self) -> Vec<usize> {
         self.shared().driver.unoccupied()
+    }
+
+    /// What runs of a job.
+    pub(crate) fn tasks_of(&self, job: JobId) -> Vec<TaskState> {
+        self.shared().driver.tasks_of(job)
     }
 
     /// What the workers do, with the items that they run; how many items wait; what has become of the others.

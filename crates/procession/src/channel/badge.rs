@@ -21,6 +21,11 @@ const PLACE_AT: usize = 264;
 const PID_AT: usize = 268;
 const STARTED_AT: usize = 272;
 const SERVED_AT: usize = 280;
+/// What the parent asks for: output of a job's items through its pipes, the descriptors of which are of the process behind them.
+const ASKED_JOB_AT: usize = 288;
+const ASKED_PIPES_AT: usize = 296;
+const ASKED_PID_AT: usize = 304;
+const SPEAKS_AT: usize = 308;
 const SAID_AT: usize = 320;
 const SAID_TEXT: usize = 32;
 const GIVEN_AT: usize = 400;
@@ -97,6 +102,36 @@ impl Badge {
     /// The place that the parent has given it.
     pub fn place(&self) -> u32 {
         self.segment.word32(PLACE_AT).load(Relaxed)
+    }
+
+    /// Parent: what items of `job` and those after it write to standard output and error is to go to two pipes, which are these descriptors of the
+    /// process `pid`; 0 for one that is to stay as it is. Job 0: of none.
+    pub fn ask(&self, job: u64, pid: u32, pipes: (u32, u32)) {
+        self.segment.word64(ASKED_JOB_AT).store(0, Release);
+        self.segment.word32(ASKED_PID_AT).store(pid, Relaxed);
+        self.segment.word64(ASKED_PIPES_AT).store(u64::from(pipes.0) << 32 | u64::from(pipes.1), Relaxed);
+        self.segment.word64(ASKED_JOB_AT).store(job, Release);
+    }
+
+    /// Worker: the process and its two pipes for what items of `job` write, if it has asked for that.
+    #[inline]
+    pub fn asked(&self, job: u64) -> Option<(u32, u32, u32)> {
+        // None of job 0: there is no such job.
+        if job <= self.segment.word64(ASKED_JOB_AT).load(Acquire).wrapping_sub(1) {
+            return None;
+        }
+        let pipes = self.segment.word64(ASKED_PIPES_AT).load(Relaxed);
+        Some((self.segment.word32(ASKED_PID_AT).load(Relaxed), (pipes >> 32) as u32, pipes as u32))
+    }
+
+    /// Worker: whether it writes to such pipes.
+    pub fn speaks(&self, does: bool) {
+        self.segment.word32(SPEAKS_AT).store(does.into(), Release);
+    }
+
+    /// Whether the worker writes to such pipes.
+    pub fn is_speaking(&self) -> bool {
+        self.segment.word32(SPEAKS_AT).load(Acquire) != 0
     }
 
     /// Worker: so many items are worked off.
@@ -237,6 +272,18 @@ mod tests {
         assert_eq!((shown.pool, shown.place, shown.pid, shown.served), (3, 5, 77, 42));
         assert_eq!((shown.started, shown.said, shown.given), (Duration::from_nanos(9), None, String::new()));
         assert_eq!(badge.place(), 5);
+    }
+
+    #[test]
+    fn the_items_of_a_job_and_later_ones_are_asked_to_speak() {
+        let badge = badge();
+        badge.ask(7, 99, (5, 0));
+        assert_eq!((badge.asked(7), badge.asked(6), badge.is_speaking()), (Some((99, 5, 0)), None, false));
+        assert!(badge.asked(8).is_some());
+        badge.speaks(true);
+        assert!(badge.is_speaking());
+        badge.ask(0, 0, (0, 0));
+        assert_eq!(badge.asked(7), None);
     }
 
     #[test]

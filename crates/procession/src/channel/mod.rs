@@ -25,7 +25,7 @@ pub use pipe::{Body, HEAD_BYTES, Head, Message, Pipe, Where};
 pub use queue::{Attempt, Oldest, Queue, QueueBell, bell_threads};
 pub use ring::{
     BLOCK_HEAD, Consumer, GLIMPSE_BYTES, Glimpse, Ledger, Phase, Producer, RING_BYTES, Report, current_item,
-    forsake_worker, give_back, glimpse, is_called_off, is_interrupted, report_place,
+    forsake_worker, give_back, given, glimpse, is_called_off, is_interrupted, report_place,
 };
 pub use slots::{MAX_WORKERS, SLOTS, Slots, Ticket};
 pub use spin::Spin;

@@ -51,6 +51,8 @@ const INTERRUPTED: u64 = 1 << 63;
 /// Stands there for all items of a record.
 const ALL_ITEMS: u32 = u32::MAX;
 const TRIMMED_AT: usize = 192;
+/// What the items of the record may take and have taken: a limit in milliseconds, and in the upper half how often they were tried.
+const GIVEN_AT: usize = 200;
 /// A lent block starts with a word that says whether it still is; its bytes begin after this many.
 pub const BLOCK_HEAD: usize = 64;
 /// How many lent blocks are looked at for each that is lent, the latest and others by turns: so the cost does not grow
@@ -332,6 +334,15 @@ pub fn current_item(segment: &Segment) -> Option<(u64, u64)> {
     runs.then(|| (segment.word64(JOB_AT).load(Relaxed), segment.word64(FIRST_AT).load(Relaxed) + item))
 }
 
+/// What the record that the worker of `segment` works on gives its items: until when the one that runs may, and how often they were
+/// tried before. For the worker's own threads.
+pub fn given(segment: &Segment) -> (Option<Duration>, u32) {
+    let word = segment.word64(GIVEN_AT).load(Relaxed);
+    let since = Duration::from_nanos(segment.word64(SINCE_AT).load(SeqCst));
+    let limit = Duration::from_millis(word & u64::from(u32::MAX));
+    ((!limit.is_zero()).then(|| since.saturating_add(limit)), (word >> 32) as u32)
+}
+
 fn place(payload: &[u8]) -> Option<(usize, usize)> {
     let offset = u64::from_le_bytes(*payload.first_chunk()?);
     let size = u64::from_le_bytes(*payload.get(8..)?.first_chunk()?);
@@ -454,6 +465,12 @@ impl Producer {
         self.segment.word64(JOB_AT).store(job, Relaxed);
         self.segment.word64(FIRST_AT).store(first, Relaxed);
         self.segment.word64(TAKEN_AT).store(now.as_nanos() as u64, Relaxed);
+    }
+
+    /// Writes down how long an item of the record may run, in milliseconds (0: no limit), and how often they were tried before.
+    #[inline]
+    pub fn note_given(&self, limit: u32, tries: u16) {
+        self.segment.word64(GIVEN_AT).store(u64::from(tries) << 32 | u64::from(limit), Relaxed);
     }
 
     /// Writes down when the item was taken up that comes next, of the record that it holds.

@@ -19,7 +19,7 @@ use crate::shared_memory::{Arena, Block, Segment};
 
 use super::board::Board;
 use super::holdings;
-use super::record::{HEAD_BYTES, RecordHead};
+use super::record::{Given, HEAD_BYTES, RecordHead};
 use super::scheduler::{Grant, JobId, Lost, Scheduler};
 
 /// The token of the bell in the poller; workers have their index.
@@ -427,8 +427,8 @@ impl Driver {
     ///
     /// # Errors
     /// No memory for a large body: the grant is not withdrawn, fail its items.
-    pub fn publish(&mut self, grant: Grant, timed: bool, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
-        self.publish_parts(grant, timed, body, &[], blocks)
+    pub fn publish(&mut self, grant: Grant, given: Given, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
+        self.publish_parts(grant, given, body, &[], blocks)
     }
 
     /// As [`Driver::publish`], for a body in two parts.
@@ -438,12 +438,12 @@ impl Driver {
     pub fn publish_parts(
         &mut self,
         grant: Grant,
-        timed: bool,
+        given: Given,
         body: &[u8],
         rest: &[u8],
         mut blocks: Vec<Block>,
     ) -> Result<bool> {
-        let head = RecordHead::of(&grant, timed).encode();
+        let head = RecordHead::of(&grant, given).encode();
         let size = HEAD_BYTES + body.len() + rest.len();
         let ticket = if size <= Slots::INLINE_BYTES {
             self.record.clear();

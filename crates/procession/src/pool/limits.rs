@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::channel::Phase;
+use crate::channel::{Badge, Phase, Said};
 use crate::platform::{self, Memory};
 
 use super::driver::{Driver, Seat, key};
@@ -53,7 +53,43 @@ pub struct WorkerState {
     pub running: Option<(JobId, u64, Duration)>,
 }
 
+/// An item that a worker runs.
+#[derive(Clone, Debug)]
+pub struct TaskState {
+    /// The seat of its worker.
+    pub index: usize,
+    /// The place of that among the workers of the pool.
+    pub place: u32,
+    /// Its number in its job.
+    pub item: u64,
+    /// For how long its worker has had it, by the coarse clock.
+    pub since: Duration,
+    /// How far it says it is.
+    pub said: Option<Said>,
+}
+
 impl Driver {
+    /// The items of a job that run just now.
+    pub fn tasks_of(&self, job: JobId) -> Vec<TaskState> {
+        let now = platform::monotonic_now();
+        let seats = self.seats.iter().enumerate().filter_map(|(index, seat)| Some((index, seat.as_ref()?)));
+        let task = |(index, seat): (usize, &Seat)| {
+            let (_, of, item) = self.running(index)?;
+            if of != job {
+                return None;
+            }
+            let badge = Badge::new(seat.ring.segment().clone());
+            let since = now.saturating_sub(seat.ring.taken_at());
+            Some(TaskState { index, place: badge.place(), item, since, said: badge.said(job, item) })
+        };
+        seats.filter_map(task).collect()
+    }
+
+    /// What the worker of seat `index` shows.
+    pub fn badge(&self, index: usize) -> Option<Badge> {
+        Some(Badge::new(self.seats.get(index)?.as_ref()?.ring.segment().clone()))
+    }
+
     /// The workers that run an item and have more than `limit` bytes of private memory.
     pub fn heavy(&self, limit: u64) -> Vec<Heavy> {
         let mut all = Vec::new();

@@ -14,8 +14,8 @@ pub use board::{BOARD_AT, Board, Content, Counts, ENTRIES, Entry, Job as JobView
 pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Overdue, Payload, Waiter};
 pub use holdings::Holdings;
 pub use life::{Life, Stage, Verdict};
-pub use limits::{Doing, Heavy, WorkerState};
+pub use limits::{Doing, Heavy, TaskState, WorkerState};
 pub use look::{Look, PoolView, Seen, WorkerView, stacks};
-pub use record::RecordHead;
+pub use record::{Given, RecordHead};
 pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};
 pub use worker::{Line, Turn, Worker};

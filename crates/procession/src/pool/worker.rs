@@ -297,14 +297,26 @@ impl Worker {
         };
         self.ticket = ticket;
         self.job = head.job;
-        self.timed = head.timed;
+        self.timed = head.given.timed;
         self.next = 0;
         self.begun = Instant::now();
         self.coarse_begun = coarse_now();
         self.rung = self.coarse_begun;
         self.stride = 1;
         self.ring.note_record(head.job, head.first, self.coarse_begun);
+        self.ring.note_given(head.given.limit, head.given.tries);
         Ok(Turn::Record(head))
+    }
+
+    /// The process and its two pipes for what items of `job` write, if it has asked for that: see [`Badge::asked`].
+    #[inline]
+    pub fn asked_to_speak(&self, job: u64) -> Option<(u32, u32, u32)> {
+        self.badge.asked(job)
+    }
+
+    /// Whether it writes to such pipes, from now on.
+    pub fn speaks(&self, does: bool) {
+        self.badge.speaks(does);
     }
 
     /// The worker's own segment: see [`crate::channel::is_interrupted`].

@@ -1,6 +1,6 @@
 //! Publishing what the scheduler grants.
 
-use crate::pool::Grant;
+use crate::pool::{Given, Grant};
 
 use super::super::error::TaskError;
 use super::super::job::Answer;
@@ -24,7 +24,8 @@ impl Shared {
             Some(job) => match job.row(&grant, &mut scratch) {
                 None => None,
                 Some(row) => {
-                    Some(self.driver.publish_parts(grant, job.is_timed, &job.function.preamble, row, Vec::new()))
+                    let given = Given { timed: job.is_timed, ..Given::default() };
+                    Some(self.driver.publish_parts(grant, given, &job.function.preamble, row, Vec::new()))
                 }
             },
         };
