@@ -62,6 +62,10 @@ print(queue.get(timeout=60))
 child.join()
 print(child.exitcode)
 """
+# While it runs the display is updated; the notebook that is saved has the last state.
+DRAWN = """
+pool.map(time.sleep, [0.1] * 12, progress=True)
+"""
 END = """
 pool.terminate()
 pool.join()
@@ -77,15 +81,28 @@ CELLS = [
 ]
 
 
-def execute(sources):
-    """Run cells in a kernel; return what each prints."""
+def cells_of(sources):
+    """Run cells in a kernel; return them with their outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     with tempfile.TemporaryDirectory() as directory:
         resources = {"metadata": {"path": directory}}
         NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    return notebook.cells
+
+
+def execute(sources):
+    """Run cells in a kernel; return what each prints."""
     return [
-        "".join(output.text for output in cell.outputs if output.get("name") == "stdout") for cell in notebook.cells
+        "".join(output.text for output in cell.outputs if output.get("name") == "stdout") for cell in cells_of(sources)
     ]
+
+
+def draw():
+    """Have a map drawn below its cell: one display, with the final counts."""
+    cell = cells_of([FIRST.format(method="forkserver"), POOL, DRAWN, END])[2]
+    (shown,) = [output.data["text/html"] for output in cell.outputs if output.output_type == "display_data"]
+    assert "12/12" in shown and "<svg" in shown, shown
+    print("notebook: draws how far maps are")
 
 
 def run(method):
@@ -100,6 +117,7 @@ def run(method):
 if __name__ == "__main__":
     ((page, prints),) = programs("notebooks.md")
     assert execute([page]) == [prints]
+    draw()
     for method in sys.argv[1:] or ["fork", "spawn", "forkserver"]:
         run(method)
         print("notebook: runs by", method)

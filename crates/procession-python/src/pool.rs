@@ -242,8 +242,8 @@ impl PoolCore {
         Ok(self.owned.get()?.shared().next_job)
     }
 
-    /// What items of `job` and of those after it write to standard output and error, in the worker of seat `index`, goes to two pipes, which are
-    /// descriptors of the process `pid`; 0 for one that stays as it is. Job 0: of none.
+    /// What items of `job` and of those after it write to standard output and error, in the worker of seat `index`, goes to
+    /// two pipes, which are descriptors of the process `pid`; 0 for one that stays as it is. Job 0: of none.
     fn ask_to_speak(&self, index: usize, job: u64, pid: u32, out: u32, err: u32) -> PyResult<()> {
         if let Some(badge) = self.owned.get()?.shared().driver.badge(index) {
             badge.ask(job, pid, (out, err));

@@ -104,8 +104,8 @@ impl Badge {
         self.segment.word32(PLACE_AT).load(Relaxed)
     }
 
-    /// Parent: what items of `job` and those after it write to standard output and error is to go to two pipes, which are these descriptors of the
-    /// process `pid`; 0 for one that is to stay as it is. Job 0: of none.
+    /// Parent: what items of `job` and those after it write to standard output and error is to go to two pipes, which are these
+    /// descriptors of the process `pid`; 0 for one that is to stay as it is. Job 0: of none.
     pub fn ask(&self, job: u64, pid: u32, pipes: (u32, u32)) {
         self.segment.word64(ASKED_JOB_AT).store(0, Release);
         self.segment.word32(ASKED_PID_AT).store(pid, Relaxed);
