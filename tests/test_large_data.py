@@ -3,9 +3,10 @@
 import os
 
 import numpy as np
+import procession
 import pytest
 
-SIZES = (0, 1, 1000, 32 * 1024 - 1, 32 * 1024, 1 << 20, 24 << 20)
+SIZES = (0, 1, 1000, 32 * 1024 - 1, 32 * 1024, 1 << 20)
 
 
 def identity(x):
@@ -34,13 +35,17 @@ def rss_of(pid):
         return int(file.read().split()[2]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_buffers_of_every_size_come_back_equal(pool, size):
+def check_buffers(pool, size):
     array = np.arange(size, dtype=np.uint8)
     for value in (array, bytes(array), bytearray(array), [array, array], {"a": array, "b": 1}):
         back = pool.apply(identity, (value,))
         assert type(back) is type(value)
         np.testing.assert_equal(back, value)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_buffers_of_every_size_come_back_equal(pool, size):
+    check_buffers(pool, size)
 
 
 FRAME = 64 * 1024
@@ -83,8 +88,7 @@ def test_one_bytearray_that_is_several_arguments_stays_one(pool, size):
     assert first is not second
 
 
-@pytest.mark.parametrize("size", [0, 1, 2047, 8 * 1024 - 1, 8 * 1024, FRAME, 5 << 20])
-def test_texts_and_bytearrays_of_every_size_come_back_equal(pool, size):
+def check_texts(pool, size):
     wide = "\u00e9\u4e2d\U0001f600"
     for value in ("x" * size, wide * (size // 9), "\ud800" + "y" * size, bytearray(os.urandom(size))):
         several = [(value, b"", 1), value, (value, (value,))]
@@ -92,6 +96,18 @@ def test_texts_and_bytearrays_of_every_size_come_back_equal(pool, size):
         assert back == value and type(back) is type(value)
         assert pool.map(identity, several) == several
         assert pool.map(identity, [value] * 5, 2) == [value] * 5
+
+
+@pytest.mark.parametrize("size", [0, 1, 2047, 8 * 1024 - 1, 8 * 1024, FRAME])
+def test_texts_and_bytearrays_of_every_size_come_back_equal(pool, size):
+    check_texts(pool, size)
+
+
+def test_the_largest_come_back_equal_too():
+    with procession.get_context("fork").Pool(2) as pool:
+        check_buffers(pool, 24 << 20)
+        check_texts(pool, 5 << 20)
+    pool.join()
 
 
 @pytest.mark.parametrize("header", HEADERS)

@@ -21,39 +21,36 @@ def warned():
         yield lambda: [str(one.message) for one in caught if "went on" in str(one.message)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_thread_that_a_task_has_left_does_not_hold_its_pool(context, kind, warned):
-    pool = context.Pool(1)
-    assert pool.map(leave_thread, ["none", "none", kind, "none"]) == ["none", "none", kind, "none"]
-    pool.close()
-    pool.join()
-    (text,) = warned()
-    assert "'endless" in text and "leave_thread[2]" in text and "PoolWorker-" in text
-
-
-def test_a_thread_that_an_initializer_has_left_does_not_hold_its_pool(context, warned):
-    pool = context.Pool(1, leave_thread, ("thread",))
-    assert pool.apply(square, (3,)) == 9
-    pool.close()
-    pool.join()
-    (text,) = warned()
-    assert "'endless' (started by the initializer)" in text
-
-
-def test_workers_that_are_replaced_do_not_stay_for_their_threads(context, warned):
-    pool = context.Pool(1, maxtasksperchild=1)
-    assert [pool.apply(leave_thread, ("thread",)) for _ in range(3)] == ["thread"] * 3
-    pool.close()
-    pool.join()
-    assert sorted(text[text.index("leave_thread[") :][:15] for text in warned()) == [
-        f"leave_thread[{number}]" for number in range(3)
-    ]
-
-
-def test_an_executor_can_be_shut_down_whose_calls_have_left_threads(context, warned):
+def test_threads_that_were_left_hold_nobody(context, warned, tmp_path):
+    """All at once, as each worker that has such a thread stays for some seconds."""
+    by_kind = [context.Pool(1) for _ in KINDS]
+    begun = context.Pool(1, leave_thread, ("thread",))
+    replaced = context.Pool(1, maxtasksperchild=1)
+    exits = context.Pool(1, touch_at_exit, (tmp_path / "exited",))
+    for pool, kind in zip(by_kind, KINDS, strict=True):
+        assert pool.map(leave_thread, ["none", "none", kind, "none"]) == ["none", "none", kind, "none"]
+    assert begun.apply(square, (3,)) == 9
+    assert [replaced.apply(leave_thread, ("thread",)) for _ in range(3)] == ["thread"] * 3
+    exits.apply(leave_thread, ("thread",))
     with ProcessPoolExecutor(1, context) as executor:
         assert executor.submit(leave_thread, "executor").result(LIMIT_S) == "executor"
-    assert len(warned()) == 1
+        pools = [*by_kind, begun, replaced, exits]
+        for pool in pools:
+            pool.close()
+    for pool in pools:
+        pool.join()
+    texts = warned()
+    assert all("'endless" in text and "Worker-" in text for text in texts), texts
+    assert sum("'endless' (started by the initializer)" in text for text in texts) == 1, texts
+    # The third of each kind and of replaced workers; the first of these, before the exit, and of the executor.
+    assert [sum(f"leave_thread[{number}]" in text for text in texts) for number in range(4)] == [3, 1, 5, 0], texts
+    assert len(texts) == 10 and (tmp_path / "exited").exists()
+
+
+def touch_at_exit(path):
+    import atexit
+
+    atexit.register(path.touch)
 
 
 def test_threads_that_end_are_waited_for_and_not_warned_of(context, warned, tmp_path):
@@ -72,20 +69,6 @@ def write_soon(path):
     import threading
 
     threading.Timer(0.2, path.touch).start()
-
-
-def test_an_exit_function_of_such_a_worker_still_runs(context, warned, tmp_path):
-    pool = context.Pool(1, touch_at_exit, (tmp_path / "exited",))
-    pool.apply(leave_thread, ("thread",))
-    pool.close()
-    pool.join()
-    assert (tmp_path / "exited").exists() and len(warned()) == 1
-
-
-def touch_at_exit(path):
-    import atexit
-
-    atexit.register(path.touch)
 
 
 def test_a_program_ends_whose_tasks_have_left_threads(tmp_path):

@@ -1,11 +1,13 @@
 """Items and results nest as deeply as they like, wherever they stand in others that share objects."""
 
 import numpy
+import procession
 import pytest
 
 WORKERS = 2
 ITEMS = 40
 CHUNK = 10
+DEPTHS = (0, 1, 2, 3, 7)
 INNERMOST = {
     "a list": lambda: [1, [2]],
     "a dict": lambda: {"one": {"two": 2}},
@@ -82,7 +84,7 @@ def nested_of(names):
 @pytest.mark.parametrize("outer", OUTER)
 def test_results_nest_as_deeply_as_they_like(pool, outer):
     for innermost in INNERMOST:
-        for depth in range(8):
+        for depth in DEPTHS:
             names = (outer, innermost, depth)
             assert pool.map(give, [names] * ITEMS, chunksize=CHUNK) == [nested(*names)] * ITEMS
             assert pool.map(nested_of, [names] * ITEMS) == [nested(*names)] * ITEMS
@@ -99,14 +101,15 @@ def test_an_object_comes_again_at_any_depth(pool, outer):
 def test_what_stands_beside_an_object_that_items_have_in_common_nests_as_deeply_as_it_likes(pool, outer):
     settings = Settings()
     for innermost in INNERMOST:
-        for depth in range(8):
+        for depth in DEPTHS:
             value = nested(outer, innermost, depth)
             for size in (None, CHUNK):
                 assert pool.map(second, [(settings, value)] * ITEMS, chunksize=size) == [value] * ITEMS
 
 
-@pytest.fixture
-def pool(context):
-    with context.Pool(WORKERS) as pool:
+# A worker that is a copy of its parent, and one that is not.
+@pytest.fixture(params=["fork", "spawn"], scope="module")
+def pool(request):
+    with procession.get_context(request.param).Pool(WORKERS) as pool:
         yield pool
     pool.join()
