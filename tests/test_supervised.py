@@ -12,6 +12,7 @@ import procession
 import psutil
 import pytest
 from procession import forkserver
+from procession._children import popen_forkserver
 from tasks import signals
 
 PROGRAM = Path(__file__).parent / "programs/supervised/draining.py"
@@ -125,3 +126,45 @@ def test_how_a_worker_ended_is_unknown_where_the_forkserver_ended_too(tmp_path):
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(procession.WorkerDied, match="ended; how is unknown: the forkserver ended, too"):
             result.get(LIMIT)
+
+
+def free_entries(page):
+    """The numbers of the entries of a page that nobody has."""
+    free = list(iter(page.take, None))
+    for number in free:
+        page.give_back(number)
+    return free
+
+
+def test_where_a_forkserver_tells_how_a_child_ended_is_free_again_though_it_does_not_tell(monkeypatch):
+    context, server = procession.get_context("forkserver"), forkserver._forkserver
+    monkeypatch.setattr(popen_forkserver, "_STATUS_SECONDS", 0.1)
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        child = context.Process(target=time.sleep, args=(LIMIT,))
+        child.start()
+        entry = child._popen._entry
+        os.kill(server._forkserver_pid, number)
+        os.kill(child.pid, signal.SIGKILL)
+        if number == signal.SIGKILL:
+            assert server.has_ended(LIMIT)
+            child.join(LIMIT)
+        else:
+            child.join(LIMIT)
+            # It may still write there, so nobody else gets the entry before.
+            assert entry.number not in free_entries(entry.page)
+            os.kill(server._forkserver_pid, signal.SIGCONT)
+        wait_until(lambda: entry.number in free_entries(entry.page), "the entry to be free")  # noqa: B023
+
+
+def stop_the_forkserver():
+    server = forkserver._forkserver
+    boots = server.boots
+    server._stop()
+    sys.exit(not server.is_running() or server.boots != boots)
+
+
+def test_a_child_does_not_let_go_of_the_forkserver_of_its_parent():
+    child = procession.get_context("forkserver").Process(target=stop_the_forkserver)
+    child.start()
+    child.join(LIMIT)
+    assert child.exitcode == 0

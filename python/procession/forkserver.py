@@ -301,16 +301,17 @@ class ForkServer:
                 os.close(descriptor)
 
     def _stop(self):
-        """End the server of this process, if there is one; its children live on."""
+        """End the server of this process, if it has one of its own; its children live on."""
         with self._lock:
-            if self._control is not None and self._owner == os.getpid():
-                try:
-                    send_signal(self._sentinel, _signal.SIGTERM, self._forkserver_pid)
-                    if not wait_readable([self._sentinel], _STOP_SECONDS):
-                        send_signal(self._sentinel, _signal.SIGKILL, self._forkserver_pid)
-                        wait_readable([self._sentinel], _STOP_SECONDS)
-                except ProcessLookupError:
-                    pass
+            if self._control is None or self._owner != os.getpid():
+                return  # another process's goes on, and still tells how children end
+            try:
+                send_signal(self._sentinel, _signal.SIGTERM, self._forkserver_pid)
+                if not wait_readable([self._sentinel], _STOP_SECONDS):
+                    send_signal(self._sentinel, _signal.SIGKILL, self._forkserver_pid)
+                    wait_readable([self._sentinel], _STOP_SECONDS)
+            except ProcessLookupError:
+                pass
             self._discard()
 
 
@@ -328,10 +329,10 @@ class Entry:
         self.page, self.number = page, number
 
     def status(self, limit: float) -> int | None:
-        """Wait at most `limit` seconds for the exit status, and give the entry back; return None if it does not come.
+        """Wait at most `limit` seconds for the exit status, and give the entry back; return None while there is none.
 
         Raises:
-            ServerDied: it will never come.
+            ServerDied: it will never come; the entry is given back.
         """
         until, is_lost = time.monotonic() + limit, False
         while True:
@@ -340,6 +341,7 @@ class Entry:
                 self.page.give_back(self.number)
                 return status
             if is_lost:
+                self.page.give_back(self.number)
                 raise ServerDied
             is_lost = self._is_lost()
             if not is_lost and time.monotonic() >= until:

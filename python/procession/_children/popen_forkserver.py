@@ -77,6 +77,7 @@ class Popen(PicklingPopen):
             self.unknown = SOMEBODY_ELSE
             return UNKNOWN_STATUS
         if status is None and self._life is None:
+            self._entry.give_up(is_asked=True)
             self.unknown = "the forkserver does not tell"
             return UNKNOWN_STATUS
         return status  # None of a child that has closed its pipe, and runs
