@@ -1,6 +1,6 @@
 //! Bytes in shared memory as a Python buffer: arrays are built on it without a copy.
 //!
-//! One of the three files of the binding with unsafe code. `mmap.mmap` would do without, at the price of a descriptor, two system
+//! One of the four files of the binding with unsafe code. `mmap.mmap` would do without, at the price of a descriptor, two system
 //! calls and fresh page tables for each block: a program that holds a thousand results would run out of descriptors.
 #![allow(unsafe_code)]
 

@@ -13,7 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyTuple};
 use crate::buffer::is_only_reference;
 use crate::interrupts::is_interrupt;
 use crate::numeric::is_array_of_numbers;
-use crate::pickler::{Apart, pickle_apart};
+use crate::pickler::pickle_apart;
 use crate::place::{Part, Room, Spot};
 use crate::values;
 
@@ -87,14 +87,24 @@ impl Common {
     }
 }
 
+/// Adds up the bytes of large parts, which go nowhere.
+struct Scale(usize);
+
+impl Room for Scale {
+    fn put(&mut self, part: &Part<'_, '_>) -> PyResult<Spot> {
+        self.0 += part.size;
+        Ok(Spot::Common { offset: 0, size: part.size as u64 })
+    }
+}
+
 /// A pickle that may be read several times; none if it is not worth it, or would not do.
 fn made(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
-    let py = object.py();
     let special = SPECIAL.load(Ordering::Relaxed);
     let mut bytes = Vec::new();
     // Pickling runs any code, which may come here once more.
     let before = FOR_SEVERAL.replace(true);
-    let pickled = pickle_apart(object, &mut bytes, true);
+    let mut scale = Scale(0);
+    let pickled = pickle_apart(object, &mut bytes, Some(&mut scale));
     FOR_SEVERAL.set(before);
     let apart = pickled?;
     if bytes.len() < WORTH || SPECIAL.load(Ordering::Relaxed) != special {
@@ -103,21 +113,12 @@ fn made(object: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     if apart.is_empty() {
         return Ok(Some(bytes));
     }
-    let mut size = 0;
-    for part in &apart {
-        size += match part {
-            Apart::Shared(_) => return Ok(None),
-            Apart::Large(raw) => raw.bind(py).len()?,
-            Apart::Plain(plain, _) => plain.bind(py).len()?,
-        };
-    }
-    drop(apart);
-    bytes.clear();
-    if size > MOST_APART {
+    if scale.0 > MOST_APART || apart.iter().any(|part| matches!(part.spot, Spot::Shared(_))) {
         return Ok(None);
     }
+    bytes.clear();
     let before = FOR_SEVERAL.replace(true);
-    let pickled = pickle_apart(object, &mut bytes, false);
+    let pickled = pickle_apart(object, &mut bytes, None);
     FOR_SEVERAL.set(before);
     Ok(pickled?.is_empty().then_some(bytes))
 }

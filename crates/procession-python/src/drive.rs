@@ -8,6 +8,7 @@ mod deliver;
 mod ending;
 mod feed;
 mod idle;
+mod turn;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +27,7 @@ use self::burst::Burst;
 use self::deliver::Deliveries;
 pub(crate) use self::ending::exception;
 pub(crate) use self::feed::FunctionRoom;
+use self::turn::Turn;
 use crate::error::Raised;
 use crate::job::Job;
 use crate::naming::Receiver;
@@ -52,6 +54,8 @@ pub(crate) struct Inner {
     duty: Mutex<Duty>,
     batch: Mutex<Vec<Batch>>,
     deliveries: Mutex<Deliveries>,
+    /// Whose turn it is to encode records.
+    turn: Turn,
     /// Memory to encode records in, used again and again.
     bodies: Mutex<Vec<Vec<u8>>>,
     /// Large arguments of calls that wait to be sent.
@@ -246,6 +250,7 @@ impl Inner {
             duty: Mutex::default(),
             batch: Mutex::default(),
             deliveries: Mutex::default(),
+            turn: Turn::default(),
             bodies: Mutex::default(),
             burst: Burst::default(),
             followers: Mutex::default(),

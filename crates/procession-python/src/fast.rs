@@ -4,7 +4,7 @@
 //! attached, sorts the arguments into a table, and asks for the class of the object, which the interpreter has done
 //! already. Without that, taking and giving back takes half the time (`benches/rows/lock.py`).
 //!
-//! The second of the three files of the binding with unsafe code, for that reason alone; what compares objects with those that were there
+//! The second of the four files of the binding with unsafe code, for that reason alone; what compares objects with those that were there
 //! before looks at hundreds of thousands in a millisecond, each of which would be counted otherwise. `#[pyclass]` makes the classes as ever; a
 //! [`Method`] or [`Member`] is then put into them as C extensions do it, by functions of the stable interface. As PyO3 does
 //! not count these calls, references that are dropped in them without a token at hand (those in errors) go when PyO3 is

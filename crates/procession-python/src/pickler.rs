@@ -2,14 +2,17 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use procession::shared_memory::{Place, View, append};
+use procession::shared_memory::{View, append};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::buffer::{Kind, bytes_of, copy_of, parts_of};
+use crate::lent::Lent;
+use crate::place::{Room, Spot, put};
 use crate::reducers::note_culprit;
+use crate::unsettled::pickling;
 
 /// From this size on a buffer is not pickled but copied into a block of shared memory.
 pub(crate) const LARGE: usize = 32 << 10;
@@ -17,20 +20,20 @@ pub(crate) const LARGE: usize = 32 << 10;
 /// The most memory that a pickler keeps to write into.
 const MOST_KEPT: usize = 1 << 20;
 
-/// What the pickle is made without.
-pub(crate) enum Apart {
-    /// A large buffer, as a raw memoryview.
-    Large(Py<PyAny>),
-    /// Large `bytes` or a large `bytearray`.
-    Plain(Py<PyAny>, Kind),
-    /// One in memory that is shared on purpose, where it is.
-    Shared(Place),
+/// What the pickle is made without, and where it lies: a buffer, or large bytes of that kind.
+pub(crate) struct Apart {
+    pub kind: Option<Kind>,
+    pub spot: Spot,
 }
 
 /// Takes what a pickler writes.
 #[pyclass(frozen, module = "procession._procession")]
 #[derive(Default)]
-struct Sink(Mutex<Written>);
+struct Sink {
+    written: Mutex<Written>,
+    /// Where large parts go; without, they are pickled.
+    room: Lent,
+}
 
 /// What a pickler has written.
 #[derive(Default)]
@@ -38,15 +41,13 @@ struct Written {
     bytes: Vec<u8>,
     /// What is not pickled.
     apart: Vec<Apart>,
-    /// Whether large ones are among them.
-    large: bool,
-    /// What the pickler has announced to write next; none unless `large`.
+    /// What the pickler has announced to write next; none without a room.
     announced: Option<Announced>,
 }
 
 impl Sink {
     fn written(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().expect("no panic while locked")
+        self.written.lock().expect("no panic while locked")
     }
 }
 
@@ -98,37 +99,45 @@ fn announced(mut written: &[u8]) -> Option<Announced> {
 #[pymethods]
 impl Sink {
     /// Takes a `PickleBuffer`; true when it is to be pickled like everything else.
-    fn keep(&self, buffer: &Bound<'_, PyAny>) -> bool {
+    fn keep(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
         // What is not contiguous has no raw view.
-        let Ok(raw) = buffer.call_method0("raw") else { return true };
-        let Ok(bytes) = PyBuffer::<u8>::get(&raw) else { return true };
+        let Ok(raw) = buffer.call_method0("raw") else { return Ok(true) };
+        let Ok(bytes) = PyBuffer::<u8>::get(&raw) else { return Ok(true) };
         let size = bytes.len_bytes();
-        let apart = match View::around(bytes.buf_ptr() as usize, size) {
-            Some((_, place)) if size > 0 => Apart::Shared(place),
-            _ if size >= LARGE && self.written().large => Apart::Large(raw.unbind()),
-            _ => return true,
+        let spot = match View::around(bytes.buf_ptr() as usize, size) {
+            Some((_, place)) if size > 0 => Spot::Shared(place),
+            _ if size >= LARGE && self.room.is_some() => {
+                let owner = raw.getattr("obj")?;
+                let Some(spot) = self.room.with(|room| put(&owner, &bytes, room)) else { return Ok(true) };
+                spot?
+            }
+            _ => return Ok(true),
         };
-        self.written().apart.push(apart);
-        false
+        self.written().apart.push(Apart { kind: None, spot });
+        Ok(false)
     }
 
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let mut written = self.written();
-        let expected = written.announced.take();
+        let expected = self.written().announced.take();
         if let Some(expected) = expected.filter(|expected| expected.is(data)) {
-            let start = written.bytes.len() - expected.header;
-            written.bytes.truncate(start);
-            written.bytes.push(NEXT_BUFFER);
-            written.apart.push(Apart::Plain(data.clone().unbind(), expected.kind));
-            return data.len();
+            let bytes = PyBuffer::<u8>::get(data)?;
+            if let Some(spot) = self.room.with(|room| put(data, &bytes, room)) {
+                let apart = Apart { kind: Some(expected.kind), spot: spot? };
+                let mut written = self.written();
+                let start = written.bytes.len() - expected.header;
+                written.bytes.truncate(start);
+                written.bytes.push(NEXT_BUFFER);
+                written.apart.push(apart);
+                return data.len();
+            }
         }
         if let Ok(data) = data.cast::<PyBytes>() {
-            let data = data.as_bytes();
-            written.announced = if written.large { announced(data) } else { None };
+            let (data, has_room) = (data.as_bytes(), self.room.is_some());
+            let mut written = self.written();
+            written.announced = if has_room { announced(data) } else { None };
             append(data, &mut written.bytes);
             return Ok(data.len());
         }
-        drop(written);
         let py = data.py();
         let data = match PyBuffer::<u8>::get(data) {
             Ok(data) => data,
@@ -178,7 +187,7 @@ static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// travels by reference.
 pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
     let start = out.len();
-    let apart = pickle_apart(object, out, false)?;
+    let apart = pickle_apart(object, out, None)?;
     if apart.is_empty() {
         return Ok(());
     }
@@ -187,17 +196,21 @@ pub(crate) fn pickle(object: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<(
     out.truncate(start);
     let parts = PyList::empty(py);
     for part in &apart {
-        if let Apart::Shared(place) = part {
+        if let Spot::Shared(place) = &part.spot {
             parts.append(parts_of(place))?;
         }
     }
     let envelope = py.import(crate::package::BUFFERS)?.call_method1("Envelope", (inner, parts))?;
-    pickle_apart(&envelope, out, false).map(drop)
+    pickle_apart(&envelope, out, None).map(drop)
 }
 
 /// Adds the pickle of `object` to `out` and gives what was left out of it: see [`pickle_with`].
-pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: bool) -> PyResult<Vec<Apart>> {
-    pickle_with(object, large, &mut |bytes, _| {
+pub(crate) fn pickle_apart(
+    object: &Bound<'_, PyAny>,
+    out: &mut Vec<u8>,
+    room: Option<&mut dyn Room>,
+) -> PyResult<Vec<Apart>> {
+    pickle_with(object, room, &mut |bytes, _| {
         if out.is_empty() && bytes.len() >= LARGE {
             std::mem::swap(out, bytes); // rather than copy
         } else {
@@ -207,10 +220,10 @@ pub(crate) fn pickle_apart(object: &Bound<'_, PyAny>, out: &mut Vec<u8>, large: 
 }
 
 /// Shows the pickle of `object` to `take`, which may have it, and gives what was left out of it, in order: buffers in
-/// memory that is shared on purpose, and the large ones if `large`.
+/// memory that is shared on purpose, and the large ones, which are put into `room` when their turn comes, if there is one.
 pub(crate) fn pickle_with(
     object: &Bound<'_, PyAny>,
-    large: bool,
+    room: Option<&mut dyn Room>,
     take: &mut dyn FnMut(&mut Vec<u8>, &[Apart]),
 ) -> PyResult<Vec<Apart>> {
     let py = object.py();
@@ -220,8 +233,11 @@ pub(crate) fn pickle_with(
         None => Pickler::new(py)?,
     };
     let sink = pickler.sink.get();
-    sink.written().large = large;
-    let answer = pickler.dump.call1(py, (object,));
+    let dump = || pickling(|| pickler.dump.call1(py, (object,)));
+    let answer = match room {
+        Some(room) => sink.room.lend(room, dump),
+        None => dump(),
+    };
     let Written { mut bytes, apart, .. } = std::mem::take(&mut *sink.written());
     if answer.is_ok() {
         take(&mut bytes, &apart);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use procession::shared_memory::{Place, View};
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 
-use crate::buffer::{Buffer, Kind};
+use crate::buffer::{Buffer, Kind, copy_of};
 use crate::error::Raised;
 
 /// The bytes of a spot.
@@ -87,6 +88,13 @@ pub(crate) trait Room {
     }
     /// Nobody is told of what was put so far.
     fn take_back(&mut self) {}
+}
+
+/// Puts the bytes of a buffer, the memory of `owner`, into `room`.
+pub(crate) fn put(owner: &Bound<'_, PyAny>, bytes: &PyBuffer<u8>, room: &mut dyn Room) -> PyResult<Spot> {
+    let py = owner.py();
+    let copy = |place: &mut [u8]| copy_of(py, bytes, place);
+    room.put(&Part { owner, address: bytes.buf_ptr() as usize, size: bytes.len_bytes(), copy: &copy })
 }
 
 /// Where large parts come from.

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::common::SPECIAL;
 use crate::naming::is_named;
 use crate::numeric::{is_array, is_large_array, loaded_module};
+use crate::unsettled::{is_settled, note_code};
 
 /// How many functions and classes went by value: another pickle may have others of their contents.
 static BY_VALUE: AtomicUsize = AtomicUsize::new(0);
@@ -187,8 +188,8 @@ pub(crate) struct Reducers {
     /// The same, for what libraries have, and for subclasses of arrays.
     libraries: Py<PyAny>,
     by_value: Py<PyAny>,
-    /// Classes of objects, by address, that nobody else is asked about.
-    plain: Mutex<FxHashMap<usize, Py<PyType>>>,
+    /// Classes of objects, by address, that nobody else is asked about; and whether their pickles run no code of the program.
+    plain: Mutex<FxHashMap<usize, (Py<PyType>, bool)>>,
     other_names: Py<PyFrozenSet>,
     library_names: Py<PyFrozenSet>,
 }
@@ -210,6 +211,8 @@ const OTHERS: [&str; 10] = [
 const LIBRARIES: [&str; 9] =
     ["array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
 
+/// The packages whose registered reducers run no code of the program.
+const KNOWN: [&str; 5] = ["copyreg", "multiprocessing", "numpy", "procession", "re"];
 /// The most classes that are remembered.
 const MOST_PLAIN: usize = 256;
 
@@ -245,6 +248,7 @@ impl Reducers {
         let before = LAST.replace(Some(object.clone().unbind()));
         drop(before);
         if let Some(answer) = answer_of(object) {
+            note_code();
             return Ok(answer);
         }
         let class = object.get_type();
@@ -252,13 +256,19 @@ impl Reducers {
             return self.global(object);
         }
         if let Some((by, reducer)) = registered(&class)? {
+            if !is_known(&reducer) {
+                note_code();
+            }
             if by == By::Everybody {
                 return Ok(not_implemented(py));
             }
             SPECIAL.fetch_add(1, Ordering::Relaxed);
             return reducer.call1((object,));
         }
-        if self.is_plain(&class) {
+        if let Some(is_settled) = self.plain_and_settled(&class) {
+            if !is_settled {
+                note_code();
+            }
             return Ok(not_implemented(py));
         }
         if object.is_instance_of::<PyType>() {
@@ -266,7 +276,9 @@ impl Reducers {
         }
         let (kind, find) = match self.kind_of(object, &class)? {
             Kind::Plain => {
-                self.note_plain(&class);
+                if !self.note_plain(&class) {
+                    note_code();
+                }
                 return Ok(not_implemented(py));
             }
             Kind::Cached => return self.global(object),
@@ -275,6 +287,9 @@ impl Reducers {
             kind @ (Kind::Method | Kind::Other | Kind::Member) => (kind, &self.others),
         };
         let reducer = find.bind(py).call1((&class,))?;
+        if !matches!(kind, Kind::Library | Kind::Member) || reducer.is_none() && !is_settled(&class) {
+            note_code();
+        }
         if reducer.is_none() {
             return Ok(not_implemented(py));
         }
@@ -285,21 +300,25 @@ impl Reducers {
 }
 
 impl Reducers {
-    fn is_plain(&self, class: &Bound<'_, PyType>) -> bool {
+    /// Whether objects of a class, which is known to be left to the pickler, are pickled without code of the program.
+    fn plain_and_settled(&self, class: &Bound<'_, PyType>) -> Option<bool> {
         let plain = self.plain.lock().expect("no panic while locked");
-        plain.contains_key(&(class.as_ptr() as usize))
+        plain.get(&(class.as_ptr() as usize)).map(|(_, is_settled)| *is_settled)
     }
 
-    /// Notes that objects of a class are left to the pickler, unless somebody registers a reducer.
-    fn note_plain(&self, class: &Bound<'_, PyType>) {
+    /// Notes that objects of a class are left to the pickler, unless somebody registers a reducer; says whether they are pickled
+    /// without code of the program.
+    fn note_plain(&self, class: &Bound<'_, PyType>) -> bool {
+        let is_settled = is_settled(class);
         if is_array(class) {
-            return; // how large they are decides
+            return is_settled; // how large they are decides
         }
         let mut plain = self.plain.lock().expect("no panic while locked");
         let before = if plain.len() == MOST_PLAIN { std::mem::take(&mut *plain) } else { FxHashMap::default() };
-        plain.insert(class.as_ptr() as usize, class.clone().unbind());
+        plain.insert(class.as_ptr() as usize, (class.clone().unbind(), is_settled));
         drop(plain);
         drop(before);
+        is_settled
     }
 
     fn global<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -308,6 +327,7 @@ impl Reducers {
             return Ok(not_implemented(py));
         }
         BY_VALUE.fetch_add(1, Ordering::Relaxed);
+        note_code();
         self.by_value.bind(py).call1((object,))
     }
 
@@ -331,6 +351,14 @@ impl Reducers {
             !class.get_type().is(PyType::type_object(py)) && class.getattr_opt(intern!(py, "_member_map_"))?.is_some();
         Ok(if is_enum { Kind::Member } else { Kind::Plain })
     }
+}
+
+/// Whether a reducer that somebody has registered is known to write nowhere, as those that every array meets.
+fn is_known(reducer: &Bound<'_, PyAny>) -> bool {
+    let module = reducer.getattr(intern!(reducer.py(), "__module__"));
+    let module = module.and_then(|module| Ok(module.cast_into::<PyString>()?));
+    let name = module.as_ref().ok().and_then(|module| module.to_str().ok());
+    name.and_then(|name| name.split('.').next()).is_some_and(|package| KNOWN.contains(&package))
 }
 
 /// Whether an object has a bound method of it under the name of the method's function: not so a private method, nor one

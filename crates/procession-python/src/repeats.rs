@@ -1,6 +1,7 @@
 //! Large parts that several items of a map have in common travel once.
 //!
-//! Only a map has all its items before the first is sent: a generator may use one array again and again.
+//! Only a map has all its items before the first is sent: a generator may use one array again and again. Code of the program that
+//! runs to pickle an item may write to what another has: then what lies there counts only if it is still the same.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 
 use crate::buffer::{Kind, is_only_reference};
 use crate::place::Part;
+use crate::unsettled::now;
 
 /// How many parts are remembered.
 const REMEMBERED: usize = 16;
@@ -22,7 +24,26 @@ struct Seen {
     address: usize,
     size: usize,
     /// Where it lies, from the second time on.
-    block: Option<Block>,
+    block: Option<Taken>,
+}
+
+/// Where a part lies, and when it was the same as there.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    pub block: Block,
+    at: Option<u64>,
+}
+
+impl Taken {
+    /// A part lies in `block`, and was that at a moment of [`now`].
+    pub(crate) fn new(block: Block, at: Option<u64>) -> Taken {
+        Taken { block, at }
+    }
+
+    /// Whether a part is certainly what lies there still.
+    pub(crate) fn is_certain(&self, part: &Part<'_, '_>) -> bool {
+        self.at.is_some() && self.at == now() || matches!(Kind::of(part.owner), Some(Kind::Bytes | Kind::Str))
+    }
 }
 
 /// The parts that items of a job had so far.
@@ -37,8 +58,8 @@ pub(crate) enum Found {
     New,
     /// It came before and lies nowhere: [`Repeats::keep`] it.
     Again,
-    /// It lies in a block.
-    Kept(Block),
+    /// It lay in a block: if it is not the same as there any more, [`Repeats::keep`] it.
+    Kept(Taken),
 }
 
 impl Repeats {
@@ -52,25 +73,32 @@ impl Repeats {
         let mut seen = self.seen();
         let same = |seen: &&Seen| seen.address == part.address && seen.size == part.size && seen.owner.is(&owner);
         match seen.iter().find(same) {
-            Some(Seen { block: Some(block), .. }) => return (Found::Kept(*block), None),
+            Some(Seen { block: Some(taken), .. }) => return (Found::Kept(*taken), None),
             Some(_) => return (Found::Again, None),
             None => {}
         }
         let oldest = (seen.len() == REMEMBERED).then(|| seen.remove(0));
         seen.push(Seen { owner: owner.unbind(), address: part.address, size: part.size, block: None });
         drop(seen);
-        (Found::New, oldest.and_then(|oldest| oldest.block))
+        (Found::New, oldest.and_then(|oldest| oldest.block).map(|taken| taken.block))
     }
 
-    /// A part that came again lies in `block` from now on; gives it back if the part was forgotten meanwhile.
-    pub(crate) fn keep(&self, part: &Part<'_, '_>, block: Block) -> Option<Block> {
+    /// A part that came again lies there from now on; gives back the block of before, or this one if the part was forgotten
+    /// meanwhile.
+    pub(crate) fn keep(&self, part: &Part<'_, '_>, taken: Taken) -> Option<Block> {
         let mut seen = self.seen();
         match seen.iter_mut().find(|seen| seen.address == part.address && seen.size == part.size) {
-            Some(seen) if seen.block.is_none() => {
-                seen.block = Some(block);
-                None
-            }
-            _ => Some(block),
+            Some(seen) => seen.block.replace(taken).map(|before| before.block),
+            None => Some(taken.block),
+        }
+    }
+
+    /// A part was what lies there once more, at that moment.
+    pub(crate) fn confirm(&self, part: &Part<'_, '_>, at: Option<u64>) {
+        let mut seen = self.seen();
+        let same = |seen: &&mut Seen| seen.address == part.address && seen.size == part.size;
+        if let Some(taken) = seen.iter_mut().find(same).and_then(|seen| seen.block.as_mut()) {
+            taken.at = at;
         }
     }
 
@@ -82,13 +110,13 @@ impl Repeats {
             *seen = stay;
             gone
         };
-        gone.into_iter().filter_map(|seen| seen.block).collect()
+        gone.into_iter().filter_map(|seen| seen.block).map(|taken| taken.block).collect()
     }
 
     /// Forgets everything, and gives the blocks.
     pub(crate) fn clear(&self) -> Vec<Block> {
         let gone = std::mem::take(&mut *self.seen());
-        gone.into_iter().filter_map(|seen| seen.block).collect()
+        gone.into_iter().filter_map(|seen| seen.block).map(|taken| taken.block).collect()
     }
 }
 

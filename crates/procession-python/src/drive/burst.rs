@@ -2,8 +2,8 @@
 //!
 //! A call's arguments are taken at some moment between the call and its task, as in the standard library, whose thread takes them.
 //! So what was taken at a moment is right for every call that had been made by then, however the program has changed it in between;
-//! a later call may mean something newer, and nothing that was taken before serves it. Nobody has to find out whether an array has
-//! changed.
+//! a later call may mean something newer, and nothing that was taken before serves it. Nobody has to find out whether the program
+//! has changed an array, unless code of it ran to pickle what goes before: then what was taken counts only if it is still the same.
 //!
 //! Only what is an argument itself counts: memory that a reducer fills may have been filled again for the next call.
 
@@ -18,6 +18,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyTuple};
 use crate::numeric::is_array_of_numbers;
 use crate::place::Part;
 use crate::reducers::has_reducer;
+use crate::repeats;
 
 /// How many arguments are kept for calls that wait.
 const KEPT: usize = 4;
@@ -28,7 +29,7 @@ struct Taken {
     _owner: Py<PyAny>,
     address: usize,
     size: usize,
-    block: Block,
+    taken: repeats::Taken,
     /// The last call that had been made by then.
     last: u64,
 }
@@ -52,25 +53,38 @@ impl Burst {
     }
 
     /// Where a part lies that is an argument of call `call` itself, if it was taken after that was made.
-    pub(crate) fn find(&self, part: &Part<'_, '_>, call: u64) -> Option<Block> {
+    pub(crate) fn find(&self, part: &Part<'_, '_>, call: u64) -> Option<repeats::Taken> {
         if !self.has_some() {
             return None;
         }
         let same = |taken: &&Taken| taken.address == part.address && taken.size == part.size && call <= taken.last;
-        self.taken().iter().find(same).map(|taken| taken.block)
+        self.taken().iter().find(same).map(|taken| taken.taken)
     }
 
-    /// A part of `owner` was taken into `block` when `last` was the last call that had been made. Gives the block that is kept no
-    /// more for that.
-    pub(crate) fn keep(&self, owner: Py<PyAny>, part: &Part<'_, '_>, block: Block, last: u64) -> Option<Block> {
-        let new = Taken { _owner: owner, address: part.address, size: part.size, block, last };
+    /// A part of `owner` was taken when `last` was the last call that had been made. Gives the block that is kept no more for that.
+    pub(crate) fn keep(
+        &self,
+        owner: Py<PyAny>,
+        part: &Part<'_, '_>,
+        taken: repeats::Taken,
+        last: u64,
+    ) -> Option<Block> {
+        let new = Taken { _owner: owner, address: part.address, size: part.size, taken, last };
         let mut taken = self.taken();
         let before = taken.iter().position(|taken| taken.address == part.address);
         let gone = before.or((taken.len() == KEPT).then_some(0)).map(|place| taken.remove(place));
         taken.push(new);
         self.has_some.store(true, Ordering::Relaxed);
         drop(taken);
-        gone.map(|gone| gone.block)
+        gone.map(|gone| gone.taken.block)
+    }
+
+    /// A part was what was taken once more, at that moment.
+    pub(crate) fn confirm(&self, part: &Part<'_, '_>, block: Block, at: Option<u64>) {
+        let mut taken = self.taken();
+        if let Some(taken) = taken.iter_mut().find(|taken| taken.address == part.address && taken.taken.block == block) {
+            taken.taken = repeats::Taken::new(block, at);
+        }
     }
 
     /// Call `call` is sent, and those before it were: gives what none of the others may have.
@@ -92,7 +106,7 @@ impl Burst {
         self.has_some.store(!taken.is_empty(), Ordering::Relaxed);
         drop(taken);
         // Their owners go with the last reference here, which may run code of the program.
-        gone.into_iter().map(|gone| gone.block).collect()
+        gone.into_iter().map(|gone| gone.taken.block).collect()
     }
 }
 

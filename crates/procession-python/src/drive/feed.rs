@@ -11,13 +11,15 @@ use pyo3::prelude::*;
 use super::burst::argument_behind;
 use super::ending::close_source;
 use super::{Inner, lock};
+use crate::buffer::is_equal;
 use crate::common;
 use crate::error::{Raised, traced};
 use crate::interrupts::is_interrupt;
 use crate::job::Job;
 use crate::naming::Scope;
 use crate::place::{Part, Room, Spot};
-use crate::repeats::Found;
+use crate::repeats::{Found, Taken};
+use crate::unsettled::now;
 use crate::values::{self, Mode, Preamble};
 
 /// A part of a function that is so large waits for memory to be used again, for so many looks with a pause in between.
@@ -28,30 +30,45 @@ const KEPT_PAUSE: Duration = Duration::from_micros(50);
 const BODY_BYTES: usize = 1 << 20;
 
 impl Inner {
-    /// Publishes records as long as the scheduler grants some.
+    /// Publishes records as long as the scheduler grants some, or leaves that to the thread that does so already.
     ///
     /// # Errors
     /// Ctrl-C that came while an item was pickled, which waits again.
     pub(crate) fn feed(&self, py: Python<'_>) -> PyResult<()> {
-        let lazy: Vec<Arc<Job>> = {
-            let shared = self.shared();
-            if shared.lazy.is_empty() { Vec::new() } else { shared.lazy.clone() }
-        };
         let mut body = lock(&self.bodies).pop().unwrap_or_default();
-        for job in lazy {
-            while self.pull(py, &job)? {
-                self.publish_all(py, &mut body)?;
-            }
-        }
-        self.publish_all(py, &mut body)?;
+        while self.feed_once(py, &mut body)? {}
         if body.capacity() <= BODY_BYTES {
             lock(&self.bodies).push(body);
         }
         Ok(())
     }
 
-    /// Publishes records, encoded in `body`, as long as the scheduler grants some and there is room.
-    pub(super) fn publish_all(&self, py: Python<'_>, body: &mut Vec<u8>) -> PyResult<()> {
+    /// The same, once; whether there may be more to do by then.
+    fn feed_once(&self, py: Python<'_>, body: &mut Vec<u8>) -> PyResult<bool> {
+        let lazy: Vec<Arc<Job>> = {
+            let shared = self.shared();
+            if shared.lazy.is_empty() { Vec::new() } else { shared.lazy.clone() }
+        };
+        let mut again = false;
+        for job in lazy {
+            while self.pull(py, &job)? {
+                again |= self.publish_all(py, body)?;
+            }
+        }
+        Ok(again | self.publish_all(py, body)?)
+    }
+
+    /// Publishes records, encoded in `body`, as long as the scheduler grants some and there is room; whether other threads have
+    /// left theirs to this one meanwhile.
+    fn publish_all(&self, py: Python<'_>, body: &mut Vec<u8>) -> PyResult<bool> {
+        let (answer, again) = self.turn.take(|| self.publish_granted(py, body));
+        if again && answer.is_err() {
+            self.waiter.wake();
+        }
+        answer.map(|()| again)
+    }
+
+    fn publish_granted(&self, py: Python<'_>, body: &mut Vec<u8>) -> PyResult<()> {
         loop {
             let (grant, job) = {
                 let mut shared = self.shared();
@@ -82,6 +99,7 @@ impl Inner {
         Preamble { function, mode: job.mode, share, sharing, pickled }.encode(body);
         let start = body.len();
         if grant.chunk == 1 && job.encode_simple(py, grant.first, grant.count, body) {
+            self.release(self.burst.sent(job.id));
             return Ok(self.send(py, job, grant, body, start, Vec::new()));
         }
         body.truncate(start);
@@ -110,10 +128,17 @@ impl Inner {
             }
             Err((first, count, error)) => Ok(self.unsendable(py, job, grant, first, count, error)),
         };
-        if !self.shared().jobs.contains_key(&job.id) {
+        let (is_over, none_left) = {
+            let shared = self.shared();
+            (!shared.jobs.contains_key(&job.id), shared.jobs.is_empty())
+        };
+        if is_over {
             // It ended meanwhile: nobody else will do this.
             job.common.clear();
             self.release(job.repeats.clear());
+        }
+        if none_left {
+            self.release(self.burst.clear());
         }
         sent
     }
@@ -138,6 +163,7 @@ impl Inner {
             let chunk = &items[first as usize..grant.count.min(first.saturating_add(size)) as usize];
             let count = chunk.len() as u32;
             // One that is tried again does not see what the first try made of it.
+            let kept = room.blocks.len();
             let may_share = grant.chunk == 1 && job.has_row() && job.are_new(at, count);
             let in_common = if may_share {
                 common::encode(&job.common, job.id, job.sharers(at), chunk, body, &mut room, py)
@@ -146,7 +172,10 @@ impl Inner {
             };
             let encoded = match in_common {
                 Ok(true) => Ok(()),
-                Ok(false) => self.encode(py, grant.chunk > 1, chunk, body, &mut room),
+                Ok(false) => {
+                    room.forget_from(kept);
+                    self.encode(py, grant.chunk > 1, chunk, body, &mut room)
+                }
                 Err(error) => Err((0, count, error)),
             };
             if let Err((at, count, error)) = encoded {
@@ -178,12 +207,14 @@ impl Inner {
                 all(encoded)
             }
             _ => {
+                let kept = room.blocks.len();
                 match values::encode_group(py, &bound(py, items), body, room) {
                     Ok(()) => return Ok(()),
                     Err(error) if is_interrupt(py, &error) => return all(Err(error)),
                     Err(_) => {}
                 }
                 // One of them cannot be pickled, or not like that.
+                room.forget_from(kept);
                 let alone = |(at, item)| {
                     self.encode(py, false, std::slice::from_ref(item), body, room)
                         .map_err(|(_, _, error)| (at as u32, 1, error))
@@ -401,19 +432,43 @@ impl RecordRoom<'_, '_> {
             return Ok(None);
         }
         let Some(argument) = argument_behind(arguments, part) else { return Ok(None) };
-        if let Some(block) = self.inner.burst.find(part, call) {
-            self.inner.shared().driver.share(block);
-            self.blocks.push(block);
-            return Ok(Some(block));
+        if let Some(taken) = self.inner.burst.find(part, call)
+            && self.is_there(part, taken, |at| self.inner.burst.confirm(part, taken.block, at))
+        {
+            self.inner.shared().driver.share(taken.block);
+            self.blocks.push(taken.block);
+            return Ok(Some(taken.block));
         }
         if last == call {
             return Ok(None);
         }
+        let at = now();
         let block = self.copy(part)?;
         self.inner.shared().driver.share(block);
-        let before = self.inner.burst.keep(argument.unbind(), part, block, last);
+        let before = self.inner.burst.keep(argument.unbind(), part, Taken::new(block, at), last);
         self.inner.release(before.into_iter().collect());
         Ok(Some(block))
+    }
+
+    /// Whether a part is what was taken; calls `confirm` with the moment, where they were compared.
+    fn is_there(&self, part: &Part<'_, '_>, taken: Taken, confirm: impl FnOnce(Option<u64>)) -> bool {
+        if taken.is_certain(part) {
+            return true;
+        }
+        let at = now();
+        let segment = self.inner.shared().driver.segment().clone();
+        let span = segment.at(taken.block.offset, part.size);
+        let is_there = span.is_ok_and(|span| is_equal(part, span.mapping(&segment), span.offset));
+        if is_there {
+            confirm(at);
+        }
+        is_there
+    }
+
+    /// Forgets the blocks behind the first `count`.
+    fn forget_from(&mut self, count: usize) {
+        let gone = self.blocks.split_off(count);
+        self.inner.release(gone);
     }
 
     fn copy(&mut self, part: &Part<'_, '_>) -> PyResult<Block> {
@@ -430,26 +485,28 @@ impl Room for RecordRoom<'_, '_> {
         if let Some(block) = self.put_for_several(part)? {
             return Ok(Spot::Common { offset: block.offset as u64, size });
         }
-        let (found, forgotten) = match self.job {
-            Some(job) => job.repeats.find(part),
-            None => (Found::New, None),
+        let Some(job) = self.job else {
+            let offset = self.copy(part)?.offset as u64;
+            return Ok(Spot::Block { offset, size });
         };
+        let (found, forgotten) = job.repeats.find(part);
         self.inner.release(forgotten.into_iter().collect());
         let block = match found {
             Found::New => {
                 let offset = self.copy(part)?.offset as u64;
                 return Ok(Spot::Block { offset, size });
             }
-            Found::Again => {
+            Found::Kept(taken) if self.is_there(part, taken, |at| job.repeats.confirm(part, at)) => {
+                self.inner.shared().driver.share(taken.block);
+                self.blocks.push(taken.block);
+                taken.block
+            }
+            Found::Again | Found::Kept(_) => {
+                let at = now();
                 let block = self.copy(part)?;
                 self.inner.shared().driver.share(block);
-                let back = self.job.and_then(|job| job.repeats.keep(part, block));
+                let back = job.repeats.keep(part, Taken::new(block, at));
                 self.inner.release(back.into_iter().collect());
-                block
-            }
-            Found::Kept(block) => {
-                self.inner.shared().driver.share(block);
-                self.blocks.push(block);
                 block
             }
         };

@@ -8,9 +8,9 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::short::encode_simple;
 use super::tags::*;
-use crate::buffer::{Kind, bytes_of, copy_of};
+use crate::buffer::{Kind, bytes_of};
 use crate::pickler::{Apart, LARGE, loads, pickle_with, unpickle};
-use crate::place::{Part, Room, Shelf, Spot, in_place};
+use crate::place::{Part, Room, Shelf, Spot, in_place, put};
 
 pub(super) fn tag_of(kind: Kind) -> u8 {
     match kind {
@@ -32,19 +32,11 @@ pub(super) fn encode_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &m
     let kind = Kind::of(value).ok_or_else(|| PyValueError::new_err("a value is not as plain as it looked"))?;
     let spot = match value.cast_exact::<PyString>() {
         Ok(text) => put_text(text, room)?,
-        Err(_) => put(value, value, room)?,
+        Err(_) => put(value, &PyBuffer::get(value)?, room)?,
     };
     out.push(tag_of(kind));
     spot.encode(out);
     Ok(())
-}
-
-/// Puts the bytes of `buffer`, the memory of `owner`, into `room`.
-pub(super) fn put(owner: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>, room: &mut dyn Room) -> PyResult<Spot> {
-    let py = owner.py();
-    let bytes = PyBuffer::<u8>::get(buffer)?;
-    let copy = |place: &mut [u8]| copy_of(py, &bytes, place);
-    room.put(&Part { owner, address: bytes.buf_ptr() as usize, size: bytes.len_bytes(), copy: &copy })
 }
 
 pub(super) fn put_text(text: &Bound<'_, PyString>, room: &mut dyn Room) -> PyResult<Spot> {
@@ -58,12 +50,11 @@ pub(super) fn put_text(text: &Bound<'_, PyString>, room: &mut dyn Room) -> PyRes
 
 /// Adds the pickle of a value to `out`, as a value; its large parts go to `room`.
 pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
-    let py = value.py();
     let start = out.len();
     out.push(PICKLE);
     out.extend_from_slice(&[0; 8]);
     let (mut large, takes) = (Vec::new(), room.takes_pickles());
-    let apart = pickle_with(value, true, &mut |pickled, apart| {
+    let apart = pickle_with(value, Some(room), &mut |pickled, apart| {
         if takes && apart.is_empty() && pickled.len() >= LARGE {
             large = std::mem::take(pickled);
         } else {
@@ -81,20 +72,8 @@ pub(crate) fn encode_pickle(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &
     }
     out[start] = WITH_BUFFERS;
     out.extend_from_slice(&(apart.len() as u32).to_le_bytes());
-    for part in apart {
-        let (form, spot) = match part {
-            Apart::Shared(place) => (IN_PLACE, Spot::Shared(place)),
-            Apart::Large(raw) => {
-                let raw = raw.bind(py);
-                let owner = raw.getattr("obj")?;
-                (IN_PLACE, put(&owner, raw, room)?)
-            }
-            Apart::Plain(plain, kind) => {
-                let plain = plain.bind(py);
-                (tag_of(kind), put(plain, plain, room)?)
-            }
-        };
-        out.push(form);
+    for Apart { kind, spot } in apart {
+        out.push(kind.map_or(IN_PLACE, tag_of));
         spot.encode(out);
     }
     Ok(())
