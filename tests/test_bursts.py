@@ -1,6 +1,8 @@
 """A large argument of calls that wait travels once for them, and never an old one."""
 
 import ctypes
+import gc
+import itertools
 import os
 import pickle
 import signal
@@ -147,6 +149,25 @@ def test_nothing_is_held_when_all_calls_have_ended(pool):
     del asked
     assert pool.apply(abs, (-1,)) == 1
     assert sys.getrefcount(array) == before
+
+
+def test_nothing_is_held_of_a_pool_that_is_closed_or_after_an_iterator_that_nobody_wants(context):
+    array = numpy.zeros(COUNT)
+    before = sys.getrefcount(array)
+    with context.Pool(2) as pool:
+        for closes in (False, True):
+            asked = [pool.apply_async(first_and_sum, (array, number)) for number in range(CALLS)]
+            # What is taken now would do for this call, too, which goes out without a look at what was taken.
+            last = pool.imap(abs, itertools.count()) if not closes else pool.apply_async(abs, (-1,))
+            if closes:
+                pool.close()
+            assert [answer.get(60)[0] for answer in asked] == list(range(CALLS))
+            if closes:
+                assert last.get(60) == 1
+            del asked, last
+            gc.collect()
+            assert sys.getrefcount(array) == before
+    pool.join()
 
 
 def test_submitted_calls_travel_so_too(context):

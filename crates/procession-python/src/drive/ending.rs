@@ -24,9 +24,6 @@ impl Inner {
         job.common.clear();
         job.received.clear();
         self.release(job.repeats.clear());
-        if idle {
-            self.release(self.burst.clear());
-        }
         if callbacks {
             self.arm_driver(py, true);
             if self.quit.load(Ordering::SeqCst) {
@@ -43,9 +40,10 @@ impl Inner {
         }
     }
 
-    /// Takes a job that has ended from those at hand; whether the pool stays and has none now.
+    /// Takes a job that has ended from those at hand, and lets go of what waited for the last; whether the pool stays and has none
+    /// now.
     fn remove(&self, job: &Arc<Job>, ended: &Ended, calls_back: bool) -> bool {
-        let (forgotten, idle) = {
+        let (forgotten, is_last, idle) = {
             let mut shared = self.shared();
             let forgotten = shared.jobs.remove(&job.id);
             self.counts.end(job.entry);
@@ -60,9 +58,13 @@ impl Inner {
             if forgotten.is_some() {
                 shared.job_ended(job.handle);
             }
-            (forgotten, shared.jobs.is_empty() && shared.life.stage() == Stage::Open)
+            let is_last = shared.jobs.is_empty();
+            (forgotten, is_last, is_last && shared.life.stage() == Stage::Open)
         };
         drop(forgotten);
+        if is_last {
+            self.release(self.burst.clear());
+        }
         idle
     }
 
