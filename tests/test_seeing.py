@@ -246,6 +246,32 @@ def test_stacks_tell_where_workers_are_and_the_program_goes_on(other_program):
     assert command("stacks", one).stdout.count(f"(pid {one})") == 1
 
 
+def test_ctrl_c_ends_the_wait_for_stacks(other_program):
+    (pool,) = pools_of(other_program.pid)
+    one = pool["workers"][0]["pid"]
+    os.kill(one, signal.SIGSTOP)
+    code = "import sys; from procession.cli import main; main(sys.argv[1:])"
+    asking = subprocess.Popen(
+        [sys.executable, "-c", code, "stacks", "--timeout", "600", str(one)], stderr=subprocess.PIPE
+    )
+    try:
+        until(lambda: pending(one), "the worker to be asked")
+        asking.send_signal(signal.SIGINT)
+        _, said = asking.communicate(timeout=60)
+        assert asking.returncode != 0 and b"KeyboardInterrupt" in said or asking.returncode in (130, -signal.SIGINT)
+    finally:
+        asking.kill()
+        asking.wait()
+        asking.stderr.close()
+        os.kill(one, signal.SIGCONT)
+
+
+def pending(pid):
+    """The signals that a process has got and not taken yet."""
+    with open(f"/proc/{pid}/status") as status:
+        return any(int(line.split()[1], 16) for line in status if line.startswith(("SigPnd", "ShdPnd")))
+
+
 def test_what_was_written_for_who_looked_is_not_among_the_last_words(context):
     with context.Pool(1) as pool:
         pool.apply(abs, (1,))

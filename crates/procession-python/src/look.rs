@@ -121,7 +121,8 @@ fn state_of(worker: &WorkerView) -> &'static str {
 
 /// The Python stacks of a worker of another process's pool, which it writes for `signal`; None when nothing came in time.
 ///
-/// `owner` is the process that has the pool, `number` the descriptor of the worker's segment there.
+/// `owner` is the process that has the pool, `number` the descriptor of the worker's segment there. Waits until then, detached from
+/// the interpreter; what a signal handler raises ends it.
 #[pyfunction]
 fn stacks_of<'py>(
     py: Python<'py>,
@@ -132,7 +133,14 @@ fn stacks_of<'py>(
     limit: f64,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let limit = Duration::from_secs_f64(limit.clamp(0.0, 3600.0));
-    let bytes = py.detach(|| pool::stacks(owner, number, worker, signal, limit)).map_err(Raised::from)?;
+    let mut interrupt = Ok(());
+    let mut go_on = || {
+        interrupt = Python::attach(|py| py.check_signals());
+        interrupt.is_ok()
+    };
+    let bytes = py.detach(|| pool::stacks(owner, number, worker, signal, limit, &mut go_on));
+    interrupt?;
+    let bytes = bytes.map_err(Raised::from)?;
     Ok(bytes.map(|bytes| PyBytes::new(py, &bytes)))
 }
 

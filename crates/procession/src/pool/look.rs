@@ -209,12 +209,20 @@ fn process_of(pid: u32, traits: &Traits, number: u32) -> u32 {
 /// Has a worker write its Python stacks, and gives them; none when nothing came within `limit`. `number` is the descriptor of its
 /// segment in the process `owner`, `signal` what it writes them for.
 ///
-/// Its parent does not hear of it, and nothing is stopped: the worker's own signal handler writes.
+/// Its parent does not hear of it, and nothing is stopped: the worker's own signal handler writes. `go_on` is asked every few
+/// milliseconds, and ends the wait as the limit does.
 ///
 /// # Errors
 /// `InvalidInput` where the worker has no handler for the signal, which would end it, or no room is left for what it writes;
 /// the system's.
-pub fn stacks(owner: u32, number: u32, worker: u32, signal: u8, limit: Duration) -> Result<Option<Vec<u8>>> {
+pub fn stacks(
+    owner: u32,
+    number: u32,
+    worker: u32,
+    signal: u8,
+    limit: Duration,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<Option<Vec<u8>>> {
     let refused = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
     // Held before it is looked at: its number cannot become another's.
     let process = platform::pidfd_of(worker as i32)?;
@@ -237,7 +245,9 @@ pub fn stacks(owner: u32, number: u32, worker: u32, signal: u8, limit: Duration)
         let position = platform::position_of(owner, number)? as usize;
         if position != at {
             (at, since) = (position, now);
-        } else if (at > before && now.saturating_sub(since) >= QUIET) || now >= until {
+        }
+        // One that writes at every look would have no end.
+        if at > before && now.saturating_sub(since) >= QUIET || now >= until || !go_on() {
             break;
         }
         std::thread::sleep(LOOK_AGAIN);
