@@ -436,7 +436,7 @@ def test_the_forkserver_serves_many_children_and_the_limit_of_descriptors_is_the
     import resource
 
     context = procession.get_context("forkserver")
-    processes = [context.Process(target=stay) for _ in range(100)]
+    processes = [context.Process(target=time.sleep, args=(60,)) for _ in range(100)]
     for process in processes:
         process.start()
     teller = context.Process(target=touch_limit, args=(path,))
