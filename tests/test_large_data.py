@@ -35,6 +35,15 @@ def rss_of(pid):
         return int(file.read().split()[2]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.fixture(params=procession.get_all_start_methods(), scope="module")
+def pool(request):
+    """One for all checks of each start method."""
+    with procession.get_context(request.param).Pool(2) as pool:
+        assert pool.apply_async(identity, (1,)).get() == 1  # its thread begins with a call that nobody waits for
+        yield pool
+    pool.join()
+
+
 def check_buffers(pool, size):
     array = np.arange(size, dtype=np.uint8)
     for value in (array, bytes(array), bytearray(array), [array, array], {"a": array, "b": 1}):

@@ -272,23 +272,25 @@ def equal(one, other):
     return numpy.array_equal(one, other) if isinstance(one, numpy.ndarray) else one == other
 
 
-@pytest.mark.parametrize("name", OBJECTS)
-def test_an_object_that_all_tasks_return_is_one_for_each_chunk(context, name):
+def test_an_object_that_all_tasks_return_is_one_for_each_chunk(context):
     with context.Pool(WORKERS) as pool:
-        results = pool.map(give, [name] * ITEMS, chunksize=CHUNK)
-        assert all(equal(result, OBJECTS[name]) for result in results)
-        assert same_as_first(results) and objects(results) == ITEMS // CHUNK
-        assert objects(pool.map(give, [name] * 1000)) <= WORKERS
+        for name, wanted in OBJECTS.items():
+            results = pool.map(give, [name] * ITEMS, chunksize=CHUNK)
+            assert all(equal(result, wanted) for result in results), name
+            assert same_as_first(results) and objects(results) == ITEMS // CHUNK, name
+            assert objects(pool.map(give, [name] * 1000)) <= WORKERS, name
     pool.join()
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTS if not name.startswith("small")])
-def test_an_object_in_tuples_is_one_for_each_chunk(context, name):
+def test_an_object_in_tuples_is_one_for_each_chunk(context):
     with context.Pool(WORKERS) as pool:
-        results = pool.starmap(give_in_tuple, [(number, name) for number in range(ITEMS)], chunksize=CHUNK)
-        assert [number for number, _ in results] == list(range(ITEMS))
-        assert all(equal(found, OBJECTS[name]) for _, found in results)
-        assert same_as_first(results, lambda result: result[1]) and objects(results) == ITEMS
+        for name in OBJECTS:
+            if name.startswith("small"):
+                continue
+            results = pool.starmap(give_in_tuple, [(number, name) for number in range(ITEMS)], chunksize=CHUNK)
+            assert [number for number, _ in results] == list(range(ITEMS)), name
+            assert all(equal(found, OBJECTS[name]) for _, found in results), name
+            assert same_as_first(results, lambda result: result[1]) and objects(results) == ITEMS, name
     pool.join()
 
 
@@ -329,21 +331,26 @@ def test_a_part_of_an_object_stays_a_part_of_it(context):
     pool.join()
 
 
-@pytest.mark.parametrize("name", ["dict", "list", "small dict", "small list", "bytearray", "array", "large array"])
-def test_what_a_task_changes_is_in_its_result_and_in_none_before(context, name):
-    check_changes(context, name)
+CHANGED = [
+    "dict",
+    "list",
+    "small dict",
+    "small list",
+    "bytearray",
+    "array",
+    "large array",
+    "instance",
+    "stated",
+    "slotted",
+]
 
 
-@pytest.mark.parametrize("name", ["instance", "stated", "slotted"])
-def test_what_a_task_changes_in_an_instance_is_in_its_result_and_in_none_before(context, name):
-    check_changes(context, name)
-
-
-def check_changes(context, name):
+def test_what_a_task_changes_is_in_its_result_and_in_none_before(context):
     with context.Pool(1) as pool:
-        results = pool.starmap(count_in, [(name, number) for number in range(100)], chunksize=50)
-        assert [number for number, _ in results] == list(range(100))
-        assert [state_of(name, counter, number) for number, counter in results] == [(True, False)] * 100
+        for name in CHANGED:
+            results = pool.starmap(count_in, [(name, number) for number in range(100)], chunksize=50)
+            assert [number for number, _ in results] == list(range(100)), name
+            assert [state_of(name, counter, number) for number, counter in results] == [(True, False)] * 100, name
     pool.join()
 
 
