@@ -121,6 +121,10 @@ def test_the_map_of_an_executor_counts_items():
         with pytest.raises(ValueError, match="1 is odd"):
             list(results)
         assert last_of(seen).failed == 1
+    seen.clear()
+    with ProcessPoolExecutor(1, progress=seen.append) as executor:
+        assert executor.submit(work, 1).result() == 1 and not seen
+        assert list(executor.map(work, [1, 2])) == [1, 2] and last_of(seen).done == 2
 
 
 def test_who_waits_draws_and_nothing_else_is_there_for_it(two):

@@ -100,6 +100,11 @@ def test_texts_of_others_give_no_orders_and_stay_in_their_line():
     assert "\x1b" not in row.name and len(row.name) <= words.MOST_NAME
 
 
+def test_lines_that_others_print_keep_their_colors_and_give_no_other_orders():
+    line = "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;title\x07\x1b[A\tend\x07\x1b"
+    assert words.colored(line) == "\x1b[31mred\x1b[0m\tend"
+
+
 @pytest.mark.parametrize("share, done", [(0.0, ""), (0.5, "━━"), (0.374, "━"), (0.375, "━╸"), (1.0, "━━━━")])
 def test_a_bar_has_halves(share, done):
     assert words.bar(share, 4)[0] == done

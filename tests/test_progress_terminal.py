@@ -77,6 +77,13 @@ def test_what_is_written_over_again_and_again_is_the_workers_line(kind, terminal
     assert {f"parts of {n} done" for n in range(8)} <= set(screen.lines())
 
 
+def test_who_prints_more_than_a_pipe_holds_is_heard_though_nobody_draws(terminal):
+    screen = terminal("flood", "rich")
+    assert screen.ends() == 0 and screen.is_restored()
+    assert [line for line in screen.lines() if line][-2:] == ["[0, 1]", "after"]
+    assert all(f"{n} 799".encode() in screen.raw for n in range(2))
+
+
 def test_a_worker_that_dies_has_its_last_words_above(terminal):
     screen = terminal("die", "rich")
     assert screen.ends() == 0 and screen.is_restored()

@@ -74,6 +74,7 @@ class ProcessPoolExecutor(Executor):
         wishes(task_timeout, 0, ())
         self._max_workers = workers
         self._task_timeout = task_timeout
+        self._progress = pool_options.get("progress", False)
         context = _our_context(mp_context)
 
         arguments = workers, initializer, tuple(initargs), max_tasks_per_child
@@ -129,13 +130,14 @@ class ProcessPoolExecutor(Executor):
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
-        progress: "ProgressWish" = False,
+        progress: "ProgressWish | None" = None,
     ) -> "Iterator[_R]":
         """Return an iterator over `fn(*items)` in the order of the iterables.
 
         `chunksize` items travel as one task. At most `buffersize` tasks are submitted ahead of the reader
         (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call. `progress` has whoever
         reads draw how far the map is, as the option of `Pool.map` does; a chunk counts when all of its items have run.
+        None: as the executor's own option has it.
         """
         if operator.index(chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -143,6 +145,7 @@ class ProcessPoolExecutor(Executor):
             raise ValueError("buffersize must be >= 1 or None")
         limit = None if timeout is None else time.monotonic() + timeout
         drawn = None
+        progress = self._progress if progress is None else progress
         if progress is not False:
             from procession._progress import mapped
 

@@ -58,6 +58,13 @@ def die(number):
     return number
 
 
+def flood(number):
+    """Print more than a pipe holds."""
+    for part in range(800):
+        print(f"{number} {part}".ljust(99))
+    return number
+
+
 def inner(number):
     """A map within a task: nobody sees that one."""
     with procession.Pool(1) as pool:
@@ -78,6 +85,12 @@ def main(name, kind):
                 pool.map(die, range(8), chunksize=1, progress=wish)
             except procession.pool.WorkerDied:
                 print("it died")
+        elif name == "flood":
+            results = pool.map_async(flood, range(2), chunksize=1, progress=wish)
+            results.wait(0.3)
+            pool.close()
+            pool.join()  # nobody waits for the map any more, and nobody draws
+            print(results.get())
         elif name == "interrupted":
             try:
                 pool.map(time.sleep, [60] * 4, progress=wish)

@@ -5,6 +5,7 @@ import sys
 import threading
 
 from procession._progress import above
+from procession._progress.words import colored
 
 __all__ = ["line"]
 
@@ -109,7 +110,7 @@ class Screen:
         """Write lines above the bar."""
         if self._turn.acquire(timeout=LIMIT_S):
             try:
-                self._terminal.above(texts)
+                self._terminal.above([colored(text) for text in texts])
             finally:
                 self._turn.release()
 

@@ -37,9 +37,8 @@ class Terminal:
 
     def above(self, texts):
         """Write lines above what is drawn."""
-        for text in texts:
-            # Colors stay, other orders to the terminal do not.
-            self._console.print(Text.from_ansi(text), soft_wrap=True, highlight=False)
+        # All at once: what is drawn is drawn again below each text.
+        self._console.print(Text("\n").join(map(Text.from_ansi, texts)), soft_wrap=True, highlight=False)
 
     def keep(self, progress):
         """Write the line of a map that has ended above those that go on."""

@@ -52,8 +52,7 @@ class Terminal:
 
     def above(self, texts):
         """Write lines above what is drawn."""
-        for text in texts:
-            _Bar.write(text, file=self._stream)
+        _Bar.write("\n".join(texts), file=self._stream)
 
     def keep(self, progress):
         """Write the line of a map that has ended above those that go on."""

@@ -1,13 +1,21 @@
 """How progress reads: texts and bars out of `Progress`."""
 
+import re
 from dataclasses import dataclass
 
-__all__ = ["MOST_TASKS", "Row", "bar", "clean", "duration", "facts", "line", "rows"]
+__all__ = ["MOST_TASKS", "Row", "bar", "clean", "colored", "duration", "facts", "line", "rows"]
 
 # So many tasks have a line of their own.
 MOST_TASKS = 8
 MOST_NAME = 30
 _NO_MARKS = "\u200e\u200f\u2066\u2067\u2068\u2069\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
+
+
+# Colors; other orders to a terminal; signs that are orders.
+_ORDERS = re.compile(
+    "(\x1b\\[[0-9;:]*m)|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|\x1b(?:\\[[0-?]*[ -/]*[@-~]|.)?"
+    "|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ def clean(text, most=200):
     """Return a text without what a terminal takes for an order, in one line of at most so many characters."""
     kept = "".join(sign if sign.isprintable() and sign not in _NO_MARKS else "\ufffd" for sign in text[: most + 1])
     return kept if len(kept) <= most else kept[: most - 1] + "…"
+
+
+def colored(line):
+    """Return a line that somebody prints without what would move or change what is drawn: its colors stay."""
+    return _ORDERS.sub(lambda order: order[1] or "", line)
 
 
 def duration(seconds):
