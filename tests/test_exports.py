@@ -102,9 +102,9 @@ def test_a_documented_name_is_called_alike(name):
 
 
 OWN = {
-    "ForkBesideThreads", "MaybeEncodingError", "OverMemory", "OwnerDied", "PoolTerminated", "ProcessionWarning",
-    "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskTimeout", "WorkerDied", "current_task",
-    "end_shared_pools", "install", "prepare", "share", "shared_pool",
+    "ForkBesideThreads", "MaybeEncodingError", "NodeLost", "OverMemory", "OwnerDied", "PoolTerminated",
+    "ProcessionWarning", "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskTimeout", "WorkerDied",
+    "current_task", "end_shared_pools", "install", "prepare", "share", "shared_pool",
 }  # fmt: skip
 
 

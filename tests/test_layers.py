@@ -137,6 +137,7 @@ LAYERS = {
     "pool": "pool _pool _progress",
     "managers": "managers _manager",
     "faces": "context shared_pools futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
+    "clusters": "_cluster",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",
     "checkers": "_typed",
 }

@@ -32,6 +32,7 @@ _METHODS = (
 _OWN = {
     "ForkBesideThreads": "_notices",
     "MaybeEncodingError": "_objects.failures",
+    "NodeLost": "_exceptions",
     "OverMemory": "_exceptions",
     "OwnerDied": "synchronize",
     "PoolTerminated": "_exceptions",
@@ -109,6 +110,7 @@ __all__ = [
     "TimeoutError",
     "ForkBesideThreads",
     "MaybeEncodingError",
+    "NodeLost",
     "OverMemory",
     "OwnerDied",
     "PoolTerminated",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from procession._late_exceptions import (
         AuthenticationError as AuthenticationError,
         BufferTooShort as BufferTooShort,
+        NodeLost as NodeLost,
         OverMemory as OverMemory,
         PoolTerminated as PoolTerminated,
         ProcessError as ProcessError,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # Subclasses of the standard exceptions, which are loaded when they are asked for.
 OF_CONTEXTS = ("AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError")
-OF_POOLS = ("OverMemory", "PoolTerminated", "TaskTimeout", "WorkerDied")
+OF_POOLS = ("NodeLost", "OverMemory", "PoolTerminated", "TaskTimeout", "WorkerDied")
 
 __all__ = [
     "LargeNumber", "NegativeNumber", "NoLock", "NoServer", "NotStarted", "Unshareable", "UnknownSerializer",

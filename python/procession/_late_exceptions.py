@@ -29,6 +29,10 @@ class WorkerDied(ProcessError):
     _cause: BaseException | None  # of one that travels: its `__cause__` there
 
 
+class NodeLost(WorkerDied):
+    """The nodes of a cluster that this task was sent to were lost, one after the other, or none is left."""
+
+
 class OverMemory(WorkerDied):
     """A task took more memory than `max_memory`, and its worker was killed for it.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar, Unpack
 
     from procession._exceptions import (
+        NodeLost as NodeLost,
         OverMemory as OverMemory,
         PoolTerminated as PoolTerminated,
         TaskTimeout as TaskTimeout,

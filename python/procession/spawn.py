@@ -191,7 +191,7 @@ def prepare(data: "dict[str, Any]") -> None:
 
         _around.adopt(data["around"])
         return
-    process.main_names = frozenset(vars(sys.modules["__main__"]))
+    process.main_names = frozenset(() if process.lacks_main else vars(sys.modules["__main__"]))
 
 
 def _set_environment(environment):

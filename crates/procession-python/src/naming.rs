@@ -121,6 +121,13 @@ impl Drop for Scope {
     }
 }
 
+/// Calls a function without arguments; what it pickles in this thread is for one receiver.
+#[pyfunction]
+pub(crate) fn pickling_for<'py>(receiver: Py<Receiver>, call: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let _scope = Scope::to(receiver);
+    call.call0()
+}
+
 fn receiver(py: Python<'_>) -> PyResult<Py<Receiver>> {
     let said = TO.with_borrow(|to| match to {
         To::One(receiver) => Ok(receiver.clone_ref(py)),

@@ -383,6 +383,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<crate::naming::Definitions>()?;
     module.add_function(wrap_pyfunction!(pickled, module)?)?;
     module.add_function(wrap_pyfunction!(crate::naming::goes_by_value, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::naming::pickling_for, module)?)?;
     module.add_function(wrap_pyfunction!(asked_names, module)?)?;
     module.add_function(wrap_pyfunction!(registered_reducer, module)?)?;
     module.add_function(wrap_pyfunction!(registered_reducers, module)?)?;

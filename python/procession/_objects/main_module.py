@@ -53,6 +53,15 @@ def may_read(function):
     return len(code.co_consts) > 1 and any(type(const) is _CODE for const in code.co_consts)
 
 
+_hidden = False  # whether the main module is one that children have no use for
+
+
+def hide(hidden):
+    """Have the children of this process import no main module, if `hidden`: it is that of an engine of a cluster."""
+    global _hidden
+    _hidden = hidden
+
+
 def main_is_importable():
     """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
     return main_source() is not None
@@ -60,6 +69,8 @@ def main_is_importable():
 
 def main_source(main=None):
     """Return how a child can import the main module: ("name", module), ("path", file), or None when it cannot."""
+    if main is None and _hidden:
+        return None
     main = main or sys.modules.get("__main__")
     name = getattr(getattr(main, "__spec__", None), "name", None)
     if name is not None:

@@ -20,6 +20,7 @@ __all__ = ["CREWS", "Crew", "make"]
 
 # The modules and classes of crews, imported when asked for; others by entry points of the group `procession_crews`.
 CREWS = {
+    "dask": ("procession._cluster.dask", "Nodes"),
     "processes": ("procession._pool.crew", "Crew"),
     "serial": ("procession._pool.serial", "Serial"),
     "threads": ("procession._pool.threads", "Threads"),

@@ -342,11 +342,19 @@ class Stream(Job):
         ahead = self._known - self._read
         return ahead <= self._most // 2 if after_pause else ahead < self._most
 
+    def room(self):
+        """Return how many items may be taken now."""
+        if not self.has_room():
+            return 0
+        if not self._bounded or self.unread or self._crew.closing:
+            return LOOK_AHEAD_ITEMS
+        return max(0, self._most - (self._known - self._read))
+
     def take(self, count):
         """Take up to `count` items, in one thread at a time; return the place of the first one and their list.
 
-        An empty list says that there are no more. Where the iterable raises, that is the outcome in place of these
-        items.
+        An empty list says that there are no more. Where the iterable raises, that is the outcome in place of the items
+        of that chunk.
         """
         chunk, error = [], None
         with self._arrival:
@@ -357,7 +365,8 @@ class Stream(Job):
             try:
                 chunk.extend(itertools.islice(self.items, count))
             except BaseException as raised:
-                error, chunk = raised, []  # as in the standard library
+                error = raised
+                del chunk[len(chunk) - len(chunk) % self.chunk :]  # as in the standard library
         with self._arrival:
             self._taking = False
             start = self._known

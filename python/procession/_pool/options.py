@@ -100,6 +100,10 @@ class WorkerSettings:
         wanted = {**self._common, **own}
         return {**wanted, "env": self._variables(wanted)}
 
+    def wished(self, place):
+        """Return what was asked for worker number `place`, without what it gets beside that."""
+        return {**self._common, **_settings.check(**{name: wish(place) for name, wish in self._by_place.items()})}
+
     def names(self):
         """Return the names of the settings that were asked for."""
         return [*self._by_place, *self._common]

@@ -22,6 +22,7 @@ from procession import (
 )
 from procession._drop_in import install as install
 from procession._exceptions import (
+    NodeLost as NodeLost,
     OverMemory as OverMemory,
     PoolTerminated as PoolTerminated,
     TaskTimeout as TaskTimeout,

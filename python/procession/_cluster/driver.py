@@ -1,0 +1,355 @@
+"""Has the jobs of a pool worked off by nodes: one thread, which is told of everything by one queue.
+
+It cuts jobs into parcels, keeps each node's hands full and no fuller, gives outcomes to whoever waits for them, and
+sends what was on a lost node elsewhere. What goes where is decided in `flights`.
+"""
+
+import queue
+import threading
+from collections import deque
+from time import monotonic
+from types import FunctionType
+
+from procession import _exceptions
+from procession._cluster.flights import Calls, Lazy, Node, Work
+from procession._cluster.packing import Message, is_plain, outcome_of, seal
+from procession._cluster.work import Again
+from procession._pool.jobs import Failure, Stream
+from procession._pool.texts import function_name
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
+
+
+__all__ = ["Driver", "work_of"]
+
+MOST_POSTS = 2  # to a node, on their way
+LOOK_S = 1.0
+# A node that tells nothing for so long, though it is asked all the time, is lost: it stands still.
+FROZEN_S = 60.0
+# How long a pool waits for another node when the last one is lost.
+NO_NODE_S = 30.0
+END_S = 10.0
+
+
+class Driver(threading.Thread):
+    """The thread of a pool of a cluster.
+
+    Args:
+        crew: is asked for `fail`, the lock `turn`, and told of lines of output.
+        engine: the `engine.Engine`.
+        staff: hires agents: see `staff.Staff`.
+    """
+
+    def __init__(self, crew, engine, staff):
+        super().__init__(name="ClusterDriver", daemon=True)
+        self.events: queue.SimpleQueue = queue.SimpleQueue()
+        self.nodes: dict[Any, Any] = {}
+        self.over = threading.Event()
+        self._crew = crew
+        self._engine = engine
+        self._staff = staff
+        self._works: deque = deque()  # those that may have something to send, in turn
+        self._by_job: dict = {}
+        self._calls = Calls()
+        self._numbers = iter(range(1, 1 << 62))
+        self._answers: dict = {}
+        self._sealed: dict = {}  # functions that calls have in common which have come together
+        self._alone_since = None
+        self._ends = False
+
+    def run(self):
+        """Heed what happens until the pool is to end."""
+        try:
+            while not self._ends:
+                self._await_event()
+                self._place()
+        except BaseException as error:
+            self._ends = True
+            self._crew.fail(error)
+            raise
+        finally:
+            self._end()
+
+    def _await_event(self):
+        try:
+            self._heed(self.events.get(timeout=LOOK_S))
+        except queue.Empty:
+            pass
+        for _ in range(self.events.qsize()):
+            self._heed(self.events.get())
+        self._sealed.clear()
+        self._look(monotonic())
+
+    def _heed(self, event):
+        getattr(self, f"_on_{event[0]}")(*event[1:])
+
+    def _look(self, now):
+        """See to what nobody tells of."""
+        for node in list(self.nodes.values()):
+            if now - node.heard_at > FROZEN_S:
+                self._lose(node, f"it told nothing for {FROZEN_S:g} seconds")
+        self._staff.fill(self.nodes)
+        if self.nodes:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > NO_NODE_S or self._engine.is_over():
+            self._crew.fail(_exceptions.NodeLost(f"no node of the pool is left ({self._engine.name})"))
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def _on_job(self, job, work):
+        """A job is new. Its function, and all of a single call, is pickled here: the caller does not wait for it."""
+        if job.done():
+            return
+        try:
+            retry_on = None
+            limit, tries, classes = job.wishes or (None, 0, None)
+            if tries and classes:
+                retry_on = seal(classes)
+            wishes = None if job.wishes is None else (limit, tries, None if retry_on is None else (Again,))
+            if work is None:
+                args, kwds = job.items[0]
+                given = seal((tuple(args), dict(kwds))) if kwds else _given(tuple(args))
+                function = self._sealed_once(job.function)
+                self._calls.add(job, function, (given, retry_on, wishes, function_name(job.function)))
+                return
+            work.function, work.retry_on, work.wishes = seal(job.function), retry_on, wishes
+        except BaseException as error:
+            job.settle(False, error)
+            return
+        self._by_job[id(job)] = work
+        self._works.append(work)
+
+    def _sealed_once(self, function):
+        """Return the pickle of a function, made once for all calls that have come together."""
+        if type(function) is not FunctionType:
+            return seal(function)
+        known = self._sealed.get(function)
+        if known is None:
+            known = self._sealed[function] = seal(function)
+        return known
+
+    def _on_items(self, work, start, items):
+        """A lazy map has more items."""
+        work.add(start, items)
+
+    def _on_wake(self):
+        """Something has changed: `run` looks at everything."""
+
+    def _on_cancelled(self, job, closes):
+        """Nobody wants the rest of a job."""
+        job.end(closes)
+        self._on_done(job)
+
+    def _on_done(self, job):
+        """A job has ended, with all its outcomes or without."""
+        work = self._by_job.pop(id(job), None)
+        if work is not None:
+            self._works.remove(work)
+        for node in self.nodes.values():
+            for number, parcel in list(node.flights.items()):
+                if work is not None and parcel.work is work:
+                    del node.flights[number]
+                    node.orders.append(("cancel", number, None))
+                elif work is None and parcel.work is self._calls and job in parcel.places:
+                    place = parcel.places.index(job)
+                    if not parcel.is_over[place]:
+                        node.orders.append(("cancel", number, place))
+            if work is not None and work.name in node.told:
+                node.told.discard(work.name)
+                node.orders.append(("forget", work.name))
+
+    # -- to the nodes -------------------------------------------------------------------------------------------------
+
+    def _place(self):
+        """Send each node what it has room for."""
+        ready = [node for node in self.nodes.values() if node.posting < MOST_POSTS]
+        self._works.rotate(-1)
+        for ahead in (False, True):
+            for node in sorted(ready, key=Node.load):
+                for work in (self._calls, *self._works):
+                    while node.has_room():
+                        parcel = work.next_parcel(node, len(self.nodes), ahead)
+                        if parcel is None:
+                            break
+                        self._load(node, parcel)
+        for node in ready:
+            if node.orders:
+                orders, node.orders = node.orders, []
+                self._post(node, orders)
+
+    def _load(self, node, parcel):
+        work = parcel.work
+        for place, error in parcel.failed.items():
+            self._deliver(work, [place], [Failure(error)])
+        if not parcel.items:
+            return
+        parcel.number = number = next(self._numbers)
+        parcel.posted = monotonic()
+        node.flights[number] = parcel
+        if work is self._calls:
+            functions = list({id(one[0]): one[0] for one in parcel.items}.values())
+            numbers = {id(function): number for number, function in enumerate(functions)}
+            calls = [(numbers[id(function)], *call) for function, call in parcel.items]
+            node.orders.append(("calls", number, functions, calls))
+            return
+        if work.name not in node.told:
+            node.told.add(work.name)
+            star, title = work.job.order == "starmap", function_name(work.job.function)
+            node.orders.append(("job", work.name, work.function, star, work.retry_on, title))
+        chunk = work.chunk_for(parcel, node)
+        node.orders.append((work.kind, number, work.name, parcel.items, chunk, work.wishes))
+
+    def _post(self, node, orders):
+        number, node.posts = node.posts, node.posts + 1
+        node.posting += 1
+        message = Message.of(orders)
+        self._engine.post(node.handle, number, message, lambda error: self.events.put(("posted", node, error)))
+
+    def _on_posted(self, node, error):
+        node.posting -= 1
+        if error is not None:
+            self._lose(node, error)
+
+    def _collect(self, node):
+        def done(found, error):
+            self.events.put(("collected", node, found, error))
+
+        self._engine.collect(node.handle, node.heard, done)
+
+    # -- from the nodes -----------------------------------------------------------------------------------------------
+
+    def _on_collected(self, node, found, error):
+        if not self._has(node):
+            return
+        if error is not None:
+            self._lose(node, error)
+            return
+        node.heard_at = monotonic()
+        news = []
+        if found is not None and found[0] > node.heard:
+            node.heard, news = found[0], found[1].read()
+        self._collect(node)
+        for name, *arguments in news:
+            getattr(self, f"_told_{name}")(node, *arguments)
+
+    def _told_outcomes(self, node, number, start, outcomes):
+        parcel = node.flights.get(number)
+        if parcel is None:  # which was given up
+            return
+        places = parcel.take(start, len(outcomes))
+        if not parcel.left:
+            del node.flights[number]
+            self._learn(parcel, node)
+        self._deliver(parcel.work, places, [outcome_of(outcome, Failure) for outcome in outcomes])
+
+    def _told_placed(self, node, number, placed):
+        parcel = node.flights.get(number)
+        if parcel is None:
+            return
+        for start, outcome in placed:
+            self._deliver(parcel.work, parcel.take(start, 1), [outcome_of(outcome, Failure)])
+        if not parcel.left:
+            del node.flights[number]
+            self._learn(parcel, node)
+
+    def _learn(self, parcel, node):
+        work, now = parcel.work, monotonic()
+        began = max(parcel.posted, work.finished.get(node.key, 0.0))
+        work.finished[node.key] = now
+        work.pace.learn(len(parcel.items), now - began, node.workers)
+
+    def _deliver(self, work, places, outcomes):
+        if work is self._calls:
+            for job, outcome in zip(places, outcomes, strict=True):
+                job.deliver(0, [outcome])
+        elif isinstance(places, range):
+            work.job.deliver(places[0], outcomes)
+        else:
+            for place, outcome in zip(places, outcomes, strict=True):
+                work.job.deliver(place, [outcome])
+
+    def _told_line(self, node, line):
+        self._crew.hear_line(line)
+
+    def _told_answer(self, node, number, answer):
+        waiting = self._answers.get(number)
+        if waiting is not None:
+            waiting.put((node.name, outcome_of(answer, Failure)))
+
+    def _on_ask(self, waiting, method, arguments):
+        """Ask all nodes; `waiting`, a queue, gets how many that are, then pairs of a node's name and its answer."""
+        number = next(self._numbers)
+        self._answers[number] = waiting
+        waiting.put(len(self.nodes))
+        for node in self.nodes.values():
+            node.orders.append(("ask", number, method, *arguments))
+
+    def _on_answered(self, waiting):
+        self._answers = {number: other for number, other in self._answers.items() if other is not waiting}
+
+    # -- nodes come and go --------------------------------------------------------------------------------------------
+
+    def _on_hired(self, place, workers, handle, error):
+        """An agent has started, or could not be."""
+        if error is not None:
+            return
+        if self._ends or place.key in self.nodes:
+            self._staff.dismiss(handle)
+            return
+        node = self.nodes[place.key] = Node(place.key, workers, handle, monotonic())
+        self._crew.processes.append(node)
+        self._collect(node)
+
+    def _on_gone(self, key):
+        """The engine says that a node is lost."""
+        node = self.nodes.get(key)
+        if node is not None:
+            self._lose(node, "the cluster has lost it")
+
+    def _has(self, node):
+        return self.nodes.get(node.key) is node
+
+    def _lose(self, node, why):
+        """Take a node for lost: what it had goes elsewhere, or fails when it was lost too often."""
+        if not self._has(node):
+            return
+        del self.nodes[node.key]
+        self._crew.processes.remove(node)
+        self._staff.lost(node)
+        for parcel in node.flights.values():
+            again, given_up = parcel.rest()
+            parcel.work.again.extend(again)
+            if given_up:
+                text = f"{node.name} was lost while it had this task, as others before: {why}"
+                error = _exceptions.NodeLost(text)
+                error.__cause__ = why if isinstance(why, BaseException) else None
+                self._deliver(parcel.work, given_up, [Failure(error)] * len(given_up))
+        node.flights.clear()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _on_end(self):
+        self._ends = True
+
+    def _end(self):
+        handles = [node.handle for node in self.nodes.values()]
+        self.nodes.clear()
+        self._staff.end(handles, END_S)
+        self._engine.close()
+        self.over.set()
+
+
+def _given(args):
+    """Return what travels for positional arguments."""
+    return args if is_plain(args) else seal((args, {}))
+
+
+def work_of(job, number, chunk):
+    """Return what is to be cut of a job; None for a single call."""
+    if job.order == "apply":
+        return None
+    return (Lazy if isinstance(job, Stream) else Work)(number, job, chunk)

@@ -1,0 +1,135 @@
+"""The agents of a pool: on which nodes, with how many workers, started again where they are lost."""
+
+import threading
+from time import monotonic
+
+__all__ = ["Staff", "shares"]
+
+START_S = 60.0  # how long all agents together may take to start
+RETRY_S = 1.0  # how long after an agent could not be started another one is tried
+
+
+def shares(places, count):
+    """Return how many of `count` workers each place gets, by its CPUs, those without any left out.
+
+    Returns:
+        Pairs of place and number.
+    """
+    given = dict.fromkeys(range(len(places)), 0)
+    for _ in range(count):
+        # The one that would be least burdened.
+        best = min(given, key=lambda number: (given[number] + 1) / max(1, places[number].cpus))
+        given[best] += 1
+    return [(places[number], workers) for number, workers in given.items() if workers]
+
+
+class Staff:
+    """Starts agents, in threads, and ends them.
+
+    Args:
+        engine: the `engine.Engine`.
+        count: how many workers the pool has.
+        terms_for: returns the terms of an agent, for the number of its first worker and how many it has.
+    """
+
+    def __init__(self, engine, count, terms_for):
+        self._engine = engine
+        self._count = count
+        self._terms_for = terms_for
+        self._tell = None
+        self._coming: dict = {}  # by the key of the node: how many workers
+        self._there = 0
+        self._next_try = 0.0
+        self._looks = False  # whether a thread looks for nodes just now
+        self._lock = threading.Lock()
+        self._leaving: list = []
+
+    def begin(self, tell):
+        """Start the first agents, and wait for them.
+
+        Args:
+            tell: is called with `("hired", place, workers, handle, error)` of each.
+
+        Raises:
+            OSError: there is no node.
+            Exception: an agent could not be started.
+        """
+        self._tell = tell
+        places = self._engine.places()
+        if not places:
+            raise OSError(f"the cluster has no node that takes work ({self._engine.name}): start one first")
+        started: list = []
+        threads = [self._hire(place, workers, started.append) for place, workers in shares(places, self._count)]
+        until = monotonic() + START_S
+        for thread in threads:
+            thread.join(max(0.0, until - monotonic()))
+        errors = [error for *_, error in started if error is not None]
+        if not errors and len(started) < len(threads):
+            errors = [TimeoutError(f"{len(threads) - len(started)} nodes did not start a pool in {START_S:g} seconds")]
+        if errors:
+            self.end([handle for _, _, _, handle, error in started if error is None], RETRY_S)
+            raise errors[0]
+        for event in started:
+            tell(event)
+
+    def _hire(self, place, workers, tell):
+        with self._lock:
+            first, self._there = self._there, self._there + workers
+            self._coming[place.key] = workers
+
+        def start():
+            handle = error = None
+            try:
+                handle = self._engine.start(place, self._terms_for(first, workers))
+            except BaseException as raised:
+                error = raised
+                with self._lock:
+                    self._there -= workers
+            with self._lock:
+                self._coming.pop(place.key, None)
+            tell(("hired", place, workers, handle, error))
+
+        thread = threading.Thread(target=start, name="ClusterStart", daemon=True)
+        thread.start()
+        return thread
+
+    def lost(self, node):
+        """A node is lost: its workers are missing."""
+        with self._lock:
+            self._there -= node.workers
+            self._next_try = monotonic() + RETRY_S
+        self.dismiss(node.handle)
+
+    def fill(self, nodes):
+        """Start agents for missing workers on nodes that have none."""
+        if self._looks or self._there >= self._count or monotonic() < self._next_try:
+            return
+        self._looks = True
+        threading.Thread(target=self._look_for, args=(set(nodes),), name="ClusterLook", daemon=True).start()
+
+    def _look_for(self, taken):
+        """Ask which nodes there are, which may take long while the cluster is on its way out, and start agents."""
+        try:
+            places = [place for place in self._engine.places() if place.key not in taken | set(self._coming)]
+            if places:
+                for place, workers in shares(places, self._count - self._there):
+                    self._hire(place, workers, self._tell)
+        except Exception:
+            pass  # and tried again
+        finally:
+            self._next_try = monotonic() + RETRY_S
+            self._looks = False
+
+    def dismiss(self, handle):
+        """End an agent, without waiting for it."""
+        thread = threading.Thread(target=self._engine.drop, args=(handle,), name="ClusterEnd", daemon=True)
+        thread.start()
+        self._leaving = [*(other for other in self._leaving if other.is_alive()), thread]
+
+    def end(self, handles, limit):
+        """End agents; wait for that, at most `limit` seconds."""
+        for handle in handles:
+            self.dismiss(handle)
+        until = monotonic() + limit
+        for thread in self._leaving:
+            thread.join(max(0.0, until - monotonic()))

@@ -1,0 +1,236 @@
+"""Pools on the nodes of a cluster: every method, and what becomes of a map when something of it dies."""
+
+import functools
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy
+import procession
+import pytest
+from procession._cluster import crew, flights, staff
+from procession._cluster.engine import Place
+from procession.futures import ProcessPoolExecutor
+
+from tests import dask_nodes
+from tests.tasks import cluster_tasks as tasks, crews as suite
+
+pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Two nodes of one CPU each, which share nothing with this program but the disk."""
+    cluster = dask_nodes.Cluster(tmp_path_factory.mktemp("dask"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Fail a test that leaves a thread of a pool; the connection to the cluster stays as long as that."""
+    yield
+    until = time.monotonic() + suite.LIMIT_S
+    while left := [thread.name for thread in threading.enumerate() if thread.name.startswith("Cluster")]:
+        assert time.monotonic() < until, f"left behind: {left}"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
+def test_a_cluster_does_what_a_pool_needs(check, cluster, tmp_path):
+    context = procession.get_context("dask")
+    check(lambda processes=2, **options: context.Pool(processes, **options), crew.Nodes.offers, tmp_path)
+
+
+def test_what_travels_arrives_as_it_was(cluster):
+    with procession.get_context("dask").Pool() as pool:
+        with pytest.raises(FileNotFoundError) as caught:
+            pool.apply(tasks.not_there, ("/nowhere/at/all",))
+        assert caught.value.errno == 2 and caught.value.filename == "/nowhere/at/all"
+        with pytest.raises(KeyError) as caught:
+            pool.map(tasks.missing_key, ["k"])
+        assert caught.value.args == ("k",)
+        values = [[1, [2]], (1, [2]), {"a": {1}}, None, b"x", 2**70, lambda: 5]
+        assert pool.map(tasks.as_it_came, values[:-1]) == values[:-1]
+        assert pool.apply(tasks.as_it_came, values[-1:])() == 5
+        array = numpy.arange(100_000.0)
+        assert numpy.array_equal(pool.apply(tasks.add_one, (array,)), array + 1)
+        came = pool.map(tasks.as_it_came, [array])[0]
+        came += 1  # can be written to, as with processes of this machine
+        large = functools.partial(tasks.total, array)
+        assert pool.map(large, range(3)) == [array.sum() + n for n in range(3)]
+        array[:] = 0  # is seen as it is now
+        assert pool.map(large, range(3)) == [0.0, 1.0, 2.0]
+        with pytest.raises((TypeError, AttributeError), match="thread"):
+            pool.map(tasks.as_it_came, [1, threading.Lock()])
+        assert len(set(pool.map(tasks.where, range(50), 1))) == 2, "one node did it all"
+
+
+def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(cluster):
+    with procession.get_context("dask").Pool() as pool:
+        with pytest.raises(procession.WorkerDied, match="die"):
+            pool.apply(tasks.die, (1,))
+        outcomes = pool.imap_unordered(tasks.die, range(2))
+        for _ in range(2):
+            with pytest.raises(procession.WorkerDied):
+                next(outcomes)
+        long = [pool.apply_async(tasks.sleep_long, (600,)) for _ in range(2)]
+        while pool.stats().running < 2:
+            time.sleep(0.01)
+        assert all(result.cancel() for result in long)
+        assert pool.map(suite.double, range(4)) == [0, 2, 4, 6]
+
+
+def test_what_a_lost_node_had_is_done_by_the_others(cluster):
+    with procession.get_context("dask").Pool() as pool:
+        whole = pool.map_async(tasks.slow_square, range(60), 1)
+        lazy = pool.imap_unordered(tasks.slow_square, range(60))
+        single = [pool.apply_async(tasks.slow_square, (n,)) for n in range(20)]
+        first = next(lazy)
+        victim = cluster.nodes.pop(0)
+        workers = cluster.workers_of(victim)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        assert whole.get(suite.LIMIT_S) == [n * n for n in range(60)]
+        assert sorted([first, *lazy]) == [n * n for n in range(60)]
+        assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(20)]
+        until = time.monotonic() + suite.LIMIT_S
+        while any(map(_is_there, workers)):
+            assert time.monotonic() < until, "workers of a lost node go on"
+            time.sleep(0.05)
+        cluster.add()  # takes the place of the lost one
+        while len(pool._pool) < 2:
+            assert time.monotonic() < until, "nobody works in the place of a lost node"
+            time.sleep(0.05)
+        assert pool.map(suite.double, range(4), 1) == [0, 2, 4, 6]
+
+
+def _is_there(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+PROGRAM = """
+import procession
+
+known = None
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def know(value):
+    global known
+    known = value
+
+def what_is_known(point):
+    return Point(point.x + known)
+
+if __name__ == "__main__":
+    with procession.get_context("dask").Pool(2, know, (40,)) as pool:
+        points = pool.map(what_is_known, [Point(1), Point(2)])
+        print([point.x for point in points], {type(point) is Point for point in points})
+"""
+
+
+def test_nodes_need_nothing_of_the_main_module(cluster, tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    environment = {**os.environ, "DASK_SCHEDULER_ADDRESS": cluster.client.scheduler.address}
+    command = [sys.executable, tmp_path / "program.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[41, 42] {True}\n", done.stderr
+
+
+def test_the_program_of_the_page_runs(cluster, tmp_path):
+    page = (dask_nodes.ROOT / "docs/clusters.md").read_text()
+    (tmp_path / "program.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    environment = {**os.environ, "DASK_SCHEDULER_ADDRESS": cluster.client.scheduler.address}
+    command = [sys.executable, tmp_path / "program.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "999000\n", done.stderr
+
+
+def test_an_executor_runs_on_a_cluster(cluster):
+    context = procession.get_context("dask")
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        assert list(executor.map(suite.double, range(20), chunksize=3)) == [2 * n for n in range(20)]
+        futures = [executor.submit(suite.fail_at_three, n) for n in range(5)]
+        assert [future.exception() is None for future in futures] == [True, True, True, False, True]
+
+
+def test_what_only_one_machine_has_is_refused():
+    context = procession.get_context("dask")
+    for name in ("RawArray", "Value", "Queue", "Lock", "Manager", "Process", "Pipe", "Barrier"):
+        with pytest.raises(NotImplementedError, match=f"a cluster has no {name}: "):
+            getattr(context, name)()
+    assert "dask" not in procession.get_all_start_methods() and context.get_start_method() == "dask"
+
+
+def test_workers_are_shared_out_by_cpus():
+    places = [Place("a", 4), Place("b", 1), Place("c", 2)]
+    assert [(place.key, count) for place, count in staff.shares(places, 7)] == [("a", 4), ("b", 1), ("c", 2)]
+    assert [count for _, count in staff.shares(places, 14)] == [8, 2, 4]
+    assert [place.key for place, _ in staff.shares(places, 1)] == ["a"]
+    assert len(staff.shares([Place(n, 1) for n in range(5)], 3)) == 3
+
+
+def test_what_was_lost_often_travels_alone_and_then_not_at_all():
+    work = flights.Work(1, type("Job", (), {"items": range(10)}), None)
+    node = flights.Node("a", 2, None, 0.0)
+    parcel = work.next_parcel(node, 1, False)
+    assert list(parcel.places) == [0, 1] == parcel.items
+    assert list(parcel.take(0, 1)) == [0] and parcel.left == 1
+    (again,), given_up = parcel.rest()
+    assert again.places == [1] and not given_up
+    (alone,), given_up = again.rest()
+    assert alone.places == [1] and alone.losses == 2 and not given_up
+    assert alone.rest() == ([], [1])
+    several = flights.Parcel(work, range(4), [0, 1, 2, 3], losses=1)
+    assert [one.places for one in several.rest()[0]] == [[0], [1], [2], [3]]
+
+
+def test_parcels_grow_with_what_a_node_does_in_a_moment():
+    work = flights.Work(1, type("Job", (), {"items": range(100_000)}), None)
+    node, sizes = flights.Node("a", 2, None, 0.0), []
+    for _ in range(4):
+        parcel = work.next_parcel(node, 1, False)
+        sizes.append(len(parcel.items))
+        work.pace.learn(len(parcel.items), 1e-5 * len(parcel.items), node.workers)
+    assert sizes == [2, 16, 128, 1024]
+    for number in itertools.count(1):
+        parcel = work.next_parcel(node, 1, True)
+        if parcel is None:
+            break
+        node.flights[number] = parcel
+    assert number == 3, "a node has more than it can do, or less"
+
+
+def test_what_takes_long_does_not_wait_at_one_node_while_another_has_room():
+    work, nodes = flights.Work(1, type("Job", (), {"items": range(8)}), None), []
+    work.pace.learn(1, 5.0, 1)
+    for key in "ab":
+        node = flights.Node(key, 2, None, 0.0)
+        nodes.append(node)
+        node.flights[0] = work.next_parcel(node, 2, False)
+        assert node.outstanding(work) == 2 and node.load() == 1
+    assert [work.next_parcel(node, 2, ahead) for node in nodes for ahead in (False, True)] == [None] * 4
+    nodes[0].flights[0].take(0, 1)
+    assert list(work.next_parcel(nodes[0], 2, False).places) == [4]
+
+
+def test_a_scheduler_that_is_gone_ends_the_pools(cluster):
+    """The last one: nothing is left of the cluster."""
+    pool = procession.get_context("dask").Pool()
+    result = pool.map_async(tasks.sleep_long, [600] * 4, 1)
+    cluster.scheduler.send_signal(signal.SIGKILL)
+    with pytest.raises(procession.NodeLost, match="no node of the pool is left"):
+        result.get(suite.LIMIT_S)
+    pool.terminate()
+    pool.join()
