@@ -103,8 +103,8 @@ def test_a_documented_name_is_called_alike(name):
 
 OWN = {
     "ForkBesideThreads", "MaybeEncodingError", "NodeLost", "OverMemory", "OwnerDied", "PoolTerminated",
-    "ProcessionWarning", "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskTimeout", "WorkerDied",
-    "current_task", "end_shared_pools", "install", "prepare", "share", "shared_pool",
+    "ProcessionWarning", "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskFailed", "TaskTimeout",
+    "WorkerDied", "current_task", "end_shared_pools", "install", "prepare", "share", "shared_pool",
 }  # fmt: skip
 
 

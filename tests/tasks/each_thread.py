@@ -38,7 +38,7 @@ class EachThread(Crew):
     def _compute(self, job, place, item):
         def run():
             with self._slots:
-                job.deliver(place, [job.outcome(item)])
+                job.deliver(place, [job.outcome(item, place)])
 
         threading.Thread(target=run, daemon=True).start()
 

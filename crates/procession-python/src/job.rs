@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::collector::Collector;
 use crate::common::Common;
 use crate::received::Received;
 use crate::repeats::Repeats;
@@ -118,6 +119,15 @@ pub(crate) struct Options {
     pub retries: u32,
     /// After which exceptions, beside the death of a worker: a class or a tuple of classes.
     pub retry_on: Option<Py<PyAny>>,
+    /// What is told of outcomes.
+    pub collector: Option<Collector>,
+}
+
+impl Options {
+    /// Whether the failure that came first is the job's, not that of the first item.
+    fn by_time(&self) -> bool {
+        self.collector.as_ref().is_some_and(|collector| collector.by_time)
+    }
 }
 
 /// So many bytes of items and results of a lazy job may lie between its source and who reads it, unless these are few items.
@@ -232,7 +242,7 @@ impl Job {
                     // The place held None: nothing is dropped that could run code.
                     Ok(answer) => drop(answers.bind(py).set_item(item as usize, answer)),
                     Err(error) => match failure {
-                        Some((first, _)) if *first < item => trash.push(error),
+                        Some((first, _)) if *first < item || self.options.by_time() => trash.push(error),
                         _ => trash.extend(failure.replace((item, error)).map(|(_, later)| later)),
                     },
                 }
@@ -339,7 +349,7 @@ impl Job {
         if source.is_none() && state.finished == state.total {
             return (source, trash);
         }
-        state.fail_rest(why.clone_ref(py), &mut trash);
+        state.fail_rest(why.clone_ref(py), self.options.by_time(), &mut trash);
         (source, trash)
     }
 
@@ -574,7 +584,7 @@ impl State {
         }
     }
 
-    fn fail_rest(&mut self, why: Py<PyAny>, trash: &mut Vec<Py<PyAny>>) {
+    fn fail_rest(&mut self, why: Py<PyAny>, by_time: bool, trash: &mut Vec<Py<PyAny>>) {
         let unread = self.unread;
         match &mut self.results {
             Results::One { answer } => *answer = Some(Err(why)),
@@ -582,7 +592,7 @@ impl State {
                 let missing = (0..self.total).find(|item| !are_any_done(done, *item, 1)).unwrap_or(0);
                 mark_done(done, 0, self.total);
                 match failure {
-                    Some((first, _)) if *first < missing => trash.push(why),
+                    Some((first, _)) if *first < missing || by_time => trash.push(why),
                     _ => trash.extend(failure.replace((missing, why)).map(|(_, later)| later)),
                 }
             }

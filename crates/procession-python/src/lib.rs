@@ -7,6 +7,7 @@ mod again;
 mod arrow;
 mod arrow_layout;
 mod buffer;
+mod collector;
 mod common;
 mod connection;
 mod drive;

@@ -7,6 +7,8 @@ pub(crate) const BUFFERS: &str = "procession._objects.buffers";
 pub(crate) const CULPRIT: &str = "procession._objects.culprit";
 /// The exceptions of pools.
 pub(crate) const EXCEPTIONS: &str = "procession._exceptions";
+/// The functions that bring along what their tasks are to know.
+pub(crate) const INFORMED: &str = "procession._pool.informed";
 /// Which functions and classes of `__main__` others have.
 pub(crate) const MAIN_MODULE: &str = "procession._objects.main_module";
 /// Makes the pickler, and knows the reducers that were registered.

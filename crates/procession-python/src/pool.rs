@@ -114,12 +114,23 @@ type TaskNow = (usize, u32, u64, f64, Option<(f64, Option<f64>, String)>);
 /// How far a job is: see `JobCore.progress`.
 type Progress = (Option<u64>, u64, u64, u64, Vec<TaskNow>);
 
-/// Seconds an item may run, how often it is tried again, after which exceptions.
-type Wishes = Option<(Option<f64>, u32, Option<Py<PyAny>>)>;
+/// A tuple: seconds an item may run, how often it is tried again, after which exceptions; and, where something is told of
+/// outcomes, that.
+type Wishes = Option<Options>;
 
-fn options(wishes: Wishes) -> Options {
-    let Some((timeout, retries, retry_on)) = wishes else { return Options::default() };
-    Options { timeout: timeout.map(Duration::from_secs_f64), retries, retry_on }
+impl<'a, 'py> FromPyObject<'a, 'py> for Options {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Options> {
+        let wishes = object.cast::<PyTuple>()?;
+        let timeout: Option<f64> = wishes.get_item(0)?.extract()?;
+        Ok(Options {
+            timeout: timeout.map(Duration::from_secs_f64),
+            retries: wishes.get_item(1)?.extract()?,
+            retry_on: wishes.get_item(2)?.extract()?,
+            collector: wishes.iter().nth(3).map(|collector| collector.extract()).transpose()?.flatten(),
+        })
+    }
 }
 
 fn mode(star: bool) -> Mode {
@@ -381,7 +392,7 @@ impl PoolCore {
         };
         let state = State { source: Some(items.clone().into_any().unbind()), ..state(results, Vec::new(), None) };
         let inner = self.owned.get()?;
-        let options = options(wishes);
+        let options = wishes.unwrap_or_default();
         let job =
             self.submit(py, &inner, function, Mode::Map, Chunk::Fixed(chunk), chunk.into(), most, state, options)?;
         feed_new(py, &inner, &job)?;
@@ -572,7 +583,7 @@ impl PoolCore {
         };
         let item = PyTuple::new(py, [args.into_any(), kwds])?.into_any().unbind();
         let state = state(Results::One { answer: None }, vec![Some(item)], callbacks);
-        let options = options(wishes);
+        let options = wishes.unwrap_or_default();
         let job = self.submit(py, inner, function, Mode::Apply, Chunk::Adaptive, 0, None, state, options)?;
         feed_new(py, inner, &job)?;
         Ok(job)
@@ -596,7 +607,7 @@ impl PoolCore {
         let together = shared_by(inner, chunk, total as u64);
         let state = state(all_results(py, total)?, Vec::new(), callbacks);
         let state = State { row: Some(row), total: total as u64, together, ..state };
-        let options = options(wishes);
+        let options = wishes.unwrap_or_default();
         let job = self.submit(py, inner, function, mode(star), chunk, 0, None, state, options)?;
         feed_new(py, inner, &job)?;
         Ok(job)

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyModule, PyTuple, PyType};
 
+use crate::package::INFORMED;
 use crate::values::is_lasting;
 
 /// Whether what is called is found by its name, so that its pickle stays the same.
@@ -32,7 +33,9 @@ fn is_of_class(function: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Whether it is a `functools.partial` of such a function with arguments that cannot change.
 fn is_plain_partial(function: &Bound<'_, PyAny>) -> PyResult<bool> {
     let class = function.get_type();
-    if class.name()? != "partial" || class.module()? != "functools" {
+    let (name, module) = (class.name()?, class.module()?);
+    // What a function brings along for its tasks does not change either.
+    if (name != "partial" || module != "functools") && module != INFORMED {
         return Ok(false);
     }
     let (inner, args, keywords) = (function.getattr("func")?, function.getattr("args")?, function.getattr("keywords")?);

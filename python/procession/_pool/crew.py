@@ -107,7 +107,7 @@ class Crew:
     # Everything that a crew can offer: see `crews.Crew`.
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
-        + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout")
+        + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout", "seed_globals")
     )
 
     def __init__(self, ctx, terms):

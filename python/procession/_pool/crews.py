@@ -4,13 +4,14 @@ A pool checks arguments and wraps jobs; its crew has them worked off. The crew o
 engine, with the same names, and is at hand without this module; the others are made of it.
 """
 
+import itertools
 import os
 import sys
 import threading
 import weakref
 
 from procession._pool.crew import _terminated
-from procession._pool.jobs import Stream, Whole
+from procession._pool.jobs import Job, Stream, Whole
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -117,13 +118,19 @@ class _Desk:
     def _job(self, order, function, items, chunk, wishes, callbacks=None, most=None):
         if not callable(function):
             raise TypeError(f"a task must be callable, not {function!r}")
+        collector = None
         if wishes is not None:
-            wishes = self.crew.granted(*wishes)
+            collector = wishes[3] if len(wishes) > 3 else None
+            wishes = self.crew.granted(*wishes[:3])
+        job: Job
         if order in ("imap", "imap_unordered"):
-            return Stream(self.crew, order, function, items, chunk, wishes, most=most)
-        if not isinstance(items, tuple | range):
-            items = list(items)
-        return Whole(self.crew, order, function, items, chunk, wishes, callbacks)
+            job = Stream(self.crew, order, function, items, chunk, wishes, most=most)
+        else:
+            if not isinstance(items, tuple | range):
+                items = list(items)
+            job = Whole(self.crew, order, function, items, chunk, wishes, callbacks)
+        job.collector, job.number = collector, next(self.crew.numbers)
+        return job
 
 
 class Crew(_Desk):
@@ -145,6 +152,7 @@ class Crew(_Desk):
         closing: whether it takes no more jobs.
         turn: a lock, under which callbacks run, one at a time.
         is_strict: whether what it does not offer is refused; else it is left out.
+        numbers: those of its jobs.
     """
 
     offers: frozenset[str] = frozenset()
@@ -158,6 +166,7 @@ class Crew(_Desk):
         self.closing = False
         self.is_strict = True
         self.turn = threading.RLock()
+        self.numbers = itertools.count()
         self._lock = threading.Lock()
         self._jobs: dict = {}
         self._broken = None

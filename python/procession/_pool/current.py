@@ -2,12 +2,24 @@
 
 import os
 import sys
+from _thread import _local
 
 TYPE_CHECKING = False  # what checkers take for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
+    import random
+    from typing import Any
+
+    import numpy
+
+    from procession._pool.seeds import Seed
     from procession._procession import Interrupts
 
 __all__ = ["Task", "current_task"]
+
+# The task that a thread of the program itself runs: of a crew of threads, or the serial one.
+here: "Any" = _local()
+# In a worker: the task that was asked for last, if its function is informed, with what was made for it.
+_last: "Task | None" = None
 
 
 class Task:
@@ -21,6 +33,8 @@ class Task:
         worker: the number of its worker, from 0, which the worker's successor has, too; None where no task runs.
     """
 
+    _rng = _random = None
+
     def __init__(
         self,
         function: str = "",
@@ -30,7 +44,9 @@ class Task:
         worker: int | None = None,
         deadline: float | None = None,
         tries: int = 0,
+        seed: "Seed | None" = None,
     ) -> None:
+        self._seed = seed
         self.function = function
         self.index = index
         self.worker = worker
@@ -45,6 +61,25 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<task {self.function}[{self.index}]>" if self else "<no task>"
+
+    @property
+    def rng(self) -> "numpy.random.Generator":
+        """A random generator of numpy for this task alone: the same numbers in each run, whoever runs it and however
+        often it is tried, where `seed=` was given; else seeded by the system. It is made when it is first asked for."""
+        if self._rng is None:
+            from numpy.random import default_rng
+
+            self._rng = default_rng() if self._seed is None else self._seed.rng()
+        return self._rng
+
+    @property
+    def random(self) -> "random.Random":
+        """The same as `rng`, of Python's own kind, which needs no numpy."""
+        if self._random is None:
+            from random import Random
+
+            self._random = Random() if self._seed is None else self._seed.random()
+        return self._random
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
         """Say how far the task is, for who looks: `progress=` of its map and `procession top` among others. Takes a
@@ -69,6 +104,10 @@ class Task:
 
 def current_task() -> Task:
     """Return the task that runs in this process, a quiet one where none does."""
+    global _last
+    task = getattr(here, "task", None)
+    if task is not None and task._pid == os.getpid():
+        return task
     worker = sys.modules.get("procession._pool.worker")
     tasks = getattr(worker, "_tasks", None)
     if tasks is None or tasks[3] != os.getpid():
@@ -80,8 +119,27 @@ def current_task() -> Task:
     from procession._pool.texts import function_name
 
     job, index = item
-    place = job - 1 if is_call else index
-    return Task(function_name(function), place, interrupts, item, *interrupts.given())
+    informed = sys.modules.get("procession._pool.informed")
+    if informed is None or not isinstance(function, informed.Informed):
+        return Task(function_name(function), job - 1 if is_call else index, interrupts, item, *interrupts.given())
+    task = _last
+    if task is None or task._item != item or task._pid != os.getpid():
+        index, seed = function.of(index)
+        place = job - 1 if is_call else index
+        task = _last = Task(function_name(function), place, interrupts, item, *interrupts.given(), seed=seed)
+    return task
+
+
+def begin() -> None:
+    """A task of an informed function begins, or is tried again: what was made for the one before is not its own."""
+    global _last
+    _last = None
+
+
+def in_worker() -> bool:
+    """Return whether this process is a worker of a pool."""
+    tasks = getattr(sys.modules.get("procession._pool.worker"), "_tasks", None)
+    return tasks is not None and tasks[3] == os.getpid()
 
 
 Task.__module__ = "procession.pool"  # where programs find it

@@ -3,6 +3,7 @@ change it. A method that is given none never comes here.
 """
 
 import sys
+import threading
 
 from procession._pool.crew import stay_at_exit
 from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
@@ -14,9 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["OPTIONS", "Around", "Call", "defaults"]
 
-# The module of each option, in the order in which they take hold of a call: its `take(call, value)` checks the value
-# and changes the call. A module that has `check(value)` as well lets `Pool` take the option, for all of its calls.
+# The module of each option, or a class in one, in the order in which they take hold of a call: its `take(call, value)`
+# checks the value and changes the call. What has `check(value)` as well lets `Pool` take the option, for all of its
+# calls, whose value is then what that returns unless it is None.
 OPTIONS: dict[str, str] = {
+    "seed": "procession._pool.seeded",
+    "seed_globals": "procession._pool.seeded:Everywhere",
+    "resume": "procession._pool.resume",
+    "on_mismatch": "procession._pool.resume:OnMismatch",
+    "fsync": "procession._pool.resume:Fsync",
+    "on_error": "procession._pool.failed",
+    "first_error": "procession._pool.failed:FirstError",
     "progress": "procession._progress.option",
 }
 
@@ -47,7 +56,12 @@ class Call:
         ended: functions that are called if there is none, as it could not be handed in.
         around: functions that get the job, or what the one before made of it, and return what is to stand in its
             place: an `Around`.
+        values: functions that get the list of results of a map, or what the one before made of it, and return what is
+            to be given in its place.
+        is_over: whether a map has no items left to run, but results.
     """
+
+    is_over = False
 
     def __init__(self, pool, order, function, items, wishes, *, chunk=None, most=None, callbacks=None, waits=True):
         self.pool = pool
@@ -63,6 +77,7 @@ class Call:
         self.begun = []
         self.ended = []
         self.around = []
+        self.values = []
 
     def run(self, options):
         """Have the options change the call, hand it in, and return what the method returns.
@@ -76,6 +91,8 @@ class Call:
         for name, module in OPTIONS.items():
             if name in options:
                 _loaded(module).take(self, options[name])
+        if self.values:
+            self._change_values()
         try:
             job = self._hand_in()
         except BaseException as error:
@@ -87,6 +104,8 @@ class Call:
         for wrap in self.around:
             job = wrap(job)
         answer = _ANSWERS[self.order](self.pool, job)
+        if self.is_over and self.callbacks:
+            self.callbacks[0]([])  # which nobody calls where nothing runs
         if not self.waits:
             return answer
         try:
@@ -94,6 +113,35 @@ class Call:
         except BaseException as error:
             job.cancel(error)  # nobody else has it; one that is done stays as it is
             raise
+
+    def _change_values(self):
+        change = _Changed(self.values)
+        self.around.append(lambda job: _Valued(job, change))
+        if self.callbacks:
+            callback, error_callback = self.callbacks
+            self.callbacks = (
+                lambda values: change(values) if callback is None else callback(change(values)),
+                error_callback,
+            )
+
+    def inform(self, seed=None, places=None):
+        """Have the function bring along what its tasks are to know: see `informed.Informed`."""
+        from procession._pool import informed
+
+        self.function = informed.informed(self.function, seed, places)
+
+    def place_of(self, item):
+        """Return the place that an item has in the whole map, of which it may be that only a part is run."""
+        informed = sys.modules.get("procession._pool.informed")
+        is_informed = informed is not None and isinstance(self.function, informed.Informed)
+        return self.function.of(item)[0] if is_informed else item
+
+    def collect(self, told=None, failed=None, by_time=None):
+        """Have outcomes told of: see `jobs.Job`. What is None stays as it is."""
+        wishes: Any = self.wishes or (None, 0, None)
+        before = wishes[3] if len(wishes) > 3 else (None, None, False)
+        collector = told or before[0], failed or before[1], before[2] if by_time is None else by_time
+        self.wishes = *wishes[:3], collector
 
     def _hand_in(self):
         core = self.pool._core
@@ -127,6 +175,34 @@ class Around:
         return getattr(self.job, name)
 
 
+class _Changed:
+    """What is made of the results of a map, once."""
+
+    def __init__(self, functions):
+        self._functions = functions
+        self._lock = threading.Lock()
+        self._given = None
+
+    def __call__(self, values):
+        with self._lock:
+            if self._given is None:
+                for function in self._functions:
+                    values = function(values)
+                self._given = (values,)
+            return self._given[0]
+
+
+class _Valued(Around):
+    """A map whose results are changed."""
+
+    def __init__(self, job, change):
+        super().__init__(job)
+        self._change = change
+
+    def value(self):
+        return self._change(self.job.value())
+
+
 def defaults(options):
     """Return the options that `Pool` was given for all of its calls, checked.
 
@@ -134,14 +210,17 @@ def defaults(options):
         TypeError: one of them is none, or is not for a whole pool.
         TypeError, ValueError: a value makes no sense.
     """
-    for name, value in options.items():
+    for name, value in list(options.items()):
         check = getattr(_loaded(OPTIONS[name]), "check", None) if name in OPTIONS else None
         if check is None:
             raise TypeError(f"Pool() got an unexpected keyword argument {name!r}")
-        check(value)
+        kept = check(value)
+        if kept is not None:
+            options[name] = kept
     return options
 
 
-def _loaded(module):
+def _loaded(row):
+    module, _, name = row.partition(":")
     __import__(module)
-    return sys.modules[module]
+    return getattr(sys.modules[module], name) if name else sys.modules[module]

@@ -6,14 +6,19 @@ jobs.
 
 import itertools
 import os
+import sys
 import threading
 from collections import deque
 from operator import length_hint
 from time import monotonic
 
-TYPE_CHECKING = False  # what checkers take for true
+from procession._pool.current import Task, here
+from procession._pool.texts import function_name
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["LOOK_AHEAD_ITEMS", "Failure", "Job", "Stream", "Supplier", "Whole"]
 
@@ -94,10 +99,16 @@ class Job:
     Attributes:
         failed, retried: how many items have failed, how often one was tried again.
         tick: what a crew that computes in the caller calls after each outcome, or None.
+        number: which of the jobs of its pool it is, from 0.
+        collector: who is told of outcomes: what is called with a list of places and results that have come, what is
+            called with place, item and exception and returns the result to take, both or None, and whether the failure
+            that comes first counts, not that of the first item. None: nobody.
     """
 
     failed = retried = 0
     tick: "Callable[[], object] | None" = None
+    number = 0
+    collector: "Any" = None
 
     def __init__(self, crew, order, function, items, chunk, wishes=None, callbacks=None):
         self.order = order
@@ -117,14 +128,37 @@ class Job:
             return self.function(*item[0], **item[1])
         return self.function(*item) if self.order == "starmap" else self.function(item)
 
-    def outcome(self, item):
+    def is_by_item(self):
+        """Return whether each item is to be called by `run`: its task is to be known, or its failure is its own."""
+        return self._informed() is not None or (self.collector is not None and self.collector[1] is not None)
+
+    def _informed(self):
+        informed = sys.modules.get("procession._pool.informed")
+        return self.function if informed is not None and isinstance(self.function, informed.Informed) else None
+
+    def run(self, item, place):
+        """Call the function for the item at a place, as the task that it is.
+
+        Raises:
+            BaseException: what it raised; RuntimeError for StopIteration.
+        """
+        before = getattr(here, "task", None)
+        informed = self._informed()
+        index, seed = (place, None) if informed is None else informed.of(place)
+        here.task = Task(function_name(self.function), self.number if self.order == "apply" else index, seed=seed)
+        try:
+            return self.call(item)
+        except StopIteration:
+            raise stopped(self.function) from None
+        finally:
+            here.task = before
+
+    def outcome(self, item, place=0):
         """Call the function for an item, as often as was wished for; return its outcome."""
         _, tries, retry_on = self.wishes or (None, 0, ())
         while True:
             try:
-                return self.call(item)
-            except StopIteration:
-                return Failure(stopped(self.function))
+                return self.run(item, place)
             except BaseException as error:
                 if not (tries and retry_on and isinstance(error, retry_on)):
                     return Failure(error)
@@ -146,6 +180,20 @@ class Job:
         """Return whether all items are known."""
         return True
 
+    def collected(self, start, outcomes):
+        """Tell of the outcomes of items from `start` on; return what is to be taken for them."""
+        told, failed, _ = self.collector
+        if told is not None:
+            news = [(place, value) for place, value in enumerate(outcomes, start) if type(value) is not Failure]
+            if news:
+                told(news)
+        if failed is not None and Failure in map(type, outcomes):
+            outcomes = [
+                failed(place, self.item_at(place), outcome.error) if type(outcome) is Failure else outcome
+                for place, outcome in enumerate(outcomes, start)
+            ]
+        return outcomes
+
     def watch(self, watcher):
         """Have `watcher` called once, by another thread, when there is something to be read; False if there is now."""
         if self._readable():
@@ -166,6 +214,10 @@ class Job:
             except IndexError:  # another thread took the last one
                 return
             watcher()
+
+    def item_at(self, place):
+        """Return the item at a place, which has no outcome yet; None where it is forgotten."""
+        raise NotImplementedError
 
     def _readable(self):
         raise NotImplementedError
@@ -236,6 +288,14 @@ class Whole(Job):
 
     def deliver(self, start, outcomes):
         """Take the outcomes of the items from `start` on, each once; the last ones end the job."""
+        if self.collector is not None:
+            if self.settled:
+                return
+            try:
+                outcomes = self.collected(start, outcomes)
+            except BaseException as error:  # they cannot be kept
+                self.settle(False, error)
+                return
         if Failure in map(type, outcomes):
             for place, outcome in enumerate(outcomes, start):
                 if type(outcome) is Failure:
@@ -245,15 +305,22 @@ class Whole(Job):
         else:
             self._place(start, outcomes)
 
+    def item_at(self, place):
+        """Return the item at a place; None where the job has ended."""
+        items = self.items
+        return items[place] if place < len(items) else None
+
     def _place(self, start, values):
         self._values[start : start + len(values)] = values
         self._count(len(values))
 
     def fail(self, start, count, error):
-        """Take `error` as the outcome of `count` items from `start` on; of several the first by place is raised."""
+        """Take `error` as the outcome of `count` items from `start` on; of several the first by place is raised, or the
+        one that came first."""
+        by_time = self.collector is not None and self.collector[2]
         with self._lock:
             self.failed += count
-            if start < self._failed_at:
+            if start < self._failed_at and not (by_time and self._first_error is not None):
                 self._first_error, self._failed_at = error, start
         self._count(count)
 
@@ -321,6 +388,7 @@ class Stream(Job):
         self._arrival = threading.Condition(threading.Lock())
         self._outcomes = deque()
         self._early = {}
+        self._taken = {}  # items without an outcome, for who is told of failures
         self._placed = 0  # up to which item outcomes came in order
         self._came = 0
         self._known = 0
@@ -379,11 +447,28 @@ class Stream(Job):
             return start, []
         if self._length is not None:
             self.items = iter(())
-            self.deliver(self._known, [] if error is None else [Failure(error)])
+            self._deliver(self._known, [] if error is None else [Failure(error)])
+        if self.collector is not None and self.collector[1] is not None:
+            self._taken.update(enumerate(chunk, start))
         return start, chunk
 
     def deliver(self, start, outcomes):
         """Take the outcomes of the items from `start` on, each once; the last ones end the job."""
+        if self.collector is not None and not (self._ended or self.given_up):
+            try:
+                outcomes = self.collected(start, outcomes)
+            except BaseException as error:  # they cannot be kept
+                self.settle(False, error)
+                return
+            for place in range(start, start + len(outcomes)):
+                self._taken.pop(place, None)
+        self._deliver(start, outcomes)
+
+    def item_at(self, place):
+        """Return the item at a place; None where nobody wants it."""
+        return self._taken.get(place)
+
+    def _deliver(self, start, outcomes):
         with self._arrival:
             if self._ended or self.given_up:
                 return

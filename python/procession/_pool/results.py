@@ -112,6 +112,11 @@ AsyncResult = ApplyResult
 class MapResult(ApplyResult["list[_R]"]):
     """The result of `map_async` or `starmap_async`: a list, there when all tasks have ended."""
 
+    @property
+    def skipped(self) -> int:
+        """How many tasks have failed and are left out, by `on_error="skip"`, so far."""
+        return getattr(self._core, "skipped", 0)
+
 
 class IMapIterator(Generic[_R]):
     """The results of `imap`, one after the other, in the order of the items; for `for` and `async for`.
@@ -125,6 +130,11 @@ class IMapIterator(Generic[_R]):
         self._pool = pool
         self._core = core
         self._read = core.next
+
+    @property
+    def skipped(self) -> int:
+        """How many tasks have failed and are left out, by `on_error="skip"`, so far."""
+        return getattr(self._core, "skipped", 0)
 
     def __iter__(self) -> "Self":
         return self

@@ -16,7 +16,7 @@ __all__ = ["Serial"]
 class Serial(Crew):
     """Nobody but the caller."""
 
-    offers = frozenset(("retries",))
+    offers = frozenset(("retries", "seed_globals"))
     whole = "a serial pool, which runs tasks in the caller,"
 
     def __init__(self, ctx, terms):
@@ -30,7 +30,7 @@ class Serial(Crew):
             job.supplier = Reader(job, self._gone)
             return
         for place, item in enumerate(job.items):
-            job.deliver(place, [_outcome(job, item)])
+            job.deliver(place, [_outcome(job, item, place)])
             if job.tick is not None:
                 job.tick()
 
@@ -69,7 +69,7 @@ class Reader(Supplier):
         with self._lock:
             start, chunk = self.job.take(self.job.chunk)
             try:
-                outcomes = [_outcome(self.job, item) for item in chunk]
+                outcomes = [_outcome(self.job, item, place) for place, item in enumerate(chunk, start)]
             except BaseException as error:
                 self.job.settle(False, error)
                 raise
@@ -82,8 +82,8 @@ class Reader(Supplier):
         self._gone.append((self.job, asked))
 
 
-def _outcome(job, item):
-    outcome = job.outcome(item)
+def _outcome(job, item, place):
+    outcome = job.outcome(item, place)
     if type(outcome) is Failure and isinstance(outcome.error, KeyboardInterrupt):
         raise outcome.error  # Ctrl-C is meant for the caller
     return outcome

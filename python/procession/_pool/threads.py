@@ -126,13 +126,20 @@ class Chunks(Supplier):
         if job.wishes is None:
             self._run(start, chunk)
             return False
-        call = partial(_first_of, self._mapper, job.function, chunk)
+        if job.is_by_item():
+            call = partial(job.run, chunk[0], start)
+        else:
+            call = partial(_first_of, self._mapper, job.function, chunk)
         return Trial(self._crew, job.wishes, call, partial(_settle, job, start), lambda: not job.settled).step()
 
     def _run(self, start, chunk):
         job, size = self.job, len(chunk)
         self._running[start] = chunk  # before the look: whoever cancels it settles it first
-        if not job.settled:
+        if job.is_by_item():
+            for place, item in enumerate(list(chunk), start):
+                if chunk and not job.settled:
+                    job.deliver(place, [job.outcome(item, place)])
+        elif not job.settled:
             try:
                 values = list(self._mapper(job.function, chunk))
                 if len(values) < size and not job.settled:
@@ -183,11 +190,16 @@ class Source(Supplier):
     def _compute(self, start, chunk):
         job = self.job
         if job.wishes is not None:
-            call = partial(job.function, chunk[0])
+            by_item = job.is_by_item()
+            call = partial(job.run, chunk[0], start) if by_item else partial(job.function, chunk[0])
             return Trial(self._crew, job.wishes, call, partial(_settle, job, start), lambda: not job.given_up).step()
         self._running[start] = chunk
         if not job.given_up:
-            job.deliver(start, _outcomes(job.function, chunk))
+            if job.is_by_item():
+                outcomes = [job.outcome(item, place) for place, item in enumerate(list(chunk), start) if chunk]
+            else:
+                outcomes = _outcomes(job.function, chunk)
+            job.deliver(start, outcomes)
         self._running.pop(start, None)
         return False
 
@@ -244,11 +256,11 @@ def run_call(crew, job):
     """Compute an `apply`; True when this thread is to end."""
     args, kwds = job.items[0] if job.items else ((), {})
     if job.wishes is not None:
-        call = partial(job.function, *args, **kwds)
+        call = partial(job.run, (args, kwds), 0) if job.is_by_item() else partial(job.function, *args, **kwds)
         return Trial(crew, job.wishes, call, partial(_settle, job, 0), lambda: not job.settled).step()
     if not job.settled:  # it may have been cancelled
         try:
-            value = job.function(*args, **kwds)
+            value = job.run((args, kwds), 0) if job.is_by_item() else job.function(*args, **kwds)
         except BaseException as error:
             job.fail(0, 1, error)
         else:

@@ -1,8 +1,10 @@
 """The named arguments that are passed on as they are."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Literal, TypeAlias, TypedDict
+
+from numpy.random import SeedSequence
 
 from procession._pool.output import OutputLine
 from procession._progress.facts import Progress
@@ -33,6 +35,10 @@ class ExecutorOptions(TypedDict, total=False):
     forward_logs: bool
     capture_output: bool | Callable[[OutputLine], object]
     progress: ProgressWish
+    seed: int | Sequence[int] | SeedSequence | None
+    seed_globals: bool
+    on_error: Literal["raise", "return", "skip"]
+    first_error: Literal["position", "time"]
     min_workers: int | None
     idle_timeout: float | None
 
@@ -46,8 +52,16 @@ class PoolOptions(ExecutorOptions, total=False):
 class TaskOptions(TypedDict, total=False):
     """The types of the further options of a call of one task."""
 
+    seed: int | Sequence[int] | SeedSequence | None
+    seed_globals: bool
+
 
 class MapOptions(TaskOptions, total=False):
     """The types of the further options of a call for many items."""
 
     progress: ProgressWish
+    on_error: Literal["raise", "return", "skip"]
+    first_error: Literal["position", "time"]
+    resume: str | PathLike[str] | None
+    on_mismatch: Literal["raise", "restart"]
+    fsync: bool

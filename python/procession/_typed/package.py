@@ -38,6 +38,7 @@ from procession._notices import (
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.sharing import share as share
 from procession._pool.current import current_task as current_task
+from procession._pool.failed import TaskFailed as TaskFailed
 from procession.context import (
     AuthenticationError as AuthenticationError,
     BufferTooShort as BufferTooShort,

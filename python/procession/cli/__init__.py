@@ -13,6 +13,7 @@ usage: procession run script.py [argument ...]   an unchanged program, with mult
        procession top [PID ...] [--once] [--json]
                                                  what the pools of this machine do, of any program
        procession stacks [PID ...]               where in their code the workers are
+       procession journal FILE [--json]          what a map has kept by resume=
        procession doctor [FILE.py ...] [-v] [--json] [--strict]
                                                  what fails or hurts here, and what to do about it
        procession --help | --version
@@ -24,6 +25,7 @@ _COMMANDS = {
     "top": "procession.cli.top",
     "stacks": "procession.cli.stacks",
     "doctor": "procession.cli.doctor.command",
+    "journal": "procession.cli.journal",
 }
 
 

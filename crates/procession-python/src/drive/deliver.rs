@@ -118,6 +118,7 @@ impl Inner {
         while outermost && let Some((outcome, bytes)) = self.next_parked() {
             self.deliver_one(py, &outcome, &bytes, &mut told);
         }
+        self.tell(py, &mut told);
         lock(&self.deliveries).open.pop();
         let Told { mut trash, mut interrupt, done, failed, .. } = told;
         if done + failed > 0 {
@@ -159,10 +160,11 @@ impl Inner {
     }
 
     fn deliver_one(&self, py: Python<'_>, outcome: &Outcome, mut bytes: &[u8], told: &mut Told) {
-        let Told { job, trash, interrupt, done, failed } = told;
-        if job.as_ref().is_none_or(|job| job.id != outcome.job) {
-            *job = self.shared().jobs.get(&outcome.job).cloned();
+        if told.job.as_ref().is_none_or(|job| job.id != outcome.job) {
+            self.tell(py, told);
+            told.job = self.shared().jobs.get(&outcome.job).cloned();
         }
+        let Told { job, news, trash, interrupt, done, failed } = told;
         let Some(job) = job else {
             if let (Some(segment), None) = (&outcome.segment, outcome.run) {
                 // Nobody wants the result: its blocks go back all the same.
@@ -188,8 +190,14 @@ impl Inner {
             *done += count;
             self.counts.done(job.entry, count);
         }
+        let tells = job.tells();
+        let mut hear = |item: u64, answer: &Answer| match answer {
+            Ok(value) if tells => news.push((item, value.clone_ref(py))),
+            _ => {}
+        };
+        let run = |count| if tells { None } else { self.store_run(py, job, outcome, count, bytes) };
         let last = match outcome.run {
-            Some(count) => match self.store_run(py, job, outcome, count, bytes) {
+            Some(count) => match run(count) {
                 Some(last) => last,
                 None => {
                     let mut last = false;
@@ -199,6 +207,7 @@ impl Inner {
                         let Some((value, after)) = after.split_at_checked(usize::from(*size)) else { break };
                         bytes = after;
                         let answer = self.rebuild(py, value, &shelf, interrupt);
+                        hear(item, &answer);
                         last |= job.store(py, item, answer, trash);
                     }
                     last
@@ -207,23 +216,45 @@ impl Inner {
             None if outcome.returned => {
                 let shelf = WorkerShelf { segment: outcome.segment.as_ref(), received: Some(&job.received) };
                 let answer = self.rebuild(py, bytes, &shelf, interrupt);
+                hear(outcome.item, &answer);
                 job.store(py, outcome.item, answer, trash)
             }
             None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), interrupt) {
                 Some(failure) => {
                     *failed += 1;
                     self.failed(job);
-                    job.store(py, outcome.item, Err(failure), trash)
+                    let answer = job.answer_to(py, outcome.item, failure, interrupt);
+                    job.store(py, outcome.item, answer, trash)
                 }
                 None => false,
             },
         };
         if last {
-            self.finish(py, job);
+            if tells {
+                self.tell(py, told);
+            }
+            if let Some(job) = &told.job {
+                self.finish(py, job);
+            }
         }
-        if job.unit > 0 {
+        if let Some(job) = &told.job
+            && job.unit > 0
+        {
             self.tell_watchers(py, job);
             self.wake_followers();
+        }
+    }
+
+    /// Tells of the results of a job that have come; where they cannot be kept, the job fails.
+    fn tell(&self, py: Python<'_>, told: &mut Told) {
+        let news = std::mem::take(&mut told.news);
+        let Some(job) = &told.job else { return };
+        if let Err(error) = job.tell(py, news) {
+            if is_interrupt(py, &error) {
+                told.interrupt = Some(error);
+            } else {
+                self.fail(py, job, &error.value(py).clone().into_any().unbind());
+            }
         }
     }
 
@@ -354,7 +385,8 @@ impl Inner {
             let Some(failure) = self.verdict(py, &job, lost.item, failure, &mut interrupt) else { continue };
             self.shared().tally.failed += 1;
             self.failed(&job);
-            if job.store(py, lost.item, Err(failure), &mut trash) {
+            let answer = job.answer_to(py, lost.item, failure, &mut interrupt);
+            if job.store(py, lost.item, answer, &mut trash) {
                 self.finish(py, &job);
             }
         }
@@ -367,6 +399,8 @@ impl Inner {
 #[derive(Default)]
 struct Told {
     job: Option<Arc<Job>>,
+    /// Results of the job that somebody is to be told of.
+    news: Vec<(u64, Py<PyAny>)>,
     trash: Vec<Py<PyAny>>,
     interrupt: Option<PyErr>,
     done: u64,

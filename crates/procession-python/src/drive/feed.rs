@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::burst::argument_behind;
 use super::ending::close_source;
+use super::idle::set_aside;
 use super::{Inner, lock};
 use crate::buffer::is_equal;
 use crate::common;
@@ -293,10 +294,15 @@ impl Inner {
         if count == 1 {
             self.shared().tally.failed += 1;
             self.failed(job);
-            let failure = self.explained(py, error, job.items(py, grant.first + u64::from(first), 1).pop());
-            let mut trash = Vec::new();
-            if job.store(py, grant.first + u64::from(first), Err(failure), &mut trash) {
+            let item = grant.first + u64::from(first);
+            let failure = self.explained(py, error, job.items(py, item, 1).pop());
+            let (mut trash, mut interrupt) = (Vec::new(), None);
+            let answer = job.answer_to(py, item, failure, &mut interrupt);
+            if job.store(py, item, answer, &mut trash) {
                 self.finish(py, job);
+            }
+            if let Some(error) = interrupt {
+                set_aside(py, error, None);
             }
         }
         true
