@@ -104,7 +104,7 @@ def test_a_documented_name_is_called_alike(name):
 OWN = {
     "ForkBesideThreads", "MaybeEncodingError", "NodeLost", "OverMemory", "OwnerDied", "PoolTerminated",
     "ProcessionWarning", "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskFailed", "TaskTimeout",
-    "WorkerDied", "current_task", "end_shared_pools", "install", "prepare", "share", "shared_pool",
+    "WorkerDied", "current_task", "current_worker", "end_shared_pools", "install", "prepare", "share", "shared_pool",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """`resume=`: a map whose program was killed goes on where it was."""
 
+import json
 import os
 import random
 import signal
@@ -8,7 +9,9 @@ import sys
 
 import procession
 import pytest
+from procession._pool import journal
 from procession._pool.journal import Journal, scan
+from procession.cli import main as command
 from procession.pool import Pool, ThreadPool
 
 from tests.tasks import resumed, seeded
@@ -196,3 +199,23 @@ def test_a_lazy_map_that_is_left_lets_go_of_its_journal(tmp_path):
         del results
         assert pool.map(abs, range(-100, 0), resume=path) == list(range(100, 0, -1))
     pool.join()
+
+
+def test_the_command_tells_what_is_in_a_journal_and_executes_nothing_of_it(tmp_path, capsys):
+    path = str(tmp_path / "run.journal")
+    with Pool(1, crew="serial") as pool:
+        pool.map(abs, range(3), resume=path, seed=4)
+    with open(path, "r+b") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(journal._framed(b"R" + bytes(8) + b"cos\n_exit\n(I1\ntR.") + b"half")
+    command(["journal", path])
+    out = capsys.readouterr().out
+    assert "function: abs\nseed:     4/\n" in out and "results:  3\nplaces:   0-2\n" in out
+    assert "unused:   4 bytes" in out
+    command(["journal", path, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["places"] == [[0, 2]] and found["results"] == 3 and found["bytes"] == os.path.getsize(path)
+    (tmp_path / "notes").write_text("no journal")
+    for wrong in ("notes", "missing"):
+        with pytest.raises(SystemExit, match=f"procession journal: .*{wrong}"):
+            command(["journal", str(tmp_path / wrong)])

@@ -5,6 +5,7 @@ import random
 import numpy
 import procession
 import pytest
+from procession.futures import ProcessPoolExecutor
 from procession.pool import Pool, ThreadPool
 
 from tests.tasks import seeded
@@ -72,6 +73,15 @@ def test_each_call_of_a_pool_with_a_seed_has_its_own_numbers():
             assert pool.map(seeded.draw, range(3), seed=SEED) == expected(3)
             assert pool.map(seeded.draw, range(3)) == expected(3, 3)
         pool.join()
+
+
+def test_each_call_of_an_executor_has_its_number_in_the_order_of_submission():
+    with ProcessPoolExecutor(2, seed=SEED) as executor:
+        futures = [executor.submit(seeded.draw, 0) for _ in range(20)]
+        scheduled = executor.schedule(seeded.draw, (0,)), executor.schedule(seeded.draw, (0,), seed=SEED)
+        for number, future in enumerate([*futures, scheduled[0]]):
+            assert future.result(LIMIT_S)[:2] == expected(1, number)[0][:2]
+        assert scheduled[1].result(LIMIT_S)[:2] == expected(1)[0][:2]
 
 
 def test_global_generators_are_seeded_where_that_is_asked_for(context):

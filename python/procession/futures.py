@@ -80,6 +80,13 @@ class ProcessPoolExecutor(Executor):
         arguments = workers, initializer, tuple(initargs), max_tasks_per_child
         # Workers are started by the first call: what makes no sense is refused here all the same.
         check(*arguments, **pool_options)
+        seed = pool_options.pop("seed", None)
+        self._seeds: Any = None
+        if seed is not None:
+            from procession._pool import seeded
+
+            # Here, as calls reach the pool in an order that depends on when others end.
+            self._seeds = seeded.check(seed)
         variables = copy_context()
 
         def make_pool():
@@ -93,7 +100,12 @@ class ProcessPoolExecutor(Executor):
 
     def submit(self, fn: "Callable[_P, _R]", /, *args: "_P.args", **kwargs: "_P.kwargs") -> "Future[_R]":
         """Have `fn(*args, **kwargs)` called and return its Future; RuntimeError after a shutdown."""
-        return self._engine.submit(fn, args, kwargs, {"timeout": self._task_timeout})
+        wanted = {"timeout": self._task_timeout}
+        return self._engine.submit(fn, args, kwargs, wanted if self._seeds is None else self._seeded(wanted))
+
+    def _seeded(self, wanted):
+        """Return the wishes for a call, with the seed that it has by its number."""
+        return wanted if wanted.get("seed") is not None else {**wanted, "seed": self._seeds.next()}
 
     def schedule(
         self,
@@ -121,6 +133,7 @@ class ProcessPoolExecutor(Executor):
         wishes(timeout, retries, retry_on)
         timeout = self._task_timeout if timeout is None else timeout
         wanted = {"timeout": timeout, "retries": retries, "retry_on": retry_on, **further}
+        wanted = wanted if self._seeds is None else self._seeded(wanted)
         return self._engine.submit(fn, tuple(args), dict(kwargs or {}), wanted)
 
     def map(

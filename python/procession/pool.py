@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         TaskTimeout as TaskTimeout,
         WorkerDied as WorkerDied,
     )
-    from procession._pool.current import Task as Task
+    from procession._pool.current import Task as Task, Worker as Worker
     from procession._pool.output import OutputLine as OutputLine
     from procession._pool.stats import PoolStats as PoolStats, TaskStats as TaskStats, WorkerStats as WorkerStats
     from procession._progress.facts import Progress as Progress, TaskProgress as TaskProgress
@@ -78,6 +78,9 @@ class Pool(_Shares):
             the worker was first to write counts, and programs that it starts.
         env, nice, cpu_affinity: what each worker is given of its own: environment variables (None removes one), what is
             added to the priority's number, the numbers of its CPUs; or functions that give it for a worker's number.
+        finalizer: what each worker calls last, at an end that was planned: once the pool was closed and its tasks have
+            ended, or the worker is replaced for its age, memory or count of tasks. At `terminate`, and so at the end of
+            a `with` block, workers that run nothing have a second for it. What it raises is printed.
         forward_logs: whether log records and warnings of workers that find no handler there go to the handlers of this
             process; records have the worker in `processName` and the task in `task`.
         capture_output: whether what tasks write to standard output and error, C code and programs that they start
@@ -525,8 +528,8 @@ def __getattr__(name):
         from procession._progress import facts
 
         return getattr(facts, name)
-    if name == "Task":
-        from procession._pool.current import Task
+    if name in ("Task", "Worker"):
+        from procession._pool import current
 
-        return Task
+        return getattr(current, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

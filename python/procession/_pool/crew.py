@@ -107,7 +107,8 @@ class Crew:
     # Everything that a crew can offer: see `crews.Crew`.
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
-        + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout", "seed_globals")
+        + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout")
+        + ("finalizer", "seed_globals")
     )
 
     def __init__(self, ctx, terms):
@@ -266,6 +267,7 @@ class Crew:
     def _start(self, place, process):
         """Start the worker of a place; return the index of its seat, and its member."""
         seat = Seat(*self.core.invite(place))
+        seat.place = place
         # By `fill`, unless another pool undid it just now.
         seat.limited = self._forks and are_limited(process._settings["env"])
         streams, writers = [], []

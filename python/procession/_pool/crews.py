@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 
+from procession._pool import current
 from procession._pool.crew import _terminated
 from procession._pool.jobs import Job, Stream, Whole
 
@@ -153,6 +154,7 @@ class Crew(_Desk):
         turn: a lock, under which callbacks run, one at a time.
         is_strict: whether what it does not offer is refused; else it is left out.
         numbers: those of its jobs.
+        worker: what tasks know as theirs in threads that are no worker.
     """
 
     offers: frozenset[str] = frozenset()
@@ -167,6 +169,7 @@ class Crew(_Desk):
         self.is_strict = True
         self.turn = threading.RLock()
         self.numbers = itertools.count()
+        self.worker = current.Worker(0)
         self._lock = threading.Lock()
         self._jobs: dict = {}
         self._broken = None
@@ -186,9 +189,14 @@ class Crew(_Desk):
         """Call the initializer, once; a crew with workers starts them."""
         if self.terms.initializer is not None:
             try:
-                self.terms.initializer(*self.terms.initargs)
+                with self.as_worker():
+                    self.terms.initializer(*self.terms.initargs)
             except Exception as error:
                 self.fail(error)
+
+    def as_worker(self):
+        """Return what has a thread be the one worker of this crew for a while, unless it is one."""
+        return current.As(self.worker)
 
     def start(self, job):
         """Have a job computed; it has items, unless they are to be taken."""

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from procession._pool.seeds import Seed
     from procession._procession import Interrupts
 
-__all__ = ["Task", "current_task"]
+__all__ = ["Task", "Worker", "current_task", "current_worker"]
 
-# The task that a thread of the program itself runs: of a crew of threads, or the serial one.
+# The task that a thread of the program itself runs, and the worker that it is: of a crew of threads, or the serial one.
 here: "Any" = _local()
 # In a worker: the task that was asked for last, if its function is informed, with what was made for it.
 _last: "Task | None" = None
@@ -142,4 +142,60 @@ def in_worker() -> bool:
     return tasks is not None and tasks[3] == os.getpid()
 
 
+class Worker:
+    """A worker of a pool, as it sees itself; where none works, a quiet one, so that functions also run serially.
+
+    Attributes:
+        index: which of its pool it is, from 0, None for a quiet one. The one that replaces another has its index.
+        state: a namespace of its own, for what the initializer opens, tasks use, and the finalizer closes. It ends with
+            the worker, and is shared with no other.
+    """
+
+    def __init__(self, index: int | None = None) -> None:
+        from types import SimpleNamespace
+
+        self.index = index
+        self.state: Any = SimpleNamespace()
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return "<no worker>" if self.index is None else f"<worker {self.index}>"
+
+
+class As:
+    """Has a thread be a worker for a while, unless it is one already.
+
+    Args:
+        worker: which.
+    """
+
+    def __init__(self, worker):
+        self._worker = worker
+        self._is_new = False
+
+    def __enter__(self):
+        if getattr(here, "worker", None) is None:
+            here.worker, self._is_new = self._worker, True
+
+    def __exit__(self, kind, error, traceback):
+        if self._is_new:
+            here.worker = None
+
+
+# That of this process.
+_own: "Worker | None" = None
+
+
+def current_worker() -> Worker:
+    """Return the worker that this is, a quiet one where none works."""
+    global _own
+    worker = getattr(here, "worker", None)
+    if worker is not None and worker._pid == os.getpid():
+        return worker
+    if _own is None or _own._pid != os.getpid():
+        _own = Worker(sys.modules["procession._pool.worker"]._place if in_worker() else None)
+    return _own
+
+
+Worker.__module__ = "procession.pool"  # where programs find it
 Task.__module__ = "procession.pool"  # where programs find it

@@ -147,7 +147,8 @@ class Job:
         index, seed = (place, None) if informed is None else informed.of(place)
         here.task = Task(function_name(self.function), self.number if self.order == "apply" else index, seed=seed)
         try:
-            return self.call(item)
+            with self._crew.as_worker():
+                return self.call(item)
         except StopIteration:
             raise stopped(self.function) from None
         finally:

@@ -26,6 +26,7 @@ def pool_options(
     min_workers=None,
     max_workers=None,
     idle_timeout=None,
+    finalizer=None,
     **further,
 ):
     """Check the options of a pool; what they mean is said at `procession.pool.Pool`. Those in `further` are options of
@@ -52,6 +53,9 @@ def pool_options(
     )
     if initializer is not None and not callable(initializer):
         raise TypeError(f"initializer must be a callable, not {initializer!r}")
+    if finalizer is not None and not callable(finalizer):
+        raise TypeError(f"finalizer must be a callable, not {finalizer!r}")
+    terms.finalizer = finalizer
     if crew is not None and not isinstance(crew, str):
         raise TypeError(f"crew must be the name of one, such as 'threads', not {crew!r}")
     terms.crew = crew

@@ -9,6 +9,7 @@ from collections import deque
 
 from procession._pool.crews import Crew
 from procession._pool.jobs import Failure, Stream, Supplier
+from procession._pool.worker import finish
 
 __all__ = ["Serial"]
 
@@ -16,7 +17,7 @@ __all__ = ["Serial"]
 class Serial(Crew):
     """Nobody but the caller."""
 
-    offers = frozenset(("retries", "seed_globals"))
+    offers = frozenset(("retries", "seed_globals", "finalizer"))
     whole = "a serial pool, which runs tasks in the caller,"
 
     def __init__(self, ctx, terms):
@@ -53,6 +54,8 @@ class Serial(Crew):
 
     def dismiss(self):
         """Nobody is there to be let go."""
+        with self.as_worker():
+            finish(self.terms.finalizer)
         self.ended = True
 
 

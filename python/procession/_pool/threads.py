@@ -12,8 +12,10 @@ from functools import partial
 from time import monotonic
 
 from procession._pool.crews import Crew
+from procession._pool.current import Worker, here
 from procession._pool.jobs import Failure, Stream, Supplier, stopped
 from procession._pool.thread_trials import Trial, Watch
+from procession._pool.worker import finish
 
 __all__ = ["Threads"]
 
@@ -25,30 +27,32 @@ _numbers = itertools.count(1)
 class Threads(Crew):
     """Threads that work for a pool. They know no pool, so that a forgotten one can be collected."""
 
-    offers = frozenset(("timeout", "retries"))
+    offers = frozenset(("timeout", "retries", "finalizer"))
     whole = "a pool of threads"
 
     def __init__(self, ctx, terms):
         super().__init__(ctx, terms)
         name = f"ThreadPool-{next(_numbers)}"
         self.steps = queue.SimpleQueue()
+        self._indexes: dict = {}  # of the threads
         self.watch = Watch(f"{name}-deadlines")
         self._names = (f"{name}-{number}" for number in itertools.count(1))
 
     def begin(self):
         """Start the threads."""
-        for _ in range(self.terms.count):
-            self._hire()
+        for index in range(self.terms.count):
+            self._hire(index)
 
-    def _hire(self):
-        thread = threading.Thread(target=work, args=(self, self.terms), name=next(self._names), daemon=True)
+    def _hire(self, index):
+        thread = threading.Thread(target=work, args=(self, self.terms, index), name=next(self._names), daemon=True)
+        self._indexes[thread] = index
         self.processes.append(thread)
         thread.start()
 
     def replace(self, thread):
         """Have another thread in the place of one whose task was given up; that one ends when the task returns."""
         self.processes.remove(thread)
-        self._hire()
+        self._hire(self._indexes.pop(thread))
 
     def start(self, job):
         """Queue the step that computes a job, or a part of it and has others follow."""
@@ -237,8 +241,9 @@ class Source(Supplier):
         self.go_on()
 
 
-def work(crew, terms):
+def work(crew, terms, index):
     """The life of a worker. Steps raise nothing, so nothing but the end of the pool ends it."""
+    here.worker = Worker(index)
     if terms.initializer is not None:
         try:
             terms.initializer(*terms.initargs)
@@ -247,7 +252,10 @@ def work(crew, terms):
             return
     while True:
         step = crew.steps.get()
-        if step is None or step():
+        if step is None:
+            finish(terms.finalizer)
+            return
+        if step():
             return
         step = None  # an idle worker keeps no argument and no result alive
 

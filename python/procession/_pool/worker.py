@@ -43,6 +43,7 @@ class Terms:
         forward_logs: whether their log records and warnings go to their parent.
         on_line: is called with each line of their output; None leaves that to where the parent writes.
         crew: the name of who works, or None.
+        finalizer: what each worker calls last, or None; they are told of it.
         elastic: by what the number of workers follows the load, a `size.Elastic`, or None.
         further: options of all calls, see `further.OPTIONS`.
     """
@@ -53,6 +54,7 @@ class Terms:
     forward_logs = True
     on_line: "Callable[[OutputLine], object] | None" = None
     crew: str | None = None
+    finalizer: "Callable[[], object] | None" = None
     elastic: "Elastic | None" = None
     further: "Mapping[str, Any]" = {}
 
@@ -72,15 +74,16 @@ class Terms:
             "forward_logs": not self.forward_logs,
             "capture_output": self.on_line is not None,
             "min_workers": self.elastic is not None,
+            "finalizer": self.finalizer is not None,
         }
         settings = [] if self.settings is None else self.settings.names()
         return [name for name, is_wanted in wanted.items() if is_wanted] + settings
 
     def __getstate__(self):
-        return self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected
+        return self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer
 
     def __setstate__(self, state):
-        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected = state
+        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer = state
 
 
 class Seat:
@@ -89,6 +92,7 @@ class Seat:
     notes = None  # the descriptor for log records, which workers share, and the levels of the parent's loggers
     limited = False  # whether numerical libraries had as few threads as they should when the worker was forked
     output = None  # the descriptors of its pipes for output and what `output.speak` wants to know
+    place = 0  # which worker of the pool it is
 
     def __init__(self, index, *descriptors):
         self.index = index
@@ -100,10 +104,10 @@ class Seat:
         notes, levels = self.notes or (None, None)
         pipes, *speaking = self.output or ((),)
         descriptors = [*self.descriptors, *pipes] + ([] if notes is None else [notes])
-        return self.index, [child.duplicate_for_child(fd) for fd in descriptors], levels, speaking
+        return self.index, self.place, [child.duplicate_for_child(fd) for fd in descriptors], levels, speaking
 
     def __setstate__(self, state):
-        self.index, descriptors, levels, speaking = state
+        self.index, self.place, descriptors, levels, speaking = state
         self.descriptors, rest = descriptors[:3], descriptors[3:]
         if speaking:
             self.output = rest[:2], *speaking
@@ -177,6 +181,8 @@ def work(seat, terms):
 
         variables.compare(terms.expected)
     _note_makers(core.current, interrupts)
+    global _place
+    _place = seat.place
     settings = sys.modules.get("procession._settings")
     if settings is not None and settings.refused:
         core.init_failed(Portable.failure(settings.refusal()))
@@ -189,10 +195,22 @@ def work(seat, terms):
                 core.init_failed(Portable.failure(error))
                 return
         core.run(terms.max_tasks or 0, terms.max_memory)
+        finish(terms.finalizer)
     finally:
         _bound_threads()
 
 
+def finish(finalizer):
+    """Call what a worker calls last; what it raises is told of, and ends nothing."""
+    if finalizer is not None:
+        try:
+            finalizer()
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+
+
+# In a worker: which of its pool it is.
+_place = 0
 # In a worker: the function that is called, what knows which item runs, the thread that tasks run in, and the process.
 # What is forked from that has a copy, which knows of nothing.
 _tasks: tuple | None = None

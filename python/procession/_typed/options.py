@@ -35,6 +35,7 @@ class ExecutorOptions(TypedDict, total=False):
     forward_logs: bool
     capture_output: bool | Callable[[OutputLine], object]
     progress: ProgressWish
+    finalizer: Callable[[], object] | None
     seed: int | Sequence[int] | SeedSequence | None
     seed_globals: bool
     on_error: Literal["raise", "return", "skip"]
