@@ -126,7 +126,8 @@ def current_task() -> Task:
     if task is None or task._item != item or task._pid != os.getpid():
         index, seed = function.of(index)
         place = job - 1 if is_call else index
-        task = _last = Task(function_name(function), place, interrupts, item, *interrupts.given(), seed=seed)
+        task = _last = Task(function_name(function), place, interrupts, item, *interrupts.given())
+        task._seed = seed
     return task
 
 
