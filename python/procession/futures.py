@@ -326,6 +326,9 @@ class _Engine:
         """Queue a call; `wanted` goes to `apply_async`."""
         if self._pid != os.getpid():  # whose threads may have had the lock when they were left behind
             raise RuntimeError("this executor belongs to the parent process: create one in this process")
+        context_vars = sys.modules.get("procession._pool.context_vars")
+        if context_vars is not None:  # here, as the call may reach the pool from another thread
+            wanted = {**wanted, "context": context_vars.captured()}
         future = PoolFuture()
         with self._lock:
             if self._refusal is not None:

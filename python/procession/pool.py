@@ -16,6 +16,7 @@ from procession._pool.results import (
     IMapUnorderedIterator as IMapUnorderedIterator,
     MapResult as MapResult,
 )
+from procession._pool.worker import Terms
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Pool(_Shares):
     """
 
     # Options of all calls of the pool, by name.
-    _further: "Mapping[str, Any]" = {}
+    _further: "Mapping[str, Any]" = Terms.further
 
     def __init__(
         self,

@@ -67,6 +67,7 @@ def pools() -> None:
         assert_type(workers.imap(length, ["a"], first_error="time").skipped, int)
         assert_type(procession.TaskFailed(1, 2, OSError()).traceback, str)
         assert_type(procession.current_worker().index, int | None)
+        assert_type(procession.context_var("user", default="nobody").get(), str)
         assert_type(workers.apply(add, (1,), {"b": 2}), float)
         result = workers.apply_async(add, (1, 2), callback=print, error_callback=print)
         assert_type(result, AsyncResult[float])

@@ -7,6 +7,7 @@ import threading
 
 from procession._pool.crew import stay_at_exit
 from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
+from procession._pool.worker import Terms
 from procession._procession import PoolCore
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -27,6 +28,7 @@ OPTIONS: dict[str, str] = {
     "on_error": "procession._pool.failed",
     "first_error": "procession._pool.failed:FirstError",
     "progress": "procession._progress.option",
+    "context": "procession._pool.context_vars",
 }
 
 _ANSWERS: "dict[str, Any]" = {
@@ -87,6 +89,8 @@ class Call:
         """
         if unknown := [name for name in options if name not in OPTIONS]:
             raise TypeError(f"{self.order}() got an unexpected keyword argument {unknown[0]!r}")
+        if Terms.further:  # what all pools have
+            options = {**Terms.further, **options}
         self.options = options
         for name, module in OPTIONS.items():
             if name in options:

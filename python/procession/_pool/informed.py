@@ -6,7 +6,7 @@ from procession._pool import current, seeds
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Any
 
 __all__ = ["GloballySeeded", "Informed", "everywhere", "informed"]
 
@@ -20,7 +20,7 @@ class Informed(functools.partial):
     """
 
     seed: "seeds.Seed | None" = None
-    places: "Sequence[int] | None" = None
+    places: "Any" = None
 
     def __call__(self, /, *args, **kwargs):
         current.begin()
@@ -60,8 +60,19 @@ def informed(function, seed=None, places=None):
         made.seed = seed
     if places is not None:
         before = made.places
-        made.places = places if before is None else [before[place] for place in places]
+        made.places = places if before is None else _Composed(before, places)
     return made
+
+
+class _Composed:
+    """The places of places: neither need have an end."""
+
+    def __init__(self, outer, inner):
+        self._outer = outer
+        self._inner = inner
+
+    def __getitem__(self, item):
+        return self._outer[self._inner[item]]
 
 
 def everywhere(function):

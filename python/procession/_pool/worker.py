@@ -13,7 +13,7 @@ from procession._procession import WorkerCore, heed_own_interrupts, offer_to_oom
 
 TYPE_CHECKING = False  # what checkers take for true
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from procession._pool.options import WorkerSettings
@@ -45,7 +45,7 @@ class Terms:
         crew: the name of who works, or None.
         finalizer: what each worker calls last, or None; they are told of it.
         elastic: by what the number of workers follows the load, a `size.Elastic`, or None.
-        further: options of all calls, see `further.OPTIONS`.
+        further: options of all calls, see `further.OPTIONS`; where there are none of its own, those of all pools.
     """
 
     expected = None
@@ -56,7 +56,7 @@ class Terms:
     crew: str | None = None
     finalizer: "Callable[[], object] | None" = None
     elastic: "Elastic | None" = None
-    further: "Mapping[str, Any]" = {}
+    further: "dict[str, Any]" = {}  # one object, which stands in each pool
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
         self.initializer = initializer

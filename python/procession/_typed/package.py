@@ -37,6 +37,7 @@ from procession._notices import (
 )
 from procession._objects.failures import MaybeEncodingError as MaybeEncodingError
 from procession._objects.sharing import share as share
+from procession._pool.context_vars import context_var as context_var
 from procession._pool.current import current_task as current_task, current_worker as current_worker
 from procession._pool.failed import TaskFailed as TaskFailed
 from procession.context import (
