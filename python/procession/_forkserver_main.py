@@ -287,16 +287,20 @@ class Server:
     def report(self, pidfd):
         """Tell the exit status of a child that has ended."""
         pid, page, entry = self.children[pidfd]
-        if pidfd not in self.lingering:
-            # A sibling forked meanwhile may keep the registration alive.
-            self.poller.remove(pidfd)
+        is_polled = pidfd not in self.lingering
         try:
             status = collect_status(pidfd, pid)
-            if status is None and (status := self.await_status(pidfd, pid)) is None:
-                return
+            if status is None:
+                status = self.await_status(pidfd, pid)
         except OSError:  # taken by a handler of a preloaded module
             status = UNTOLD
-        page.tell(entry, status)
+        if status is not None:
+            page.tell(entry, status)  # before all else: somebody waits for it
+        if is_polled:
+            # A sibling forked meanwhile may keep the registration alive.
+            self.poller.remove(pidfd)
+        if status is None:
+            return
         if pidfd in self.lingering:
             self.lingering.remove(pidfd)
         del self.children[pidfd]
