@@ -99,12 +99,10 @@ fn reserve_memory(py: Python<'_>, file: Number, size: usize) -> PyResult<()> {
     until_done(py, || platform::with_borrowed(file.0, |file| platform::reserve(file, 0, size)))?.map_err(raised)
 }
 
-/// A descriptor that is readable once it has been written to: a number of eight bytes. Reading makes it unreadable; if it
-/// `counts`, only after as many times as the numbers add up to. It never waits.
+/// A descriptor that is readable once it has been written to: a number of eight bytes. Reading makes it unreadable. It never waits.
 #[pyfunction]
-fn make_bell(counts: bool) -> PyResult<i32> {
-    let bell = if counts { Doorbell::counting() } else { Doorbell::new() };
-    Ok(OwnedFd::from(bell.map_err(raised)?).into_raw_fd())
+fn make_bell() -> PyResult<i32> {
+    Ok(OwnedFd::from(Doorbell::new().map_err(raised)?).into_raw_fd())
 }
 
 /// A copy of a descriptor whose number is `at_least` or more, closed on exec.

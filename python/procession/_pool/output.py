@@ -153,7 +153,7 @@ class Capture:
         self._streams = {}
         self._lock = threading.RLock()
         self._thread = None
-        self._wake = make_bell(False)
+        self._wake = make_bell()
         self._poller = Poller()
         self._poller.add(self._wake)
 

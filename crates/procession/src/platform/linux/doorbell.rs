@@ -23,15 +23,6 @@ impl Doorbell {
         Ok(Doorbell { file: above_streams(rustix::event::eventfd(0, flags).during("eventfd")?)? })
     }
 
-    /// A new bell, silent, that is heard once for each time it was rung.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn counting() -> Result<Doorbell> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
-        Ok(Doorbell { file: above_streams(rustix::event::eventfd(0, flags).during("eventfd")?)? })
-    }
-
     /// The bell behind a descriptor that another process passed here.
     pub fn from_fd(file: OwnedFd) -> Doorbell {
         Doorbell { file }
