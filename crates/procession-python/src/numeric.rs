@@ -153,11 +153,11 @@ fn encode_single(array: &Bound<'_, PyAny>, code: usize, out: &mut Vec<u8>) -> bo
     let py = array.py();
     let is_single =
         array.getattr(pyo3::intern!(py, "ndim")).is_ok_and(|count| count.extract::<usize>().is_ok_and(|n| n == 0));
-    let bytes = || array.call_method0(pyo3::intern!(py, "tobytes"))?.cast_into::<PyBytes>().map_err(PyErr::from);
-    let Some(Ok(bytes)) = is_single.then(bytes) else { return false };
-    if View::any_shared() {
+    if !is_single || View::any_shared() {
         return false; // it may be in memory that is shared on purpose
     }
+    let bytes = array.call_method0(pyo3::intern!(py, "tobytes")).and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?));
+    let Ok(bytes) = bytes else { return false };
     out.extend_from_slice(&[code as u8, 0]);
     out.extend_from_slice(bytes.as_bytes());
     true

@@ -82,7 +82,8 @@ impl Burst {
     /// A part was what was taken once more, at that moment.
     pub(crate) fn confirm(&self, part: &Part<'_, '_>, block: Block, at: Option<u64>) {
         let mut taken = self.taken();
-        if let Some(taken) = taken.iter_mut().find(|taken| taken.address == part.address && taken.taken.block == block) {
+        if let Some(taken) = taken.iter_mut().find(|taken| taken.address == part.address && taken.taken.block == block)
+        {
             taken.taken = repeats::Taken::new(block, at);
         }
     }

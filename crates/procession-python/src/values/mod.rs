@@ -71,7 +71,7 @@ fn find_spots(bytes: &mut &[u8], spots: &mut Vec<Spot>) -> PyResult<()> {
     let mut value = skip(bytes)?;
     let [tag] = take_word(&mut value)?;
     match tag {
-        LARGE_TUPLE | TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE => {
+        tag if is_of_values(tag) => {
             let [count] = take_word(&mut value)?;
             for _ in 0..values_in(tag, count) {
                 find_spots(&mut value, spots)?;
@@ -114,7 +114,7 @@ fn skip_at<'a>(bytes: &mut &'a [u8], depth: usize) -> PyResult<&'a [u8]> {
         INT | FLOAT => 8,
         STR | BYTES | BYTEARRAY | ARRAY | NUMBER | LARGE_INT => u32::from_le_bytes(take_word(bytes)?) as usize,
         PICKLE => u64::from_le_bytes(take_word(bytes)?) as usize,
-        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE => {
+        tag if is_of_values(tag) => {
             for _ in 0..values_in(tag, take_count(bytes, depth)?) {
                 skip_at(bytes, depth + 1)?;
             }
@@ -156,9 +156,8 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf)
 fn decode_at<'py>(py: Python<'py>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize) -> PyResult<Bound<'py, PyAny>> {
     let [tag] = take_word(bytes)?;
     match tag {
-        TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE | SET | FROZENSET => {
-            parts::read(py, tag, bytes, shelf, depth)
-        }
+        SET | FROZENSET => parts::read(py, tag, bytes, shelf, depth),
+        tag if is_of_values(tag) => parts::read(py, tag, bytes, shelf, depth),
         NAMED | KEPT | KEPT_PICKLE | REMADE | AGAIN => places::read(py, tag, bytes, shelf, depth),
         PICKLE | WITH_BUFFERS | COMMON | LARGE_BYTES | LARGE_BYTEARRAY | LARGE_STR | LARGE_PICKLE => {
             pickled::read(py, tag, bytes, shelf)

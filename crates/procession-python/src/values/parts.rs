@@ -44,6 +44,17 @@ pub(crate) fn begin_reduced_more(count: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&[REDUCED_MORE, count as u8]);
 }
 
+/// Rebuilds the `count` values that come next, parts of one that is so deep.
+fn several<'py>(
+    py: Python<'py>,
+    count: u8,
+    bytes: &mut &[u8],
+    shelf: &dyn Shelf,
+    depth: usize,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect()
+}
+
 /// Rebuilds a value from its parts.
 pub(super) fn read<'py>(
     py: Python<'py>,
@@ -55,12 +66,12 @@ pub(super) fn read<'py>(
     Ok(match tag {
         TUPLE | LARGE_TUPLE => {
             let count = take_count(bytes, depth)?;
-            let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            let items = several(py, count, bytes, shelf, depth)?;
             PyTuple::new(py, items)?.into_any()
         }
         LIST => {
             let count = take_count(bytes, depth)?;
-            let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            let items = several(py, count, bytes, shelf, depth)?;
             PyList::new(py, items)?.into_any()
         }
         DICT => {
@@ -73,7 +84,7 @@ pub(super) fn read<'py>(
         }
         SET | FROZENSET => {
             let count = take_count_of_set(bytes, depth)?;
-            let items = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            let items = several(py, count, bytes, shelf, depth)?;
             if tag == SET { PySet::new(py, items)?.into_any() } else { PyFrozenSet::new(py, items)?.into_any() }
         }
         INSTANCE => {
@@ -95,7 +106,7 @@ pub(super) fn read<'py>(
         REDUCED | REDUCED_MORE => {
             let count = take_count(bytes, depth)?;
             let callable = decode_at(py, bytes, shelf, depth + 1)?;
-            let arguments = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+            let arguments = several(py, count, bytes, shelf, depth)?;
             let object = callable.call1(PyTuple::new(py, arguments)?)?;
             let state = decode_at(py, bytes, shelf, depth + 1)?;
             if tag == REDUCED_MORE {

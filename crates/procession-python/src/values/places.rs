@@ -127,7 +127,7 @@ pub(super) fn read<'py>(
 pub(super) fn keep_rest(py: Python<'_>, bytes: &mut &[u8], shelf: &dyn Shelf, depth: usize) {
     let Ok(mut value) = skip_at(bytes, depth) else { return };
     match value {
-        [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE, _, items @ ..] => {
+        [tag, _, items @ ..] if is_of_values(*tag) => {
             value = items;
             while !value.is_empty() && depth < DEPTH {
                 let before = value.len();
@@ -137,12 +137,7 @@ pub(super) fn keep_rest(py: Python<'_>, bytes: &mut &[u8], shelf: &dyn Shelf, de
                 }
             }
         }
-        [KEPT, _, inner @ ..]
-            if matches!(
-                inner,
-                [TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE, ..]
-            ) =>
-        {
+        [KEPT, _, inner @ ..] if inner.first().is_some_and(|tag| is_of_values(*tag)) => {
             keep_rest(py, &mut &inner[..], shelf, depth);
         }
         [KEPT | KEPT_PICKLE | REMADE, place, ..] if !shelf.is_kept(*place) => {

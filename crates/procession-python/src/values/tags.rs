@@ -64,7 +64,7 @@ pub(super) const SET: u8 = 36;
 pub(super) const FROZENSET: u8 = 37;
 /// As `REDUCED`; behind the state come a list of what the object is extended by, and one of keys and values, or none.
 pub(super) const REDUCED_MORE: u8 = 38;
-/// The form of a pickle's part that is used where it lies; `LARGE_BYTES` and `LARGE_BYTEARRAY` are copied out.
+/// The form of a pickle's part that is used where it lies; `LARGE_BYTES`, `LARGE_BYTEARRAY` and `LARGE_STR` are copied out.
 pub(super) const IN_PLACE: u8 = 0;
 pub(super) const PART_BYTES: usize = 1 + SPOT_BYTES;
 /// From this size on plain bytes and texts are not copied along with the record but lie in a block: two copies instead of five.
@@ -102,6 +102,11 @@ pub(super) fn take_count(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
 /// The count of items of a set, which may stand where no tuple may.
 pub(super) fn take_count_of_set(bytes: &mut &[u8], depth: usize) -> PyResult<u8> {
     take_count(bytes, depth.saturating_sub(1))
+}
+
+/// Whether a value of this tag is made of values, by a count that comes next; sets alone are made so, too, in another way.
+pub(super) fn is_of_values(tag: u8) -> bool {
+    matches!(tag, TUPLE | LARGE_TUPLE | LIST | DICT | INSTANCE | FIELDS | REDUCED | REDUCED_MORE)
 }
 
 /// How many values, each behind the other, make a value of this tag, by its count.

@@ -141,7 +141,8 @@ impl Badge {
         word.store(word.load(Relaxed) + count, Relaxed);
     }
 
-    /// Worker, one thread at a time: what the item `item` of `job` says of itself. A longer text is cut.
+    /// Worker: what the item `item` of `job` says of itself. A longer text is cut. What two threads of a task say at one moment may be
+    /// mixed where the interpreter has no lock: who reads it cuts and cleans it.
     pub fn say(&self, job: u64, item: u64, done: f64, total: Option<f64>, text: &str) {
         self.change(SAID_AT, job, item, |at| {
             self.segment.word64(at + DONE).store(done.to_bits(), Relaxed);

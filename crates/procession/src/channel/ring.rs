@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::platform::{self, Mapping};
 use crate::shared_memory::{Arena, Block, Segment, Span, copy_in, copy_out, forsake, word64};
 
+use super::badge::word_in;
 use super::frame::{FRAME_BYTES, Frame, FrameKind, RUN_END};
 use super::slots::Ticket;
 use super::words::flow::{self, Loan};
@@ -77,6 +78,13 @@ pub enum Phase {
     Leaving = 5,
     /// It sends what an item returned or raised.
     Sending = 6,
+}
+
+impl Phase {
+    /// Whether it has a record.
+    pub fn is_working(self) -> bool {
+        matches!(self, Phase::Claimed | Phase::Decoding | Phase::Running | Phase::Sending)
+    }
 }
 
 /// What a worker has written about itself: which record, which item of it, doing what.
@@ -198,7 +206,8 @@ impl Consumer {
         Duration::from_nanos(self.segment.word64(SINCE_AT).load(SeqCst))
     }
 
-    /// When the item that the worker holds was taken up, by the coarse clock: the time of [`platform::monotonic_now`].
+    /// When the item that the worker holds was taken up, at the latest, by the coarse clock, which is looked at for one item of eight at
+    /// least: the time of [`platform::monotonic_now`].
     pub fn taken_at(&self) -> Duration {
         Duration::from_nanos(self.segment.word64(TAKEN_AT).load(Relaxed))
     }
@@ -265,7 +274,7 @@ pub struct Glimpse {
     pub first: u64,
     /// The item within the record.
     pub item: u32,
-    /// When the item was taken up, by the coarse clock.
+    /// When the item was taken up, or one of the seven before it, by the coarse clock.
     pub since: Duration,
 }
 
@@ -277,13 +286,13 @@ impl Glimpse {
 
     /// Whether it has a record.
     pub fn is_working(&self) -> bool {
-        matches!(self.phase, Phase::Claimed | Phase::Decoding | Phase::Running | Phase::Sending)
+        self.phase.is_working()
     }
 }
 
 /// What the first [`GLIMPSE_BYTES`] of a worker's segment say; none if they make no sense.
 pub fn glimpse(bytes: &[u8]) -> Option<Glimpse> {
-    let word = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    let word = |at: usize| word_in(bytes, at);
     let half = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     Some(Glimpse {
         phase: phase_of(half(PHASE_AT)?)?,
@@ -464,7 +473,7 @@ impl Producer {
     pub fn note_record(&self, job: u64, first: u64, now: Duration) {
         self.segment.word64(JOB_AT).store(job, Relaxed);
         self.segment.word64(FIRST_AT).store(first, Relaxed);
-        self.segment.word64(TAKEN_AT).store(now.as_nanos() as u64, Relaxed);
+        self.note_time(now);
     }
 
     /// Writes down how long an item of the record may run, in milliseconds (0: no limit), and how often they were tried before.

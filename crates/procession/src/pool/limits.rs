@@ -183,8 +183,7 @@ impl Driver {
             let Some(seat) = seat.as_ref().filter(|seat| seat.pid != 0) else { continue };
             // One look at the ledger for both: whoever works has a task, and whoever has none is idle.
             let ledger = seat.ring.ledger();
-            let holds = |phase| matches!(phase, Phase::Claimed | Phase::Decoding | Phase::Running | Phase::Sending);
-            let held = ledger.filter(|ledger| holds(ledger.phase));
+            let held = ledger.filter(|ledger| ledger.phase.is_working());
             let running = held.and_then(|held| self.scheduler.running(key(held.ticket), held.item));
             // A record is claimed before it is said when.
             let new = held.is_some_and(|held| held.phase == Phase::Claimed);

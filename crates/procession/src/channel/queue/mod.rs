@@ -39,7 +39,7 @@ const FREE_COUNT: usize = 264;
 const USED: usize = 272;
 const MOST: usize = 280;
 /// Not 0 once somebody has asked for the queue's shared bell; read and written by who has the lock, as the bell is rung and
-/// hushed.
+/// hushed, but for a look before a wait.
 const LISTENED: usize = 288;
 /// Changes with every message put; whoever finds the queue empty sleeps on it. Next to it: how many sleep.
 const PUTS: usize = 320;
