@@ -120,3 +120,14 @@ def test_what_is_no_seed_is_refused_at_the_call():
         assert several == numpy.random.default_rng(numpy.random.SeedSequence([1, 2]).spawn(1)[0]).integers(2**32)
     quiet = procession.current_task()
     assert quiet.rng is quiet.rng and quiet.random is quiet.random and not quiet
+
+
+def test_a_crew_that_cannot_seed_its_tasks_refuses_to(monkeypatch):
+    from procession._pool.threads import Threads
+
+    monkeypatch.setattr(Threads, "offers", Threads.offers - {"seed"})
+    with ThreadPool(1) as pool:
+        with pytest.raises(NotImplementedError, match="no seed"):
+            pool.map(seeded.draw, range(2), seed=1)
+        assert pool.map(abs, [-1], seed=None) == [1]
+    pool.join()

@@ -108,7 +108,7 @@ class Crew:
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
         + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout")
-        + ("finalizer", "seed_globals")
+        + ("finalizer", "seed", "seed_globals")
     )
 
     def __init__(self, ctx, terms):

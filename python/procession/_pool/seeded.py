@@ -34,8 +34,15 @@ def check(seed):
 
 
 def take(call, seed):
-    """Have the tasks of a call draw from children of a seed, None for none."""
+    """Have the tasks of a call draw from children of a seed, None for none.
+
+    Raises:
+        TypeError, ValueError: it is no seed.
+        NotImplementedError: the crew does not know the places of its tasks where they run.
+    """
     if seed is not None:
+        if "seed" not in call.pool._crew.offers:
+            call.pool._crew.refuse("seed")
         call.inform(seed=seed.next() if type(seed) is OfPool else Seed.of(seed))
 
 

@@ -17,7 +17,7 @@ __all__ = ["Serial"]
 class Serial(Crew):
     """Nobody but the caller."""
 
-    offers = frozenset(("retries", "seed_globals", "finalizer"))
+    offers = frozenset(("retries", "seed", "seed_globals", "finalizer"))
     whole = "a serial pool, which runs tasks in the caller,"
 
     def __init__(self, ctx, terms):

@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 class Threads(Crew):
     """Threads that work for a pool. They know no pool, so that a forgotten one can be collected."""
 
-    offers = frozenset(("timeout", "retries", "finalizer"))
+    offers = frozenset(("timeout", "retries", "seed", "finalizer"))
     whole = "a pool of threads"
 
     def __init__(self, ctx, terms):
