@@ -41,6 +41,7 @@ mod snapshot;
 mod stateless;
 mod sync;
 mod system;
+mod timeline;
 mod trial;
 mod unsettled;
 mod values;
@@ -68,6 +69,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     simple_queue::register(module)?;
     sync::register(module)?;
     system::register(module)?;
+    timeline::register(module)?;
     trial::register(module)?;
     module.add_class::<pool::PoolCore>()?;
     module.add_class::<pool::JobCore>()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use procession::channel::{BLOCK_HEAD, forsake_worker, give_back};
 use procession::platform::monotonic_now;
-use procession::pool::{Batch, Death, JobId, Outcome};
+use procession::pool::{Batch, Death, JobId, Outcome, timeline};
 use procession::shared_memory::{Segment, View};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -219,7 +219,7 @@ impl Inner {
                 hear(outcome.item, &answer);
                 job.store(py, outcome.item, answer, trash)
             }
-            None => match self.verdict(py, job, outcome.item, self.failure(py, bytes), interrupt) {
+            None => match self.verdict(py, job, outcome.item, self.told(py, job, outcome.item, bytes), interrupt) {
                 Some(failure) => {
                     *failed += 1;
                     self.failed(job);
@@ -342,6 +342,24 @@ impl Inner {
         rebuilt.unwrap_or_else(|error| error.value(py).clone().into_any()).unbind()
     }
 
+    /// What an item has raised, which a recording is told.
+    fn told(&self, py: Python<'_>, job: &Job, item: u64, bytes: &[u8]) -> Py<PyAny> {
+        let failure = self.failure(py, bytes);
+        if timeline::recording() != 0 {
+            self.explain(py, job, item, &failure);
+        }
+        failure
+    }
+
+    #[cold]
+    fn explain(&self, py: Python<'_>, job: &Job, item: u64, failure: &Py<PyAny>) {
+        let failure = failure.bind(py);
+        let name = failure.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
+        let text = failure.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+        let line = text.lines().next().unwrap_or("");
+        self.counts.explain(job.id, item, &if line.is_empty() { name } else { format!("{name}: {line}") });
+    }
+
     pub(super) fn bury(&self, py: Python<'_>, death: &Death) -> PyResult<()> {
         let support = self.support.bind(py);
         let text = support.call_method1("worker_ended", (death.index, death.starting, death.expected, death.idle));
@@ -360,6 +378,9 @@ impl Inner {
         let mut trash = Vec::new();
         for lost in &death.lost {
             let Some(job) = self.shared().jobs.get(&lost.job).cloned() else { continue };
+            if timeline::recording() != 0 {
+                self.counts.explain(lost.job, lost.item, &text.str().map_or_else(|_| String::new(), |t| t.to_string()));
+            }
             if heavy.is_some_and(|heavy| (heavy.job, heavy.item) != (lost.job, lost.item)) {
                 // The guilty one had just ended: this one is innocent.
                 self.shared().driver.scheduler.again(lost.job, lost.item);

@@ -9,6 +9,7 @@ mod habit;
 mod pipe;
 mod queue;
 mod ring;
+mod rows;
 mod slots;
 mod spin;
 pub mod words;
@@ -27,5 +28,6 @@ pub use ring::{
     BLOCK_HEAD, Consumer, GLIMPSE_BYTES, Glimpse, Ledger, Phase, Producer, RING_BYTES, Report, current_item,
     forsake_worker, give_back, given, glimpse, is_called_off, is_interrupted, report_place,
 };
+pub use rows::{Outcome as RowOutcome, ROW_BYTES, Row, RowReader, RowWriter, begin_rows, end_rows, wanted_rows};
 pub use slots::{MAX_WORKERS, SLOTS, Slots, Ticket};
 pub use spin::Spin;

@@ -17,6 +17,7 @@ use crate::shared_memory::{Arena, Block, Segment, Span, copy_in, copy_out, forsa
 
 use super::badge::word_in;
 use super::frame::{FRAME_BYTES, Frame, FrameKind, RUN_END};
+use super::rows::ROWS_BYTES;
 use super::slots::Ticket;
 use super::words::flow::{self, Loan};
 
@@ -28,7 +29,9 @@ const INLINE_BYTES: usize = RING_BYTES / 8;
 const HEAD_BYTES: usize = 4096;
 /// A mapping begins with a page, and there are machines with pages of 64 KiB.
 const RING_AT: usize = 64 << 10;
-const END: usize = RING_AT + RING_BYTES;
+/// Rows of what the worker did when, while that is recorded: see `rows.rs`.
+pub(super) const ROWS_AT: usize = RING_AT + RING_BYTES;
+const END: usize = ROWS_AT + ROWS_BYTES;
 /// What is kept of a worker's last words.
 const REPORT_BYTES: usize = 1 << 20;
 
@@ -112,6 +115,8 @@ pub struct Producer {
     /// Whether the last thing in the ring is a run that may grow, and of which kind.
     in_run: bool,
     named: bool,
+    /// How many bytes of blocks were ever lent.
+    lent_bytes: u64,
 }
 
 /// A block that is lent, and where this process sees it.
@@ -457,6 +462,7 @@ impl Producer {
             seen_head: 0,
             in_run: false,
             named: false,
+            lent_bytes: 0,
         })
     }
 
@@ -604,6 +610,12 @@ impl Producer {
         Ok(())
     }
 
+    /// How many bytes were ever written, those in blocks included.
+    #[inline]
+    pub fn written(&self) -> u64 {
+        self.tail.wrapping_add(self.lent_bytes)
+    }
+
     /// Makes all that was written count.
     #[inline]
     pub fn publish(&self) {
@@ -651,6 +663,7 @@ impl Producer {
     /// No memory.
     pub fn lend_block(&mut self, size: usize) -> Result<usize> {
         self.take_back(LOOKS);
+        self.lent_bytes = self.lent_bytes.wrapping_add(size as u64);
         let size = size.checked_add(BLOCK_HEAD).unwrap_or(size);
         let block = match self.arena.allocate(size) {
             Ok(block) => block,

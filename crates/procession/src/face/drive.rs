@@ -87,6 +87,10 @@ impl Inner {
     pub(super) fn new(terms: Terms) -> Result<Arc<Inner>> {
         check_workers(terms.workers)?;
         let mut driver = Driver::new(terms.workers)?;
+        let program = std::env::args_os().next().unwrap_or_default();
+        let program = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+        let method = if terms.start_method == Some(StartMethod::Spawn) { "spawn" } else { "forkserver" };
+        driver.board.entitle(&program, method, terms.workers, terms.memory);
         let mut crew = Crew::default();
         for _ in 0..terms.workers {
             if let Err(error) = crew.start(&mut driver, &terms) {
@@ -95,10 +99,6 @@ impl Inner {
                 return Err(error);
             }
         }
-        let program = std::env::args_os().next().unwrap_or_default();
-        let program = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
-        let method = if terms.start_method == Some(StartMethod::Spawn) { "spawn" } else { "forkserver" };
-        driver.board.entitle(&program, method, terms.workers, terms.memory);
         let now = Instant::now();
         let waiter = driver.waiter();
         let shared = Shared {

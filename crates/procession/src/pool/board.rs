@@ -18,6 +18,8 @@ use crate::channel::{short, text_in, word_in};
 use crate::platform::{coarse_now, identity};
 use crate::shared_memory::{Segment, copy_in};
 
+use super::timeline;
+
 /// Where in a pool's segment the board is.
 pub const BOARD_AT: usize = 8192;
 /// How many bytes it has.
@@ -103,6 +105,7 @@ pub struct Board {
 #[derive(Clone, Debug)]
 pub struct Counts {
     segment: Arc<Segment>,
+    serial: u64,
 }
 
 impl Board {
@@ -110,7 +113,7 @@ impl Board {
     pub fn new(segment: Arc<Segment>) -> Board {
         static POOLS: AtomicU64 = AtomicU64::new(0);
         let serial = 1 + POOLS.fetch_add(1, Relaxed);
-        Board { counts: Counts { segment }, serial, given: 0, calls: (0, Entry::default()) }
+        Board { counts: Counts { segment, serial }, serial, given: 0, calls: (0, Entry::default()) }
     }
 
     /// The number of the pool among those of this process.
@@ -142,6 +145,9 @@ impl Board {
 
     /// Gives a job of `total` items an entry; none: that is not known yet.
     pub fn begin(&mut self, job: u64, total: Option<u64>, title: Title<'_>) -> Entry {
+        if timeline::recording() != 0 {
+            timeline::begin(self.serial, job, total, title);
+        }
         let (function, entry) = self.calls;
         let segment = &self.counts.segment;
         if title.is_call && function == title.id && entry.0 > 0 && self.given < entry.0 + ENTRIES as u64 {
@@ -228,6 +234,11 @@ impl Counts {
         if self.has(entry) && self.segment.word32(entry.at() + OPEN).fetch_sub(1, Relaxed) == 1 {
             self.segment.word64(entry.at() + ENDED).store(coarse_now().as_nanos() as u64, Relaxed);
         }
+    }
+
+    /// Why an item of a job has failed, in a line: for a recording.
+    pub fn explain(&self, job: u64, item: u64, text: &str) {
+        timeline::explain(self.serial, job, item, text);
     }
 
     /// A worker has died.

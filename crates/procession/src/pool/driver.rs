@@ -21,6 +21,7 @@ use super::board::Board;
 use super::holdings;
 use super::record::{Given, HEAD_BYTES, RecordHead};
 use super::scheduler::{Grant, JobId, Lost, Scheduler};
+use super::timeline;
 
 /// The token of the bell in the poller; workers have their index.
 const BELL: u64 = u64::MAX;
@@ -66,6 +67,8 @@ pub(super) struct Seat {
     run: Option<(Ticket, u32)>,
     /// Blocks that the worker still sees in place, though their records have ended.
     kept: Vec<Block>,
+    /// What a recording calls its worker.
+    life: u32,
 }
 
 /// Where a payload lies in [`Batch::bytes`].
@@ -229,6 +232,8 @@ pub struct Driver {
     record: Vec<u8>,
     /// Whether a record was published that nobody was woken for.
     held_back: bool,
+    /// The recording that it is in; 0: none.
+    recording: u32,
 }
 
 impl Driver {
@@ -260,6 +265,7 @@ impl Driver {
             scheduler: Scheduler::new(workers),
             record: Vec::new(),
             held_back: false,
+            recording: 0,
         })
     }
 
@@ -308,6 +314,7 @@ impl Driver {
             asked: None,
             run: None,
             kept: vec![],
+            life: timeline::NO_LIFE,
         });
         self.renew_glance();
         Ok(invitation)
@@ -325,6 +332,11 @@ impl Driver {
             seat.pid = pid;
             seat.since = Instant::now();
             Badge::new(seat.ring.segment().clone()).seated(pid, platform::coarse_now());
+        }
+        if self.recording != timeline::recording() {
+            self.follow_recording();
+        } else if self.recording != 0 {
+            self.live(index);
         }
         Ok(())
     }
@@ -443,6 +455,9 @@ impl Driver {
         rest: &[u8],
         mut blocks: Vec<Block>,
     ) -> Result<bool> {
+        if self.recording != timeline::recording() {
+            self.follow_recording();
+        }
         let head = RecordHead::of(&grant, given).encode();
         let size = HEAD_BYTES + body.len() + rest.len();
         let ticket = if size <= Slots::INLINE_BYTES {
@@ -501,6 +516,31 @@ impl Driver {
     pub fn read(&mut self, batch: &mut Batch) {
         for index in 0..self.seats.len() {
             self.read_seat(index, batch);
+        }
+        if self.recording != timeline::recording() {
+            self.follow_recording();
+        }
+        if self.recording != 0 {
+            timeline::look();
+        }
+    }
+
+    /// Has all workers write down what they do when, or no more.
+    #[cold]
+    fn follow_recording(&mut self) {
+        self.recording = timeline::recording();
+        self.seats.iter_mut().flatten().for_each(|seat| seat.life = timeline::NO_LIFE);
+        if self.recording != 0 {
+            timeline::enter(self.board.serial(), &self.segment);
+            (0..self.seats.len()).for_each(|index| self.live(index));
+        }
+    }
+
+    /// Has a worker that runs write down what it does when.
+    fn live(&mut self, index: usize) {
+        if let Some(seat) = self.seats.get_mut(index).and_then(Option::as_mut).filter(|seat| seat.pid != 0) {
+            let since = platform::monotonic_now().saturating_sub(seat.since.elapsed());
+            seat.life = timeline::live(self.board.serial(), seat.ring.segment(), seat.pid, since, seat.ready);
         }
     }
 
@@ -731,6 +771,9 @@ impl Driver {
             FrameKind::Ready => {
                 seat.ready = true;
                 seat.ready_since = Instant::now();
+                if seat.life != timeline::NO_LIFE {
+                    timeline::ready(seat.life);
+                }
                 batch.ready.push(index);
             }
             FrameKind::InitFailed => {
@@ -800,11 +843,22 @@ impl Driver {
                 self.forget_block(held);
             }
         }
+        if seat.life != timeline::NO_LIFE {
+            timeline::ended(seat.life, seat.leaving, !lost.is_empty());
+        }
         seat.kept.into_iter().for_each(|block| self.release(block));
         // It may have been woken for a record that it did not take.
         self.bells.wake_all();
         let (starting, segment) = (!seat.ready, seat.ring.segment().clone());
         batch.deaths.push(Death { index, lost, starting, expected: seat.leaving, segment, idle });
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for seat in self.seats.iter().flatten().filter(|seat| seat.life != timeline::NO_LIFE) {
+            timeline::ended(seat.life, true, false);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod limits;
 mod look;
 mod record;
 mod scheduler;
+pub mod timeline;
 mod worker;
 
 pub use board::{BOARD_AT, Board, Content, Counts, ENTRIES, Entry, Job as JobView, Read, Title, content};

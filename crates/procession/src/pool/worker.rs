@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Badge, Bells, FrameKind, Phase, Producer, RUN_END, Slots, Spin, Ticket, current_item};
+use crate::channel::{Badge, Bells, FrameKind, Phase, Producer, RUN_END, RowWriter, Slots, Spin, Ticket, current_item};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Doorbell, coarse_now};
 use crate::shared_memory::Segment;
@@ -96,6 +96,9 @@ pub struct Worker {
     /// How many bytes of memory it may have between items.
     memory: u64,
     weighed: Duration,
+    /// Writes down what runs when, if that is wanted, and how it was wanted at the last record.
+    rows: Option<Box<RowWriter>>,
+    rows_wanted: u64,
 }
 
 impl Worker {
@@ -133,6 +136,8 @@ impl Worker {
             stride: 1,
             memory: u64::MAX,
             weighed: now,
+            rows: None,
+            rows_wanted: 0,
         })
     }
 
@@ -305,7 +310,26 @@ impl Worker {
         self.stride = 1;
         self.ring.note_record(head.job, head.first, self.coarse_begun);
         self.ring.note_given(head.given.limit, head.given.tries);
+        let wanted = RowWriter::wanted(self.ring.segment());
+        if wanted != 0 || self.rows_wanted != 0 {
+            self.record_rows(wanted, head);
+        }
         Ok(Turn::Record(head))
+    }
+
+    /// What this record does is wanted in rows, or that of the last one was.
+    #[cold]
+    fn record_rows(&mut self, wanted: u64, head: RecordHead) {
+        self.rows_wanted = wanted;
+        let follows = |rows: &mut Box<RowWriter>| rows.follows() == wanted || rows.follow(wanted);
+        if wanted == 0 {
+            self.rows = None;
+        } else if !self.rows.as_mut().is_some_and(follows) {
+            self.rows = Some(Box::new(RowWriter::new(self.ring.segment().clone())));
+        }
+        if let Some(rows) = &mut self.rows {
+            rows.begin(head.job, head.first, self.body.len(), self.ring.written());
+        }
     }
 
     /// The process and its two pipes for what items of `job` write, if it has asked for that: see [`Badge::asked`].
@@ -446,6 +470,11 @@ impl Worker {
         let (bells, parent) = (&self.bells, &self.parent);
         let mut stuck = || wake(bells, parent);
         self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        if kind == FrameKind::Raised
+            && let Some(rows) = &mut self.rows
+        {
+            rows.raised(self.next, self.ring.written());
+        }
         self.next += 1;
         Ok(())
     }
@@ -497,6 +526,9 @@ impl Worker {
         let now = coarse_now();
         // Even the cheap clock is read less often while it stands still.
         self.stride = if now == self.checked { (self.stride * 2).min(STRIDE) } else { 1 };
+        if let Some(rows) = &mut self.rows {
+            self.stride = rows.mark(self.next, self.ring.written());
+        }
         self.checked = now;
         self.ring.note_time(now);
         if now.saturating_sub(self.rung) > RING_AFTER {
@@ -545,6 +577,9 @@ impl Worker {
     fn end(&mut self, kind: FrameKind) -> Result<()> {
         self.report()?;
         self.badge.serve(self.next.into());
+        if let Some(rows) = &mut self.rows {
+            rows.mark(self.next, self.ring.written());
+        }
         let took = self.begun.elapsed();
         let nanos = took.as_nanos() as u64;
         if took >= WORTH_SHOWING * self.next.max(1) {

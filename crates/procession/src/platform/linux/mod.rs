@@ -14,6 +14,7 @@ mod fork;
 mod futex;
 mod half;
 mod identity;
+mod journal;
 mod life;
 mod lifeline;
 mod memory;
@@ -51,6 +52,7 @@ pub(crate) use fork::{
 pub use futex::{wait, wake};
 pub use half::{wait_low, wake_low};
 pub use identity::{forks, identity, identity_of, is_alive, pid_of, thread_id, threads};
+pub use journal::{CpuTimes, Journal};
 pub use life::{begin_life, end_life, has_pidfds, hold_life};
 pub use lifeline::{end_after, lifeline_thread};
 #[cfg(test)]
