@@ -136,6 +136,7 @@ LAYERS = {
     "shared": "connection resource_sharer synchronize queues heap sharedctypes shared_memory _shared",
     "pool": "pool _pool _progress",
     "managers": "managers _manager",
+    "report": "_report",
     "faces": "context shared_pools futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
     "clusters": "_cluster",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",

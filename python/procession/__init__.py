@@ -3,6 +3,7 @@
 The names are those of the standard library's `multiprocessing`: `import procession as multiprocessing`.
 """
 
+import os as _os
 import sys as _sys
 
 try:
@@ -49,6 +50,7 @@ _OWN = {
     "end_shared_pools": "shared_pools",
     "install": "_drop_in",
     "prepare": "forkserver",
+    "recording": "_report.recording",
     "share": "_objects.sharing",
     "shared_pool": "shared_pools",
 }
@@ -130,6 +132,7 @@ __all__ = [
     "end_shared_pools",
     "install",
     "prepare",
+    "recording",
     "share",
     "shared_pool",
 ]
@@ -161,3 +164,7 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__, *_OWN, *_SUBMODULES})
+
+
+if "PROCESSION_RECORD" in _os.environ:
+    _module("_report.recording").begin_by_environment()

@@ -5,14 +5,15 @@ import runpy
 import sys
 
 USAGE = """\
-usage: python -m procession script.py [argument ...]
-       python -m procession -m module [argument ...]
-       python -m procession -c code [argument ...]
+usage: python -m procession [--record[=FILE]] script.py [argument ...]
+       python -m procession [--record[=FILE]] -m module [argument ...]
+       python -m procession [--record[=FILE]] -c code [argument ...]
        python -m procession --help | --version
 
 Runs an unchanged Python program with `multiprocessing` replaced by procession: in the program, in the
 libraries it imports (concurrent.futures.ProcessPoolExecutor and others), and in all its children.
 The script may also be a directory or a zip file with a __main__.py; - reads it from standard input.
+--record writes down what its pools do, for `procession report`: to FILE, or a file of the program's name and the time.
 """
 
 
@@ -21,6 +22,8 @@ def main(arguments):
     if not arguments:
         sys.exit(f"procession: no program given\n\n{USAGE}")
     first, rest = arguments[0], arguments[1:]
+    if first == "--record" or first.startswith("--record="):
+        return _recorded(first.partition("=")[2], rest)
     if first in ("-h", "--help"):
         print(USAGE, end="")
     elif first in ("-V", "--version"):
@@ -35,6 +38,23 @@ def main(arguments):
         sys.exit(f"procession: unknown option {first}\n\n{USAGE}")
     else:
         _run_script(first, rest)
+
+
+def _recorded(path, arguments):
+    import time
+
+    from procession._report import recording
+
+    if not arguments or arguments[0] in ("-h", "--help", "-V", "--version"):
+        return main(arguments)
+    words = [word for word in arguments if not word.startswith("-")] if arguments[0] != "-c" else []
+    name = os.path.splitext(os.path.basename(words[0]))[0] if words else "python"
+    path = path or f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.procession"
+    try:
+        recording.begin_for(path, program=os.path.basename(words[0]) if words else "python")
+    except OSError as error:
+        sys.exit(f"procession: cannot record to {path}: {error.strerror}")
+    main(arguments)
 
 
 def _run_module(name, arguments):

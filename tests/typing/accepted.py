@@ -55,6 +55,16 @@ def contexts() -> None:
     multiprocessing.set_forkserver_preload(["numpy"], on_error="warn")
 
 
+def recordings() -> None:
+    with procession.recording("run.procession", resolution=1e-3) as run:
+        pass
+    assert_type(run.path, str)
+    assert_type([finding.seconds for finding in run.findings()], list[float])
+    assert_type([each.tasks for each in run.functions()], list[int])
+    run.save("page.html")
+    run.trace("trace.json")
+
+
 def pools() -> None:
     with multiprocessing.Pool(2, initializer=print, initargs=(1,), maxtasksperchild=3) as workers:
         assert_type(workers.map(length, ["a", "b"]), list[int])

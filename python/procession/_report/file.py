@@ -94,7 +94,7 @@ def read(path):
         try:
             about = json.loads(about)
         except ValueError:
-            about = None
+            about = b""
         if not isinstance(about, dict):
             raise ValueError(f"{path} is no recording of procession: its head is broken")
         reading = _Reading()
@@ -135,9 +135,10 @@ def _run_of(reading, about):
         if (process, job) not in jobs:
             jobs[process, job] = len(run.jobs)
             run.jobs.append(Job("?", "", seconds(start), None))
-        times = (-1.0, -1.0) if cpu == _UNKNOWN else (cpu / 1e9, line / 1e9)
-        place = (lives[process, life], jobs[process, job], outcome, first, count)
-        run.rows.append(Row(*place, seconds(start), span / 1e9, busy / 1e9, *times, sent, returned))
+        ran, in_line = (-1.0, -1.0) if cpu == _UNKNOWN else (cpu / 1e9, line / 1e9)
+        whose = (lives[process, life], jobs[process, job])
+        values = (outcome, first, count, seconds(start), span / 1e9, busy / 1e9, ran, in_line, sent, returned)
+        run.rows.append(Row._make(whose + values))
     run.rows = shared_out(sorted(run.rows, key=lambda row: (row.life, row.start)))
     keys = {index: key for key, index in jobs.items()}
     run.failures = _failures(run, lambda job, item: reading.messages.get((keys[job][0], keys[job][1], item), []))

@@ -18,7 +18,8 @@ from procession._report.words import number, percent, size, span
 
 __all__ = ["data", "page"]
 
-_MOST_ROWS = 20_000
+_MOST_ROWS = 16_000
+_MOST_POINTS = 4_000
 _COLOURS = 6
 _MOST_FUNCTIONS = 100
 _MOST_NAME = 120
@@ -57,8 +58,8 @@ def data(run):
     """What the script of the page draws: times in microseconds.
 
     Of each row there are nine numbers: its distance to the end of the one before, its length, its job, its first task
-    less that which would follow, how many tasks, what became of them, percent on a CPU and in line for one (-1: not known),
-    bytes of results.
+    less that which would follow, how many tasks, what became of them, percent on a CPU and in line for one (-1: not
+    known), bytes of results.
     """
     names = list(run.of_function())
     rows = sorted(thinned(run, _MOST_ROWS), key=lambda row: row.start)
@@ -80,7 +81,7 @@ def data(run):
         behind[lane] = (start + length, row.first + row.count)
     memory = [[] for _ in run.lanes]
     for life in run.lives:
-        memory[life.lane] += [[_micro(when), bytes >> 20] for when, bytes in _few(life.memory)]
+        memory[life.lane] += [[_micro(when), bytes >> 20] for when, bytes in _few(life.memory, len(run.lives))]
     return {
         "end": max(1, _micro(run.seconds)),
         "lanes": run.lanes,
@@ -107,10 +108,9 @@ def _by(rows, key):
     return groups
 
 
-def _few(points):
-    """About 200 of many points."""
-    step = max(1, len(points) // 200)
-    return points[::step]
+def _few(points, lives):
+    """Some of many points, so that those of all workers are not too many."""
+    return points[:: max(1, len(points) * lives // _MOST_POINTS)]
 
 
 def _micro(seconds):
@@ -197,7 +197,7 @@ _TIMELINE = """\
 <button data-mode="cpu" aria-pressed="false">CPU</button>\
 <button data-mode="mem" aria-pressed="false">memory</button></span>\
 <button class="button" id="reset">whole run</button></div>
-<canvas id="timeline" tabindex="0" role="img" aria-label="what each worker did when; the tables say it in words"></canvas>
+<canvas id="timeline" tabindex="0" role="img" aria-label="what workers did when; the tables say it in words"></canvas>
 <div class="help">Drag over a span to look closer, double-click for the whole run, ← → + − move and zoom. \
 <span id="range"></span></div><noscript><p>The picture needs JavaScript; the tables do not.</p></noscript></section>"""
 

@@ -133,11 +133,18 @@ def _remove(path, process):
         os.unlink(path)
 
 
+def _program():
+    """The name of the program that this process runs, also while `python -m` is about to run it."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None) or sys.argv[0]
+    if path == "-m":
+        words = [word for word in sys.orig_argv[1:] if not word.startswith("-")]
+        path = next((word for word in words if word not in ("procession", "run")), "")
+    return os.path.basename(path) or "python"
+
+
 def head(program=None):
     """What a file begins with: a line that tells of the program and the machine."""
-    program = program or os.path.basename(
-        getattr(sys.modules.get("__main__"), "__file__", None) or sys.argv[0] or "python"
-    )
+    program = program or _program()
     about = {
         "program": program,
         "when": time.strftime("%Y-%m-%d %H:%M"),

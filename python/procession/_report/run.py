@@ -41,7 +41,7 @@ class Row(NamedTuple):
     job: int
     outcome: int
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides that of tuples
     start: float
     span: float
     busy: float

@@ -40,6 +40,7 @@ from procession._objects.sharing import share as share
 from procession._pool.context_vars import context_var as context_var
 from procession._pool.current import current_task as current_task, current_worker as current_worker
 from procession._pool.failed import TaskFailed as TaskFailed
+from procession._report.recording import recording as recording
 from procession.context import (
     AuthenticationError as AuthenticationError,
     BufferTooShort as BufferTooShort,

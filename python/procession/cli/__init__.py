@@ -8,6 +8,9 @@ __all__ = ["main"]
 USAGE = """\
 usage: procession run script.py [argument ...]   an unchanged program, with multiprocessing replaced in it
        procession run -m module | -c code        the same for a module or a line of code
+       procession run --record[=FILE] ...        the same, recorded for a report
+       procession report [FILE] [-o PAGE] [--open] [--trace TRACE] [--json]
+                                                 a page that shows what a recorded program did, and what to do about it
        procession bench [--quick] [--start-method METHOD]
                                                  procession beside the standard library, on this machine
        procession top [PID ...] [--once] [--json]
@@ -26,6 +29,7 @@ _COMMANDS = {
     "stacks": "procession.cli.stacks",
     "doctor": "procession.cli.doctor.command",
     "journal": "procession.cli.journal",
+    "report": "procession.cli.report",
 }
 
 

@@ -6,10 +6,12 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from procession._report.file import read
 from procession._report.findings import findings
 from procession._report.functions import summaries
+from procession._report.run import Run
 from procession._report.words import number, percent, span
 from procession.cli.text import clean
 
@@ -92,7 +94,7 @@ def _lines(run):
         yield f"      {clean(finding.advice)}"
 
 
-def document(run):
+def document(run: Run) -> dict[str, Any]:
     """A run as a JSON document: what `--json` prints."""
     return {
         "version": 1,
