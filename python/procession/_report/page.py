@@ -138,7 +138,7 @@ def _text(text):
 
 
 def _code(name, colour):
-    return f'<b class="dot {colour}"></b><code>{_text(name[:_MOST_NAME])}</code>'
+    return f'<b class="dot {colour}"></b><code title="{_text(name)}">{_text(name[:_MOST_NAME])}</code>'
 
 
 def _task(name, item, colours):

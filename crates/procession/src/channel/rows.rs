@@ -60,6 +60,8 @@ pub struct Row {
     pub job: u64,
     /// The first of them, of those of the job.
     pub first: u64,
+    /// The one behind the last of them, which need not be so many further.
+    pub next: u64,
     /// How many.
     pub count: u32,
     /// What became of them.
@@ -81,8 +83,9 @@ impl Row {
     fn encode(&self) -> [u8; ROW_BYTES] {
         let (ran, in_line) = self.cpu.unwrap_or((UNKNOWN, UNKNOWN));
         let kind = u64::from(self.count) | u64::from(self.outcome as u32) << 32;
+        let (sent, returned) = (self.sent, self.returned);
         let words =
-            [self.start, self.span, self.busy, self.job, self.first, kind, ran, in_line, self.sent, self.returned];
+            [self.start, self.span, self.busy, self.job, self.first, kind, ran, in_line, sent, returned, self.next];
         let mut bytes = [0; ROW_BYTES];
         for (at, word) in words.into_iter().enumerate() {
             bytes[8 * at..8 * at + 8].copy_from_slice(&word.to_ne_bytes());
@@ -110,6 +113,7 @@ impl Row {
             cpu: (ran != UNKNOWN).then_some((ran, in_line)),
             sent: word(8)?,
             returned: word(9)?,
+            next: word(10)?,
         };
         (row.count > 0).then_some(row)
     }
@@ -130,6 +134,7 @@ impl Row {
         self.span = next.end().saturating_sub(self.start);
         self.busy = self.busy.saturating_add(next.busy);
         self.count = self.count.saturating_add(next.count);
+        self.next = next.next;
         self.sent = self.sent.saturating_add(next.sent);
         self.returned = self.returned.saturating_add(next.returned);
         self.cpu = match (self.cpu, next.cpu) {
@@ -279,6 +284,7 @@ impl RowWriter {
             busy: took,
             job: self.job,
             first: self.first + u64::from(self.counted),
+            next: self.first + u64::from(self.counted + count),
             count,
             outcome,
             cpu: None,
@@ -294,8 +300,8 @@ impl RowWriter {
     }
 
     fn put(&mut self, row: &Row) {
-        // One that failed stands alone; in a run of very many it is enough to see that all did.
-        let resolution = if row.outcome == Outcome::Returned { self.resolution } else { self.resolution / 1024 };
+        // One that failed stands alone.
+        let resolution = if row.outcome == Outcome::Returned { self.resolution } else { 0 };
         if self.open.count == 0 {
             self.open = *row;
         } else if !self.open.merge(row, resolution) {
@@ -416,7 +422,7 @@ mod tests {
         writer.mark(6, 70);
         let rows = rows_of(&mut reader);
         let told: Vec<_> = rows.iter().map(|row| (row.job, row.first, row.count, row.outcome)).collect();
-        assert_eq!(told[0], (4, 10, 3, Outcome::Returned));
+        assert_eq!((told[0], rows[0].next), ((4, 10, 3, Outcome::Returned), 13));
         assert!(told[1..3].iter().all(|row| row.3 == Outcome::Raised) && told.last().unwrap().1 == 15);
         assert_eq!((rows[0].sent, rows[0].returned, rows[1].returned), (100, 25, 40));
         assert_eq!(rows.iter().map(|row| row.count).sum::<u32>(), 6);

@@ -79,8 +79,8 @@ struct Tap {
     rows: RowReader,
     /// The last row, which may grow yet; its job is the entry.
     open: Option<Row>,
-    /// The job and the items of the last row that was read, as its worker has them.
-    last: (u64, u64, u64),
+    /// The job of the last item that is in a row that was read, and the one behind it, as its worker has them.
+    last: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -218,7 +218,7 @@ pub(super) fn live(serial: u64, segment: &Arc<Segment>, pid: u32, since: Duratio
             recorder.add(5, &[life], &[since], b"");
         }
         let rows = RowReader::new(segment.clone());
-        recorder.taps.push(Tap { life, pool: serial, pid, rows, open: None, last: (0, 0, 0) });
+        recorder.taps.push(Tap { life, pool: serial, pid, rows, open: None, last: (0, 0) });
         life
     })
     .unwrap_or(NO_LIFE)
@@ -351,13 +351,14 @@ impl Recorder {
         tap.rows.drain(is_last, |row| read.push(row));
         for row in read {
             let (entry, before) = self.entry_of(tap.pool, row.job).unwrap_or((0, 0));
-            tap.last = (row.job, row.first, u64::from(row.count));
+            tap.last = (row.job, row.next);
             self.grow(tap, Row { job: entry.into(), first: row.first.saturating_add(before), ..row });
         }
     }
 
     /// Adds a row to the one before it, or puts that where it goes into the file.
     fn grow(&mut self, tap: &mut Tap, row: Row) {
+        // One that failed stands alone, unless there are very many.
         let resolution = if row.outcome == RowOutcome::Returned { self.resolution } else { self.resolution / 1024 };
         if !tap.open.as_mut().is_some_and(|open| open.merge(&row, resolution)) {
             self.put_open(tap);
@@ -391,9 +392,8 @@ impl Recorder {
 
     /// An item that has no end.
     fn cut_off(&mut self, tap: &mut Tap, job: u64, item: u64, since: Duration, outcome: RowOutcome) {
-        let (last, first, count) = tap.last;
-        if last == job && (first..first.saturating_add(count)).contains(&item) {
-            // It ended while this was found out.
+        if tap.last == (job, item.saturating_add(1)) {
+            // It has ended, and its worker has not said so yet, or only while this was found out.
             return;
         }
         let end = monotonic_now().as_nanos() as u64;
