@@ -109,7 +109,7 @@ def test_a_file_is_readable_whoever_was_killed_when(tmp_path):
         child.send_signal(signal.SIGKILL)
     whole = (tmp_path / "a").read_bytes()
     run = read(tmp_path / "a")
-    assert not run.is_whole and 1000 <= run.tasks <= 2000
+    assert not run.is_whole and 0 < run.tasks <= 2000
     for size in range(len(whole) - 200, len(whole), 7):
         (tmp_path / "cut").write_bytes(whole[:size])
         assert read(tmp_path / "cut").jobs
