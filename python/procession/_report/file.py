@@ -7,7 +7,7 @@ import json
 import struct
 from typing import Any
 
-from procession._report.run import DIED, RAISED, RETURNED, Failure, Job, Life, PoolNote, Row, Run
+from procession._report.run import DIED, RAISED, RETURNED, UNFINISHED, Failure, Job, Life, PoolNote, Row, Run
 
 __all__ = ["MAGIC", "VERSION", "read"]
 
@@ -133,6 +133,8 @@ def _run_of(reading, about):
         if (process, life) not in lives or outcome > 3:
             continue
         if (process, job) not in jobs:
+            if outcome == UNFINISHED:
+                continue  # of a job before the recording, whose worker had not said yet that it has ended
             jobs[process, job] = len(run.jobs)
             run.jobs.append(Job("?", "", seconds(start), None))
         ran, in_line = (-1.0, -1.0) if cpu == _UNKNOWN else (cpu / 1e9, line / 1e9)
