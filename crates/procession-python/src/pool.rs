@@ -105,6 +105,9 @@ fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     }
 }
 
+/// See `PoolCore.load`.
+type Load = (u64, Vec<(usize, u64, bool)>);
+
 /// A worker at one moment; see `PoolCore.survey`.
 type WorkerNow = (usize, u32, &'static str, f64, u64, u64, Option<Described>, Option<f64>);
 
@@ -244,7 +247,7 @@ impl PoolCore {
     }
 
     /// How many tasks wait; of each worker its seat, how many outcomes it has sent, and whether it is ready and has no task.
-    fn load(&self) -> PyResult<(u64, Vec<(usize, u64, bool)>)> {
+    fn load(&self) -> PyResult<Load> {
         Ok(self.owned.get()?.shared().driver.load())
     }
 
