@@ -111,9 +111,6 @@ type Load = (u64, Vec<(usize, u64, bool)>);
 /// A worker at one moment; see `PoolCore.survey`.
 type WorkerNow = (usize, u32, &'static str, f64, u64, u64, Option<Described>, Option<f64>);
 
-/// How many tasks there are, and the seats of workers: see `PoolCore.load`.
-type Load = (u64, Vec<(usize, u64, bool)>);
-
 /// A task that runs: see `JobCore.progress`.
 type TaskNow = (usize, u32, u64, f64, Option<(f64, Option<f64>, String)>);
 
