@@ -3,9 +3,7 @@
 `python -m benches.resizes 1000` sets so many sizes by each start method, and says what became of the items.
 """
 
-import os
 import random
-import signal
 import sys
 import threading
 
@@ -100,7 +98,7 @@ def _disturb(pool, rng, counts, resizes, killing, over):
         if killing and rng.random() < 0.15:
             victim = rng.choice(list(pool._pool) or [None])
             if victim is not None and victim.exitcode is None:
-                os.kill(victim.pid, signal.SIGKILL)
+                victim.kill()
                 counts.kills += 1
 
 

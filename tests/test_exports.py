@@ -104,8 +104,8 @@ def test_a_documented_name_is_called_alike(name):
 OWN = {
     "ForkBesideThreads", "MaybeEncodingError", "NodeLost", "OverMemory", "OwnerDied", "PoolTerminated",
     "ProcessionWarning", "SameRandomNumbers", "StaleVariable", "StuckAfterFork", "TaskFailed", "TaskTimeout",
-    "WorkerDied", "context_var", "current_task", "current_worker", "end_shared_pools", "install", "prepare",
-    "recording", "share", "shared_pool",
+    "WorkerDied", "context_var", "current_task", "current_worker", "end_shared_pools", "install", "open_pool",
+    "prepare", "recording", "scope", "share", "shared_pool",
 }  # fmt: skip
 
 

@@ -49,8 +49,10 @@ _OWN = {
     "current_worker": "_pool.current",
     "end_shared_pools": "shared_pools",
     "install": "_drop_in",
+    "open_pool": "scopes",
     "prepare": "forkserver",
     "recording": "_report.recording",
+    "scope": "scopes",
     "share": "_objects.sharing",
     "shared_pool": "shared_pools",
 }
@@ -131,8 +133,10 @@ __all__ = [
     "current_worker",
     "end_shared_pools",
     "install",
+    "open_pool",
     "prepare",
     "recording",
+    "scope",
     "share",
     "shared_pool",
 ]

@@ -89,9 +89,23 @@ def pools() -> None:
         for number in workers.imap_unordered(length, ["a"], buffersize=10):
             assert_type(number, int)
         assert_type(workers.imap(length, ["a"]).next(timeout=1), int)
+    with multiprocessing.Pool(min_workers=1, max_workers=3, idle_timeout=9, resources={"card": 2}) as elastic:
+        elastic.resize(2)
+        assert_type(elastic.map(length, ["a"], order="longest", cost=length, priority=1), list[int])
+        assert_type(elastic.apply(length, ("a",), resources={"card": 1}), int)
+        with procession.scope(elastic, priority=2) as scope:
+            assert_type(scope.submit(add, 1, b=2), AsyncResult[float])
+            assert_type(scope.map(length, ["a"]), MapResult[int])
+    assert_type(procession.current_task().resources, dict[str, tuple[int, ...]])
     threads: pool.Pool = ThreadPool(2)
     assert_type(threads.map(length, ["a"]), list[int])
     assert_type(dummy.Pool(1), ThreadPool)
+
+
+async def blocks() -> None:
+    async with procession.open_pool(2) as workers, procession.scope(workers) as scope:
+        assert_type(await scope.submit(length, "a"), int)
+        assert_type(workers, pool.Pool)
 
 
 def queues_and_connections() -> None:

@@ -22,6 +22,7 @@ with procession.Pool(2) as pool:
     pool.apply(length, ("a",), timeout="soon")  # refused: arg-type
     pool.imap(length, ["a"], buffer_size=3)  # refused: call-arg
     pool.resize("two")  # refused: arg-type
+    pool.map(length, ["a"], order="shortest")  # refused: arg-type
 
 with futures.ProcessPoolExecutor("two") as executor:  # refused: arg-type
     executor.submit(add, "1")  # refused: arg-type

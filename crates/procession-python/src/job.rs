@@ -119,6 +119,8 @@ pub(crate) struct Options {
     pub retries: u32,
     /// After which exceptions, beside the death of a worker: a class or a tuple of classes.
     pub retry_on: Option<Py<PyAny>>,
+    /// What the scheduler is to know, until the job is handed in.
+    pub special: Option<Box<procession::pool::Wishes>>,
     /// What is told of outcomes.
     pub collector: Option<Collector>,
 }

@@ -117,8 +117,8 @@ type TaskNow = (usize, u32, u64, f64, Option<(f64, Option<f64>, String)>);
 /// How far a job is: see `JobCore.progress`.
 type Progress = (Option<u64>, u64, u64, u64, Vec<TaskNow>);
 
-/// A tuple: seconds an item may run, how often it is tried again, after which exceptions; and, where something is told of
-/// outcomes, that.
+/// A tuple: seconds an item may run, how often it is tried again, after which exceptions; and, for some, what is told of
+/// outcomes, how urgent the job is, what its records hold, and in which order its chunks go out.
 type Wishes = Option<Options>;
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Options {
@@ -127,11 +127,18 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Options {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Options> {
         let wishes = object.cast::<PyTuple>()?;
         let timeout: Option<f64> = wishes.get_item(0)?.extract()?;
+        let special = if wishes.len() > 4 {
+            let (priority, needs, order) = wishes.get_slice(4, 7).extract()?;
+            Some(Box::new(procession::pool::Wishes { priority, order, needs }))
+        } else {
+            None
+        };
         Ok(Options {
             timeout: timeout.map(Duration::from_secs_f64),
             retries: wishes.get_item(1)?.extract()?,
             retry_on: wishes.get_item(2)?.extract()?,
             collector: wishes.iter().nth(3).map(|collector| collector.extract()).transpose()?.flatten(),
+            special,
         })
     }
 }
@@ -268,6 +275,12 @@ impl PoolCore {
     /// Whether the worker of seat `index` writes to such pipes just now.
     fn is_speaking(&self, index: usize) -> PyResult<bool> {
         Ok(self.owned.get()?.shared().driver.badge(index).is_some_and(|badge| badge.is_speaking()))
+    }
+
+    /// The pool has so many units of each kind, for tasks that hold some while they run.
+    fn equip(&self, counts: Vec<u16>) -> PyResult<()> {
+        self.owned.get()?.shared().driver.scheduler.equip(&counts);
+        Ok(())
     }
 
     /// How many tasks have an outcome.
@@ -631,7 +644,7 @@ impl PoolCore {
         unit: u64,
         most: Option<u64>,
         mut state: State,
-        options: Options,
+        mut options: Options,
     ) -> PyResult<Arc<Job>> {
         state.function = Some(function.clone().unbind());
         let verdict = inner.shared().look(self.handle);
@@ -663,7 +676,8 @@ impl PoolCore {
             is_call: mode == Mode::Apply,
         };
         let total = state.source.is_none().then_some(state.total);
-        let (job, verdict) = self.hand_in(inner, chunk, failure.is_none(), sent, |id, sent, board| {
+        let special = options.special.take();
+        let (job, verdict) = self.hand_in(inner, chunk, special, failure.is_none(), sent, |id, sent, board| {
             let entry = board.begin(id, total, title);
             Job::new(id, self.handle, mode, sent, unit, most, options, state, entry)
         })?;
@@ -687,6 +701,7 @@ impl PoolCore {
         &self,
         inner: &Inner,
         chunk: Chunk,
+        special: Option<Box<procession::pool::Wishes>>,
         can_run: bool,
         mut sent: Function,
         make: impl FnOnce(u64, Function, &mut Board) -> Arc<Job>,
@@ -722,7 +737,8 @@ impl PoolCore {
         };
         shared.expecting += isize::from(expects);
         if can_run && verdict == Verdict::Take {
-            shared.driver.scheduler.submit(id, total, complete, chunk, job.function.id);
+            shared.driver.tell_time();
+            shared.driver.scheduler.submit_with(id, total, complete, chunk, job.function.id, special);
             if !complete {
                 shared.lazy.push(job.clone());
             }
@@ -854,6 +870,13 @@ impl JobCore {
     /// Has `watcher` called once, by another thread, when there is an outcome to be read; false if there is one already.
     fn watch(&self, py: Python<'_>, watcher: Py<PyAny>) -> PyResult<bool> {
         Ok(!self.job.done() && self.engine()?.add_watcher(py, &self.job, watcher))
+    }
+
+    /// Whether workers may run items of it: also of one that was given up, until these have ended.
+    fn is_out(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(engine) = self.engine_of_ours() else { return Ok(false) };
+        engine.look(py)?;
+        Ok(engine.shared().driver.scheduler.is_out(self.job.id))
     }
 
     /// Whether the job is done; does not look for results.

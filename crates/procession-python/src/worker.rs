@@ -52,6 +52,8 @@ pub(crate) struct WorkerCore {
     around: Option<(Py<PyAny>, Py<PyAny>)>,
     /// Whether nobody wants the rest of the record.
     unwanted: bool,
+    /// Whether Python was told of units that the record holds.
+    has_units: bool,
 }
 
 #[pymethods]
@@ -79,6 +81,7 @@ impl WorkerCore {
                 .unbind(),
             current_id: 0,
             current_is_call: false,
+            has_units: false,
             around: None,
             unwanted: false,
         })
@@ -149,6 +152,10 @@ impl WorkerCore {
                     tidied = false;
                     if left <= u64::from(head.count.div_ceil(head.chunk)) {
                         self.worker.last().map_err(Raised::from)?;
+                    }
+                    if head.has_units || self.has_units {
+                        self.has_units = head.has_units;
+                        self.support.bind(py).call_method1("granted", (self.worker.units().to_vec(),))?;
                     }
                     self.record(py, head, &mut left)?;
                     if left == 0 || self.worker.is_heavy() {

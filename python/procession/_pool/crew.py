@@ -108,7 +108,7 @@ class Crew:
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
         + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout")
-        + ("finalizer", "seed", "seed_globals")
+        + ("finalizer", "seed", "seed_globals", "priority", "order", "resources")
     )
 
     def __init__(self, ctx, terms):
@@ -124,6 +124,9 @@ class Crew:
         self._ctx = ctx
         self._count = count
         self._elastic = terms.elastic
+        self.resources = terms.resources
+        if terms.resources is not None:
+            self.core.equip(list(terms.resources.counts.values()))
         self.looked_at = "no"  # whether the engine asks about the number of workers
         self._terms = terms
         self._settings = terms.settings

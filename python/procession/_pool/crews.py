@@ -122,7 +122,7 @@ class _Desk:
         collector = None
         if wishes is not None:
             collector = wishes[3] if len(wishes) > 3 else None
-            wishes = self.crew.granted(*wishes[:3])
+            wishes = self.crew.granted(*wishes[:3], *wishes[4:])
         job: Job
         if order in ("imap", "imap_unordered"):
             job = Stream(self.crew, order, function, items, chunk, wishes, most=most)
@@ -245,8 +245,13 @@ class Crew(_Desk):
         """Raise NotImplementedError for what this crew does not offer."""
         raise NotImplementedError(f"{self.whole} has no {what}: leave it out, or use a pool of processes")
 
-    def granted(self, limit, tries, retry_on):
+    resources = None
+
+    def granted(self, limit, tries, retry_on, priority=0, needs=(), order=None):
         """Return what is heeded of the wishes for a job, None for nothing."""
+        for name, wish in (("priority", priority), ("resources", needs), ("order", order)):
+            if wish:
+                self.check_offer(name)
         limit = limit if limit is not None and self.check_offer("timeout") else None
         tries = tries if tries and self.check_offer("retries") else 0
         return None if limit is None and not tries else (limit, tries, retry_on)

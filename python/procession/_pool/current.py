@@ -81,6 +81,13 @@ class Task:
             self._random = Random() if self._seed is None else self._seed.random()
         return self._random
 
+    @property
+    def resources(self) -> dict[str, tuple[int, ...]]:
+        """The numbers of the units that the task holds, by their kinds: see `resources=` of `Pool`."""
+        worker = sys.modules.get("procession._pool.worker")
+        resources = worker.Portable.resources if worker is not None and self else None
+        return {} if resources is None else resources.held()
+
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
         """Say how far the task is, for who looks: `progress=` of its map and `procession top` among others. Takes a
         microsecond, never waits.

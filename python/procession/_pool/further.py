@@ -27,6 +27,10 @@ OPTIONS: dict[str, str] = {
     "fsync": "procession._pool.resume:Fsync",
     "on_error": "procession._pool.failed",
     "first_error": "procession._pool.failed:FirstError",
+    "priority": "procession._pool.priority",
+    "resources": "procession._pool.resources",
+    "cost": "procession._pool.cost",
+    "order": "procession._pool.ordering",
     "progress": "procession._progress.option",
     "context": "procession._pool.context_vars",
 }
@@ -145,7 +149,7 @@ class Call:
         wishes: Any = self.wishes or (None, 0, None)
         before = wishes[3] if len(wishes) > 3 else (None, None, False)
         collector = told or before[0], failed or before[1], before[2] if by_time is None else by_time
-        self.wishes = *wishes[:3], collector
+        self.wishes = *wishes[:3], collector, *wishes[4:]
 
     def _hand_in(self):
         core = self.pool._core

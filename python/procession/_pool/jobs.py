@@ -284,6 +284,10 @@ class Whole(Job):
         supplier.give_up(False)
         return True
 
+    def is_out(self):
+        """Return whether a task of a job that was given up is known to run still: none is, a thread cannot be ended."""
+        return False
+
     def end(self, closes=False):
         """Take nothing more: a job that was given up has its outcome already."""
 

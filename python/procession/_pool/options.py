@@ -27,6 +27,8 @@ def pool_options(
     max_workers=None,
     idle_timeout=None,
     finalizer=None,
+    resources=None,
+    resource_env=None,
     **further,
 ):
     """Check the options of a pool; what they mean is said at `procession.pool.Pool`. Those in `further` are options of
@@ -61,6 +63,12 @@ def pool_options(
     terms.crew = crew
     terms.count = count
     terms.elastic = elastic
+    if resources is not None:
+        from procession._pool.resources import Resources
+
+        terms.resources = Resources(resources, resource_env)
+    elif resource_env is not None:
+        raise TypeError("resource_env= shows which of the resources= a task holds: give both")
     terms.settings = WorkerSettings(count if elastic is None else elastic.ceiling(), env, nice, cpu_affinity)
     terms.forward_logs = bool(forward_logs)
     if capture_output is not False:

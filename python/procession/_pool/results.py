@@ -1,5 +1,7 @@
 """What the methods of a pool answer; the engine, or a crew's own job, holds the outcomes."""
 
+import sys
+
 from procession import _exceptions
 from procession._checks import seconds
 from procession._pool.crew import stay_at_exit
@@ -15,7 +17,15 @@ else:
 
     _R = None
 
-__all__ = ["ApplyResult", "AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
+__all__ = [
+    "ApplyResult",
+    "AsyncResult",
+    "IMapIterator",
+    "IMapUnorderedIterator",
+    "MapResult",
+    "arrival",
+    "running_trio",
+]
 
 
 class ApplyResult(Generic[_R]):
@@ -77,15 +87,25 @@ class ApplyResult(Generic[_R]):
         """Wait in a coroutine, and give what `get` gives. Cancelling the coroutine's task cancels this."""
         while not self._core.ready():
             try:
-                yield from _arrival(self._core).__await__()
+                yield from arrival(self._core).__await__()
             except BaseException:
                 self.cancel()
                 raise
         return self._value()
 
 
-async def _arrival(core):
+def running_trio():
+    """Return the module `trio` in a coroutine that it runs, else None; also where anyio does so by it."""
+    trio = sys.modules.get("trio")
+    return trio if trio is not None and trio.lowlevel.in_trio_task() else None
+
+
+async def arrival(core):
     """Wait until the engine says that a job has an outcome to be read."""
+    trio = running_trio()
+    if trio is not None:
+        await _arrival_in_trio(trio, core)
+        return
     import asyncio
 
     loop = asyncio.get_running_loop()
@@ -99,6 +119,19 @@ async def _arrival(core):
 
     if core.watch(tell):
         await future
+
+
+async def _arrival_in_trio(trio, core):
+    token, event = trio.lowlevel.current_trio_token(), trio.Event()
+
+    def tell():
+        try:
+            token.run_sync_soon(event.set)
+        except trio.RunFinishedError:  # nobody waits there any more
+            pass
+
+    if core.watch(tell):
+        await event.wait()
 
 
 def _finish(future):
@@ -164,7 +197,7 @@ class IMapIterator(Generic[_R]):
                 raise StopAsyncIteration from None
             if found is not None:
                 return found[0]
-            await _arrival(self._core)
+            await arrival(self._core)
 
     def next(self, timeout: float | None = None) -> "_R":
         """Return the next result, or raise what its task raised; wait for it at most `timeout` seconds.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from procession._pool.options import WorkerSettings
     from procession._pool.output import OutputLine
+    from procession._pool.resources import Resources
     from procession._pool.size import Elastic
 
 __all__ = ["INTERRUPT", "Seat", "Terms", "work"]
@@ -45,6 +46,7 @@ class Terms:
         crew: the name of who works, or None.
         finalizer: what each worker calls last, or None; they are told of it.
         elastic: by what the number of workers follows the load, a `size.Elastic`, or None.
+        resources: units that tasks may hold, a `resources.Resources`, or None.
         further: options of all calls, see `further.OPTIONS`; where there are none of its own, those of all pools.
     """
 
@@ -56,6 +58,7 @@ class Terms:
     crew: str | None = None
     finalizer: "Callable[[], object] | None" = None
     elastic: "Elastic | None" = None
+    resources: "Resources | None" = None
     further: "dict[str, Any]" = {}  # one object, which stands in each pool
 
     def __init__(self, initializer=None, initargs=(), max_tasks=None, max_memory=None, max_age=None):
@@ -75,15 +78,19 @@ class Terms:
             "capture_output": self.on_line is not None,
             "min_workers": self.elastic is not None,
             "finalizer": self.finalizer is not None,
+            "resources": self.resources is not None,
         }
         settings = [] if self.settings is None else self.settings.names()
         return [name for name, is_wanted in wanted.items() if is_wanted] + settings
 
     def __getstate__(self):
-        return self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer
+        state = self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer
+        return state if self.resources is None else (*state, self.resources)
 
     def __setstate__(self, state):
-        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer = state
+        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer, *rest = state
+        if rest:
+            (self.resources,) = rest
 
 
 class Seat:
@@ -150,6 +157,14 @@ class Portable:
         """Return what an item is given, in short, for those who look at this worker from outside."""
         return texts.given(kind, item)
 
+    resources: "Resources | None" = None  # of the worker's pool
+
+    @classmethod
+    def granted(cls, units):
+        """The tasks that come hold these units of the pool's resources."""
+        if cls.resources is not None:
+            cls.resources.hold(units)
+
     @staticmethod
     def unsendable(error, value):
         """Return the bytes of the exception for a result that cannot be sent."""
@@ -180,6 +195,9 @@ def work(seat, terms):
         from procession._objects import variables
 
         variables.compare(terms.expected)
+    if terms.resources is not None:
+        Portable.resources = terms.resources
+        terms.resources.begin()
     _note_makers(core.current, interrupts)
     global _place
     _place = seat.place

@@ -42,6 +42,8 @@ class ExecutorOptions(TypedDict, total=False):
     first_error: Literal["position", "time"]
     min_workers: int | None
     idle_timeout: float | None
+    resources: Mapping[str, int] | None
+    resource_env: Mapping[str, str] | None
 
 
 class PoolOptions(ExecutorOptions, total=False):
@@ -55,6 +57,8 @@ class TaskOptions(TypedDict, total=False):
 
     seed: int | Sequence[int] | SeedSequence | None
     seed_globals: bool
+    priority: int
+    resources: Mapping[str, int] | None
 
 
 class MapOptions(TaskOptions, total=False):
@@ -66,3 +70,5 @@ class MapOptions(TaskOptions, total=False):
     resume: str | PathLike[str] | None
     on_mismatch: Literal["raise", "restart"]
     fsync: bool
+    order: Literal["longest"] | None
+    cost: Callable[..., float] | None

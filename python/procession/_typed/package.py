@@ -50,6 +50,7 @@ from procession.context import (
     _default_context,
 )
 from procession.forkserver import prepare as prepare
+from procession.scopes import open_pool as open_pool, scope as scope
 from procession.shared_pools import end_shared_pools as end_shared_pools, shared_pool as shared_pool
 from procession.synchronize import OwnerDied as OwnerDied
 

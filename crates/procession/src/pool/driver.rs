@@ -19,7 +19,7 @@ use crate::shared_memory::{Arena, Block, Segment};
 
 use super::board::Board;
 use super::holdings;
-use super::record::{Given, HEAD_BYTES, RecordHead};
+use super::record::{Given, HEAD_BYTES, RecordHead, encode_units};
 use super::scheduler::{Grant, JobId, Lost, Scheduler};
 use super::timeline;
 
@@ -207,6 +207,9 @@ impl Glance {
     }
 }
 
+/// What was in the slot of a record that lies aside: its bytes, or the place of the block with them.
+type Aside = (Vec<u8>, Option<(u64, u64)>);
+
 /// The parent's end of a pool.
 #[derive(Debug)]
 pub struct Driver {
@@ -234,6 +237,8 @@ pub struct Driver {
     held_back: bool,
     /// The recording that it is in; 0: none.
     recording: u32,
+    /// Records that lie aside: what was in their slots.
+    aside: FxHashMap<Ticket, Aside>,
 }
 
 impl Driver {
@@ -266,6 +271,7 @@ impl Driver {
             record: Vec::new(),
             held_back: false,
             recording: 0,
+            aside: FxHashMap::default(),
         })
     }
 
@@ -380,10 +386,51 @@ impl Driver {
 
     /// What to publish next: see [`Scheduler::grant`]. Large records are not piled up: used memory is quicker than fresh.
     pub fn grant(&mut self) -> Option<Grant> {
+        if self.scheduler.is_ranked() {
+            return self.grant_by_rank();
+        }
         if self.block_bytes > AHEAD_BYTES && self.scheduler.out() > self.scheduler.workers() {
             return None;
         }
         self.scheduler.grant()
+    }
+
+    /// Tells the scheduler the time, where it wants to know.
+    #[inline]
+    pub fn tell_time(&mut self) {
+        if self.scheduler.is_ranked() {
+            self.scheduler.tell_time(platform::coarse_now());
+        }
+    }
+
+    /// As [`Driver::grant`], where jobs are more urgent than others: what no worker has taken up gives way to what is.
+    #[cold]
+    fn grant_by_rank(&mut self) -> Option<Grant> {
+        self.tell_time();
+        let next = self.scheduler.next();
+        for ticket in next.map_or_else(Vec::new, |next| self.scheduler.less_urgent(next)) {
+            if self.slots.revoke_low(ticket as u32) {
+                let mut body = Vec::new();
+                let place = self.slots.read(ticket, &mut body);
+                self.aside.insert(ticket, (body, place));
+                self.scheduler.laid_aside(ticket);
+            }
+        }
+        while let Some(before) = self.scheduler.to_put_forth(next) {
+            let Some((body, place)) = self.aside.get(&before) else { break };
+            let Some(ticket) = self.slots.publish(body, *place) else { break };
+            self.aside.remove(&before);
+            self.scheduler.put_forth(before, key(ticket));
+            if let Some(blocks) = self.blocks.remove(&before) {
+                self.blocks.insert(key(ticket), blocks);
+            }
+            self.bells.wake_one(self.slots.unclaimed());
+        }
+        let large = self.block_bytes > AHEAD_BYTES && self.aside.is_empty();
+        if large && self.scheduler.out() > self.scheduler.workers() {
+            return None;
+        }
+        self.scheduler.grant_by_rank(next?)
     }
 
     /// The segment that blocks of records lie in.
@@ -458,11 +505,16 @@ impl Driver {
         if self.recording != timeline::recording() {
             self.follow_recording();
         }
-        let head = RecordHead::of(&grant, given).encode();
-        let size = HEAD_BYTES + body.len() + rest.len();
+        let mut head = RecordHead::of(&grant, given);
+        let held = self.scheduler.units_of(&grant);
+        head.has_units = !held.is_empty();
+        let held: Vec<u8> = if held.is_empty() { Vec::new() } else { encode_units(held) };
+        let head = head.encode();
+        let size = HEAD_BYTES + held.len() + body.len() + rest.len();
         let ticket = if size <= Slots::INLINE_BYTES {
             self.record.clear();
             self.record.extend_from_slice(&head);
+            self.record.extend_from_slice(&held);
             self.record.extend_from_slice(body);
             self.record.extend_from_slice(rest);
             self.slots.publish(&self.record, None)
@@ -475,7 +527,7 @@ impl Driver {
                 }
             };
             blocks.push(block);
-            if let Err(error) = self.segment.write(block.offset, &[&head, body, rest]) {
+            if let Err(error) = self.segment.write(block.offset, &[&head, &held, body, rest]) {
                 blocks.into_iter().for_each(|block| self.release(block));
                 return Err(error);
             }
@@ -514,6 +566,7 @@ impl Driver {
 
     /// Reads what the workers have published.
     pub fn read(&mut self, batch: &mut Batch) {
+        self.tell_time();
         for index in 0..self.seats.len() {
             self.read_seat(index, batch);
         }
@@ -683,7 +736,7 @@ impl Driver {
     pub fn cancel(&mut self, job: JobId) {
         self.scheduler.cancel(job);
         for ticket in self.scheduler.records_of(job) {
-            if self.slots.revoke_low(ticket as u32) {
+            if self.aside.remove(&ticket).is_some() || self.slots.revoke_low(ticket as u32) {
                 self.scheduler.separate(ticket);
                 self.forget_block(ticket);
             }

@@ -18,5 +18,5 @@ pub use life::{Life, Stage, Verdict};
 pub use limits::{Doing, Heavy, TaskState, WorkerState};
 pub use look::{Look, PoolView, Seen, WorkerView, stacks};
 pub use record::{Given, RecordHead};
-pub use scheduler::{Chunk, Grant, JobId, Lost, Scheduler};
+pub use scheduler::{Chunk, Grant, JobId, LEVELS, Lost, Scheduler, Unit, Wishes};
 pub use worker::{Line, Turn, Worker};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::scheduler::{Grant, JobId};
+use super::scheduler::{Grant, JobId, Unit};
 
 /// The bytes of a record's head.
 pub(crate) const HEAD_BYTES: usize = 32;
@@ -41,13 +41,51 @@ pub struct RecordHead {
     pub splittable: bool,
     /// What its items may take.
     pub given: Given,
+    /// Whether it holds units, which stand between head and body.
+    pub has_units: bool,
+}
+
+/// The bytes of a unit, and of their number, which stands before them.
+const UNIT_BYTES: usize = 3;
+const COUNT_BYTES: usize = 2;
+
+/// Units as they stand in a record.
+pub(crate) fn encode_units(units: &[Unit]) -> Vec<u8> {
+    let mut bytes = (units.len() as u16).to_le_bytes().to_vec();
+    for (kind, number) in units {
+        bytes.push(*kind);
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+/// Takes the units of the record with `head` out of its bytes, so that its body follows the head.
+pub(crate) fn take_units(head: &RecordHead, bytes: &mut Vec<u8>) -> Vec<Unit> {
+    let Some(count) = bytes.get(HEAD_BYTES..).and_then(<[u8]>::first_chunk).filter(|_| head.has_units) else {
+        return Vec::new();
+    };
+    let size = COUNT_BYTES + UNIT_BYTES * usize::from(u16::from_le_bytes(*count));
+    let end = (HEAD_BYTES + size).min(bytes.len());
+    let taken: Vec<u8> = bytes.drain(HEAD_BYTES..end).collect();
+    taken[COUNT_BYTES..]
+        .chunks_exact(UNIT_BYTES)
+        .map(|unit| (unit[0], u16::from_le_bytes([unit[1], unit[2]])))
+        .collect()
 }
 
 impl RecordHead {
     /// The head of the record that carries `grant`.
     pub fn of(grant: &Grant, given: Given) -> RecordHead {
         let splittable = grant.count > grant.chunk;
-        RecordHead { job: grant.job, first: grant.first, count: grant.count, chunk: grant.chunk, splittable, given }
+        RecordHead {
+            job: grant.job,
+            first: grant.first,
+            count: grant.count,
+            chunk: grant.chunk,
+            splittable,
+            given,
+            has_units: false,
+        }
     }
 
     /// Its bytes.
@@ -57,7 +95,7 @@ impl RecordHead {
         bytes[8..12].copy_from_slice(&self.count.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.chunk.to_le_bytes());
         bytes[16] = self.splittable.into();
-        bytes[17] = self.given.timed.into();
+        bytes[17] = u8::from(self.given.timed) | u8::from(self.has_units) << 1;
         bytes[18..20].copy_from_slice(&self.given.tries.to_le_bytes());
         bytes[20..24].copy_from_slice(&self.given.limit.to_le_bytes());
         bytes[24..].copy_from_slice(&self.first.to_le_bytes());
@@ -71,8 +109,11 @@ impl RecordHead {
         let job = u64::from_le_bytes(*head.first_chunk()?);
         let first = u64::from_le_bytes(*head.last_chunk()?);
         let tries = u16::from_le_bytes([head[18], head[19]]);
-        let given = Given { limit: number(20), tries, timed: head[17] != 0 };
-        let splittable = head[16] != 0;
-        Some((RecordHead { job, first, count: number(8), chunk: number(12).max(1), splittable, given }, body))
+        let given = Given { limit: number(20), tries, timed: head[17] & 1 != 0 };
+        let (splittable, has_units) = (head[16] != 0, head[17] & 2 != 0);
+        Some((
+            RecordHead { job, first, count: number(8), chunk: number(12).max(1), splittable, given, has_units },
+            body,
+        ))
     }
 }

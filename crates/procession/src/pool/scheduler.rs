@@ -4,13 +4,22 @@
 //! a record follows guided self-scheduling (Polychronopoulos and Kuck, 1987) with the measured time of an item as a
 //! second bound.
 //!
-//! A long file: half of it is the simulation that drives the decisions through deaths.
+//! Which job is next is decided in [`lanes`], what records hold beside a worker in [`units`].
+
+mod lanes;
+mod units;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use crate::channel::Ticket;
+
+pub use self::lanes::LEVELS;
+use self::lanes::Lanes;
+pub use self::units::Unit;
+use self::units::Units;
 
 /// Names a job of a pool.
 pub type JobId = u64;
@@ -41,6 +50,24 @@ impl Chunk {
             Chunk::Adaptive => 1,
             Chunk::Fixed(items) => u64::from(items.max(1)),
         }
+    }
+}
+
+/// What a job asks for beside its items.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// How urgent it is, from -[`LEVELS`] to [`LEVELS`]: the more, the earlier.
+    pub priority: i32,
+    /// In which order its chunks go out, by the numbers of all of them; none: as they stand. For jobs all of whose items are
+    /// known.
+    pub order: Option<Vec<u32>>,
+    /// How many units of which kinds each of its records holds.
+    pub needs: Vec<(u8, u16)>,
+}
+
+impl Wishes {
+    fn is_special(&self) -> bool {
+        self.priority != 0 || !self.needs.is_empty()
     }
 }
 
@@ -85,6 +112,14 @@ struct Job {
     queued: bool,
     /// Records that are out.
     out: usize,
+    /// What it asks for; none for most.
+    wishes: Option<Box<Wishes>>,
+    /// How many of the chunks in `order` went out.
+    at: usize,
+    /// Since when it waits for its next record, by the scheduler's time.
+    since: Duration,
+    /// How urgent its last record was.
+    rank: f64,
 }
 
 /// Items that came back.
@@ -100,6 +135,10 @@ struct Out {
     grant: Grant,
     /// How many of its items have an outcome; they come in order.
     done: u32,
+    /// How urgent it was.
+    rank: f64,
+    /// Since when it lies aside, where no worker finds it.
+    aside: Option<Duration>,
 }
 
 /// The state of all jobs of a pool.
@@ -107,7 +146,17 @@ struct Out {
 pub struct Scheduler {
     workers: usize,
     jobs: FxHashMap<JobId, Job>,
+    /// Those with something to give out: jobs that ask for nothing special, and the others.
     order: VecDeque<JobId>,
+    lanes: Lanes,
+    /// How many jobs ask for something special, and how many records lie aside.
+    special: usize,
+    aside: usize,
+    units: Units,
+    /// The time, as far as it is told; and since when it is, as all that waits is alike.
+    now: Duration,
+    told: Duration,
+    is_untold: bool,
     out: FxHashMap<Ticket, Out>,
     granted: usize,
     /// Measured nanoseconds an item, of functions that were called before.
@@ -123,6 +172,23 @@ impl Scheduler {
     /// A new job with `available` items so far; `complete` when no more will come. `function` names what it calls: jobs
     /// of the same one learn from each other how long an item takes.
     pub fn submit(&mut self, job: JobId, available: u64, complete: bool, chunk: Chunk, function: u64) {
+        self.submit_with(job, available, complete, chunk, function, None);
+    }
+
+    /// As [`Scheduler::submit`], for a job that asks for more.
+    pub fn submit_with(
+        &mut self,
+        job: JobId,
+        available: u64,
+        complete: bool,
+        chunk: Chunk,
+        function: u64,
+        wishes: Option<Box<Wishes>>,
+    ) {
+        if wishes.as_ref().is_some_and(|wishes| wishes.is_special()) {
+            self.is_untold |= !self.is_ranked();
+            self.special += 1;
+        }
         let mut state = Job {
             available,
             next: 0,
@@ -135,6 +201,10 @@ impl Scheduler {
             last: 0,
             queued: false,
             out: 0,
+            wishes,
+            at: 0,
+            since: Duration::ZERO,
+            rank: 0.0,
         };
         if state.mean > 0.0 {
             // No need to feel the way: should these items be slower, a worker gives the rest back.
@@ -155,7 +225,11 @@ impl Scheduler {
 
     /// Forgets a job; what is out of it comes back as nothing.
     pub fn cancel(&mut self, job: JobId) {
-        if self.jobs.remove(&job).is_some_and(|state| state.queued) {
+        let Some(state) = self.jobs.remove(&job) else { return };
+        if state.is_special() {
+            self.special -= 1;
+            self.lanes.remove(job);
+        } else if state.queued {
             self.order.retain(|queued| *queued != job);
         }
     }
@@ -180,7 +254,11 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else { return };
         if !state.queued && state.has_next() {
             state.queued = true;
-            self.order.push_back(job);
+            state.since = self.now;
+            match &state.wishes {
+                Some(wishes) if wishes.is_special() => self.lanes.push(wishes, job),
+                _ => self.order.push_back(job),
+            }
         }
     }
 
@@ -203,30 +281,40 @@ impl Scheduler {
     ///
     /// Each grant ends in [`Scheduler::published`] or [`Scheduler::withdrawn`].
     pub fn grant(&mut self) -> Option<Grant> {
-        let enough = self.out() >= 4 * self.workers + 4;
+        let enough = self.has_enough();
         let turns = self.order.len();
         for _ in 0..turns {
             let job = self.order.pop_front()?;
-            let workers = self.workers as u64;
-            let state = self.jobs.get_mut(&job)?;
-            if enough && !state.is_single() {
+            if enough && !self.jobs.get(&job)?.is_single() {
                 self.order.push_back(job);
                 continue;
             }
-            let grant = state.take(job, workers);
-            state.out += 1;
-            self.granted += 1;
-            state.queued = false;
-            self.queue(job);
-            return Some(grant);
+            return self.grant_of(job);
         }
         None
+    }
+
+    fn has_enough(&self) -> bool {
+        self.out() - self.aside >= 4 * self.workers + 4
+    }
+
+    #[inline]
+    fn grant_of(&mut self, job: JobId) -> Option<Grant> {
+        let workers = self.workers as u64;
+        let state = self.jobs.get_mut(&job)?;
+        let grant = state.take(job, workers);
+        state.out += 1;
+        self.granted += 1;
+        state.queued = false;
+        self.queue(job);
+        Some(grant)
     }
 
     /// The grant is out as `ticket`.
     pub fn published(&mut self, grant: Grant, ticket: Ticket) {
         self.granted -= 1;
-        self.out.insert(ticket, Out { grant, done: 0 });
+        let rank = if self.is_ranked() { self.jobs.get(&grant.job).map_or(0.0, |state| state.rank) } else { 0.0 };
+        self.out.insert(ticket, Out { grant, done: 0, rank, aside: None });
     }
 
     /// The grant needs `bytes` of memory of its own.
@@ -305,7 +393,7 @@ impl Scheduler {
 
     /// A record is worked off, but for its items from `from` on, which wait again; it took `nanos`.
     pub fn done(&mut self, ticket: Ticket, from: u32, nanos: u64) {
-        let Some(out) = self.out.remove(&ticket) else { return };
+        let Some(out) = self.take_out(ticket) else { return };
         if let Some(state) = self.jobs.get_mut(&out.grant.job) {
             let slow = from < out.grant.count;
             if out.done > 0 {
@@ -326,7 +414,7 @@ impl Scheduler {
 
     /// The items of a record go out again one by one.
     pub fn separate(&mut self, ticket: Ticket) {
-        if let Some(out) = self.out.remove(&ticket) {
+        if let Some(out) = self.take_out(ticket) {
             self.put_back(out.grant, out.done, true);
         }
     }
@@ -335,7 +423,7 @@ impl Scheduler {
     ///
     /// What has no outcome and did not run waits again; what ran is lost.
     pub fn died(&mut self, ticket: Ticket, item: Option<u32>, decoding: bool) -> Option<Lost> {
-        let out = self.out.remove(&ticket)?;
+        let out = self.take_out(ticket)?;
         let alone = decoding && out.grant.count - out.done > 1;
         let ran = match item {
             Some(item) if !alone && item == out.done && item < out.grant.count => Some(item),
@@ -347,7 +435,14 @@ impl Scheduler {
         ran.map(lost)
     }
 
+    fn take_out(&mut self, ticket: Ticket) -> Option<Out> {
+        let out = self.out.remove(&ticket)?;
+        self.aside -= usize::from(out.aside.is_some());
+        Some(out)
+    }
+
     fn put_back(&mut self, grant: Grant, from: u32, alone: bool) {
+        self.units.give_back(&grant);
         let Some(state) = self.jobs.get_mut(&grant.job) else { return };
         state.out -= 1;
         if from < grant.count {
@@ -361,6 +456,14 @@ impl Scheduler {
 impl Job {
     fn has_next(&self) -> bool {
         self.next < self.available || !self.again.is_empty()
+    }
+
+    fn is_special(&self) -> bool {
+        self.wishes.as_ref().is_some_and(|wishes| wishes.is_special())
+    }
+
+    fn priority(&self) -> i32 {
+        self.wishes.as_ref().map_or(0, |wishes| wishes.priority)
     }
 
     fn is_single(&self) -> bool {
@@ -399,8 +502,20 @@ impl Job {
             return Grant { job, first: again.first, count: count as u32, chunk: chunk as u32 };
         }
         let waiting = self.available - self.next;
-        let count = self.batch(waiting, workers).min(waiting);
-        let first = self.next;
+        let most = self.batch(waiting, workers).min(waiting);
+        let (first, count) = match self.wishes.as_ref().and_then(|wishes| wishes.order.as_ref()) {
+            None => (self.next, most),
+            Some(order) => {
+                // Chunks that stand in a row may go together.
+                let rest = order.get(self.at..).unwrap_or_default();
+                let begin = rest.first().copied().unwrap_or_default();
+                let together = rest.iter().zip(begin..).take_while(|(chunk, next)| *chunk == next).count() as u64;
+                let chunks = together.min((most / unit).max(1));
+                self.at += chunks as usize;
+                let first = u64::from(begin) * unit;
+                (first, (chunks * unit).min(self.available.saturating_sub(first)))
+            }
+        };
         self.next += count;
         self.last = count.div_ceil(unit);
         Grant { job, first, count: count as u32, chunk: unit as u32 }
@@ -408,214 +523,4 @@ impl Job {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn submit(items: u64, chunk: Chunk) -> Scheduler {
-        let mut s = Scheduler::new(2);
-        s.submit(1, items, true, chunk, 1);
-        s
-    }
-
-    /// The sizes of all records, of items that take 100 ns and so many bytes each as `weight` says of a record's first.
-    fn record_sizes(mut s: Scheduler, weight: impl Fn(u64) -> usize) -> Vec<u32> {
-        let mut sizes = Vec::new();
-        while let Some(grant) = s.grant() {
-            let ticket = sizes.len() as Ticket;
-            s.weigh(&grant, grant.count as usize * weight(grant.first));
-            s.published(grant, ticket);
-            for item in 0..grant.count {
-                s.finished(ticket, item, 1);
-            }
-            s.done(ticket, grant.count, u64::from(grant.count) * 100);
-            sizes.push(grant.count);
-        }
-        sizes
-    }
-
-    #[test]
-    fn records_start_small_grow_with_quick_items_and_shrink_towards_the_end() {
-        let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |_| 0);
-        assert_eq!(sizes[0], 1);
-        assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
-        assert_eq!(*sizes.last().unwrap(), 1);
-        assert_eq!(sizes.iter().sum::<u32>(), 10_000);
-    }
-
-    #[test]
-    fn heavy_items_make_small_records() {
-        let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |_| 10_000);
-        assert_eq!(*sizes.iter().max().unwrap(), (1 << 20) / 10_000);
-        assert_eq!(sizes.iter().sum::<u32>(), 10_000);
-    }
-
-    #[test]
-    fn a_heavy_item_does_not_make_the_records_of_light_ones_small() {
-        let sizes = record_sizes(submit(10_000, Chunk::Adaptive), |first| if first == 0 { 1 << 30 } else { 0 });
-        assert!(sizes.iter().any(|size| *size > 1000), "{sizes:?}");
-    }
-
-    #[test]
-    fn a_job_is_served_when_its_items_are_quick_and_each_processor_has_a_record() {
-        for (nanos, served) in [(QUICK_NS as u64 - 1, true), (QUICK_NS as u64 + 1, false)] {
-            let mut s = Scheduler::new(64);
-            s.submit(1, 1, true, Chunk::Adaptive, 7);
-            let grant = s.grant().unwrap();
-            s.published(grant, 0);
-            s.finished(0, 0, 1);
-            s.done(0, 1, nanos);
-            s.submit(2, 100_000, true, Chunk::Adaptive, 7);
-            s.submit(3, 100_000, true, Chunk::Adaptive, 8);
-            for ticket in 1..=6 {
-                let grant = s.grant().unwrap();
-                s.published(grant, ticket);
-            }
-            assert_eq!((s.is_served(2, 2), s.is_served(2, 3), s.is_served(3, 2)), (served, false, false));
-        }
-    }
-
-    #[test]
-    fn slow_items_travel_alone() {
-        let mut s = submit(100, Chunk::Adaptive);
-        for ticket in 0..100 {
-            let grant = s.grant().unwrap();
-            assert_eq!(grant.count, 1);
-            s.published(grant, ticket);
-            s.finished(ticket, 0, 1);
-            s.done(ticket, 1, RECORD_NS as u64);
-        }
-    }
-
-    #[test]
-    fn a_fixed_chunk_is_never_cut() {
-        let mut s = submit(103, Chunk::Fixed(10));
-        let mut ticket = 0;
-        while let Some(grant) = s.grant() {
-            assert!(grant.count % 10 == 0 || grant.first + u64::from(grant.count) == 103);
-            s.published(grant, ticket);
-            (0..grant.count).for_each(|item| assert!(s.finished(ticket, item, 1).is_some()));
-            s.done(ticket, grant.count, 1000);
-            ticket += 1;
-        }
-    }
-
-    #[test]
-    fn the_item_that_ran_is_lost_and_the_rest_waits_again() {
-        let mut s = submit(8, Chunk::Fixed(8));
-        let grant = s.grant().unwrap();
-        s.published(grant, 0);
-        s.finished(0, 0, 1);
-        assert_eq!(s.died(0, Some(1), false), Some(Lost { job: 1, item: 1 }));
-        assert_eq!(s.waiting(1), 6);
-    }
-
-    #[test]
-    fn a_record_that_kills_while_decoded_is_taken_apart_first() {
-        let mut s = submit(4, Chunk::Fixed(4));
-        let grant = s.grant().unwrap();
-        s.published(grant, 0);
-        assert_eq!(s.died(0, Some(0), true), None);
-        let grant = s.grant().unwrap();
-        assert_eq!((grant.first, grant.count, grant.chunk), (0, 1, 1));
-        s.published(grant, 1);
-        assert_eq!(s.died(1, Some(0), true), Some(Lost { job: 1, item: 0 }));
-    }
-
-    #[test]
-    fn records_suit_the_workers_that_there_are() {
-        let mut s = submit(1000, Chunk::Adaptive);
-        let out = |s: &mut Scheduler| std::iter::from_fn(|| s.grant()).count();
-        assert_eq!(out(&mut s), 4 * 2 + 4);
-        s.resize(10);
-        assert_eq!(out(&mut s), 4 * (10 - 2));
-        s.resize(1);
-        assert_eq!(out(&mut s), 0);
-    }
-
-    #[test]
-    fn jobs_take_turns() {
-        let mut s = Scheduler::new(2);
-        s.submit(1, 100, true, Chunk::Adaptive, 1);
-        s.submit(2, 100, true, Chunk::Adaptive, 2);
-        let jobs: Vec<JobId> = (0..4).map(|_| s.grant().unwrap().job).collect();
-        assert_eq!(jobs, [1, 2, 1, 2]);
-    }
-
-    #[test]
-    fn a_job_learns_from_the_last_one_of_its_function() {
-        let mut s = Scheduler::new(2);
-        s.submit(1, 1, true, Chunk::Adaptive, 7);
-        let grant = s.grant().unwrap();
-        s.published(grant, 0);
-        s.finished(0, 0, 1);
-        s.done(0, 1, 10_000);
-        s.submit(2, 1000, true, Chunk::Adaptive, 7);
-        s.submit(3, 1000, true, Chunk::Adaptive, 8);
-        assert_eq!([s.grant().unwrap().count, s.grant().unwrap().count], [200, 1]);
-    }
-
-    /// What a simulated worker does next with the record it holds.
-    #[derive(Clone, Debug)]
-    enum Step {
-        Finish,
-        Die { running: bool, decoding: bool },
-        HandBack,
-        Separate,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            6 => Just(Step::Finish),
-            1 => (any::<bool>(), any::<bool>()).prop_map(|(running, decoding)| Step::Die { running, decoding }),
-            1 => Just(Step::HandBack),
-            1 => Just(Step::Separate),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn every_item_gets_exactly_one_outcome(
-            items in 0u64..300,
-            chunk in prop_oneof![Just(Chunk::Adaptive), (1u32..40).prop_map(Chunk::Fixed)],
-            workers in 1usize..5,
-            steps in proptest::collection::vec((step(), 0u32..50, 1u64..1_000_000), 1..60),
-        ) {
-            let mut s = Scheduler::new(workers);
-            s.submit(9, items / 2, false, chunk, 1);
-            s.extend(9, items - items / 2, true);
-            let mut outcomes = vec![0u32; items as usize];
-            let mut held: VecDeque<(Ticket, Grant)> = VecDeque::new();
-            let mut ticket = 0;
-            let mut script = steps.into_iter().chain(std::iter::repeat((Step::Finish, u32::MAX, 1000)));
-            loop {
-                while let Some(grant) = s.grant() {
-                    s.published(grant, ticket);
-                    held.push_back((ticket, grant));
-                    ticket += 1;
-                }
-                let Some((ticket, grant)) = held.pop_front() else { break };
-                let (step, upto, nanos) = script.next().unwrap();
-                let upto = upto.min(grant.count);
-                let ran = if matches!(step, Step::Die { decoding: true, .. } | Step::Separate) { 0 } else { upto };
-                for item in 0..ran {
-                    let (_, index) = s.finished(ticket, item, 1).unwrap();
-                    outcomes[index as usize] += 1;
-                }
-                match step {
-                    Step::Finish if ran == grant.count => s.done(ticket, grant.count, nanos),
-                    Step::Finish | Step::HandBack => s.done(ticket, ran, nanos),
-                    Step::Separate => s.separate(ticket),
-                    Step::Die { running, decoding } => {
-                        let item = (running || decoding).then_some(ran);
-                        if let Some(lost) = s.died(ticket, item, decoding) {
-                            outcomes[lost.item as usize] += 1;
-                        }
-                    }
-                }
-            }
-            prop_assert!(outcomes.iter().all(|n| *n == 1), "{:?}", outcomes);
-            prop_assert_eq!(s.out(), 0);
-        }
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ use crate::platform::{self, Doorbell, coarse_now};
 use crate::shared_memory::Segment;
 
 use super::holdings::{Holdings, encode};
-use super::record::RecordHead;
-use super::scheduler::JobId;
+use super::record::{RecordHead, take_units};
+use super::scheduler::{JobId, Unit};
 
 /// A record whose items take longer than this gives the rest back, so that idle workers can take it.
 const HAND_BACK_AFTER: Duration = Duration::from_millis(4);
@@ -99,6 +99,8 @@ pub struct Worker {
     /// Writes down what runs when, if that is wanted, and how it was wanted at the last record.
     rows: Option<Box<RowWriter>>,
     rows_wanted: u64,
+    /// What the record holds beside the worker.
+    units: Vec<Unit>,
 }
 
 impl Worker {
@@ -138,6 +140,7 @@ impl Worker {
             weighed: now,
             rows: None,
             rows_wanted: 0,
+            units: Vec::new(),
         })
     }
 
@@ -300,6 +303,9 @@ impl Worker {
         let Some((head, _)) = RecordHead::decode(&self.body) else {
             return Err(Error::new(ErrorKind::Protocol, "a record without a head"));
         };
+        if head.has_units || !self.units.is_empty() {
+            self.units = take_units(&head, &mut self.body);
+        }
         self.ticket = ticket;
         self.job = head.job;
         self.timed = head.given.timed;
@@ -341,6 +347,11 @@ impl Worker {
     /// Whether it writes to such pipes, from now on.
     pub fn speaks(&self, does: bool) {
         self.badge.speaks(does);
+    }
+
+    /// The units that the record holds which was taken last.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
     }
 
     /// The worker's own segment: see [`crate::channel::is_interrupted`].

@@ -1,0 +1,176 @@
+"""Blocks that no task outlives, in programs of threads, of asyncio, of trio and of anyio."""
+
+import asyncio
+import concurrent.futures
+import os
+import time
+
+import anyio
+import procession
+import pytest
+import trio
+
+from tests.tasks import waiting
+
+LIMIT_S = 60
+
+
+def fail(text):
+    raise ValueError(text)
+
+
+def note_and_wait(path):
+    """Say that it runs, and run for ever."""
+    with open(path + ".part", "w") as file:
+        file.write(str(os.getpid()))
+    os.replace(path + ".part", path)  # whoever sees it may end this process at once
+    while True:
+        time.sleep(0.01)
+
+
+def is_idle(pool):
+    return all(worker.task is None for worker in pool.stats().workers)
+
+
+def test_a_scope_waits_for_its_tasks_and_the_first_failure_ends_the_others(pool, tmp_path):
+    with procession.scope(pool, priority=1) as scope:
+        results = [scope.submit(pow, n, 2) for n in range(200)]
+        mapped = scope.map(abs, [-1, -2])
+    assert all(result.ready() for result in results) and results[-1].get() == 199**2 and mapped.get() == [1, 2]
+    with pytest.raises(RuntimeError, match="was left"):
+        scope.submit(abs, 1)
+
+    path = str(tmp_path / "runs")
+    with pytest.raises(ExceptionGroup, match="1 of 4 tasks") as info, procession.scope(pool) as scope:
+        endless = scope.submit(note_and_wait, path)
+        waiting.until(lambda: os.path.exists(path), "the endless task")
+        scope.submit(fail, "the first")
+        other = scope.submit(note_and_wait, path)
+        scope.submit(note_and_wait, path)
+    assert is_idle(pool)
+    assert [str(error) for error in info.value.exceptions] == ["the first"]
+    for result in (endless, other):
+        with pytest.raises(concurrent.futures.CancelledError):
+            result.get()
+
+    # What the block raises ends its tasks, too; a task's own error that was asked for comes once.
+    with pytest.raises(KeyError), procession.scope(pool) as scope:
+        scope.submit(note_and_wait, path)
+        raise KeyError("the block's own")
+    assert is_idle(pool)
+    with pytest.raises(ExceptionGroup) as info, procession.scope(pool) as scope:
+        scope.submit(fail, "asked for").get()
+    assert [str(error) for error in info.value.exceptions] == ["asked for"]
+    with pytest.raises(ExceptionGroup) as info, procession.scope(pool) as scope:
+        scope.submit(fail, "a task's")
+        waiting.until(lambda: scope._failures, "the failure")
+        with pytest.raises(concurrent.futures.CancelledError, match="was cancelled"):
+            scope.submit(abs, 1)
+        raise KeyError("the block's")
+    assert [type(error) for error in info.value.exceptions] == [KeyError, ValueError]
+
+    scope = procession.scope(pool)
+    with scope:
+        scope.submit(note_and_wait, path)
+        scope.cancel()
+    assert is_idle(pool)
+
+
+def test_a_scope_ends_with_ctrl_c_and_with_a_worker_that_dies(pool, tmp_path):
+    path = str(tmp_path / "runs")
+    with pytest.raises(KeyboardInterrupt), procession.scope(pool) as scope:
+        scope.submit(note_and_wait, path)
+        raise KeyboardInterrupt
+    assert is_idle(pool)
+    with pytest.raises(ExceptionGroup) as info, procession.scope(pool) as scope:
+        scope.submit(note_and_wait, path)
+        scope.submit(os.abort)
+    assert [type(error) for error in info.value.exceptions] == [procession.WorkerDied]
+    assert pool.map(abs, [-1]) == [1]
+
+
+async def use(method, sleep, path):
+    """Run what a program of coroutines does; return what it got, and the pool."""
+    async with procession.open_pool(2, **method) as pool:
+        got = [await pool.apply_async(pow, (2, 5)), await pool.map_async(abs, [-1, -2])]
+        got.append([x async for x in pool.imap(abs, [-3, -4])])
+        async with procession.scope(pool) as scope:
+            results = [scope.submit(pow, n, 2) for n in range(20)]
+        got.append(sum(result.get() for result in results))
+        with pytest.raises(ExceptionGroup):
+            async with procession.scope(pool) as scope:
+                scope.submit(note_and_wait, path)
+                while not os.path.exists(path):
+                    await sleep(0.01)
+                scope.submit(fail, "a task's")
+        late = pool.apply_async(pow, (3, 2))
+    got.append(late.get())
+    return got, pool
+
+
+async def wait_for_ever(path):
+    async with procession.open_pool(2) as pool, procession.scope(pool) as scope:
+        scope.submit(note_and_wait, path)
+        await scope.submit(note_and_wait, path + "2")
+
+
+async def cancelled_by_asyncio(path):
+    task = asyncio.create_task(wait_for_ever(path))
+    while not os.path.exists(path):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def cancelled_by_trio(path):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_ever, path)
+        while not os.path.exists(path):
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def cancelled_by_anyio(path):
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait_for_ever, path)
+        while not os.path.exists(path):
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+
+
+RUNS = {
+    "asyncio": (asyncio.run, asyncio.sleep, cancelled_by_asyncio),
+    "trio": (lambda main: trio.run(lambda: main), trio.sleep, cancelled_by_trio),
+    "anyio on asyncio": (lambda main: anyio.run(lambda: main), anyio.sleep, cancelled_by_anyio),
+    "anyio on trio": (lambda main: anyio.run(lambda: main, backend="trio"), anyio.sleep, cancelled_by_anyio),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_coroutines_have_pools_and_scopes(name, tmp_path):
+    run, sleep, cancelled = RUNS[name]
+    got, pool = run(use({}, sleep, str(tmp_path / "runs")))
+    assert got == [32, [1, 2], [3, 4], sum(n * n for n in range(20)), 9]
+    assert pool._pool == []
+    path = str(tmp_path / "cancelled")
+    run(cancelled(path))
+    pid = int(open(path).read())
+    waiting.until(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the worker")
+
+
+def test_an_open_pool_waits_for_its_tasks_and_an_exception_ends_them(context, tmp_path):
+    procession.set_start_method(context.get_start_method(), force=True)
+    try:
+        with procession.open_pool(2) as pool:
+            results = [pool.apply_async(pow, (n, 2)) for n in range(50)]
+        assert [result.get() for result in results] == [n * n for n in range(50)] and pool._pool == []
+        path = str(tmp_path / "runs")
+        with pytest.raises(KeyError), procession.open_pool(2) as pool:
+            endless = pool.apply_async(note_and_wait, (path,))
+            raise KeyError
+        with pytest.raises(procession.PoolTerminated):
+            endless.get()
+        assert pool._pool == []
+    finally:
+        procession.set_start_method(None, force=True)
