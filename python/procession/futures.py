@@ -14,12 +14,13 @@ import weakref
 from _contextvars import copy_context  # without what `contextvars` loads
 from collections import deque
 from concurrent.futures import Executor, Future, InvalidStateError
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, RUNNING
+from concurrent.futures._base import FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
 from procession import _standard, context as contexts
 from procession._checks import few, whole, wishes
-from procession._pool import cpus
+from procession._pool import attention, cpus
+from procession._pool.future import PoolFuture
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -253,57 +254,6 @@ def _results(executor, fn, futures, chunks, limit, drawn=None):
             drawn.end()
 
 
-class PoolFuture(Future[_R]):
-    """The future of a call in a worker; it can be cancelled while the call runs."""
-
-    _result_of_pool = None
-
-    @property
-    def _condition(self):
-        # Whatever is asked of a future, by `wait` and `as_completed` too, comes here first.
-        if self._pid != os.getpid():
-            self._leave_behind()
-        return self._lock_and_waiters
-
-    @_condition.setter
-    def _condition(self, condition):
-        self._lock_and_waiters = condition
-        self._pid = os.getpid()
-
-    def _leave_behind(self):
-        """In a copy of the process that it belongs to, where its outcome does not come: have that as the outcome."""
-        owner, self._pid = self._pid, os.getpid()
-        self._lock_and_waiters = threading.Condition()  # a thread that stayed behind may have had the other
-        if self._state == CANCELLED:
-            self._state = CANCELLED_AND_NOTIFIED
-        if self._state in (CANCELLED_AND_NOTIFIED, FINISHED):
-            return
-        self._waiters, self._done_callbacks, self._result_of_pool = [], [], None
-        self._exception = RuntimeError(f"this future belongs to process {owner}: its outcome does not come here")
-        self._state = FINISHED
-
-    def cancel(self) -> bool:
-        """Give the call up, whether it waits or runs: one that runs is interrupted, its worker killed if that does not
-        help within half a second.
-
-        Returns:
-            Whether it had not ended.
-        """
-        if super().cancel():
-            return True
-        with self._condition:
-            if self._state != RUNNING:
-                return False
-            self._state = CANCELLED
-            self.set_running_or_notify_cancel()
-            self._condition.notify_all()
-            result = self._result_of_pool
-        if result is not None:
-            result.cancel()
-        self._invoke_callbacks()  # type: ignore[attr-defined]
-        return True
-
-
 class _Engine:
     """The pool behind an executor, and the calls that wait for it.
 
@@ -358,7 +308,7 @@ class _Engine:
         if wait:
             try:
                 with self._idle:
-                    self._idle.wait_for(lambda: not self._waiting and not self._given)
+                    attention.wait_for(self._idle, lambda: not self._waiting and not self._given)
                     pool, self._pool = self._pool, None
             except KeyboardInterrupt:
                 self.give_up()

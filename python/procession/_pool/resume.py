@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import deque
 from time import monotonic
 
+from procession._pool import attention
 from procession._pool.digests import function_digest, item_digest
 from procession._pool.further import Around
 from procession._pool.journal import Journal
@@ -308,7 +309,7 @@ class _Lazy(Around):
         """Return the next outcome's value in a tuple, or raise its exception; None after `timeout` seconds without."""
         self._asked = True
         until = None if timeout is None else monotonic() + timeout
-        if not self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        if not attention.acquire(self._lock, timeout):
             return None
         try:
             read = self._next_in_order if self._source.ordered else self._next_of_all

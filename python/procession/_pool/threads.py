@@ -11,6 +11,7 @@ import warnings
 from functools import partial
 from time import monotonic
 
+from procession._pool import attention
 from procession._pool.crews import Crew
 from procession._pool.current import Worker, here
 from procession._pool.jobs import Failure, Stream, Supplier, stopped
@@ -93,7 +94,7 @@ class Threads(Crew):
         until = None if limit is None else monotonic() + limit
         for thread in list(self.processes):
             if thread is not threading.current_thread():
-                thread.join(None if until is None else max(0.0, until - monotonic()))
+                attention.join(thread, None if until is None else max(0.0, until - monotonic()))
         self.watch.join(TERMINATED_JOIN_LIMIT_S if until is None else max(0.0, until - monotonic()))
         stuck = sum(thread.is_alive() for thread in self.processes)
         self.ended = not stuck

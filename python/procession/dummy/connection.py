@@ -1,9 +1,9 @@
 """Connections between threads: two queues, and objects go through them as they are."""
 
 import queue
-from time import monotonic
 
 from procession._exceptions import BufferTooShort
+from procession._pool import attention
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Connection:
 
     def recv(self) -> "Any":
         """Return the next object; blocks until there is one."""
-        return self._in.get()
+        return attention.take(self._in)
 
     def send_bytes(self, buf: "Any", offset: int = 0, size: int | None = None) -> None:
         """Send a copy of a part of a bytes-like object; ValueError when it has no such part.
@@ -52,14 +52,14 @@ class Connection:
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Return the next message; OSError when it has more than `maxlength` bytes."""
-        message = self._in.get()
+        message = attention.take(self._in)
         if maxlength is not None and len(message) > maxlength:
             raise OSError(f"a message of {len(message)} bytes, more than maxlength ({maxlength})")
         return message
 
     def recv_bytes_into(self, buf: "Any", offset: int = 0) -> int:
         """Put the next message into `buf` and return its length, or raise BufferTooShort(message)."""
-        message = self._in.get()
+        message = attention.take(self._in)
         view = memoryview(buf).cast("B")
         if offset < 0 or offset > len(view):
             raise ValueError(f"no offset {offset} in a buffer of {len(view)} bytes")
@@ -70,16 +70,12 @@ class Connection:
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Return whether there is something to receive, waiting `timeout` seconds (None: until there is)."""
-        limit = None if timeout is None else monotonic() + timeout
         with self._in.not_empty:
-            while not self._in._qsize():
-                left = None if limit is None else limit - monotonic()
-                if left is not None and left <= 0:
+            if not self._in._qsize():
+                if not attention.wait_for(self._in.not_empty, self._in._qsize, timeout):
                     return False
-                self._in.not_empty.wait(left)
-                if self._in._qsize():
-                    # We only looked: pass the wake-up on to one who wants to take.
-                    self._in.not_empty.notify()
+                # We only looked: pass the wake-up on to one who wants to take.
+                self._in.not_empty.notify()
             return True
 
     def close(self) -> None:
@@ -102,7 +98,7 @@ class Listener:
         """Return the connection to the next client; blocks until one comes, OSError after `close`."""
         if self._waiting is None:
             raise OSError("listener is closed")
-        return Connection(*self._waiting.get())
+        return Connection(*attention.take(self._waiting))
 
     def close(self) -> None:
         """Take no more clients."""
