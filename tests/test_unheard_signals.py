@@ -8,6 +8,8 @@ main thread sleeps on: so it is with one that comes between its last look at sig
 import concurrent.futures
 import contextlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -132,3 +134,49 @@ def test_a_wait_for_threads_ends(tmp_path):
         go_on.set()
     reader.join()
     pool.join()
+
+
+MIDST_OF_IMPORT = """
+import os, signal, sys
+import procession
+from procession.futures import ProcessPoolExecutor
+
+def stay(readers):
+    os.write(readers[1], b"r")
+    os.read(readers[2], 1)
+
+def interrupt():
+    sys.setprofile(None)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def watch(frame, event, argument):
+    # What an import calls when it lets go of its lock: an exception in it goes nowhere.
+    if event == "call" and frame.f_code.co_name == "cb" and "importlib" in frame.f_code.co_filename:
+        interrupt()
+
+if __name__ == "__main__":
+    pipes = (*os.pipe(), *os.pipe()[:1])
+    fork = procession.get_context("fork")
+    with fork.Pool(2) as pool, ProcessPoolExecutor(2, fork) as executor:
+        call = CALL
+        call(0)
+        os.read(pipes[0], 1)
+        sys.setprofile(watch)
+        call(1)
+        interrupt()  # where nothing was imported any more
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "lambda n: executor.submit(stay, pipes)",
+        "lambda n: executor.map(stay, [pipes])",
+        "lambda n: pool.map_async(stay, [pipes])",
+    ],
+)
+def test_an_import_of_ours_while_calls_run_swallows_no_interrupt(call, tmp_path):
+    (tmp_path / "script.py").write_text(MIDST_OF_IMPORT.replace("CALL", call))
+    ended = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
+    assert ended.returncode == -signal.SIGINT
+    assert ended.stderr.count("Traceback") == 1 and "ignored" not in ended.stderr

@@ -8,6 +8,7 @@ import sys
 import types
 
 from procession._objects.main_module import is_of_program, leads_to_program
+from procession._procession import SignalsHeld
 
 __all__ = ["Reads", "of_function", "plain"]
 
@@ -186,17 +187,24 @@ def _method(value):
     return value.fget if isinstance(value, property) else value
 
 
+@functools.cache
+def _kinds():
+    """Return the names of the instructions that count, by their numbers."""
+    # Tasks may run by now: a Ctrl-C that comes at the end of an import is swallowed by a callback of that.
+    with SignalsHeld():
+        from opcode import opmap
+    return {opmap[name]: name for name in _INSTRUCTIONS if name in opmap}
+
+
 class _steps:
     """What the instructions of one code object do with names."""
 
     def __init__(self, code):
-        from opcode import opmap
-
         self.loaded, self.stored = {}, set()
         self.attributes, self.set_on = set(), set()
         self.sets_items = False
         names, number, before = code.co_names, 0, None
-        kinds = {opmap[name]: name for name in _INSTRUCTIONS if name in opmap}
+        kinds = _kinds()
         raw = code.co_code
         for at in range(0, len(raw), 2):
             if not raw[at]:  # room for the interpreter's notes
