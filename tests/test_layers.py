@@ -139,6 +139,7 @@ LAYERS = {
     "report": "_report",
     "faces": "context shared_pools scopes futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
     "clusters": "_cluster",
+    "tests": "testing _testing",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",
     "checkers": "_typed",
 }

@@ -1,6 +1,8 @@
 """Process-based parallelism that does not hang, does not copy and needs no tuning.
 
 The names are those of the standard library's `multiprocessing`: `import procession as multiprocessing`.
+
+PYTEST_DONT_REWRITE: pytest, which finds a plugin here, would warn where the package is imported before it.
 """
 
 import os as _os
