@@ -1,10 +1,11 @@
-"""Rates of a pool on a Dask cluster of two nodes on this machine, beside `Client.map` and Dask's executor, by turns.
+"""Rates of a pool on a cluster of two nodes on this machine, beside the engine's own ways and a local pool, by turns.
 
-Run it by `python -m benches.clusters`, `--rounds 3` for more; the best round of each counts.
+Run it by `python -m benches.clusters dask` or `ray`, `--rounds 3` for more; the best round of each counts.
 """
 
 import argparse
 import functools
+import importlib
 import tempfile
 import time
 from pathlib import Path
@@ -12,13 +13,11 @@ from pathlib import Path
 import numpy
 import procession
 
-from tests.dask_nodes import Cluster
-
 ROWS: dict = {}
 
 
 def row(count):
-    """Register a row: a function that returns the functions to be timed by name, and how many tasks each does."""
+    """Register a row: a function that has one way do something, and how many tasks that is."""
 
     def register(function):
         ROWS[function.__name__] = function, count
@@ -39,75 +38,120 @@ def same(array):
     return array
 
 
+class OfPool:
+    """What a pool with the interface of multiprocessing does."""
+
+    def __init__(self, pool):
+        self._pool = pool
+
+    def each(self, function, items):
+        """Call a function for each item, with as little at once as there is."""
+        return self._pool.map(function, items, 1)
+
+    def all(self, function, items):
+        """The same, with as much at once as is chosen by itself."""
+        return self._pool.map(function, items)
+
+    def calls(self, function, items):
+        """Hand in a call of a function for each item, then wait for all."""
+        return [result.get() for result in [self._pool.apply_async(function, (item,)) for item in items]]
+
+    def call(self, function, item):
+        """Call a function and wait for it."""
+        return self._pool.apply(function, (item,))
+
+
+class OfClient:
+    """What a client of Dask does."""
+
+    def __init__(self, client):
+        self._client = client
+
+    def each(self, function, items):
+        """See `OfPool`, as for the others."""
+        return self._client.gather(self._client.map(function, items, pure=False))
+
+    def all(self, function, items):
+        return self._client.gather(self._client.map(function, items, pure=False, batch_size=500))
+
+    def calls(self, function, items):
+        return self._client.gather([self._client.submit(function, item, pure=False) for item in items])
+
+    def call(self, function, item):
+        return self._client.submit(function, item, pure=False).result()
+
+
 @row(2000)
-def chunksize_1(pool, client, executor):
-    items = range(2000)
-    return {
-        "procession": lambda: pool.map(double, items, 1),
-        "Client.map": lambda: client.gather(client.map(double, items, pure=False)),
-        "executor": lambda: list(executor.map(double, items)),
-    }
+def chunksize_1(way):
+    way.each(double, range(2000))
 
 
 @row(20_000)
-def default_map(pool, client, executor):
-    items = range(20_000)
-    return {
-        "procession": lambda: pool.map(double, items),
-        "Client.map": lambda: client.gather(client.map(double, items, pure=False, batch_size=500)),
-    }
+def default_map(way):
+    way.all(double, range(20_000))
 
 
 @row(300)
-def apply_async(pool, client, executor):
-    def ours():
-        return [result.get() for result in [pool.apply_async(double, (n,)) for n in range(300)]]
+def apply_async(way):
+    way.calls(double, range(300))
 
-    def theirs():
-        return client.gather([client.submit(double, n, pure=False) for n in range(300)])
 
-    return {"procession": ours, "Client.submit": theirs}
+@row(100)
+def apply(way):
+    for number in range(100):
+        way.call(double, number)
 
 
 @row(16)
-def function_of_64_mib(pool, client, executor):
-    function = functools.partial(total, numpy.zeros(8 << 20))
-    return {
-        "procession": lambda: pool.map(function, range(16)),
-        "Client.map": lambda: client.gather(client.map(function, range(16), pure=False)),
-    }
+def function_of_64_mib(way):
+    way.all(functools.partial(total, numpy.zeros(8 << 20)), range(16))
 
 
 @row(4)
-def arrays_of_16_mib(pool, client, executor):
-    arrays = [numpy.zeros(2 << 20) for _ in range(4)]
-    return {
-        "procession": lambda: pool.map(same, arrays),
-        "Client.map": lambda: client.gather(client.map(same, arrays, pure=False)),
-    }
+def arrays_of_16_mib(way):
+    way.all(same, [numpy.zeros(2 << 20) for _ in range(4)])
+
+
+def peer_of(engine, cluster):
+    """Return the name of the engine's own way, and that."""
+    if engine == "dask":
+        return "Client", OfClient(cluster.client)
+    from ray.util.multiprocessing import Pool
+
+    return "ray's Pool", OfPool(Pool(2))
+
+
+def measure(ways, rounds):
+    """Print a line for each row and way."""
+    for name, (run, count) in ROWS.items():
+        best: dict = {}
+        for _ in range(rounds):
+            for label, way in ways.items():
+                began = time.perf_counter()
+                run(way)
+                best[label] = min(best.get(label, 1e9), time.perf_counter() - began)
+        for label, seconds in best.items():
+            print(
+                f"{name:20} {label:14} {count / seconds:12,.0f} tasks/s {1000 * seconds / count:10.3f} ms each",
+                flush=True,
+            )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=("dask", "ray"))
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    cluster = Cluster(Path(tempfile.mkdtemp()))
+    engine = arguments.engine
+    cluster = importlib.import_module(f"tests.{engine}_nodes").Cluster(Path(tempfile.mkdtemp()))
     try:
-        executor = cluster.client.get_executor(pure=False)
-        with procession.get_context("dask").Pool() as pool:
-            pool.map(double, range(100))
-            for name, (make, count) in ROWS.items():
-                best: dict = {}
-                for _ in range(arguments.rounds):
-                    for label, run in make(pool, cluster.client, executor).items():
-                        began = time.perf_counter()
-                        run()
-                        best[label] = min(best.get(label, 1e9), time.perf_counter() - began)
-                for label, seconds in best.items():
-                    print(
-                        f"{name:20} {label:14} {count / seconds:12,.0f} tasks/s {1000 * seconds / count:10.3f} ms each"
-                    )
-        executor.shutdown()
+        with procession.get_context(engine).Pool() as pool, procession.get_context("spawn").Pool(2) as local:
+            ways = {"procession": OfPool(pool), "this machine": OfPool(local)}
+            name, peer = peer_of(engine, cluster)
+            ways[name] = peer
+            for way in ways.values():
+                way.all(double, range(100))
+            measure(ways, arguments.rounds)
     finally:
         cluster.close()
 

@@ -19,6 +19,8 @@ class Cluster:
         nodes: how many there are.
     """
 
+    engine, variable = "dask", "DASK_SCHEDULER_ADDRESS"
+
     def __init__(self, folder, nodes=2):
         import distributed
 
@@ -38,6 +40,7 @@ class Cluster:
             self.add()
         self.client = distributed.Client(scheduler_file=str(file))
         self.client.wait_for_workers(nodes, timeout=LIMIT_S)
+        self.address = self.client.scheduler.address
 
     def add(self):
         """Start a node."""
@@ -59,6 +62,15 @@ class Cluster:
         import psutil
 
         return [process.pid for process in psutil.Process(node.pid).children(recursive=True)]
+
+    def lose(self, node):
+        """Kill a node."""
+        node.kill()
+        node.wait()
+
+    def leave(self):
+        """Kill the scheduler."""
+        self.scheduler.kill()
 
     def close(self):
         """End all of it."""

@@ -1,9 +1,9 @@
 """Pools on the nodes of a cluster: every method, and what becomes of a map when something of it dies."""
 
 import functools
+import importlib
 import itertools
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,14 +20,23 @@ from tests import dask_nodes
 from tests.tasks import cluster_tasks as tasks, crews as suite
 
 pytest.importorskip("distributed")
+# Ray is large: `scripts/clusters` has it, and names both.
+ENGINES = os.environ.get("CLUSTERS", "dask").split()
+CLUSTERS = {engine: importlib.import_module(f"tests.{engine}_nodes").Cluster for engine in ENGINES}
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+@pytest.fixture(scope="module", params=ENGINES)
+def cluster(request, tmp_path_factory):
     """Two nodes of one CPU each, which share nothing with this program but the disk."""
-    cluster = dask_nodes.Cluster(tmp_path_factory.mktemp("dask"))
+    cluster = CLUSTERS[request.param](tmp_path_factory.mktemp(request.param))
     yield cluster
     cluster.close()
+
+
+@pytest.fixture
+def context(cluster):
+    """The context whose pools work there."""
+    return procession.get_context(cluster.engine)
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +50,12 @@ def nothing_left_behind():
 
 
 @pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
-def test_a_cluster_does_what_a_pool_needs(check, cluster, tmp_path):
-    context = procession.get_context("dask")
+def test_a_cluster_does_what_a_pool_needs(check, context, tmp_path):
     check(lambda processes=2, **options: context.Pool(processes, **options), crew.Nodes.offers, tmp_path)
 
 
-def test_what_travels_arrives_as_it_was(cluster):
-    with procession.get_context("dask").Pool() as pool:
+def test_what_travels_arrives_as_it_was(context):
+    with context.Pool() as pool:
         with pytest.raises(FileNotFoundError) as caught:
             pool.apply(tasks.not_there, ("/nowhere/at/all",))
         assert caught.value.errno == 2 and caught.value.filename == "/nowhere/at/all"
@@ -70,8 +78,8 @@ def test_what_travels_arrives_as_it_was(cluster):
         assert len(set(pool.map(tasks.where, range(50), 1))) == 2, "one node did it all"
 
 
-def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(cluster):
-    with procession.get_context("dask").Pool() as pool:
+def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(context):
+    with context.Pool() as pool:
         with pytest.raises(procession.WorkerDied, match="die"):
             pool.apply(tasks.die, (1,))
         outcomes = pool.imap_unordered(tasks.die, range(2))
@@ -85,16 +93,15 @@ def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(cluster):
         assert pool.map(suite.double, range(4)) == [0, 2, 4, 6]
 
 
-def test_what_a_lost_node_had_is_done_by_the_others(cluster):
-    with procession.get_context("dask").Pool() as pool:
+def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
+    with context.Pool() as pool:
         whole = pool.map_async(tasks.slow_square, range(60), 1)
         lazy = pool.imap_unordered(tasks.slow_square, range(60))
         single = [pool.apply_async(tasks.slow_square, (n,)) for n in range(20)]
         first = next(lazy)
         victim = cluster.nodes.pop(0)
         workers = cluster.workers_of(victim)
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
+        cluster.lose(victim)
         assert whole.get(suite.LIMIT_S) == [n * n for n in range(60)]
         assert sorted([first, *lazy]) == [n * n for n in range(60)]
         assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(20)]
@@ -118,6 +125,8 @@ def _is_there(pid):
 
 
 PROGRAM = """
+import sys
+
 import procession
 
 known = None
@@ -134,43 +143,54 @@ def what_is_known(point):
     return Point(point.x + known)
 
 if __name__ == "__main__":
-    with procession.get_context("dask").Pool(2, know, (40,)) as pool:
+    with procession.get_context(sys.argv[1]).Pool(2, know, (40,)) as pool:
         points = pool.map(what_is_known, [Point(1), Point(2)])
         print([point.x for point in points], {type(point) is Point for point in points})
 """
 
 
-def test_nodes_need_nothing_of_the_main_module(cluster, tmp_path):
-    (tmp_path / "program.py").write_text(PROGRAM)
-    environment = {**os.environ, "DASK_SCHEDULER_ADDRESS": cluster.client.scheduler.address}
-    command = [sys.executable, tmp_path / "program.py"]
+def _what_prints(program, cluster, folder):
+    """Return what a program prints that has the cluster's address from its environment."""
+    (folder / "program.py").write_text(program)
+    environment = {**os.environ, cluster.variable: cluster.address}
+    command = [sys.executable, folder / "program.py", cluster.engine]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout == "[41, 42] {True}\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nodes_need_nothing_of_the_main_module(cluster, tmp_path):
+    assert _what_prints(PROGRAM, cluster, tmp_path) == "[41, 42] {True}\n"
 
 
 def test_the_program_of_the_page_runs(cluster, tmp_path):
     page = (dask_nodes.ROOT / "docs/clusters.md").read_text()
-    (tmp_path / "program.py").write_text(page.partition("```python\n")[2].partition("```")[0])
-    environment = {**os.environ, "DASK_SCHEDULER_ADDRESS": cluster.client.scheduler.address}
-    command = [sys.executable, tmp_path / "program.py"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout == "999000\n", done.stderr
+    program = page.partition("```python\n")[2].partition("```")[0].replace('"dask"', f'"{cluster.engine}"')
+    assert _what_prints(program, cluster, tmp_path) == "999000\n"
 
 
-def test_an_executor_runs_on_a_cluster(cluster):
-    context = procession.get_context("dask")
+def test_an_executor_runs_on_a_cluster(context):
     with ProcessPoolExecutor(2, mp_context=context) as executor:
         assert list(executor.map(suite.double, range(20), chunksize=3)) == [2 * n for n in range(20)]
         futures = [executor.submit(suite.fail_at_three, n) for n in range(5)]
         assert [future.exception() is None for future in futures] == [True, True, True, False, True]
 
 
-def test_what_only_one_machine_has_is_refused():
-    context = procession.get_context("dask")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_only_one_machine_has_is_refused(engine):
+    context = procession.get_context(engine)
     for name in ("RawArray", "Value", "Queue", "Lock", "Manager", "Process", "Pipe", "Barrier"):
         with pytest.raises(NotImplementedError, match=f"a cluster has no {name}: "):
             getattr(context, name)()
-    assert "dask" not in procession.get_all_start_methods() and context.get_start_method() == "dask"
+    assert engine not in procession.get_all_start_methods() and context.get_start_method() == engine
+
+
+def test_an_engine_that_is_not_installed_is_named(monkeypatch):
+    for engine, package in (("dask", "distributed"), ("ray", "ray")):
+        monkeypatch.delitem(sys.modules, f"procession._cluster.{engine}", raising=False)
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(ImportError, match=rf'{package}.*pip install "procession\[{engine}\]"'):
+            procession.get_context(engine)
 
 
 def test_workers_are_shared_out_by_cpus():
@@ -225,11 +245,11 @@ def test_what_takes_long_does_not_wait_at_one_node_while_another_has_room():
     assert list(work.next_parcel(nodes[0], 2, False).places) == [4]
 
 
-def test_a_scheduler_that_is_gone_ends_the_pools(cluster):
+def test_a_scheduler_that_is_gone_ends_the_pools(cluster, context):
     """The last one: nothing is left of the cluster."""
-    pool = procession.get_context("dask").Pool()
+    pool = context.Pool()
     result = pool.map_async(tasks.sleep_long, [600] * 4, 1)
-    cluster.scheduler.send_signal(signal.SIGKILL)
+    cluster.leave()
     with pytest.raises(procession.NodeLost, match="no node of the pool is left"):
         result.get(suite.LIMIT_S)
     pool.terminate()

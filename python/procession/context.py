@@ -403,7 +403,10 @@ class ForkServerContext(_Concrete):
 _concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserver": ForkServerContext()}
 # Contexts that are imported when asked for: the module, which has `CONTEXT`, and the extra of this package that it
 # needs. Others are objects that entry points of the group `procession_contexts` name.
-FURTHER: "dict[str, tuple[str, str]]" = {"dask": ("procession._cluster.dask", "dask")}
+FURTHER: "dict[str, tuple[str, str]]" = {
+    "dask": ("procession._cluster.dask", "dask"),
+    "ray": ("procession._cluster.ray", "ray"),
+}
 
 
 def _further_context(name):

@@ -24,6 +24,7 @@ __all__ = ["CREWS", "Crew", "make"]
 CREWS = {
     "dask": ("procession._cluster.dask", "Nodes"),
     "processes": ("procession._pool.crew", "Crew"),
+    "ray": ("procession._cluster.ray", "Nodes"),
     "serial": ("procession._pool.serial", "Serial"),
     "threads": ("procession._pool.threads", "Threads"),
 }
