@@ -31,6 +31,11 @@ def nothing_left_behind():
         yield
 
 
+def pytest_collection_modifyitems(items):
+    """Have the tests of clusters come last: what they import changes this process."""
+    items.sort(key=lambda item: item.path.name == "test_clusters.py")
+
+
 def pytest_sessionfinish():
     """End the children that failed tests left, which would otherwise be waited for."""
     for child in procession.active_children():

@@ -161,7 +161,7 @@ def test_an_installed_plugin_gives_no_warning_where_the_package_is_loaded_first(
     pytester.makepyfile(
         "def test_it(nothing_left): import multiprocessing; assert 'procession' in repr(multiprocessing)"
     )
-    command = [sys.executable, "-W", "error", "-m", "procession", "-m", "pytest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "procession", "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
     pytester.run(*command).assert_outcomes(passed=1)
 
 

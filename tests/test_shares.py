@@ -21,11 +21,13 @@ def test_it(number):
 def test_files_that_another_run_has_taken_are_left_out(tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()
+    files = tmp_path / "files"
+    files.mkdir()
     for name, failing in [("a", 3), ("b", 2), ("c", 3), ("d", 3)]:
-        (tmp_path / f"test_{name}.py").write_text(FILE.format(name=name, failing=failing))
+        (files / f"test_{name}.py").write_text(FILE.format(name=name, failing=failing))
         if name in "ac":
-            (taken / f"{tmp_path.name}-test_{name}.py").touch()
-    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, tmp_path]
+            (taken / f"{files.name}-test_{name}.py").touch()
+    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, files]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
     assert run.returncode == 1 and "1 failed, 5 passed" in run.stdout, run
     assert [line for line in run.stdout.splitlines() if line.endswith("over")] and "b is over" in run.stdout, run
