@@ -180,12 +180,12 @@ def prepare(data: "dict[str, Any]") -> None:
         from procession._drop_in import install
 
         install()
+    # A forkserver may have lacked it when it began.
+    process.lacks_main = not {"init_main_from_name", "init_main_from_path"} & data.keys()
     if "init_main_from_name" in data:
         _import_main_by_name(data["init_main_from_name"])
     elif "init_main_from_path" in data:
         import_main_path(data["init_main_from_path"], data.get("main_code"))
-    else:
-        process.lacks_main = True
     if "around" in data:
         from procession import _around
 
