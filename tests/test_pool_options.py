@@ -8,7 +8,7 @@ from pathlib import Path
 
 import procession
 import pytest
-from procession._pool import options
+from procession._pool import further, options
 from procession.futures import ProcessPoolExecutor
 
 WRONG = [
@@ -63,10 +63,13 @@ def test_the_backend_for_joblib_takes_them():
 
 def test_the_types_of_the_options_are_those_of_the_function_that_checks_them():
     tree = ast.parse((Path(procession.__file__).parent / "_typed" / "options.py").read_text())
-    (types,) = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "PoolOptions")
-    typed = [node.target.id for node in types.body if isinstance(node, ast.AnnAssign)]
+    types = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    ours = [*types["ExecutorOptions"].body, *types["PoolOptions"].body]  # an executor has all but one
+    typed = {node.target.id for node in ours if isinstance(node, ast.AnnAssign)}
     parameters = inspect.signature(options.pool_options).parameters.values()
-    assert typed == [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    named = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    # Beside those there are options of calls which a pool has for all of its calls.
+    assert typed == named | {name for name, row in further.OPTIONS.items() if hasattr(further._loaded(row), "check")}
 
 
 def test_each_option_is_explained():

@@ -94,7 +94,17 @@ class Pool(_Shares):
             control group's quota may change. Each of the three options is enough to have it so, with 1 worker at least,
             and 60 seconds.
         idle_timeout: see there.
-        progress: what the option `progress` of the pool's maps is where they have none of their own.
+        resources: how many units of each kind there are for tasks, such as `{"gpu": 2}`: a task with `resources={"gpu":
+            1}` waits until it can hold so many, numbered from 0: `procession.current_task().resources`.
+        resource_env: by kind, the variable that shows a task the numbers of its units: `CUDA_VISIBLE_DEVICES`, say.
+        progress, seed, seed_globals, on_error, first_error, priority: what these options of the methods are for calls
+            that have none of their own.
+
+    The methods that start tasks take, by name, beside what they say: `timeout`, `retries`, `retry_on`; `seed` and
+    `seed_globals`, by which each task has random numbers of its own; `priority`, from -100 to 100, of calls that wait;
+    `resources`. Maps take further: `progress`, which draws how far they are; `on_error` ("return", "skip") and
+    `first_error` ("time"), for what becomes of failures; `resume`, `on_mismatch` and `fsync`, for a journal by which
+    the same call goes on after a crash; `order="longest"` with `cost`, for the most expensive items first.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.

@@ -40,6 +40,7 @@ class ExecutorOptions(TypedDict, total=False):
     seed_globals: bool
     on_error: Literal["raise", "return", "skip"]
     first_error: Literal["position", "time"]
+    priority: int
     min_workers: int | None
     idle_timeout: float | None
     resources: Mapping[str, int] | None
