@@ -1,8 +1,12 @@
 """Children import test modules without pytest, and get pytest where they use it."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -18,9 +22,19 @@ def raises():
     return pytest.approx(1.0) == 1.0 + 1e-9
 
 
-def test_children_load_pytest_only_where_they_use_it(context):
-    with context.Pool(1) as pool:
-        assert pool.apply(size, (1,)) < 20 or context.get_start_method() == "fork"
-        assert pool.apply(raises)
-        assert len(vars(pytest)) > 50
-    pool.join()
+PROGRAM = """
+import sys
+import procession, pytest
+sys.path[:0] = sys.argv[1:]
+from tests import test_stand_in as here
+for method in procession.get_all_start_methods():
+    with procession.get_context(method).Pool(1) as pool:
+        print(pool.apply(here.size, (1,)) < 20 or method == "fork", pool.apply(here.raises), len(vars(pytest)) > 50)
+"""
+
+
+def test_children_load_pytest_only_where_they_use_it():
+    """In a program of its own: what other tests have done to this process travels to children."""
+    command = [sys.executable, "-c", PROGRAM, ROOT, ROOT / "tests/children"]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("True True True\n" * 3, "")
