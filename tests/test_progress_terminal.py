@@ -105,6 +105,13 @@ def test_ctrl_c_leaves_the_bar_and_the_cursor(kind, terminal):
 
 
 @pytest.mark.parametrize("kind", ["rich", "tqdm"])
+def test_a_map_outlives_its_terminal(kind, terminal):
+    screen = terminal("outlive", kind)
+    screen.until("2 running")
+    assert screen.hang_up() == 0
+
+
+@pytest.mark.parametrize("kind", ["rich", "tqdm"])
 def test_maps_within_a_map_have_a_line_below_it_and_vanish(kind, terminal):
     screen = terminal("nested", kind)
     assert screen.ends() == 0 and screen.is_restored()

@@ -1,7 +1,9 @@
 """Programs whose progress is drawn, for a terminal: `python drawn.py NAME KIND`."""
 
+import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 import time
@@ -65,6 +67,16 @@ def flood(number):
     return number
 
 
+def outlive(terminal):
+    """Wait until nobody has the other side of a terminal any more, and print."""
+    with contextlib.suppress(OSError):  # that is so already
+        hung_up = select.poll()
+        hung_up.register(os.open(terminal, os.O_RDWR | os.O_NOCTTY), 0)
+        hung_up.poll(60_000)
+    print("nobody sees it")
+    return terminal
+
+
 def inner(number):
     """A map within a task: nobody sees that one."""
     with procession.Pool(1) as pool:
@@ -96,6 +108,9 @@ def main(name, kind):
                 pool.map(time.sleep, [60] * 4, progress=wish)
             except KeyboardInterrupt:
                 print("interrupted")
+        elif name == "outlive":
+            items = [os.ttyname(0)] * 8
+            sys.exit(pool.map(outlive, items, chunksize=1, progress=wish) != items)
         elif name == "calls":
             logging.basicConfig(level=logging.WARNING, format="%(message)s")
             for number in pool.imap(speak, range(6), progress=wish):

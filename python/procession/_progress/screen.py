@@ -84,6 +84,7 @@ class Screen:
     def __init__(self, kind):
         self._pid = os.getpid()
         self.lines = []
+        self._is_gone = False
         self._stream = above.underlying(sys.stderr)
         self._turn = threading.RLock()
         if kind == "rich":
@@ -102,7 +103,7 @@ class Screen:
         if self._turn.acquire(blocking=False):
             try:
                 shown = [line.progress for line in self.lines if line.progress is not None]
-                self._terminal.draw(shown)
+                self._write(self._terminal.draw, shown)
             finally:
                 self._turn.release()
 
@@ -110,9 +111,17 @@ class Screen:
         """Write lines above the bar."""
         if self._turn.acquire(timeout=LIMIT_S):
             try:
-                self._terminal.above([colored(text) for text in texts])
+                self._write(self._terminal.above, [colored(text) for text in texts])
             finally:
                 self._turn.release()
+
+    def _write(self, method, value):
+        """Call a method of the terminal, unless that is gone: nobody sees the bar any more, and the maps go on."""
+        if not self._is_gone:
+            try:
+                method(value)
+            except OSError:
+                self._is_gone = True
 
     def leave(self, line):
         """Take a line away; the last one ends the bar."""
@@ -126,12 +135,12 @@ class Screen:
         try:
             if is_last:
                 self._around.end()
-                self._terminal.end([line.progress] if line.progress is not None else [])
+                self._write(self._terminal.end, [line.progress] if line.progress is not None else [])
                 return
             was_first = self.lines[0] is line
             self.lines.remove(line)
             if was_first and line.progress is not None:
-                self._terminal.keep(line.progress)
+                self._write(self._terminal.keep, line.progress)
             self.draw()
         finally:
             self._turn.release()

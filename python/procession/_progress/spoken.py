@@ -1,5 +1,6 @@
 """What workers print while a bar is drawn: whole lines, above it."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -156,7 +157,8 @@ class Speech:
         if lines and self._listeners:
             self._listeners[0](lines)
         elif lines and sys.stderr is not None:
-            sys.stderr.write("".join(f"{line}\n" for line in lines))
+            with contextlib.suppress(OSError, ValueError):  # nobody reads any more: the pool goes on
+                sys.stderr.write("".join(f"{line}\n" for line in lines))
 
     def end(self, above):
         """A bar ends: write out what is left; with the last one workers write where they wrote before."""
