@@ -1,5 +1,6 @@
 """Maps that are drawn: who draws, what it counts, and that nothing runs for it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import procession
 import psutil
 import pytest
 from procession import current_task
-from procession._progress import notebook, plain, wishes
+from procession._progress import above, notebook, plain, screen, wishes
 from procession._progress.facts import Counts, Meter
 from procession.futures import ProcessPoolExecutor
 from procession.pool import Pool, Progress, ThreadPool
@@ -295,3 +296,53 @@ def test_a_copy_of_the_process_draws_nothing_of_its_parents():
     assert isinstance(seen[-1], Progress) and last_of(seen).done == 1
     pool.join()
     assert procession.pool.Progress is Progress
+
+
+def test_of_maps_that_end_at_once_the_last_ends_the_bar(monkeypatch):
+    ended = []
+
+    class Terminal:
+        def __init__(self, stream):
+            self.draw = self.keep = lambda progress: None
+            self.end = ended.append
+
+    class Turn:
+        """Is had when both threads want it."""
+
+        wanted = threading.Barrier(2)
+        turn = threading.Lock()
+        release = turn.release
+
+        def acquire(self, blocking=True, timeout=-1):
+            if blocking:
+                self.wanted.wait(TIMEOUT_S)
+            return self.turn.acquire(blocking, timeout)
+
+    monkeypatch.setattr("procession._progress.with_tqdm.Terminal", Terminal)
+    progress = Meter("work", 2, 0.0).progress(Counts(2, 1), 1.0)
+    lines = [screen.line("tqdm") for _ in range(2)]
+    for line in lines:
+        line.draw(progress)
+    monkeypatch.setattr(screen._screen, "_turn", Turn())
+    threads = [threading.Thread(target=line.close) for line in lines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    assert ended == [[progress]] and screen._screen is None
+
+
+def test_a_bar_that_begins_before_another_has_ended_leaves_the_streams_as_they_were(monkeypatch):
+    control, terminal = os.openpty()
+    with os.fdopen(control), os.fdopen(terminal, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        handler = logging.StreamHandler(stream)
+        monkeypatch.setattr(logging.getLogger("drawn"), "handlers", [handler])
+        written = []
+        one, other = [above.Above(stream, written.extend) for _ in range(2)]
+        one.end()
+        print("printed")
+        logging.getLogger("drawn").warning("logged")
+        other.end()
+        assert sys.stdout is stream and handler.stream is stream
+        assert written == ["printed", "logged"]

@@ -26,22 +26,22 @@ class Above:
         for name in ("stdout", "stderr"):
             old = getattr(sys, name)
             if _is_of_terminal(old, stream):
-                self._put[name] = Lines(old, write)
+                self._put[name] = Lines(underlying(old), write)
                 setattr(sys, name, self._put[name])
         self._handlers = [
-            (handler, handler.stream)
+            (handler, Lines(underlying(handler.stream), write))
             for handler in _handlers()
             if isinstance(handler, logging.StreamHandler) and _is_of_terminal(handler.stream, stream)
         ]
-        for handler, old in self._handlers:
-            handler.setStream(Lines(old, write))
+        for handler, lines in self._handlers:
+            handler.setStream(lines)
 
     def end(self):
         """Put everything back that is still there."""
-        for handler, old in self._handlers:
-            if isinstance(handler.stream, Lines):
-                handler.stream.finish()
-                handler.setStream(old)
+        for handler, lines in self._handlers:
+            lines.finish()
+            if handler.stream is lines:
+                handler.setStream(lines.stream)
         for name, lines in self._put.items():
             lines.finish()
             if getattr(sys, name) is lines:

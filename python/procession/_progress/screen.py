@@ -126,10 +126,16 @@ class Screen:
     def leave(self, line):
         """Take a line away; the last one ends the bar."""
         global _screen
-        with _lock:
-            is_last = self.lines == [line]
+        if not _lock.acquire(timeout=LIMIT_S):
+            return
+        try:  # at once: of two that leave, one is the last
+            was_first = self.lines[0] is line
+            self.lines.remove(line)
+            is_last = not self.lines
             if is_last and _screen is self:
                 _screen = None
+        finally:
+            _lock.release()
         if not self._turn.acquire(timeout=LIMIT_S):
             return
         try:
@@ -137,8 +143,6 @@ class Screen:
                 self._around.end()
                 self._write(self._terminal.end, [line.progress] if line.progress is not None else [])
                 return
-            was_first = self.lines[0] is line
-            self.lines.remove(line)
             if was_first and line.progress is not None:
                 self._write(self._terminal.keep, line.progress)
             self.draw()
