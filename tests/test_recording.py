@@ -175,6 +175,15 @@ def test_an_unchanged_program_is_recorded_with_the_pools_of_its_children(tmp_pat
     assert len(run.pools) == 2 and run.program == "program.py"
 
 
+def test_who_is_recorded_already_is_told_so(tmp_path):
+    environment = {**os.environ, "PROCESSION_RECORD": "x.procession"}
+    arguments = [sys.executable, "-m", "procession", "--record=y.procession", "-c", "print(1)"]
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+    said = "procession: cannot record to y.procession: a recording goes on already"
+    assert done.returncode == 1 and said in done.stderr and "PROCESSION_RECORD" in done.stderr
+    assert not done.stdout and "Traceback" not in done.stderr
+
+
 def test_the_command_shows_the_newest_recording_here(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="no recording"):

@@ -54,6 +54,8 @@ def _recorded(path, arguments):
         recording.begin_for(path, program=os.path.basename(words[0]) if words else "python")
     except OSError as error:
         sys.exit(f"procession: cannot record to {path}: {error.strerror}")
+    except ValueError as error:  # since it was imported
+        sys.exit(f"procession: cannot record to {path}: {error} ({recording.ENVIRONMENT} asks for it)")
     main(arguments)
 
 
