@@ -184,6 +184,13 @@ def test_who_is_recorded_already_is_told_so(tmp_path):
     assert not done.stdout and "Traceback" not in done.stderr
 
 
+def test_what_is_read_in_the_midst_of_a_recording_is_read_again_at_its_end():
+    with procession.Pool(1) as pool, procession.recording() as recording:
+        assert recording.functions() == []
+        pool.map(same, range(100))
+    assert [(summary.function, summary.tasks) for summary in recording.functions()] == [("same", 100)]
+
+
 def test_the_command_shows_the_newest_recording_here(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="no recording"):

@@ -82,6 +82,7 @@ class Recording:
         Raises:
             OSError: the file could not be written, as when the disk was full: what it has until then can be read.
         """
+        self._run = None  # what was read of it before was not all
         engine.stop_recording()
 
     def __enter__(self) -> "Recording":
