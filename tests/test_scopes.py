@@ -3,12 +3,16 @@
 import asyncio
 import concurrent.futures
 import os
+import sys
+import threading
 import time
 
 import anyio
 import procession
 import pytest
 import trio
+from procession.pool import ThreadPool
+from procession.scopes import Scope
 
 from tests.tasks import waiting
 
@@ -87,6 +91,30 @@ def test_a_scope_ends_with_ctrl_c_and_with_a_worker_that_dies(pool, tmp_path):
         scope.submit(os.abort)
     assert [type(error) for error in info.value.exceptions] == [procession.WorkerDied]
     assert pool.map(abs, [-1]) == [1]
+
+
+def test_a_scope_waits_for_tasks_that_come_while_it_is_left():
+    main, is_left = threading.get_ident(), threading.Event()
+
+    def is_being_left():
+        frame = sys._current_frames()[main]
+        while frame is not None and frame.f_code is not Scope.__exit__.__code__:
+            frame = frame.f_back
+        return frame is not None
+
+    def submit_another():
+        waiting.until(is_being_left)
+        return scope.submit(is_left.wait, 0.3)
+
+    with ThreadPool(2) as pool:
+        with procession.scope(pool) as scope:
+            for _ in range(63):  # as many as are let go of together, with the one that comes next
+                scope.submit(abs, -1).get()
+            first = scope.submit(submit_another)
+        is_left.set()
+        assert first.get().get() is False
+        pool.close()
+        pool.join()
 
 
 async def use(method, sleep, path):

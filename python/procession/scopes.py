@@ -99,7 +99,7 @@ class Scope:
                 self._results = [other for other in self._results if not other._core.done()]
                 self._kept = max(64, 2 * len(self._results))
             self._results.append(result)
-            is_late = self._state == "cancelled"
+            is_late = self._state != "open"
         if is_late:
             result.cancel()
         return result
@@ -152,18 +152,19 @@ class Scope:
         self._tell(error)
 
     def _left(self):
-        """Yield all results, also those of tasks that come meanwhile."""
-        at = 0
-        while at < len(self._results):
-            yield self._results[at]
-            at += 1
-        with self._lock:
-            if self._state == "open":
-                self._state = "left"
+        """Yield all results without an outcome, also those of tasks that come meanwhile."""
+        while True:
+            with self._lock:
+                left = [result for result in self._results if not result._core.done()]
+                if not left:
+                    if self._state == "open":
+                        self._state = "left"
+                    return
+            yield from left
 
     def _runs_on(self):
         """Return whether a task that was given up still runs in its worker."""
-        return any(getattr(result._core, "is_out", bool)() for result in self._results)
+        return any(result._core.is_out() for result in self._results)
 
     def _tell(self, error):
         self._state = "left"
