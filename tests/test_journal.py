@@ -1,5 +1,6 @@
 """The file of results of a map: what stays of it whatever happens to it, and what is no journal."""
 
+import fcntl
 import io
 import os
 import pickle
@@ -7,6 +8,7 @@ import subprocess
 import sys
 
 import numpy
+import procession
 import pytest
 from procession._pool import digests, journal
 from procession._pool.journal import Journal, NoJournal, scan
@@ -143,6 +145,21 @@ def test_a_journal_belongs_to_one_map_at_a_time_and_to_nobody_after_a_kill(tmp_p
             Journal(path, CALL)
         other.kill()
     Journal(path, CALL).close()
+
+
+def test_a_copy_in_a_forked_child_leaves_a_journal_to_its_program(tmp_path):
+    path = str(tmp_path / "run.journal")
+    mine = Journal(path, CALL)
+    child = procession.get_context("fork").Process(target=mine.close)
+    with mine._lock:  # as a thread that writes, which stays behind
+        child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    with open(path, "rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    mine.record([(0, 1, "kept")])
+    mine.close()
+    assert results_of(path) == {0: "kept"}
 
 
 def test_what_cannot_be_written_leaves_no_half_of_a_frame(written, monkeypatch):

@@ -13,6 +13,7 @@ What a program that was killed had begun to write is cut off when the next one o
 `NAME.data`, and are there before the frame that names them.
 """
 
+import fcntl
 import hashlib
 import json
 import mmap
@@ -20,6 +21,7 @@ import os
 import pickle
 import struct
 import threading
+from time import monotonic, sleep
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -143,8 +145,9 @@ def _digest(body):
     return hashlib.blake2b(body, digest_size=8).digest()
 
 
-_open_here: set[tuple[int, int]] = set()
-_lock = threading.Lock()
+# Who has a file in this process, as `id` tells them, by the file. There is no lock, which a fork, or a journal that is
+# collected meanwhile, would meet.
+_open_here: dict[tuple[int, int], int] = {}
 
 
 class Journal:
@@ -171,6 +174,7 @@ class Journal:
         self._frames: list[Frame] = []
         self._fsync = fsync
         self._end = 0
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._data: int | None = None
         self._data_end = 0
@@ -186,17 +190,12 @@ class Journal:
             raise
 
     def _claim(self):
-        import fcntl
-        from time import monotonic, sleep
-
         state = os.fstat(self._file)
         key = state.st_dev, state.st_ino
         text = f"the journal {self.path!r} is in use: each map that runs needs one of its own"
-        with _lock:
-            if key in _open_here:
-                raise BlockingIOError(f"{text}; another one of this program has it")
-            _open_here.add(key)
-            self._key = key
+        if _open_here.setdefault(key, id(self)) != id(self):
+            raise BlockingIOError(f"{text}; another one of this program has it")
+        self._key = key
         until = monotonic() + _LOCK_PATIENCE_S
         while True:
             try:
@@ -337,20 +336,23 @@ class Journal:
 
     def close(self) -> None:
         """Write no more. Large parts of results that were read stay as they are."""
-        with self._lock:
-            self._loaded = self._map = None
-            if self._file >= 0 and self._key is not None:
-                import fcntl
+        if self._pid == os.getpid():
+            with self._lock:
+                if self._file >= 0 and self._key is not None:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._let_go()
+        else:  # a copy: whoever had its lock is not here, and the file is still the parent's
+            self._let_go()
 
-                fcntl.flock(self._file, fcntl.LOCK_UN)
-            for descriptor in (self._file, self._data):
-                if descriptor is not None and descriptor >= 0:
-                    os.close(descriptor)
-            self._file, self._data = -1, None
-        with _lock:
-            if self._key is not None:
-                _open_here.discard(self._key)
-                self._key = None
+    def _let_go(self):
+        self._loaded = self._map = None
+        for descriptor in (self._file, self._data):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+        self._file, self._data = -1, None
+        if self._key is not None:
+            _open_here.pop(self._key, None)
+            self._key = None
 
 
 def _framed(body):
