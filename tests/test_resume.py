@@ -129,6 +129,21 @@ def test_a_map_of_which_a_part_runs_knows_places_and_draws_the_same_numbers(tmp_
         each.join()
 
 
+class Simulation:
+    """What is called may have attributes of any name."""
+
+    seed, places, func = 42, ["here"], None
+
+    def __call__(self, number):
+        return number + self.seed
+
+
+def test_a_function_may_have_attributes_of_its_own(tmp_path):
+    with Pool(1, crew="serial") as pool:
+        for _ in range(2):
+            assert pool.map(Simulation(), range(3), resume=tmp_path / "run.journal") == [42, 43, 44]
+
+
 def test_another_call_is_refused_or_begins_the_journal_anew(tmp_path):
     path = str(tmp_path / "run.journal")
     with Pool(1, crew="serial") as pool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import numpy
 
+    from procession._pool.informed import Informed
     from procession._pool.seeds import Seed
     from procession._procession import Interrupts
 
@@ -126,16 +127,22 @@ def current_task() -> Task:
     from procession._pool.texts import function_name
 
     job, index = item
-    informed = sys.modules.get("procession._pool.informed")
-    if informed is None or not isinstance(function, informed.Informed):
+    informed = as_informed(function)
+    if informed is None:
         return Task(function_name(function), job - 1 if is_call else index, interrupts, item, *interrupts.given())
     task = _last
     if task is None or task._item != item or task._pid != os.getpid():
-        index, seed = function.of(index)
+        index, seed = informed.of(index)
         place = job - 1 if is_call else index
         task = _last = Task(function_name(function), place, interrupts, item, *interrupts.given())
         task._seed = seed
     return task
+
+
+def as_informed(function: "Any") -> "Informed | None":
+    """Return a function that brings along what its tasks are to know, None for any other."""
+    informed = sys.modules.get("procession._pool.informed")
+    return function if informed is not None and isinstance(function, informed.Informed) else None
 
 
 def begin() -> None:

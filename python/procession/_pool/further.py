@@ -6,6 +6,7 @@ import sys
 import threading
 
 from procession._pool.crew import stay_at_exit
+from procession._pool.current import as_informed
 from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession._pool.worker import Terms
 from procession._procession import PoolCore
@@ -140,9 +141,8 @@ class Call:
 
     def place_of(self, item):
         """Return the place that an item has in the whole map, of which it may be that only a part is run."""
-        informed = sys.modules.get("procession._pool.informed")
-        is_informed = informed is not None and isinstance(self.function, informed.Informed)
-        return self.function.of(item)[0] if is_informed else item
+        informed = as_informed(self.function)
+        return item if informed is None else informed.of(item)[0]
 
     def collect(self, told=None, failed=None, by_time=None):
         """Have outcomes told of: see `jobs.Job`. What is None stays as it is."""

@@ -6,13 +6,12 @@ jobs.
 
 import itertools
 import os
-import sys
 import threading
 from collections import deque
 from operator import length_hint
 from time import monotonic
 
-from procession._pool.current import Task, here
+from procession._pool.current import Task, as_informed, here
 from procession._pool.texts import function_name
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -130,11 +129,7 @@ class Job:
 
     def is_by_item(self):
         """Return whether each item is to be called by `run`: its task is to be known, or its failure is its own."""
-        return self._informed() is not None or (self.collector is not None and self.collector[1] is not None)
-
-    def _informed(self):
-        informed = sys.modules.get("procession._pool.informed")
-        return self.function if informed is not None and isinstance(self.function, informed.Informed) else None
+        return as_informed(self.function) is not None or (self.collector is not None and self.collector[1] is not None)
 
     def run(self, item, place):
         """Call the function for the item at a place, as the task that it is.
@@ -143,7 +138,7 @@ class Job:
             BaseException: what it raised; RuntimeError for StopIteration.
         """
         before = getattr(here, "task", None)
-        informed = self._informed()
+        informed = as_informed(self.function)
         index, seed = (place, None) if informed is None else informed.of(place)
         here.task = Task(function_name(self.function), self.number if self.order == "apply" else index, seed=seed)
         try:

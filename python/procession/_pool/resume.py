@@ -7,6 +7,7 @@ from collections import deque
 from time import monotonic
 
 from procession._pool import attention
+from procession._pool.current import as_informed
 from procession._pool.digests import function_digest, item_digest
 from procession._pool.further import Around
 from procession._pool.journal import Journal
@@ -53,10 +54,10 @@ def take(call, path):
 def _description(call):
     from time import gmtime, strftime
 
-    function = call.function
-    seed = getattr(function, "seed", None)
-    if hasattr(function, "places"):  # it is informed
-        function = function.func if not (function.args or function.keywords) else function
+    function, informed = call.function, as_informed(call.function)
+    seed = None if informed is None else informed.seed
+    if informed is not None and not (informed.args or informed.keywords):
+        function = informed.func
     return {
         "function": function_name(function),
         "digest": function_digest(function),
