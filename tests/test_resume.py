@@ -182,6 +182,27 @@ def test_options_that_make_no_sense_are_refused(tmp_path):
         assert pool.map(abs, [-1], resume=None) == [1] and not path.exists()
 
 
+def interrupt(number):
+    raise KeyboardInterrupt
+
+
+def test_a_call_that_comes_to_nothing_lets_go_of_its_journal_at_once(tmp_path):
+    with Pool(1, crew="serial") as pool:
+        path = tmp_path / "refused"
+        for kind in ("map", "imap"):
+            try:
+                getattr(pool, kind)(abs, [-1], resume=path, on_error="no answer")
+            except ValueError as refused:  # which has all that the call had
+                assert list(getattr(pool, kind)(abs, [-1], resume=path)) == [1] and refused.__traceback__
+        path = tmp_path / "interrupted"
+        try:
+            pool.map(interrupt, [1], resume=path)
+        except KeyboardInterrupt as interrupted:
+            with pytest.raises(KeyboardInterrupt):
+                pool.map(interrupt, [1], resume=path)
+            assert interrupted.__traceback__
+
+
 def test_a_map_that_cannot_keep_its_results_fails_with_that_error(tmp_path):
     with Pool(2, crew="threads") as threads, Pool(2) as pool:
         with pytest.raises(TypeError, match="pickle"):  # of what arrives, but cannot be kept

@@ -39,16 +39,13 @@ def take(call, path):
     restarts = OnMismatch.checked(call.options.get("on_mismatch", _RAISE))
     description = _description(call)
     journal = Journal(path, description, Fsync.checked(call.options.get("fsync", False)))
-    try:
-        if why := _other_call(journal.description, description):
-            if not restarts:
-                raise ValueError(_mismatch(path, why))
-            journal.restart(description)
-        resume = _lazily if call.order in ("imap", "imap_unordered") else _whole
-        resume(call, journal, restarts, description)
-    except BaseException:
-        journal.close()
-        raise
+    call.ended.append(journal.close)
+    if why := _other_call(journal.description, description):
+        if not restarts:
+            raise ValueError(_mismatch(path, why))
+        journal.restart(description)
+    resume = _lazily if call.order in ("imap", "imap_unordered") else _whole
+    resume(call, journal, restarts, description)
 
 
 def _description(call):
