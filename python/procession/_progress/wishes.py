@@ -3,6 +3,7 @@
 import os
 import sys
 
+from procession._pool.current import in_worker
 from procession._progress.called import Called
 from procession._progress.plain import Plain
 
@@ -35,7 +36,7 @@ def check(wish):
 
 def drawer(wish):
     """Return who draws for a wish that was checked; None for nobody: in workers, and where it is switched off."""
-    if wish is False or _is_quiet():
+    if wish is False or os.environ.get(VARIABLE) == "0" or in_worker():
         return None
     if not isinstance(wish, str | bool):
         return Called(wish)
@@ -54,14 +55,6 @@ def drawer(wish):
     from procession._progress import screen
 
     return screen.line(kind)
-
-
-def _is_quiet():
-    if os.environ.get(VARIABLE) == "0":
-        return True
-    worker = sys.modules.get("procession._pool.worker")
-    tasks = getattr(worker, "_tasks", None)
-    return tasks is not None and tasks[3] == os.getpid()
 
 
 def _is_installed(name):
