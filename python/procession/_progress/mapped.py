@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import TimeoutError as NotYet
+from itertools import islice
 from operator import length_hint
 from time import monotonic
 
@@ -10,6 +11,9 @@ from procession._progress.facts import Counts
 from procession._progress.watched import Watch, task
 
 __all__ = ["Mapped", "of"]
+
+# So many calls are looked at for tasks that run.
+MOST_CALLS = 1024
 
 
 def of(wish, function, iterables, workers):
@@ -62,11 +66,10 @@ class Mapped:
 
     def _counts(self):
         with self._lock:
-            calls = list(self._calls.items())
+            calls = list(islice(self._calls.items(), MOST_CALLS))  # those that run are among the first
             done, failed = self._done, self._failed
         tasks = []
-        # Those that run are among the first.
-        for future, (first, _) in calls[:1024]:
+        for future, (first, _) in calls:
             result = future._result_of_pool
             if result is not None:
                 tasks += [task(self._watch.name, first, one) for one in result._core.progress()[4]]
