@@ -24,7 +24,7 @@ def take(call, value):
     drawer = wishes.drawer(wish)
     if drawer is None:
         return
-    total = len(call.items) if hasattr(call.items, "__len__") else length_hint(call.items, -1)
+    total = length_hint(call.items, -1)
     watch = Watch(drawer, call.function, call.pool._processes, None if total < 0 else total)
     crew = call.pool._crew
     if drawer.is_on_terminal and isinstance(crew, Crew) and crew.has_plain_output:

@@ -4,7 +4,7 @@ import threading
 
 from tqdm import tqdm
 
-from procession._progress.words import rows
+from procession._progress.words import line, rows
 
 __all__ = ["Terminal"]
 
@@ -56,8 +56,6 @@ class Terminal:
 
     def keep(self, progress):
         """Write the line of a map that has ended above those that go on."""
-        from procession._progress.words import line
-
         self.above([line(progress)])
 
     def end(self, all_progress):
