@@ -2,7 +2,7 @@
 
 import sys
 
-__all__ = ["call_text", "function_name", "given", "in_units", "program_name", "running_name", "task_name"]
+__all__ = ["call_text", "clean", "function_name", "given", "in_units", "program_name", "running_name", "task_name"]
 
 _MOST_TEXT = 200
 # Of what a task was given.
@@ -97,6 +97,11 @@ def _repr(value):
 
 def _shorten(text):
     return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "...)"
+
+
+def clean(text):
+    """Return a text of others without what a terminal takes for orders, or what changes the order of its signs."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in str(text))
 
 
 def in_units(number):

@@ -3,14 +3,13 @@
 import re
 from dataclasses import dataclass
 
+from procession._pool import texts
+
 __all__ = ["MOST_TASKS", "Row", "bar", "clean", "colored", "duration", "facts", "line", "rows"]
 
 # So many tasks have a line of their own.
 MOST_TASKS = 8
 MOST_NAME = 30
-_NO_MARKS = "\u200e\u200f\u2066\u2067\u2068\u2069\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
-
-
 # Colors; other orders to a terminal; signs that are orders.
 _ORDERS = re.compile(
     "(\x1b\\[[0-9;:]*m)|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|\x1b(?:\\[[0-?]*[ -/]*[@-~]|.)?"
@@ -41,7 +40,7 @@ class Row:
 
 def clean(text, most=200):
     """Return a text without what a terminal takes for an order, in one line of at most so many characters."""
-    kept = "".join(sign if sign.isprintable() and sign not in _NO_MARKS else "\ufffd" for sign in text[: most + 1])
+    kept = texts.clean(text[: most + 1])
     return kept if len(kept) <= most else kept[: most - 1] + "…"
 
 

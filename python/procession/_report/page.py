@@ -10,6 +10,7 @@ import json
 import pkgutil
 from html import escape
 
+from procession._pool.texts import clean
 from procession._report.findings import findings
 from procession._report.functions import BINS, summaries
 from procession._report.run import DIED, OUTCOMES, RAISED, thinned
@@ -133,8 +134,7 @@ def _hash(text):
 
 def _text(text):
     """A text of the program's, for a place between tags or in quotes."""
-    plain = "".join(c if c.isprintable() else "\ufffd" for c in str(text))
-    return escape(plain[:400])
+    return escape(clean(str(text)[:400]))
 
 
 def _code(name, colour):

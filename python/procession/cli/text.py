@@ -3,14 +3,11 @@
 import sys
 import unicodedata
 
+from procession._pool.texts import clean
+
 __all__ = ["ascii_only", "clean", "columns", "cut", "duration", "size"]
 
 _ASCII = str.maketrans("█▓·▾✗✓▁▂▃▄▅▆▇↑↓→…━╸╺", "#=.vx+__.--=+^v>~=--")
-
-
-def clean(text: object) -> str:
-    """Return a text of others without what a terminal takes for orders."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
 
 
 def columns(text: str) -> int:
