@@ -107,10 +107,22 @@ class Raised:
         return failures.rebuild(self.failure)
 
 
-class _Sealer(pickle.Pickler):
-    """The C pickler, which asks as all of this package do."""
+class _Sink(io.BytesIO):
+    """Takes a pickle, without its large buffers: these are in `parts`."""
 
-    __slots__ = ("reducer_override",)
+    def __init__(self):
+        super().__init__()
+        self.parts = []
+
+    def keep(self, buffer):
+        """Return whether a buffer is to stand in the pickle itself."""
+        view = memoryview(buffer)
+        if view.nbytes < APART_BYTES:
+            return True
+        # Interpreters before 3.12 crash when they collect a memoryview whose buffer somebody has.
+        is_lent = type(view.obj) is memoryview
+        self.parts.append(pickle.PickleBuffer(bytes(view) if view.readonly else bytearray(view)) if is_lent else buffer)
+        return False
 
 
 def seal(obj):
@@ -119,19 +131,8 @@ def seal(obj):
     Raises:
         PicklingError, TypeError, AttributeError: it cannot be pickled; the text says where the culprit is.
     """
-    file, parts = io.BytesIO(), []
-
-    def keep(buffer):
-        view = memoryview(buffer)
-        if view.nbytes < APART_BYTES:
-            return True
-        # Interpreters before 3.12 crash when they collect a memoryview whose buffer somebody has.
-        is_lent = type(view.obj) is memoryview
-        parts.append(pickle.PickleBuffer(bytes(view) if view.readonly else bytearray(view)) if is_lent else buffer)
-        return False
-
-    pickler = _Sealer(file, buffers.PROTOCOL, buffer_callback=keep)
-    pickler.reducer_override = reducers.finder().reduce  # type: ignore[method-assign]
+    sink = _Sink()
+    pickler = reducers.make_pickler(sink)
     failed = True
     try:
         engine.pickling_for(_FAR, lambda: pickler.dump(obj))
@@ -141,9 +142,7 @@ def seal(obj):
         raise culprit.with_path(error, obj) from error.__cause__
     finally:
         engine.pickled(failed)
-    if not parts:
-        return Sealed(file.getvalue())
-    return Sealed(file.getvalue(), parts, [memoryview(part).readonly for part in parts])
+    return Sealed(sink.getvalue(), sink.parts, [memoryview(part).readonly for part in sink.parts])
 
 
 def is_plain(obj):
