@@ -13,7 +13,7 @@ import numpy
 import procession
 import pytest
 from procession._cluster import crew, flights, staff
-from procession._cluster.engine import Place
+from procession._cluster.engine import Engine, Place
 from procession.futures import ProcessPoolExecutor
 
 from tests import dask_nodes
@@ -200,6 +200,42 @@ def test_workers_are_shared_out_by_cpus():
     assert [count for _, count in staff.shares(places, 14)] == [8, 2, 4]
     assert [place.key for place, _ in staff.shares(places, 1)] == ["a"]
     assert len(staff.shares([Place(n, 1) for n in range(5)], 3)) == 3
+
+
+class TwoPlaces(Engine):
+    """An engine that starts an agent at once, and another one when it is let."""
+
+    def __init__(self):
+        self.lets, self.dropped = threading.Event(), []
+
+    def places(self):
+        return [Place("a", 1), Place("b", 1)]
+
+    def start(self, place, terms):
+        assert place.key == "a" or self.lets.wait(suite.LIMIT_S)
+        return [place.key]
+
+    def drop(self, handle):
+        self.dropped += handle
+
+
+@pytest.mark.parametrize("is_in_time", [True, False])
+def test_agents_that_nobody_has_heard_of_end_with_the_others(is_in_time, monkeypatch):
+    engine, told = TwoPlaces(), []
+    agents = staff.Staff(engine, 2, lambda first, workers: None)
+    if is_in_time:
+        engine.lets.set()
+        agents.begin(told.append)
+        agents.end(suite.LIMIT_S)
+    else:
+        monkeypatch.setattr(staff, "START_S", 0.01)
+        with pytest.raises(TimeoutError, match="1 nodes did not start"):
+            agents.begin(told.append)
+        starting = [thread for thread in threading.enumerate() if thread.name == "ClusterStart"]
+        engine.lets.set()
+        for thread in starting:
+            thread.join(suite.LIMIT_S)
+    assert sorted(engine.dropped) == ["a", "b"] and len(told) == 2 * is_in_time
 
 
 def test_what_was_lost_often_travels_alone_and_then_not_at_all():

@@ -297,10 +297,11 @@ class Driver(threading.Thread):
         """An agent has started, or could not be."""
         if error is not None:
             return
-        if self._ends or place.key in self.nodes:
-            self._staff.dismiss(handle)
+        node = Node(place.key, workers, handle, monotonic())
+        if place.key in self.nodes:
+            self._staff.lost(node)
             return
-        node = self.nodes[place.key] = Node(place.key, workers, handle, monotonic())
+        self.nodes[place.key] = node
         self._crew.processes.append(node)
         self._collect(node)
 
@@ -336,9 +337,8 @@ class Driver(threading.Thread):
         self._ends = True
 
     def _end(self):
-        handles = [node.handle for node in self.nodes.values()]
         self.nodes.clear()
-        self._staff.end(handles, END_S)
+        self._staff.end(END_S)
         self._engine.close()
         self.over.set()
 

@@ -38,6 +38,8 @@ class Staff:
         self._terms_for = terms_for
         self._tell = None
         self._coming: dict = {}  # by the key of the node: how many workers
+        self._handles: dict = {}  # of the agents that have started and are not dismissed, by their ids
+        self._is_over = False
         self._there = 0
         self._next_try = 0.0
         self._looks = False  # whether a thread looks for nodes just now
@@ -45,7 +47,7 @@ class Staff:
         self._leaving: list = []
 
     def begin(self, tell):
-        """Start the first agents, and wait for them.
+        """Start the first agents, and wait for them; end those that have started when something goes wrong.
 
         Args:
             tell: is called with `("hired", place, workers, handle, error)` of each.
@@ -61,14 +63,17 @@ class Staff:
         started: list = []
         threads = [self._hire(place, workers, started.append) for place, workers in shares(places, self._count)]
         until = monotonic() + START_S
-        for thread in threads:
-            thread.join(max(0.0, until - monotonic()))
-        errors = [error for *_, error in started if error is not None]
-        if not errors and len(started) < len(threads):
-            errors = [TimeoutError(f"{len(threads) - len(started)} nodes did not start a pool in {START_S:g} seconds")]
-        if errors:
-            self.end([handle for _, _, _, handle, error in started if error is None], RETRY_S)
-            raise errors[0]
+        try:
+            for thread in threads:
+                thread.join(max(0.0, until - monotonic()))
+            for *_, error in started:
+                if error is not None:
+                    raise error
+            if len(started) < len(threads):
+                raise TimeoutError(f"{len(threads) - len(started)} nodes did not start a pool in {START_S:g} seconds")
+        except BaseException:
+            self.end(RETRY_S)
+            raise
         for event in started:
             tell(event)
 
@@ -83,11 +88,17 @@ class Staff:
                 handle = self._engine.start(place, self._terms_for(first, workers))
             except BaseException as raised:
                 error = raised
-                with self._lock:
-                    self._there -= workers
             with self._lock:
                 self._coming.pop(place.key, None)
-            tell(("hired", place, workers, handle, error))
+                is_late = self._is_over
+                if error is not None:
+                    self._there -= workers
+                elif not is_late:
+                    self._handles[id(handle)] = handle
+            if not is_late:
+                tell(("hired", place, workers, handle, error))
+            elif error is None:
+                self._engine.drop(handle)
 
         thread = threading.Thread(target=start, name="ClusterStart", daemon=True)
         thread.start()
@@ -111,7 +122,7 @@ class Staff:
         """Ask which nodes there are, which may take long while the cluster is on its way out, and start agents."""
         try:
             places = [place for place in self._engine.places() if place.key not in taken | set(self._coming)]
-            if places:
+            if places and not self._is_over:
                 for place, workers in shares(places, self._count - self._there):
                     self._hire(place, workers, self._tell)
         except Exception:
@@ -122,12 +133,17 @@ class Staff:
 
     def dismiss(self, handle):
         """End an agent, without waiting for it."""
+        with self._lock:
+            self._handles.pop(id(handle), None)
         thread = threading.Thread(target=self._engine.drop, args=(handle,), name="ClusterEnd", daemon=True)
         thread.start()
         self._leaving = [*(other for other in self._leaving if other.is_alive()), thread]
 
-    def end(self, handles, limit):
-        """End agents; wait for that, at most `limit` seconds."""
+    def end(self, limit):
+        """End all agents, those that start just now as well; wait for that, at most `limit` seconds."""
+        with self._lock:
+            self._is_over = True
+            handles = list(self._handles.values())
         for handle in handles:
             self.dismiss(handle)
         until = monotonic() + limit
