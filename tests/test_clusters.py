@@ -12,7 +12,7 @@ import time
 import numpy
 import procession
 import pytest
-from procession._cluster import crew, flights, staff
+from procession._cluster import agent, crew, flights, staff
 from procession._cluster.engine import Engine, Place
 from procession.futures import ProcessPoolExecutor
 
@@ -200,6 +200,16 @@ def test_workers_are_shared_out_by_cpus():
     assert [count for _, count in staff.shares(places, 14)] == [8, 2, 4]
     assert [place.key for place, _ in staff.shares(places, 1)] == ["a"]
     assert len(staff.shares([Place(n, 1) for n in range(5)], 3)) == 3
+
+
+def test_an_agent_whose_pool_has_ended_says_so(monkeypatch):
+    """A program that stood still for long would wait for outcomes for ever."""
+    monkeypatch.setattr(agent, "SILENT_S", 0.1)
+    terms = {"count": 1, "options": {}, "settings": [{}], "initializer": None, "program": agent.here()}
+    ended = agent.Agent(terms)
+    ended.await_end(suite.LIMIT_S)
+    with pytest.raises(RuntimeError, match="has ended"):
+        ended.collect(0)
 
 
 class TwoPlaces(Engine):

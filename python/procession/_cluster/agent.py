@@ -78,6 +78,9 @@ class Agent:
 
         Args:
             acked: the number of the last that has come.
+
+        Raises:
+            RuntimeError: there will be nothing any more, as the pool has ended.
         """
         with self._news:
             self._seen = monotonic()
@@ -86,6 +89,8 @@ class Agent:
                 return self._told
             self._told = number, None
             if not self._untold:
+                if self._ended:
+                    raise RuntimeError("the pool of this node has ended: nobody had asked for long, or it has failed")
                 return None
             untold, self._untold = self._untold, []
         told = number + 1, Message.of(untold)
@@ -96,13 +101,12 @@ class Agent:
     def collect(self, acked, limit=COLLECT_S):
         """Return what `take` does, once there is something or after `limit` seconds."""
         until = monotonic() + limit
-        while True:
-            found = self.take(acked)
-            if found is not None:
-                return found
+        while (found := self.take(acked)) is None:
             with self._news:
-                if not self._untold and (self._ended or not self._news.wait(until - monotonic())):
+                self._news.wait_for(lambda: self._untold or self._ended, until - monotonic())
+                if not self._untold:
                     return None
+        return found
 
     def call_when_news(self, tell):
         """Have `tell` called, once, when there is something to take."""
