@@ -33,6 +33,12 @@ for method in procession.get_all_start_methods():
 """
 
 
+def test_pytest_is_found_though_the_path_of_the_stand_in_is_relative():
+    program = "import sys; sys.path[:0] = ['tests/children']; import pytest as it; print(len(vars(it)) < 20, it.raises)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert ended.stdout.startswith("True <function raises") and not ended.stderr, ended
+
+
 def test_children_load_pytest_only_where_they_use_it():
     """In a program of its own: what other tests have done to this process travels to children."""
     command = [sys.executable, "-c", PROGRAM, ROOT, ROOT / "tests/children"]

@@ -30,8 +30,9 @@ def __getattr__(name):
     if name.startswith("__"):
         raise AttributeError(name)
     if sys.modules.get("pytest") is sys.modules[__name__]:
-        here = os.path.dirname(__file__)
-        spec = importlib.machinery.PathFinder.find_spec("pytest", [path for path in sys.path if path != here])
+        specs = (importlib.machinery.PathFinder.find_spec("pytest", [path]) for path in sys.path)
+        # Not this one, which may be found by several paths.
+        spec = next(spec for spec in specs if spec and spec.origin and not os.path.samefile(spec.origin, __file__))
         sys.modules["pytest"] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return getattr(sys.modules["pytest"], name)
