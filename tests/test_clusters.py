@@ -14,6 +14,7 @@ import procession
 import pytest
 from procession._cluster import agent, crew, flights, staff
 from procession._cluster.engine import Engine, Place
+from procession._testing.belongings import state_of
 from procession.futures import ProcessPoolExecutor
 
 from tests import dask_nodes
@@ -107,7 +108,7 @@ def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
         assert sorted([first, *lazy]) == [n * n for n in range(60)]
         assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(20)]
         until = time.monotonic() + suite.LIMIT_S
-        while any(map(_is_there, workers)):
+        while any((state := state_of(pid)) and state[0] != "Z" for pid in workers):
             assert time.monotonic() < until, "workers of a lost node go on"
             time.sleep(0.05)
         cluster.add()  # takes the place of the lost one
@@ -115,14 +116,6 @@ def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
             assert time.monotonic() < until, "nobody works in the place of a lost node"
             time.sleep(0.05)
         assert pool.map(suite.double, range(4), 1) == [0, 2, 4, 6]
-
-
-def _is_there(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 PROGRAM = """
