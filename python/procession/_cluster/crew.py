@@ -10,7 +10,7 @@ from procession._cluster.driver import Driver, work_of
 from procession._cluster.packing import seal
 from procession._cluster.staff import Staff
 from procession._pool.crews import Crew
-from procession._pool.jobs import Failure, Stream, Supplier
+from procession._pool.jobs import Failure, Stream, Supplier, _slice_of
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Nodes(Crew):
         if driver is None or driver is threading.current_thread():
             return
         until = None if limit is None else monotonic() + limit
-        while not driver.over.wait(_LOOK_S if until is None else max(0.0, min(_LOOK_S, until - monotonic()))):
+        while not driver.over.wait(_slice_of(until)):
             if until is not None and monotonic() >= until:
                 return
         self.ended = True
@@ -154,7 +154,7 @@ class Nodes(Crew):
         until, found, left = monotonic() + limit, [], None
         while left != 0:
             try:
-                answer = waiting.get(timeout=max(0.0, min(_LOOK_S, until - monotonic())))
+                answer = waiting.get(timeout=_slice_of(until))
             except queue.Empty:
                 if monotonic() >= until or self._driver.over.is_set():
                     break
