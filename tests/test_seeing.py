@@ -403,3 +403,44 @@ def test_what_is_odd_is_said(given, note, width):
     assert max(map(len, text.splitlines())) <= width
     if worker["task"] and width == 120:
         assert "f[3] 3/9 loss 0.5" in text
+
+
+NAMES = """
+import os
+import procession
+from procession.cli import main
+
+
+def keep(event):
+    global kept
+    kept = event
+
+
+def zähle(waits):
+    return kept.wait(60) if waits else None
+
+
+if __name__ == "__main__":
+    event = procession.Event()
+    with procession.recording("run.procession"), procession.Pool(1, keep, (event,)) as pool:
+        pool.map(zähle, [False] * 3, resume="run.journal")
+        main(["journal", "run.journal"])
+        waiting = pool.map_async(zähle, [True])
+        while not pool.stats().workers[0].task:
+            pass
+        main(["stacks", str(os.getpid())])
+        event.set()
+        waiting.get(60)
+    main(["report", "run.procession"])
+"""
+
+
+def test_commands_print_to_an_output_that_knows_few_characters(tmp_path):
+    (tmp_path / "program.py").write_text(NAMES, encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    for line in ("function: z?hle", "runs z?hle", "4 tasks on 1 workers", "page: run.html"):
+        assert line in done.stdout

@@ -8,7 +8,7 @@ from typing import Any
 
 from procession._pool.journal import NoJournal, scan
 from procession._pool.texts import in_units
-from procession.cli.text import clean
+from procession.cli.text import ascii_only, clean
 
 __all__ = ["contents", "main"]
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         found = contents(options.file)
     except (OSError, NoJournal) as error:
         sys.exit(f"procession journal: {error}")
-    print(json.dumps(found, indent=2) if options.json else _text(found))
+    print(json.dumps(found, indent=2) if options.json else ascii_only(_text(found)))
 
 
 def contents(path: "str | os.PathLike[str]") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from procession._report.findings import findings
 from procession._report.functions import summaries
 from procession._report.run import Run
 from procession._report.words import number, percent, span
-from procession.cli.text import clean
+from procession.cli.text import ascii_only, clean
 
 __all__ = ["document", "main"]
 
@@ -77,8 +77,8 @@ def _write_page(run, options, path):
     name = options.output or os.fspath(Path(path).with_suffix(".html"))
     Path(name).write_text(page(run), encoding="utf-8")
     if not options.json:
-        print("\n".join(_lines(run)))
-    print(f"page: {name}", file=sys.stderr if options.json else sys.stdout)
+        print(ascii_only("\n".join(_lines(run))))
+    print(ascii_only(f"page: {name}"), file=sys.stderr if options.json else sys.stdout)
     if options.open:
         import webbrowser
 

@@ -7,7 +7,7 @@ from typing import Any
 from procession._pool.stacks import STACKS
 from procession._procession import stacks_of
 from procession.cli.survey import Survey, belonging
-from procession.cli.text import clean, duration
+from procession.cli.text import ascii_only, clean, duration
 
 __all__ = ["main", "stacks"]
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     for pool in pools:
         for worker in pool["workers"]:
             if not options.pid or pool["pid"] in options.pid or worker["pid"] in options.pid:
-                print(stacks(pool, worker, options.timeout), flush=True)
+                print(ascii_only(stacks(pool, worker, options.timeout)), flush=True)
 
 
 def stacks(pool: dict[str, Any], worker: dict[str, Any], limit: float) -> str:
