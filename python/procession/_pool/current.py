@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Task", "Worker", "current_task", "current_worker"]
 
-# The task that a thread of the program itself runs, and the worker that it is: of a crew of threads, or the serial one.
+# The task that a thread of the program itself runs, or as long as nobody has asked for it the process, the job and the
+# place; and the worker that the thread is: of a crew of threads, or the serial one.
 here: "Any" = _local()
 # In a worker: the task that was asked for last, if its function is informed, with what was made for it.
 _last: "Task | None" = None
@@ -114,6 +115,9 @@ def current_task() -> Task:
     """Return the task that runs in this process, a quiet one where none does."""
     global _last
     task = getattr(here, "task", None)
+    if type(task) is tuple:
+        pid, job, place = task
+        task = here.task = job.task_at(place) if pid == os.getpid() else None
     if task is not None and task._pid == os.getpid():
         return task
     worker = sys.modules.get("procession._pool.worker")

@@ -138,9 +138,7 @@ class Job:
             BaseException: what it raised; RuntimeError for StopIteration.
         """
         before = getattr(here, "task", None)
-        informed = as_informed(self.function)
-        index, seed = (place, None) if informed is None else informed.of(place)
-        here.task = Task(function_name(self.function), self.number if self.order == "apply" else index, seed=seed)
+        here.task = os.getpid(), self, place
         try:
             with self._crew.as_worker():
                 return self.call(item)
@@ -148,6 +146,12 @@ class Job:
             raise stopped(self.function) from None
         finally:
             here.task = before
+
+    def task_at(self, place):
+        """Return the task for the item at a place."""
+        informed = as_informed(self.function)
+        index, seed = (place, None) if informed is None else informed.of(place)
+        return Task(function_name(self.function), self.number if self.order == "apply" else index, seed=seed)
 
     def outcome(self, item, place=0):
         """Call the function for an item, as often as was wished for; return its outcome."""
