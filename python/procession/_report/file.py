@@ -149,7 +149,8 @@ def _run_of(reading, about):
 
 def _lives(reading, run, seconds):
     """Fill in lanes, lives and memory; say which life of the file is which of the run."""
-    lanes = sorted({(process, life[0], life[1]) for (process, _), life in reading.lives.items()})[:_MOST_LANES]
+    known = sorted({(process, life[0], life[1]) for (process, _), life in reading.lives.items()})[:_MOST_LANES]
+    lanes = {key: at for at, key in enumerate(known)}
     pools = list(dict.fromkeys((process, pool) for process, pool, _ in lanes))
     for process, pool, place in lanes:
         which = f"pool {pools.index((process, pool)) + 1}, " if len(pools) > 1 else ""
@@ -159,7 +160,7 @@ def _lives(reading, run, seconds):
         if (process, pool, place) not in lanes:
             continue
         lives[process, number] = len(run.lives)
-        lane = lanes.index((process, pool, place))
+        lane = lanes[process, pool, place]
         run.lives.append(Life(lane, pid, seconds(started), seconds(ready), seconds(ended), is_expected))
     main = reading.memory[0][0] if reading.memory else None
     for process, when, sizes in reading.memory:

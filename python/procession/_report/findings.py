@@ -94,15 +94,15 @@ def tail(run: Run) -> Iterator[Finding]:
 
 def waits(run: Run) -> Iterator[Finding]:
     """A function waited for something that is no CPU for more than half of its time."""
-    lanes = len(run.lanes)
+    lanes, all_rows = len(run.lanes), run.of_function()
     for summary in summaries(run):
         if summary.cpu is None or summary.line is None or summary.tasks < 2 * lanes:
             continue
         share = 1 - summary.cpu - summary.line
-        rows = run.of_function()[summary.function]
-        more = min(64, max(16, 2 * lanes))
-        best = job_time(rows, more, run.cpus)
         if share > 0.5 and summary.workers_busy > 0.5:
+            rows = all_rows[summary.function]
+            more = min(64, max(16, 2 * lanes))
+            best = job_time(rows, more, run.cpus)
             title = f"{summary.function} waited {100 * share:.0f}% of its time for something that is no CPU."
             advice = (
                 f"Disk, network or sleep: {more} workers, or ThreadPool({more}), would do it in about {span(best)} "
@@ -149,6 +149,7 @@ def start(run: Run) -> Iterator[Finding]:
 
 def small_tasks(run: Run) -> Iterator[Finding]:
     """A function's tasks take less than sending them does."""
+    all_rows = run.of_function()
     for summary in summaries(run):
         mean = summary.busy / summary.tasks
         if mean < 5e-5 and summary.workers_busy < 0.5 and summary.tasks >= 1000 and len(run.lanes) > 1:
@@ -157,18 +158,18 @@ def small_tasks(run: Run) -> Iterator[Finding]:
                 f"Its workers had something to do for {100 * summary.workers_busy:.0f}% of the time. "
                 "Give each task more to do, such as a part of the list."
             )
-            spans = extents(run.of_function()[summary.function])
+            spans = extents(all_rows[summary.function])
             gain = summary.took * (1 - summary.workers_busy)
             yield Finding("small-tasks", "tip", title, advice, gain, spans[0][0], spans[-1][1])
 
 
 def few_workers(run: Run) -> Iterator[Finding]:
     """All workers were on a CPU nearly all the time, and there are more CPUs."""
-    lanes = len(run.lanes)
+    lanes, all_rows = len(run.lanes), run.of_function()
     for summary in summaries(run):
         if summary.cpu is None or not lanes < run.cpus or summary.workers_busy < 0.9 or summary.cpu < 0.9:
             continue
-        gain = summary.took - job_time(run.of_function()[summary.function], run.cpus, run.cpus)
+        gain = summary.took - job_time(all_rows[summary.function], run.cpus, run.cpus)
         if summary.tasks >= run.cpus:
             title = f"{summary.function} used {lanes} of {run.cpus} CPUs, all the time."
             advice = f"Pool({run.cpus}), or Pool() alone, would save about {span(gain)}."

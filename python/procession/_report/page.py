@@ -66,8 +66,10 @@ def data(run):
     rows = sorted(thinned(run, _MOST_ROWS), key=lambda row: row.start)
     used = sorted({row.job for row in rows}, key=lambda job: run.jobs[job].started)
     jobs = {job: at for at, job in enumerate(used)}
-    ends = {job: max(row.end for row in group) for job, group in _by(rows, lambda row: row.job).items()}
-    starts = {job: group[0].start for job, group in _by(rows, lambda row: row.job).items()}
+    ends: dict[int, float] = {}
+    for row in rows:
+        ends[row.job] = max(row.end, ends.get(row.job, 0.0))
+    starts = {row.job: row.start for row in reversed(rows)}
     lanes = [[] for _ in run.lanes]
     behind = [(0, 0)] * len(lanes)
     for row in rows:
@@ -100,13 +102,6 @@ def data(run):
         "mem": [sorted(points) for points in memory],
         "rows": lanes,
     }
-
-
-def _by(rows, key):
-    groups = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
 
 
 def _few(points, lives):
