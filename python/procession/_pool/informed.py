@@ -51,28 +51,13 @@ class GloballySeeded(Informed):
 
 
 def informed(function, seed=None, places=None):
-    """Return a function whose tasks know their seed and places as well; `places` are those among what the function is
-    called for already."""
-    made = function
-    if not isinstance(function, Informed):
-        made = Informed(function)
+    """Return a function whose tasks know their seed and places as well."""
+    made = function if isinstance(function, Informed) else Informed(function)
     if seed is not None:
         made.seed = seed
     if places is not None:
-        before = made.places
-        made.places = places if before is None else _Composed(before, places)
+        made.places = places
     return made
-
-
-class _Composed:
-    """The places of places: neither need have an end."""
-
-    def __init__(self, outer, inner):
-        self._outer = outer
-        self._inner = inner
-
-    def __getitem__(self, item):
-        return self._outer[self._inner[item]]
 
 
 def everywhere(function):

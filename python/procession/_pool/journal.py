@@ -325,11 +325,6 @@ class Journal:
             parts = [view[offset : offset + size] for offset, size in frame.parts]
         return pickle.loads(os.pread(self._file, frame.size, frame.start), buffers=parts)
 
-    def forget(self, place: int) -> None:
-        """Have no result for a place, and none behind it: these items are others now."""
-        for other in [other for other in self.results if other >= place]:
-            del self.results[other]
-
     def __del__(self) -> None:
         if getattr(self, "_key", None) is not None:
             self.close()

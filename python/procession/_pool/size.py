@@ -3,7 +3,7 @@
 import time
 
 from procession import util
-from procession._checks import few
+from procession._checks import few, seconds
 from procession._children.descriptor_limits import Room
 from procession._pool import cpus
 from procession._procession import lacking_descriptors
@@ -154,14 +154,9 @@ def elastic(processes, least, most, idle_timeout):
     Raises:
         TypeError, ValueError: they make no sense.
     """
-    from procession._checks import seconds
-
-    if most is None:
-        most = processes
-    elif most is not None:
-        most = few(most, "max_workers")
     if processes is not None:
         processes = few(processes, "the number of processes")
+    most = processes if most is None else few(most, "max_workers")
     least = 1 if least is None else few(least, "min_workers")
     if most is not None and least > most:
         raise ValueError(f"min_workers={least} is more than max_workers={most}: there can be no such pool")

@@ -85,12 +85,11 @@ class Terms:
 
     def __getstate__(self):
         state = self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer
-        return state if self.resources is None else (*state, self.resources)
+        return *state, self.resources
 
     def __setstate__(self, state):
-        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer, *rest = state
-        if rest:
-            (self.resources,) = rest
+        *state, self.resources = state
+        self.initializer, self.initargs, self.max_tasks, self.max_memory, self.expected, self.finalizer = state
 
 
 class Seat:
