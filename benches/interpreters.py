@@ -6,16 +6,16 @@ python3.14 -m benches.interpreters --rounds 7
 
 import argparse
 import concurrent.futures
-import os
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import procession
 from procession.pool import ThreadPool
 
+from benches.bare_memory import pss_mib
 from benches.interpreter_tasks import compute, nothing
+from benches.sweep.usage import family
 
 WORKERS = 2
 
@@ -88,7 +88,7 @@ def measured(make):
 
 
 def memory_mib(make):
-    """Returns what the workers of a pool add to the memory of this process and its children, each."""
+    """Returns what the workers of a pool add to the memory of this process and all that came of it, each."""
     before = family_mib()
     pool = make()
     pool.map(nothing, range(WORKERS), 1)
@@ -98,15 +98,8 @@ def memory_mib(make):
 
 
 def family_mib():
-    """Returns the memory of this process and its children; what several share is counted in part."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return sum(pss_kib(pid) for pid in ["self", *children]) / 1024
-
-
-def pss_kib(pid):
-    """Returns the memory of a process."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    """Returns the memory of this process and all that came of it; what several share is counted in part."""
+    return sum(map(pss_mib, family()))
 
 
 def main():
