@@ -1,41 +1,25 @@
 """A Dask cluster of processes on this machine: a scheduler, and nodes of one CPU each, which share only their disk."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-LIMIT_S = 60
+from tests.cluster_nodes import LIMIT_S, Processes, wait_until
 
 
-class Cluster:
-    """A scheduler and its nodes; `client` is that of this process.
-
-    Args:
-        folder: where the processes run.
-        nodes: how many there are.
-    """
+class Cluster(Processes):
+    """A scheduler and its nodes; `client` is that of this process."""
 
     engine, variable = "dask", "DASK_SCHEDULER_ADDRESS"
+    scheduler = client = None
 
-    def __init__(self, folder, nodes=2):
+    def begin(self, nodes):
+        """Start all of it, and wait for that."""
         import distributed
 
-        self.folder = folder
-        self.nodes = []
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        file = folder / "scheduler.json"
+        self._file = file = self.folder / "scheduler.json"
         # Both end by themselves when this process has gone without `close`.
         options = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--idle-timeout", 600)
         self.scheduler = self._start("scheduler", *options, "--scheduler-file", file)
-        until = time.monotonic() + LIMIT_S
-        while not file.exists():
-            assert time.monotonic() < until and self.scheduler.poll() is None, "no scheduler"
-            time.sleep(0.02)
-        self._file = file
+        wait_until(file.exists, self.scheduler)
         for _ in range(nodes):
             self.add()
         self.client = distributed.Client(scheduler_file=str(file))
@@ -49,13 +33,7 @@ class Cluster:
         return self.nodes[-1]
 
     def _start(self, what, *options):
-        return subprocess.Popen(
-            [sys.executable, "-m", "dask", what, *map(str, options)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / f"{what}.log").open("ab"),
-        )
+        return self.run(f"{what}.log", "dask", what, *options)
 
     def workers_of(self, node):
         """Return the processes that a node has started."""
@@ -74,8 +52,9 @@ class Cluster:
 
     def close(self):
         """End all of it."""
-        self.client.close()
-        for process in (*self.nodes, self.scheduler):
+        if self.client is not None:
+            self.client.close()
+        for process in filter(None, (*self.nodes, self.scheduler)):
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()

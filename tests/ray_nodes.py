@@ -5,13 +5,10 @@ import atexit
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.dask_nodes import LIMIT_S, ROOT
+from tests.cluster_nodes import LIMIT_S, Processes, wait_until
 
 # Ray listens on all addresses of the machine, so whoever calls it has to have a key, which all processes get from here.
 # It looks at these variables when it is imported.
@@ -22,39 +19,26 @@ atexit.register(os.remove, _key_file)
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=_key_file)
 
 
-class Cluster:
-    """A head and its nodes; this process is connected to it.
-
-    Args:
-        folder: where the processes run.
-        nodes: how many there are.
-    """
+class Cluster(Processes):
+    """A head and its nodes."""
 
     engine, variable = "ray", "RAY_ADDRESS"
+    _head = None
 
-    def __init__(self, folder, nodes=2):
-        self.folder = folder
-        self.nodes = []
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    def begin(self, nodes):
+        """Start all of it, and wait for that."""
+        import ray
+
         self._temporary = Path(tempfile.mkdtemp(prefix="ray"))  # a short path: there are sockets in it
         options = ("--head", "--port", 0, "--include-dashboard", "false", "--num-cpus", 0)
         self._head = self._start(*options, "--temp-dir", self._temporary)
-        try:
-            self._begin(nodes)
-        except BaseException:
-            self.close()
-            raise
-
-    def _begin(self, nodes):
-        import ray
-
         file = self._temporary / "ray_current_cluster"
-        _wait(lambda: file.exists() and file.read_text(), self._head)
+        wait_until(lambda: file.exists() and file.read_text(), self._head)
         self.address = file.read_text().strip()
         ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
         for count in range(1, nodes + 1):  # one after the other: two at once may be in each other's way
             node = self.add()
-            _wait(lambda count=count: sum("CPU" in each["Resources"] for each in ray.nodes()) == count, node)
+            wait_until(lambda count=count: sum("CPU" in each["Resources"] for each in ray.nodes()) == count, node)
 
     def add(self):
         """Start a node; does not wait for it."""
@@ -64,13 +48,8 @@ class Cluster:
     def _start(self, *options):
         common = ("--block", "--node-ip-address", "127.0.0.1", "--object-store-memory", 300_000_000)
         ports = ("--min-worker-port", 0, "--max-worker-port", 0)  # several nodes on one machine
-        return subprocess.Popen(
-            [sys.executable, "-m", "ray.scripts.scripts", "start", *map(str, (*options, *common, *ports))],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=(self.folder / "ray.log").open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        words = ("start", *options, *common, *ports)
+        return self.run("ray.log", "ray.scripts.scripts", *words, RAY_USAGE_STATS_ENABLED="0")
 
     def workers_of(self, node):
         """Return the processes that actors on a node have started."""
@@ -100,25 +79,18 @@ class Cluster:
         import ray
 
         ray.shutdown()
-        processes = [process for node in (*self.nodes, self._head) for process in _descendants(node)]
+        started = [*filter(None, (*self.nodes, self._head))]
+        processes = [process for node in started for process in _descendants(node)]
         for process in processes:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 pass
-        for node in (*self.nodes, self._head):
+        for node in started:
             node.kill()
             node.wait(LIMIT_S)
         psutil.wait_procs(processes, LIMIT_S)
         shutil.rmtree(self._temporary, ignore_errors=True)
-
-
-def _wait(is_true, process):
-    """Wait until something is true that a process is to bring about."""
-    until = time.monotonic() + LIMIT_S
-    while not is_true():
-        assert time.monotonic() < until and process.poll() is None, "a node of Ray does not start"
-        time.sleep(0.05)
 
 
 def _descendants(node):

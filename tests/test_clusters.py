@@ -17,7 +17,7 @@ from procession._cluster.engine import Engine, Place
 from procession._testing.belongings import state_of
 from procession.futures import ProcessPoolExecutor
 
-from tests import dask_nodes
+from tests.cluster_nodes import ROOT
 from tests.tasks import cluster_tasks as tasks, crews as suite
 
 # Ray is large: `scripts/clusters` has it, and names both.
@@ -158,7 +158,7 @@ def test_nodes_need_nothing_of_the_main_module(cluster, tmp_path):
 
 
 def test_the_program_of_the_page_runs(cluster, tmp_path):
-    page = (dask_nodes.ROOT / "docs/clusters.md").read_text()
+    page = (ROOT / "docs/clusters.md").read_text()
     program = page.partition("```python\n")[2].partition("```")[0].replace('"dask"', f'"{cluster.engine}"')
     assert _what_prints(program, cluster, tmp_path) == "999000\n"
 
