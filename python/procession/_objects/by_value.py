@@ -143,6 +143,7 @@ class _Definer(by_cloud.Pickler):
         table = by_cloud.Pickler._dispatch_table
         known = {cls: reduce for cls, reduce in table.items() if cls.__name__ not in _UNFAITHFUL}
         known[functools.cached_property] = decorated.cached_property
+        known[types.CodeType] = _code_parts
         known.update(annotations.forward_reducers())
         registered: Any = _Registered()
         # The C half takes it over when it is initialized.
@@ -196,6 +197,9 @@ def _class_parts(cls, refused):
         return parts
     make, arguments, (contents, slots), _, _, set_state = by_cloud._dynamic_class_reduce(cls)
     annotations.into(contents, cls)
+    # cloudpickle sorts them; programs read fields off a class in its own order.
+    places = {name: place for place, name in enumerate(vars(cls))}
+    contents = dict(sorted(contents.items(), key=lambda item: places.get(item[0], len(places))))
     made = {"__slots__", "__slotnames__"}
     made.update(name for name, value in contents.items() if _is_slot(value, cls))
     if type(cls).__module__ in ("_ctypes", "ctypes._endian"):
@@ -205,16 +209,27 @@ def _class_parts(cls, refused):
         made.update(name for name, *_ in vars(cls).get("_fields_", ()))
         if "_fields_" in contents:
             contents["_fields_"] = contents.pop("_fields_")  # once it is known how they are laid out
-    named = vars(cls).get("__slots__")
-    if named is not None and make is by_cloud._make_skeleton_class and (named or "__orig_bases__" not in vars(cls)):
+    if make is by_cloud._make_skeleton_class:
         constructor, name, bases, names, *others = arguments
-        arguments = constructor, name, bases, {**names, "__slots__": named}, *others
+        named = vars(cls).get("__slots__")
+        if named is not None and (named or "__orig_bases__" not in vars(cls)):
+            names = {**names, "__slots__": named}
+        arguments = constructor, name, bases, {**names, "__qualname__": cls.__qualname__}, *others
     contents = {name: value for name, value in contents.items() if name not in made}
     return make, arguments, (contents, slots), None, None, set_state
 
 
 def _is_slot(value, cls):
     return isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls
+
+
+def _code_parts(code):
+    """Return how cloudpickle makes a code object anew, with the file that it comes from: tracebacks, debuggers, coverage
+    and `inspect` look for the lines there."""
+    make, arguments = by_cloud._code_reduce(code)
+    # A string of its own each time: what is pickled may not depend on who else has this one.
+    file = "".join(code.co_filename)
+    return make, tuple(file if isinstance(part, str) and part == "<dynamic-code>" else part for part in arguments)
 
 
 # -- where they arrive ------------------------------------------------------------------------------------------------

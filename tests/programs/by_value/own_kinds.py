@@ -7,6 +7,7 @@ import ctypes
 import enum
 import multiprocessing.reduction  # noqa: F401  # it registers how to pickle methods
 import sys
+import traceback
 import typing
 
 import procession
@@ -142,11 +143,33 @@ def cases():
             return [method() for method in self.mine]
 
     Methods.mine.append(Methods.of_class)
+
+    class Fields:
+        width: int = 1
+        height: int = 2
+        depth = 3
+
+        def area(self):
+            pass
+
+        class Unit:
+            pass
+
+    def described():
+        """What programs read off classes and functions, and where the lines of an error are."""
+        try:
+            [1, 2].index(3)
+        except ValueError as error:
+            (place,) = traceback.extract_tb(error.__traceback__)
+        names = [name for name in vars(Fields) if not name.startswith("_")]
+        return repr(Fields), repr(Fields.Unit), names, (lambda: 1).__code__.co_filename, tuple(place), place.line
+
     return {
         "members": (members, members()), "density": (lambda: Planet.EARTH.density, 3.0),
         "subclasses": (subclasses, subclasses()), "metaclass": (registered, registered()),
         "structures": (structures, structures()), "structure": (Point(1, 2.0).sum, 3.0),
         "lambda": (Methods().of_lambda, 3), "private": (Methods().private(), 4), "own methods": (Methods().listed, [3]),
+        "described": (described, described()),
     }  # fmt: skip
 
 
