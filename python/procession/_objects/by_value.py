@@ -224,8 +224,8 @@ def _is_slot(value, cls):
 
 
 def _code_parts(code):
-    """Return how cloudpickle makes a code object anew, with the file that it comes from: tracebacks, debuggers, coverage
-    and `inspect` look for the lines there."""
+    """Return how cloudpickle makes a code object anew, with the file that it comes from: tracebacks, debuggers,
+    coverage and `inspect` look for the lines there."""
     make, arguments = by_cloud._code_reduce(code)
     # A string of its own each time: what is pickled may not depend on who else has this one.
     file = "".join(code.co_filename)
