@@ -1,5 +1,6 @@
 """Maps that are drawn: who draws, what it counts, and that nothing runs for it."""
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -11,11 +12,13 @@ import types
 import procession
 import psutil
 import pytest
+import trio
 from procession import current_task
 from procession._progress import above, notebook, plain, screen, wishes
 from procession._progress.facts import Counts, Meter
 from procession.futures import ProcessPoolExecutor
 from procession.pool import Pool, Progress, ThreadPool
+from tasks import held
 from tasks.drawn import inner, odd, work
 
 TIMEOUT_S = 60
@@ -126,6 +129,113 @@ def test_the_map_of_an_executor_counts_items():
     with ProcessPoolExecutor(1, progress=seen.append) as executor:
         assert executor.submit(work, 1).result() == 1 and not seen
         assert list(executor.map(work, [1, 2])) == [1, 2] and last_of(seen).done == 2
+
+
+@pytest.mark.parametrize("function", [held.third_waits, held.third_tells_and_waits])
+def test_items_of_an_executors_chunk_count_while_it_runs(function):
+    """The chunk ends once it was seen that two of its three items have run."""
+    event = procession.Event()
+    seen = []
+
+    def look(progress):
+        seen.append(progress)
+        if progress.done >= 2:
+            event.set()
+
+    with ProcessPoolExecutor(1, initializer=held.keep, initargs=(event,)) as executor:
+        assert list(executor.map(function, range(9), chunksize=3, progress=look)) == list(range(9))
+    assert last_of(seen).done == 9
+    texts = {task.text for progress in seen for task in progress.tasks}
+    assert texts <= ({"", "at work"} if function is held.third_tells_and_waits else {""})
+
+
+@pytest.mark.parametrize("chunksize", [1, 3])
+@pytest.mark.parametrize("way", ["map", "imap", "apply"])
+def test_tasks_of_threads_tell_how_far_they_are(way, chunksize):
+    event = threading.Event()
+    held.keep(event)
+    seen = []
+
+    def look(progress):
+        seen.append(progress)
+        if any(task.text for task in progress.tasks):
+            event.set()
+
+    with ThreadPool(2) as pool:
+        if way == "apply":
+            event.set()
+            assert pool.apply(held.told, (1,))[:2] == ("told", 0)
+            return
+        answer = list(getattr(pool, way)(held.told, range(4), chunksize=chunksize, progress=look))
+        assert [one[:2] for one in answer] == [("told", index) for index in range(4)]
+        assert all(worker in (0, 1) and is_same for _, _, worker, is_same, _ in answer)
+        assert pool.map(held.tried, [1], retries=2, retry_on=OSError, timeout=50) == [(2, True)]
+    pool.join()
+    words = {
+        (task.index, task.done, task.total, task.text) for progress in seen for task in progress.tasks if task.text
+    }
+    assert words and words <= {(index, index + 1.0, 4.0, f"part {index}") for index in range(4)}
+    assert not current_task()
+
+
+def test_items_of_a_threads_chunk_count_while_it_runs():
+    event = threading.Event()
+    held.keep(event)
+    seen = []
+
+    def look(progress):
+        seen.append(progress)
+        if progress.done >= 2:
+            event.set()
+
+    with ThreadPool(1) as pool:
+        assert pool.map(held.third_waits, range(9), chunksize=3, progress=look) == list(range(9))
+        event.clear()
+        seen.clear()
+        assert list(pool.imap(held.third_waits, range(9), chunksize=3, progress=look)) == list(range(9))
+    assert last_of(seen).done == 9
+    pool.join()
+
+
+def test_tasks_of_a_serial_pool_draw_themselves():
+    """Nobody else could: the thread that waits computes."""
+    held.keep(threading.Event())
+    held._kept[0].set()
+    seen = []
+
+    def long(number):
+        until = time.monotonic() + 10
+        while not any(task.text == f"{number}" for progress in seen for task in progress.tasks):
+            assert time.monotonic() < until
+            current_task().progress(number, 2, f"{number}")
+        return held.told(number)
+
+    with Pool(1, crew="serial") as pool:
+        assert [one[1:3] for one in pool.map(long, range(2), progress=seen.append)] == [(0, 0), (1, 0)]
+        assert pool.map(held.tried, [1], retries=2, retry_on=OSError) == [(2, False)]
+    assert last_of(seen).done == 2
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_who_awaits_draws_meanwhile(run):
+    """The tasks end once the map was drawn."""
+    event = procession.Event()
+    seen = []
+
+    def look(progress):
+        seen.append(progress)
+        event.set()
+
+    async def main(pool):
+        answer = [await pool.map_async(held.third_waits, range(6), progress=look)]
+        event.clear()
+        answer.append([value async for value in pool.imap(held.third_waits, range(6), progress=look)])
+        return answer
+
+    with Pool(2, initializer=held.keep, initargs=(event,)) as pool:
+        assert (run(main, pool) if run is trio.run else run(main(pool))) == [list(range(6))] * 2
+    pool.join()
+    assert [one.done for one in seen if one.ended] == [6, 6]
 
 
 def test_who_waits_draws_and_nothing_else_is_there_for_it(two):

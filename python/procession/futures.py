@@ -150,33 +150,34 @@ class ProcessPoolExecutor(Executor):
 
         `chunksize` items travel as one task. At most `buffersize` tasks are submitted ahead of the reader
         (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call. `progress` has whoever
-        reads draw how far the map is, as the option of `Pool.map` does; a chunk counts when all of its items have run.
-        None: as the executor's own option has it.
+        reads draw how far the map is, as the option of `Pool.map` does. None: as the executor's own option has it.
         """
         if operator.index(chunksize) < 1:
             raise ValueError("chunksize must be >= 1.")
         if buffersize is not None and operator.index(buffersize) < 1:
             raise ValueError("buffersize must be >= 1 or None")
         limit = None if timeout is None else time.monotonic() + timeout
-        drawn = None
+        drawn, run = None, _run_chunk
         progress = self._progress if progress is None else progress
         if progress is not False:
             from procession._progress import mapped
 
             drawn = mapped.of(progress, fn, iterables, self._max_workers)
+            if drawn is not None and chunksize > 1:
+                run = mapped.counted
         chunks = iter(_chunks(zip(*iterables, strict=False), chunksize))
         ahead = itertools.islice(chunks, buffersize)
         futures = deque()
         try:
             for chunk in ahead:
-                futures.append(self.submit(_run_chunk, fn, chunk))
+                futures.append(self.submit(run, fn, chunk))
                 if drawn is not None:
                     drawn.add(futures[-1], len(chunk))
         except BaseException:
             for future in futures:
                 future.cancel()
             raise
-        return _results(weakref.ref(self), fn, futures, chunks, limit, drawn)
+        return _results(weakref.ref(self), run, fn, futures, chunks, limit, drawn)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; with `wait` block until all futures are done and the workers have ended.
@@ -222,7 +223,13 @@ def _run_chunk(fn, chunk):
     return [fn(*items) for items in chunk]
 
 
-def _results(executor, fn, futures, chunks, limit, drawn=None):
+def _is_counted(run):
+    """Return whether this is what calls the function of a map that is drawn."""
+    mapped = sys.modules.get("procession._progress.mapped")
+    return mapped is not None and run is mapped.counted
+
+
+def _results(executor, run, fn, futures, chunks, limit, drawn=None):
     future = None
     try:
         futures.reverse()
@@ -233,7 +240,7 @@ def _results(executor, fn, futures, chunks, limit, drawn=None):
             future = None
             chunk = next(chunks, None)
             if chunk is not None and (submit_to := executor()) is not None:
-                futures.appendleft(submit_to.submit(_run_chunk, fn, chunk))
+                futures.appendleft(submit_to.submit(run, fn, chunk))
                 if drawn is not None:
                     drawn.add(futures[0], len(chunk))
             elif drawn is not None:
@@ -376,7 +383,7 @@ class _Engine:
                 self._given.add(future)
                 pool = self._pool
             try:
-                if fn is _run_chunk:
+                if fn is _run_chunk or _is_counted(fn):
                     args = pool._crew.accompanied(args[0]), *args[1:]
                 result = pool.apply_async(
                     fn,

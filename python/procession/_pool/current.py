@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
     from procession._pool.informed import Informed
     from procession._pool.seeds import Seed
-    from procession._procession import Interrupts
 
 __all__ = ["Task", "Worker", "current_task", "current_worker"]
 
-# The task that a thread of the program itself runs, or as long as nobody has asked for it the process, the job and the
-# place; and the worker that the thread is: of a crew of threads, or the serial one.
+# What a thread of the program itself computes, a `jobs.Spot`; and the worker that it is: of a crew of threads, or the
+# serial one.
 here: "Any" = _local()
+# In a worker: how many items of the chunk have run that its task is, before what it says of itself.
+_behind = ""
 # In a worker: the task that was asked for last, if its function is informed, with what was made for it.
 _last: "Task | None" = None
 
@@ -41,7 +42,7 @@ class Task:
         self,
         function: str = "",
         index: int | None = None,
-        interrupts: "Interrupts | None" = None,
+        interrupts: "Any" = None,
         item: tuple[int, int] | None = None,
         worker: int | None = None,
         deadline: float | None = None,
@@ -108,18 +109,15 @@ class Task:
         done, total = float(done), None if total is None else float(total)
         interrupts = self._interrupts
         if interrupts is not None and self._pid == os.getpid() and interrupts.item() == self._item:
-            interrupts.say(done, total, "" if text is None else str(text))
+            interrupts.say(done, total, _behind + ("" if text is None else str(text)))
 
 
 def current_task() -> Task:
     """Return the task that runs in this process, a quiet one where none does."""
     global _last
-    task = getattr(here, "task", None)
-    if type(task) is tuple:
-        pid, job, place = task
-        task = here.task = job.task_at(place) if pid == os.getpid() else None
-    if task is not None and task._pid == os.getpid():
-        return task
+    spot = getattr(here, "task", None)
+    if spot is not None and spot[0] == os.getpid():
+        return spot[1].task_at(spot)
     worker = sys.modules.get("procession._pool.worker")
     tasks = getattr(worker, "_tasks", None)
     if tasks is None or tasks[3] != os.getpid():
@@ -153,6 +151,26 @@ def begin() -> None:
     """A task of an informed function begins, or is tried again: what was made for the one before is not its own."""
     global _last
     _last = None
+
+
+def go_on(task: Task, items: int, size: int) -> None:
+    """So many items have run of the chunk that a task is; 0 when it begins, all of them when it has ended."""
+    global _behind
+    _behind = ""
+    task.progress(items, size, "items")
+    _behind = f"{items}/{size}: " if items < size else ""
+
+
+def items_of(said: "Any", size: int) -> "tuple[int, Any]":
+    """Return how many items of a chunk of `size` have run by what its task says, 0 if by none, and the rest."""
+    if said is None:
+        return 0, None
+    done, total, text = said
+    if text == "items" and total == size:
+        return min(int(done), size), None
+    count, _, rest = text.partition(": ")
+    items, _, most = count.partition("/")
+    return (int(items), (done, total, rest)) if items.isdecimal() and most == str(size) else (0, said)
 
 
 def in_worker() -> bool:

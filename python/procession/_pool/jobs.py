@@ -11,8 +11,8 @@ from collections import deque
 from operator import length_hint
 from time import monotonic
 
-from procession._pool.current import Task, as_informed, here
-from procession._pool.texts import function_name
+from procession._pool import spots
+from procession._pool.current import as_informed
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Supplier:
         self.job = job
 
     def running(self):
-        """Return the first items of what is computed just now."""
+        """Return what is computed just now: worker, item, and how many items before it have no outcome only as they go
+        together with it."""
         return []
 
     def pull(self):
@@ -98,6 +99,8 @@ class Job:
     Attributes:
         failed, retried: how many items have failed, how often one was tried again.
         tick: what a crew that computes in the caller calls after each outcome, or None.
+        is_computed_by_its_caller: whether whoever hands it in, or reads it, computes it.
+        said: what its tasks have said of themselves, by workers: the item, and done, total and text.
         number: which of the jobs of its pool it is, from 0.
         collector: who is told of outcomes: what is called with a list of places and results that have come, what is
             called with place, item and exception and returns the result to take, both or None, and whether the failure
@@ -107,7 +110,9 @@ class Job:
     failed = retried = 0
     tick: "Callable[[], object] | None" = None
     number = 0
+    is_computed_by_its_caller = False
     collector: "Any" = None
+    _most_done = 0
 
     def __init__(self, crew, order, function, items, chunk, wishes=None, callbacks=None):
         self.order = order
@@ -119,7 +124,8 @@ class Job:
         self._crew = crew
         self._callbacks = callbacks or (None, None)
         self._watchers = []
-        self._pid = os.getpid()
+        self.said: dict = {}
+        self.pid = os.getpid()
 
     def call(self, item):
         """Call the function for an item."""
@@ -131,45 +137,49 @@ class Job:
         """Return whether each item is to be called by `run`: its task is to be known, or its failure is its own."""
         return as_informed(self.function) is not None or (self.collector is not None and self.collector[1] is not None)
 
-    def run(self, item, place):
-        """Call the function for the item at a place, as the task that it is.
+    def run(self, item, place, deadline=None, tries=0):
+        """Call the function for the item at a place, as the task that it is; the rest is as `spots.begin` has it.
 
         Raises:
             BaseException: what it raised; RuntimeError for StopIteration.
         """
-        before = getattr(here, "task", None)
-        here.task = os.getpid(), self, place
+        before = spots.begin(self, place, None, deadline, tries)
         try:
             with self._crew.as_worker():
                 return self.call(item)
         except StopIteration:
             raise stopped(self.function) from None
         finally:
-            here.task = before
+            spots.end(before)
 
-    def task_at(self, place):
-        """Return the task for the item at a place."""
-        informed = as_informed(self.function)
-        index, seed = (place, None) if informed is None else informed.of(place)
-        return Task(function_name(self.function), self.number if self.order == "apply" else index, seed=seed)
+    def task_at(self, spot):
+        """Return the task at a spot where this thread is."""
+        return spots.task_of(spot)
 
     def outcome(self, item, place=0):
         """Call the function for an item, as often as was wished for; return its outcome."""
-        _, tries, retry_on = self.wishes or (None, 0, ())
+        _, most, retry_on = self.wishes or (None, 0, ())
+        tries = 0
         while True:
             try:
-                return self.run(item, place)
+                return self.run(item, place, None, tries)
             except BaseException as error:
-                if not (tries and retry_on and isinstance(error, retry_on)):
+                if not (tries < most and retry_on and isinstance(error, retry_on)):
                     return Failure(error)
-            tries -= 1
+            tries += 1
             self.retried += 1
 
     def progress(self):
         """Return how far the job is, as that of an engine does: how many items there are, if that is known, how many
         have their outcome, how many of these have failed, how often one was tried again, and what runs."""
+        running, more = [], 0
+        for worker, place, computed in self.supplier.running():
+            item, said = self.said.get(worker, (None, None))
+            running.append((0, worker, place, 0.0, said if item == place else None))
+            more += computed
         done, known = self.counts()
-        running = [(0, place, item, 0.0, None) for place, item in enumerate(self.supplier.running())]
+        # What has just got its outcome is not taken back, though it is looked at twice or never.
+        self._most_done = done = max(self._most_done, min(done + more, known))
         return (known if self.is_complete() else None), done, self.failed, self.retried, running
 
     def counts(self):
@@ -204,8 +214,8 @@ class Job:
 
     def check_here(self):
         """Raise RuntimeError in a copy of the process: no outcome comes there."""
-        if self._pid != os.getpid():
-            raise RuntimeError(f"this result belongs to process {self._pid}: its outcome does not come here")
+        if self.pid != os.getpid():
+            raise RuntimeError(f"this result belongs to process {self.pid}: its outcome does not come here")
 
     def _wake(self):
         while self._watchers:
@@ -605,13 +615,13 @@ class Stream(Job):
 
     def close(self):
         """End the job: no more items are taken, no more outcomes come; a generator of the items is closed."""
-        if not self._ended and self._pid == os.getpid():
+        if not self._ended and self.pid == os.getpid():
             self.supplier.give_up(True)
         self._outcomes.clear()
 
     def forsake(self):
         """Nobody can read the outcomes any more: end the job if somebody has, or go on without a reader."""
-        if not self._ended and self._pid == os.getpid():
+        if not self._ended and self.pid == os.getpid():
             self.supplier.let_go(self._asked)
 
 

@@ -101,10 +101,11 @@ def running_trio():
 
 
 async def arrival(core):
-    """Wait until the engine says that a job has an outcome to be read."""
+    """Wait until the engine says that a job has an outcome to be read; one that is drawn is drawn meanwhile."""
+    pause = getattr(core, "pause", None)
     trio = running_trio()
     if trio is not None:
-        await _arrival_in_trio(trio, core)
+        await _arrival_in_trio(trio, core, pause)
         return
     import asyncio
 
@@ -118,10 +119,12 @@ async def arrival(core):
             pass
 
     if core.watch(tell):
+        while pause is not None and not (await asyncio.wait([future], timeout=pause()))[0]:
+            core.tick()
         await future
 
 
-async def _arrival_in_trio(trio, core):
+async def _arrival_in_trio(trio, core, pause):
     token, event = trio.lowlevel.current_trio_token(), trio.Event()
 
     def tell():
@@ -131,6 +134,10 @@ async def _arrival_in_trio(trio, core):
             pass
 
     if core.watch(tell):
+        while pause is not None and not event.is_set():
+            with trio.move_on_after(pause()):
+                await event.wait()
+            core.tick()
         await event.wait()
 
 

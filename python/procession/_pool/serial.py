@@ -27,10 +27,13 @@ class Serial(Crew):
     def start(self, job):
         """Compute a job, or have it computed by its reader."""
         self._sweep()
+        job.is_computed_by_its_caller = True
         if isinstance(job, Stream):
             job.supplier = Reader(job, self._gone)
             return
+        job.supplier = caller = Caller(job)
         for place, item in enumerate(job.items):
+            caller.place = place
             job.deliver(place, [_outcome(job, item, place)])
             if job.tick is not None:
                 job.tick()
@@ -59,7 +62,24 @@ class Serial(Crew):
         self.ended = True
 
 
-class Reader(Supplier):
+class Caller(Supplier):
+    """Computes a job in the thread that hands it in.
+
+    Attributes:
+        place: the item that it computes; None before and after.
+        start: the first of those that go together with it.
+    """
+
+    place: "int | None" = None
+    start: "int | None" = None
+
+    def running(self):
+        """Return what is computed just now."""
+        place, start = self.place, self.start
+        return [] if place is None else [(0, place, 0 if start is None else place - start)]
+
+
+class Reader(Caller):
     """Computes a lazy map in the thread that reads it."""
 
     def __init__(self, job, gone):
@@ -71,11 +91,15 @@ class Reader(Supplier):
         """Take a chunk and compute it; return whether there was one."""
         with self._lock:
             start, chunk = self.job.take(self.job.chunk)
+            outcomes, self.start = [], start
             try:
-                outcomes = [_outcome(self.job, item, place) for place, item in enumerate(chunk, start)]
+                for self.place, item in enumerate(chunk, start):  # noqa: B020 - who looks on is told
+                    outcomes.append(_outcome(self.job, item, self.place))
             except BaseException as error:
                 self.job.settle(False, error)
                 raise
+            finally:
+                self.place = None
         if chunk:
             self.job.deliver(start, outcomes)
         return bool(chunk)

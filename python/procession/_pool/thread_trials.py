@@ -16,7 +16,7 @@ class Trial:
     Args:
         crew: of the pool.
         wishes: what `_checks.wishes` gives.
-        call: is called without arguments, once for each try.
+        call: is called once for each try, with until when it may run, or None, and how often it was tried before.
         settle: is called once with whether it succeeded and with the value, or the exception.
         wanted: says whether somebody still wants the outcome.
     """
@@ -24,6 +24,7 @@ class Trial:
     def __init__(self, crew, wishes, call, settle, wanted):
         self._crew = crew
         self.limit, self._tries, self._retry_on = wishes
+        self._tried = 0
         self._call = call
         self._settle = settle
         self._wanted = wanted
@@ -38,10 +39,12 @@ class Trial:
         with self._lock:
             self._turn += 1
             turn = self._turn
+        until = None
         if self.limit is not None:
-            self._crew.watch.add(self, turn)
+            until = monotonic() + self.limit
+            self._crew.watch.add(self, turn, until)
         try:
-            outcome = True, self._call()
+            outcome = True, self._call(until, self._tried)
         except BaseException as error:
             outcome = False, error
         if self.limit is not None:
@@ -68,6 +71,7 @@ class Trial:
     def _judge(self, success, value):
         if not success and self._tries and self._retry_on and isinstance(value, self._retry_on):
             self._tries -= 1
+            self._tried += 1
             self._crew.steps.put(self.step)
         else:
             self._settle(success, value)
@@ -83,10 +87,10 @@ class Watch:
         self._thread = None
         self._ended = False
 
-    def add(self, trial, turn):
-        """Watch a trial that begins now in this thread."""
+    def add(self, trial, turn, until):
+        """Watch a trial that begins now in this thread and may run until a moment."""
         with self._changed:
-            self._running[trial, turn] = monotonic() + trial.limit, threading.current_thread()
+            self._running[trial, turn] = until, threading.current_thread()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()

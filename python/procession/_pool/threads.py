@@ -11,7 +11,7 @@ import warnings
 from functools import partial
 from time import monotonic
 
-from procession._pool import attention
+from procession._pool import attention, spots
 from procession._pool.crews import Crew
 from procession._pool.current import Worker, here
 from procession._pool.jobs import Failure, Stream, Supplier, stopped
@@ -131,37 +131,44 @@ class Chunks(Supplier):
         if job.wishes is None:
             self._run(start, chunk)
             return False
-        if job.is_by_item():
-            call = partial(job.run, chunk[0], start)
-        else:
-            call = partial(_first_of, self._mapper, job.function, chunk)
-        return Trial(self._crew, job.wishes, call, partial(_settle, job, start), lambda: not job.settled).step()
+        return _trial(self._crew, job, chunk[0], start, lambda: not job.settled)
 
     def _run(self, start, chunk):
-        job, size = self.job, len(chunk)
-        self._running[start] = chunk  # before the look: whoever cancels it settles it first
+        job, size, calls = self.job, len(chunk), iter(chunk)
+        # Before the look: whoever cancels it settles it first.
+        self._running[start] = chunk, calls, here.worker.index
         if job.is_by_item():
-            for place, item in enumerate(list(chunk), start):
-                if chunk and not job.settled:
+            for place, item in enumerate(calls, start):
+                if not job.settled:
                     job.deliver(place, [job.outcome(item, place)])
-        elif not job.settled:
-            try:
-                values = list(self._mapper(job.function, chunk))
-                if len(values) < size and not job.settled:
-                    raise stopped(job.function)
-            except BaseException as error:
-                job.fail(start, size, error)
-            else:
-                job.deliver(start, values)
+            self._running.pop(start, None)
+            return
+        if job.settled:
+            self._running.pop(start, None)
+            return
+        before = spots.begin(job, start, calls)
+        try:
+            values = list(self._mapper(job.function, calls))
+            if len(values) < size and not job.settled:
+                raise stopped(job.function)
+        except BaseException as error:
+            self._end(start, before)
+            job.fail(start, size, error)
+        else:
+            self._end(start, before)
+            job.deliver(start, values)
+
+    def _end(self, start, before):
+        spots.end(before)
         self._running.pop(start, None)
 
     def running(self):
-        """Return the first items of the chunks in work."""
-        return list(self._running)
+        """Return what is computed just now."""
+        return _running(self._running, self.job.is_by_item())
 
     def give_up(self, closes):
         """Begin no more of the items that were taken."""
-        for chunk in list(self._running.values()):
+        for chunk, _, _ in list(self._running.values()):
             chunk.clear()
 
 
@@ -195,22 +202,25 @@ class Source(Supplier):
     def _compute(self, start, chunk):
         job = self.job
         if job.wishes is not None:
-            by_item = job.is_by_item()
-            call = partial(job.run, chunk[0], start) if by_item else partial(job.function, chunk[0])
-            return Trial(self._crew, job.wishes, call, partial(_settle, job, start), lambda: not job.given_up).step()
-        self._running[start] = chunk
+            return _trial(self._crew, job, chunk[0], start, lambda: not job.given_up)
+        calls = iter(chunk)
+        self._running[start] = chunk, calls, here.worker.index
+        outcomes = None
         if not job.given_up:
             if job.is_by_item():
-                outcomes = [job.outcome(item, place) for place, item in enumerate(list(chunk), start) if chunk]
+                outcomes = [job.outcome(item, place) for place, item in enumerate(calls, start)]
             else:
-                outcomes = _outcomes(job.function, chunk)
-            job.deliver(start, outcomes)
+                before = spots.begin(job, start, calls)
+                outcomes = _outcomes(job.function, chunk, calls)
+                spots.end(before)
         self._running.pop(start, None)
+        if outcomes is not None:
+            job.deliver(start, outcomes)
         return False
 
     def running(self):
-        """Return the first items of the chunks in work."""
-        return list(self._running)
+        """Return what is computed just now."""
+        return _running(self._running, False)
 
     def go_on(self):
         """Outcomes were read, or nobody will: take items again if there is room for more."""
@@ -234,7 +244,7 @@ class Source(Supplier):
         self._crew.steps.put(partial(self.give_up, False) if asked else self._forsake)
 
     def _skip_running(self):
-        for chunk in list(self._running.values()):
+        for chunk, _, _ in list(self._running.values()):
             chunk.clear()
 
     def _forsake(self):
@@ -265,32 +275,42 @@ def run_call(crew, job):
     """Compute an `apply`; True when this thread is to end."""
     args, kwds = job.items[0] if job.items else ((), {})
     if job.wishes is not None:
-        call = partial(job.run, (args, kwds), 0) if job.is_by_item() else partial(job.function, *args, **kwds)
-        return Trial(crew, job.wishes, call, partial(_settle, job, 0), lambda: not job.settled).step()
+        return _trial(crew, job, (args, kwds), 0, lambda: not job.settled)
     if not job.settled:  # it may have been cancelled
+        before = spots.begin(job, 0)
         try:
-            value = job.run((args, kwds), 0) if job.is_by_item() else job.function(*args, **kwds)
+            value = job.function(*args, **kwds)
         except BaseException as error:
+            spots.end(before)
             job.fail(0, 1, error)
         else:
+            spots.end(before)
             job.deliver(0, [value])
     return False
+
+
+def _trial(crew, job, item, place, wanted):
+    """Compute an item of a job that has wishes; True when this thread is to end."""
+    return Trial(crew, job.wishes, partial(job.run, item, place), partial(_settle, job, place), wanted).step()
 
 
 def _settle(job, start, success, value):
     job.deliver(start, [value if success else Failure(value)])
 
 
-def _first_of(mapper, func, chunk):
-    for value in mapper(func, chunk):
-        return value
-    raise stopped(func)
+def _running(chunks, is_told_by_item):
+    """Return what `Supplier.running` does, of chunks with their iterators and workers."""
+    answer = []
+    for start, (_, calls, worker) in list(chunks.items()):
+        computed = spots.computed(calls)
+        answer.append((worker, start + computed, 0 if is_told_by_item else computed))
+    return answer
 
 
-def _outcomes(func, chunk):
+def _outcomes(func, chunk, items):
     """Return one outcome for each item; a failing one does not keep the others from being computed."""
     outcomes = []
-    calls = map(func, chunk)
+    calls = map(func, items)
     while len(outcomes) < len(chunk):  # which is emptied when nobody wants the rest
         try:
             outcomes.extend(calls)  # keeps what it has when a call raises, and `calls` goes on behind it

@@ -143,6 +143,14 @@ class Watched(Around):
             core.tick = watch.tick
         return self
 
+    def pause(self):
+        """Return for how long a coroutine may wait until it is to call `tick`."""
+        return self._watch.pause()
+
+    def tick(self):
+        """Draw, if it is time to: a coroutine waits."""
+        self._watch.tick()
+
     def wait(self, timeout):
         """Wait for the job, at most `timeout` seconds; return whether it has ended."""
         core, watch = self.job, self._watch
