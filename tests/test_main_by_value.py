@@ -1,5 +1,6 @@
 """Programs whose main module children cannot import (a command, a notebook): what it defines works as from a file."""
 
+import os
 import subprocess
 import sys
 
@@ -99,12 +100,40 @@ True
 """
 
 
-@pytest.mark.parametrize("how", ["command", "stdin"])
+def from_pipe(text, folder):
+    """Return a command that reads a program from a pipe, as `python <(...)` in a shell does, and the pipe's end."""
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    return [sys.executable, f"/dev/fd/{reader}"], reader
+
+
+def from_removed(text, folder):
+    """Return a command that runs a file which removes itself, as that of some job runners is gone once it runs."""
+    path = folder / "program.py"
+    path.write_text("import os\n\nos.remove(__file__)\n" + text)
+    return [sys.executable, str(path)], None
+
+
+WAYS = {
+    "command": lambda text, folder: ([sys.executable, "-c", text], None),
+    "stdin": lambda text, folder: ([sys.executable, "-"], None),
+    "pipe": from_pipe,
+    "removed": from_removed,
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_names_of_a_main_module_that_children_cannot_import(method, how):
+def test_names_of_a_main_module_that_children_cannot_import(method, how, tmp_path):
     text = PROGRAM.replace("METHOD", repr(method))
-    command = [sys.executable, "-c", text] if how == "command" else [sys.executable, "-"]
+    command, end = WAYS[how](text, tmp_path)
+    passed = () if end is None else (end,)
     given = text if how == "stdin" else None
-    result = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S)
+    result = subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=LIMIT_S, pass_fds=passed, cwd=tmp_path
+    )
+    for number in passed:
+        os.close(number)
     expected = OUTPUT + ("[1]\n" if method == "fork" else "")
     assert (result.returncode, result.stdout, result.stderr) == (0, expected, "")

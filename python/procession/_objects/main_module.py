@@ -5,7 +5,7 @@ import sys
 import types
 from _weakref import ref
 
-from procession import process
+from procession import _standard, process
 from procession._procession import Definitions, Receiver
 
 __all__: list[str] = []
@@ -63,7 +63,7 @@ def hide(hidden):
 
 
 def main_is_importable():
-    """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin."""
+    """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin, a pipe."""
     return main_source() is not None
 
 
@@ -82,7 +82,21 @@ def main_source(main=None):
         return None
     if not os.path.isabs(path) and process.ORIGINAL_DIR is not None:
         path = os.path.join(process.ORIGINAL_DIR, path)
-    return "path", os.path.normpath(path)
+    path = os.path.normpath(path)
+    return ("path", path) if _is_lasting(path) else None
+
+
+_lasting: dict[str, bool] = {}  # by path, as it is asked for each function of a pickle
+
+
+def _is_lasting(path):
+    """Return whether children find a file under its path; not so a pipe, or one that was removed once it ran."""
+    known = _lasting.get(path)
+    if known is None:
+        # A frozen program's is in none: its children run it as the program does.
+        known = _standard.FROZEN or os.path.isfile(path) and not path.startswith(("/dev/", "/proc/"))
+        _lasting[path] = known
+    return known
 
 
 def stem(path):
