@@ -45,7 +45,9 @@ def main():
         for number, cell in enumerate(sorted(cells, key=lambda cell: (cell.start_method, cell.method))):
             outcome = sweep.cell(cell)
             outcomes.append(outcome)
-            times = f"{outcome.times()[0]:.2f}x" if outcome.pairs else ", ".join(outcome.wrong.values()) or "right"
+            times = ", ".join(outcome.wrong.values()) or "right"
+            if outcome.pairs:
+                times = f"{outcome.times()[0]:.2f}x, CPU time {outcome.times('cpu_s')[0]:.2f}x"
             print(f"{number + 1}/{len(cells)} {cell.name} {outcome.count}: {times}", file=sys.stderr)
     finally:
         sweep.end()

@@ -145,6 +145,9 @@ class Crew:
         self.core.entitle(program_name(), self._method)
         self._maker = Maker(self._method)
         self._forks = self._method == "fork"
+        if self._forks:
+            # What pickles the first function: loaded once workers run, it would write to pages that they share with it.
+            import procession._objects.reducers  # noqa: F401
         # Of `__main__`, what the oldest worker knows.
         self.receiver = Receiver(main_module.snapshot().has) if self._forks else main_module.importing
         self._watch: Any = None
