@@ -63,7 +63,7 @@ def hide(hidden):
 
 
 def main_is_importable():
-    """Return whether children can import this process's `__main__`; not so in a REPL, a notebook, `-c`, stdin, a pipe."""
+    """Return whether children can import this process's `__main__`; not so that of a REPL, a notebook, `-c`, a pipe."""
     return main_source() is not None
 
 
