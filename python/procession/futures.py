@@ -13,7 +13,7 @@ import time
 import weakref
 from _contextvars import copy_context  # without what `contextvars` loads
 from collections import deque
-from concurrent.futures import Executor, Future, InvalidStateError
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from concurrent.futures._base import FINISHED, RUNNING
 from concurrent.futures.process import BrokenProcessPool
 
@@ -28,20 +28,22 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext as StandardContext
     from typing import Any, ParamSpec, TypeVar, Unpack
 
-    from procession._typed.options import ExecutorOptions, ProgressWish, TaskOptions
+    from procession._typed.options import ExecutorOptions, ItemOptions, ProgressWish, TaskOptions
+    from procession._typed.pools import ExecutorMaps as _Maps
     from procession.context import BaseContext
 
     _P = ParamSpec("_P")
     _R = TypeVar("_R")
 else:
     _R = None
+    _Maps = Executor
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
 _all_engines: "weakref.WeakSet[_Engine]" = weakref.WeakSet()
 
 
-class ProcessPoolExecutor(Executor):
+class ProcessPoolExecutor(_Maps):
     """Runs calls in `max_workers` processes (default: as many as CPUs may be used).
 
     `mp_context` is a context of this package (or a standard one, of which only the start method counts),
@@ -76,6 +78,8 @@ class ProcessPoolExecutor(Executor):
         self._max_workers = workers
         self._task_timeout = task_timeout
         self._progress = pool_options.get("progress", False)
+        # Those that a map of chunks cannot have.
+        self._of_items = {name: value for name, value in pool_options.items() if name in ("on_error", "first_error")}
         context = _our_context(mp_context)
 
         arguments = workers, initializer, tuple(initargs), max_tasks_per_child
@@ -137,47 +141,57 @@ class ProcessPoolExecutor(Executor):
         wanted = wanted if self._seeds is None else self._seeded(wanted)
         return self._engine.submit(fn, tuple(args), dict(kwargs or {}), wanted)
 
-    def map(
-        self,
-        fn: "Callable[..., _R]",
-        *iterables: "Iterable[Any]",
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-        progress: "ProgressWish | None" = None,
-    ) -> "Iterator[_R]":
-        """Return an iterator over `fn(*items)` in the order of the iterables.
+    if not TYPE_CHECKING:  # its overloads: `_typed.pools`
 
-        `chunksize` items travel as one task. At most `buffersize` tasks are submitted ahead of the reader
-        (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call. `progress` has whoever
-        reads draw how far the map is, as the option of `Pool.map` does. None: as the executor's own option has it.
-        """
-        if operator.index(chunksize) < 1:
-            raise ValueError("chunksize must be >= 1.")
-        if buffersize is not None and operator.index(buffersize) < 1:
-            raise ValueError("buffersize must be >= 1 or None")
-        limit = None if timeout is None else time.monotonic() + timeout
-        drawn, run = None, _run_chunk
-        progress = self._progress if progress is None else progress
-        if progress is not False:
-            from procession._progress import mapped
+        def map(
+            self,
+            fn: "Callable[..., _R]",
+            *iterables: "Iterable[Any]",
+            timeout: float | None = None,
+            chunksize: int = 1,
+            buffersize: int | None = None,
+            progress: "ProgressWish | None" = None,
+            **further: "Unpack[ItemOptions]",
+        ) -> "Iterator[_R]":
+            """Return an iterator over `fn(*items)` in the order of the iterables.
 
-            drawn = mapped.of(progress, fn, iterables, self._max_workers)
-            if drawn is not None and chunksize > 1:
-                run = mapped.counted
-        chunks = iter(_chunks(zip(*iterables, strict=False), chunksize))
-        ahead = itertools.islice(chunks, buffersize)
-        futures = deque()
-        try:
-            for chunk in ahead:
-                futures.append(self.submit(run, fn, chunk))
-                if drawn is not None:
-                    drawn.add(futures[-1], len(chunk))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-        return _results(weakref.ref(self), run, fn, futures, chunks, limit, drawn)
+            `chunksize` items travel as one task. At most `buffersize` tasks are submitted ahead of the reader
+            (None: all, at once). Reading raises TimeoutError `timeout` seconds after this call. `progress` has whoever
+            reads draw how far the map is, as the option of `Pool.map` does. None: as the executor's own option has
+            it.
+
+            What is in `further` means what it means for maps of a pool, item by item: `retries`, `retry_on`, `seed`,
+            `seed_globals`, `priority`, `resources`, `on_error`, `resume`, `on_mismatch`, `fsync`; and `first_error`,
+            `order` and `cost`, with which the first result comes when all items have ended.
+            """
+            if operator.index(chunksize) < 1:
+                raise ValueError("chunksize must be >= 1.")
+            if buffersize is not None and operator.index(buffersize) < 1:
+                raise ValueError("buffersize must be >= 1 or None")
+            limit = None if timeout is None else time.monotonic() + timeout
+            if further or self._of_items:
+                return self._map_items(fn, iterables, limit, chunksize, buffersize, progress, further)
+            drawn, run = None, _run_chunk
+            progress = self._progress if progress is None else progress
+            if progress is not False:
+                from procession._progress import mapped
+
+                drawn = mapped.of(progress, fn, iterables, self._max_workers)
+                if drawn is not None and chunksize > 1:
+                    run = mapped.counted
+            chunks = iter(_chunks(zip(*iterables, strict=False), chunksize))
+            ahead = itertools.islice(chunks, buffersize)
+            futures = deque()
+            try:
+                for chunk in ahead:
+                    futures.append(self.submit(run, fn, chunk))
+                    if drawn is not None:
+                        drawn.add(futures[-1], len(chunk))
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+            return _results(weakref.ref(self), run, fn, futures, chunks, limit, drawn)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; with `wait` block until all futures are done and the workers have ended.
@@ -277,21 +291,18 @@ class _Engine:
         self._pid = os.getpid()
         self._refusal = None
         self._idle = threading.Condition(self._lock)
+        self._maps: Any = weakref.WeakSet()  # of the pool
         _all_engines.add(self)
 
     def submit(self, fn, args, kwargs, wanted):
         """Queue a call; `wanted` goes to `apply_async`."""
-        if self._pid != os.getpid():  # whose threads may have had the lock when they were left behind
-            raise RuntimeError("this executor belongs to the parent process: create one in this process")
+        self._check_ours()
         context_vars = sys.modules.get("procession._pool.context_vars")
         if context_vars is not None:  # here, as the call may reach the pool from another thread
             wanted = {**wanted, "context": context_vars.captured()}
         future = PoolFuture()
         with self._lock:
-            if self._refusal is not None:
-                raise self._refusal()
-            if self._pool is None:
-                self._pool = self._make_pool()
+            self._begun_pool()
             self._waiting.append((future, fn, args, kwargs, wanted))
         try:
             self._feed()
@@ -299,6 +310,30 @@ class _Engine:
             future.cancel()
             raise
         return future
+
+    def map(self, fn, iterables, chunksize, buffersize, wanted):
+        """Have a map of the pool run, and return its result."""
+        from procession._pool import executor_maps
+
+        self._check_ours()
+        with self._lock:
+            pool = self._begun_pool()
+        result = executor_maps.begin(pool, fn, iterables, chunksize, buffersize, wanted)
+        with self._lock:
+            self._maps.add(result)
+        return result
+
+    def _check_ours(self):
+        if self._pid != os.getpid():  # whose threads may have had the lock when they were left behind
+            raise RuntimeError("this executor belongs to the parent process: create one in this process")
+
+    def _begun_pool(self):
+        """Return the pool, which the first call makes; under the lock."""
+        if self._refusal is not None:
+            raise self._refusal()
+        if self._pool is None:
+            self._pool = self._make_pool()
+        return self._pool
 
     def shutdown(self, wait, cancel_futures=False):
         """Refuse further calls, and wait for those at hand if told so."""
@@ -308,6 +343,9 @@ class _Engine:
             if self._refusal is None:
                 self._refusal = lambda: RuntimeError("cannot schedule new futures after shutdown")
             dropped = [self._waiting.popleft()[0] for _ in range(len(self._waiting) if cancel_futures else 0)]
+            ended = list(self._maps) if cancel_futures else ()
+        for result in ended:
+            result._core.cancel(CancelledError("the map was cancelled by a shutdown"))
         for future in dropped:
             if Future.cancel(future):
                 future.set_running_or_notify_cancel()
@@ -445,6 +483,8 @@ def _fail(future, error):
 def _as_broken(error):
     from procession import pool
 
+    if isinstance(error, pool.PoolTerminated):
+        return BrokenProcessPool(str(error))
     died = getattr(pool, "WorkerDied", None)
     if died is None or not isinstance(error, died) or isinstance(error, BrokenProcessPool):
         return error

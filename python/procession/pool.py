@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         ProgressWish as ProgressWish,
         TaskOptions,
     )
-    from procession._typed.shared import Shares as _Shares
+    from procession._typed.pools import Maps as _Maps
     from procession.context import BaseContext
 
     _T = TypeVar("_T")
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     _Errors = type[BaseException] | tuple[type[BaseException], ...]
     _Failed = Callable[[BaseException], object]
 else:
-    _Shares = object
+    _Maps = object
 
 __all__ = ["Pool", "ThreadPool"]
 
@@ -59,7 +59,7 @@ CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
 
-class Pool(_Shares):
+class Pool(_Maps):
     """Worker processes that work off tasks.
 
     Args:
@@ -232,112 +232,114 @@ class Pool(_Shares):
             stay_at_exit(error)
             raise
 
-    def map(
-        self,
-        func: "Callable[[_T], _R]",
-        iterable: "Iterable[_T]",
-        chunksize: int | None = None,
-        *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: "_Errors" = (),
-        **further: "Unpack[MapOptions]",
-    ) -> "list[_R]":
-        """Call `func` on each item and return the list of results, in order. Waits for all of them.
+    if not TYPE_CHECKING:  # their overloads: `_typed.pools`
 
-        Args:
-            chunksize: how many items are sent together; None: chosen and adapted by the time that items take.
+        def map(
+            self,
+            func: "Callable[[_T], _R]",
+            iterable: "Iterable[_T]",
+            chunksize: int | None = None,
+            *,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: "_Errors" = (),
+            **further: "Unpack[MapOptions]",
+        ) -> "list[_R]":
+            """Call `func` on each item and return the list of results, in order. Waits for all of them.
 
-        Raises:
-            Exception: what the first item that failed raised, once all have ended.
-        """
-        return self._map(func, iterable, chunksize, False, wishes(timeout, retries, retry_on), further)
+            Args:
+                chunksize: how many items are sent together; None: chosen and adapted by the time that items take.
 
-    def map_async(
-        self,
-        func: "Callable[[_T], _R]",
-        iterable: "Iterable[_T]",
-        chunksize: int | None = None,
-        callback: "Callable[[list[_R]], object] | None" = None,
-        error_callback: "_Failed | None" = None,
-        *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: "_Errors" = (),
-        **further: "Unpack[MapOptions]",
-    ) -> "MapResult[_R]":
-        """Like `map`, without waiting: return a `MapResult`; for the callbacks see `apply_async`."""
-        callbacks = _callbacks(callback, error_callback)
-        wanted = wishes(timeout, retries, retry_on)
-        return self._map_async(func, iterable, chunksize, False, callbacks, wanted, further)
+            Raises:
+                Exception: what the first item that failed raised, once all have ended.
+            """
+            return self._map(func, iterable, chunksize, False, wishes(timeout, retries, retry_on), further)
 
-    def starmap(
-        self,
-        func: "Callable[..., _R]",
-        iterable: "Iterable[Iterable[Any]]",
-        chunksize: int | None = None,
-        *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: "_Errors" = (),
-        **further: "Unpack[MapOptions]",
-    ) -> "list[_R]":
-        """Like `map` for items that are argument tuples: `func(*item)`."""
-        return self._map(func, iterable, chunksize, True, wishes(timeout, retries, retry_on), further)
+        def map_async(
+            self,
+            func: "Callable[[_T], _R]",
+            iterable: "Iterable[_T]",
+            chunksize: int | None = None,
+            callback: "Callable[[list[_R]], object] | None" = None,
+            error_callback: "_Failed | None" = None,
+            *,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: "_Errors" = (),
+            **further: "Unpack[MapOptions]",
+        ) -> "MapResult[_R]":
+            """Like `map`, without waiting: return a `MapResult`; for the callbacks see `apply_async`."""
+            callbacks = _callbacks(callback, error_callback)
+            wanted = wishes(timeout, retries, retry_on)
+            return self._map_async(func, iterable, chunksize, False, callbacks, wanted, further)
 
-    def starmap_async(
-        self,
-        func: "Callable[..., _R]",
-        iterable: "Iterable[Iterable[Any]]",
-        chunksize: int | None = None,
-        callback: "Callable[[list[_R]], object] | None" = None,
-        error_callback: "_Failed | None" = None,
-        *,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: "_Errors" = (),
-        **further: "Unpack[MapOptions]",
-    ) -> "MapResult[_R]":
-        """Like `starmap`, without waiting: return a `MapResult`."""
-        callbacks = _callbacks(callback, error_callback)
-        wanted = wishes(timeout, retries, retry_on)
-        return self._map_async(func, iterable, chunksize, True, callbacks, wanted, further)
+        def starmap(
+            self,
+            func: "Callable[..., _R]",
+            iterable: "Iterable[Iterable[Any]]",
+            chunksize: int | None = None,
+            *,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: "_Errors" = (),
+            **further: "Unpack[MapOptions]",
+        ) -> "list[_R]":
+            """Like `map` for items that are argument tuples: `func(*item)`."""
+            return self._map(func, iterable, chunksize, True, wishes(timeout, retries, retry_on), further)
 
-    def imap(
-        self,
-        func: "Callable[[_T], _R]",
-        iterable: "Iterable[_T]",
-        chunksize: int = 1,
-        *,
-        buffersize: int | None = None,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: "_Errors" = (),
-        **further: "Unpack[MapOptions]",
-    ) -> "IMapIterator[_R]":
-        """Call `func` on each item; return an iterator over the results, in order.
+        def starmap_async(
+            self,
+            func: "Callable[..., _R]",
+            iterable: "Iterable[Iterable[Any]]",
+            chunksize: int | None = None,
+            callback: "Callable[[list[_R]], object] | None" = None,
+            error_callback: "_Failed | None" = None,
+            *,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: "_Errors" = (),
+            **further: "Unpack[MapOptions]",
+        ) -> "MapResult[_R]":
+            """Like `starmap`, without waiting: return a `MapResult`."""
+            callbacks = _callbacks(callback, error_callback)
+            wanted = wishes(timeout, retries, retry_on)
+            return self._map_async(func, iterable, chunksize, True, callbacks, wanted, further)
 
-        Items are taken from `iterable` as there is room for them: at most `buffersize` items are ahead of the results
-        that were read (None: chosen by their size), so the iterable may be endless.
-        """
-        wanted = wishes(timeout, retries, retry_on)
-        return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted, further)
+        def imap(
+            self,
+            func: "Callable[[_T], _R]",
+            iterable: "Iterable[_T]",
+            chunksize: int = 1,
+            *,
+            buffersize: int | None = None,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: "_Errors" = (),
+            **further: "Unpack[MapOptions]",
+        ) -> "IMapIterator[_R]":
+            """Call `func` on each item; return an iterator over the results, in order.
 
-    def imap_unordered(
-        self,
-        func: "Callable[[_T], _R]",
-        iterable: "Iterable[_T]",
-        chunksize: int = 1,
-        *,
-        buffersize: int | None = None,
-        timeout: float | None = None,
-        retries: int = 0,
-        retry_on: "_Errors" = (),
-        **further: "Unpack[MapOptions]",
-    ) -> "IMapUnorderedIterator[_R]":
-        """Like `imap`, with the results as they come."""
-        wanted = wishes(timeout, retries, retry_on)
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted, further)
+            Items are taken from `iterable` as there is room for them: at most `buffersize` items are ahead of the
+            results that were read (None: chosen by their size), so the iterable may be endless.
+            """
+            wanted = wishes(timeout, retries, retry_on)
+            return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted, further)
+
+        def imap_unordered(
+            self,
+            func: "Callable[[_T], _R]",
+            iterable: "Iterable[_T]",
+            chunksize: int = 1,
+            *,
+            buffersize: int | None = None,
+            timeout: float | None = None,
+            retries: int = 0,
+            retry_on: "_Errors" = (),
+            **further: "Unpack[MapOptions]",
+        ) -> "IMapUnorderedIterator[_R]":
+            """Like `imap`, with the results as they come."""
+            wanted = wishes(timeout, retries, retry_on)
+            return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize, wanted, further)
 
     def _map(self, func, iterable, chunksize, star, wanted, further):
         self._check_running()

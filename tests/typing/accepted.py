@@ -3,7 +3,7 @@
 import asyncio
 import ctypes
 from concurrent.futures import Future
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import procession
 import procession as multiprocessing
@@ -74,7 +74,7 @@ def pools() -> None:
         assert_type(workers.map(length, ["a"], seed=[1, 2], seed_globals=True), list[int])
         assert_type(procession.current_task().random.random(), float)
         assert_type(workers.map(length, ["a"], on_error="skip", resume="run.journal", fsync=True), list[int])
-        assert_type(workers.imap(length, ["a"], first_error="time").skipped, int)
+        assert_type(workers.imap(length, ["a"], on_error="skip").skipped, int)
         assert_type(procession.TaskFailed(1, 2, OSError()).traceback, str)
         assert_type(procession.current_worker().index, int | None)
         assert_type(procession.context_var("user", default="nobody").get(), str)
@@ -106,6 +106,25 @@ async def blocks() -> None:
     async with procession.open_pool(2) as workers, procession.scope(workers) as scope:
         assert_type(await scope.submit(length, "a"), int)
         assert_type(workers, pool.Pool)
+
+
+def failures_as_values(on_error: Literal["return", "skip"]) -> None:
+    with multiprocessing.Pool(2) as workers, futures.ProcessPoolExecutor(2) as executor:
+        found = workers.map(length, ["a", "b"], on_error="return")
+        assert_type(found, list[int | procession.TaskFailed])
+        print([one.index if isinstance(one, procession.TaskFailed) else one + 1 for one in found])
+        assert_type(workers.map(length, ["a"], on_error="raise"), list[int])
+        assert_type(workers.map(length, ["a"], on_error="skip", retries=1), list[int])
+        assert_type(workers.map(length, ["a"], on_error=on_error), list[int | procession.TaskFailed] | list[int])
+        late = workers.map_async(length, ["a"], callback=print, on_error="return")
+        assert_type(late.get(), list[int | procession.TaskFailed])
+        assert_type(workers.starmap(add, [(1, 2)], on_error="return"), list[float | procession.TaskFailed])
+        stars = workers.starmap_async(add, [(1, 2)], on_error="return", resume="run.journal")
+        assert_type(stars, MapResult[float | procession.TaskFailed])
+        assert_type(next(workers.imap(length, ["a"], on_error="return")), int | procession.TaskFailed)
+        assert_type(next(workers.imap_unordered(length, ["a"], on_error="return")), int | procession.TaskFailed)
+        assert_type(list(executor.map(add, [1], [2], on_error="skip", resume="run.journal")), list[float])
+        assert_type(next(executor.map(add, [1], [2], on_error="return")), float | procession.TaskFailed)
 
 
 def queues_and_connections() -> None:

@@ -15,14 +15,14 @@ def add(a: int, b: int = 1) -> int:
 
 with procession.Pool(2) as pool:
     pool.map(length, [1, 2])  # refused: arg-type
-    pool.map(length)  # refused: call-arg
-    pool.map(3, ["a"])  # refused: arg-type
+    pool.map(length)  # refused: call-overload
+    pool.map(3, ["a"])  # refused: call-overload
     wrong: list[str] = pool.map(length, ["a"])  # refused: arg-type
     late: AsyncResult[str] = pool.apply_async(length, ("a",))  # refused: arg-type
     pool.apply(length, ("a",), timeout="soon")  # refused: arg-type
-    pool.imap(length, ["a"], buffer_size=3)  # refused: call-arg
+    pool.imap(length, ["a"], buffer_size=3)  # refused: call-overload
     pool.resize("two")  # refused: arg-type
-    pool.map(length, ["a"], order="shortest")  # refused: arg-type
+    pool.map(length, ["a"], order="shortest")  # refused: call-overload
 
 with futures.ProcessPoolExecutor("two") as executor:  # refused: arg-type
     executor.submit(add, "1")  # refused: arg-type

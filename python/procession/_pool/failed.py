@@ -148,6 +148,16 @@ class FirstError:
 
     @staticmethod
     def take(call, value):
-        """Have a map raise the failure that came first, and not that of the first item."""
+        """Have a map raise the failure that came first, and not that of the first item.
+
+        Raises:
+            ValueError: there is no such choice.
+            TypeError: the call raises each failure where it belongs, and asks for another one by itself.
+        """
         FirstError.check(value)
-        call.collect(by_time=value == "time")
+        if call.order in ("map", "starmap"):
+            call.collect(by_time=value == "time")
+        elif value == "time" and call.pool._further.get("first_error") != value:
+            raise TypeError(
+                f"first_error='time' is for maps that raise one failure at their end: {call.order}() does not"
+            )

@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["GloballySeeded", "Informed", "everywhere", "informed"]
+__all__ = ["GloballySeeded", "Informed", "Starred", "everywhere", "informed"]
 
 
 class Informed(functools.partial):
@@ -48,6 +48,13 @@ class GloballySeeded(Informed):
         finally:
             if before is not None:
                 seeds.restore(*before)
+
+
+class Starred(functools.partial):
+    """A function that is called with the parts of an item."""
+
+    def __call__(self, item, /):
+        return self.func(*item)
 
 
 def informed(function, seed=None, places=None):

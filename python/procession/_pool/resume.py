@@ -10,6 +10,7 @@ from procession._pool import attention
 from procession._pool.current import as_informed
 from procession._pool.digests import function_digest, item_digest
 from procession._pool.further import Around
+from procession._pool.informed import Starred
 from procession._pool.journal import Journal
 from procession._pool.texts import function_name
 
@@ -55,10 +56,13 @@ def _description(call):
     seed = None if informed is None else informed.seed
     if informed is not None and not (informed.args or informed.keywords):
         function = informed.func
+    is_star = isinstance(function, Starred)
+    if is_star:
+        function = function.func
     return {
         "function": function_name(function),
         "digest": function_digest(function),
-        "star": call.order == "starmap",
+        "star": is_star or call.order == "starmap",
         "seed": None if seed is None else seed.text,
         "begun": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
     }

@@ -62,14 +62,18 @@ class TaskOptions(TypedDict, total=False):
     resources: Mapping[str, int] | None
 
 
-class MapOptions(TaskOptions, total=False):
-    """The types of the further options of a call for many items."""
+class ItemOptions(TaskOptions, total=False):
+    """The types of the further options of a call for many items, but `progress` and `on_error`."""
 
-    progress: ProgressWish
-    on_error: Literal["raise", "return", "skip"]
     first_error: Literal["position", "time"]
     resume: str | PathLike[str] | None
     on_mismatch: Literal["raise", "restart"]
     fsync: bool
     order: Literal["longest"] | None
     cost: Callable[..., float] | None
+
+
+class MapOptions(ItemOptions, total=False):
+    """The types of the further options of a call for many items, but `on_error`, by which its result differs."""
+
+    progress: ProgressWish
