@@ -251,6 +251,23 @@ enum Step {
     Separate,
 }
 
+impl Step {
+    /// How many items of a record have an outcome before it, of so many that would.
+    fn items_run(&self, upto: u32) -> u32 {
+        if matches!(self, Step::Die { decoding: true, .. } | Step::Separate) { 0 } else { upto }
+    }
+
+    /// The record ends so, after `ran` items and `nanos`; the item that is lost with it.
+    fn end(&self, s: &mut Scheduler, ticket: Ticket, ran: u32, nanos: u64) -> Option<Lost> {
+        match *self {
+            Step::Finish | Step::HandBack => s.done(ticket, ran, nanos),
+            Step::Separate => s.separate(ticket),
+            Step::Die { running, decoding } => return s.died(ticket, (running || decoding).then_some(ran), decoding),
+        }
+        None
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => Just(Step::Finish),
@@ -283,22 +300,13 @@ proptest! {
             }
             let Some((ticket, grant)) = held.pop_front() else { break };
             let (step, upto, nanos) = script.next().unwrap();
-            let upto = upto.min(grant.count);
-            let ran = if matches!(step, Step::Die { decoding: true, .. } | Step::Separate) { 0 } else { upto };
+            let ran = step.items_run(upto.min(grant.count));
             for item in 0..ran {
                 let (_, index) = s.finished(ticket, item, 1).unwrap();
                 outcomes[index as usize] += 1;
             }
-            match step {
-                Step::Finish if ran == grant.count => s.done(ticket, grant.count, nanos),
-                Step::Finish | Step::HandBack => s.done(ticket, ran, nanos),
-                Step::Separate => s.separate(ticket),
-                Step::Die { running, decoding } => {
-                    let item = (running || decoding).then_some(ran);
-                    if let Some(lost) = s.died(ticket, item, decoding) {
-                        outcomes[lost.item as usize] += 1;
-                    }
-                }
+            if let Some(lost) = step.end(&mut s, ticket, ran, nanos) {
+                outcomes[lost.item as usize] += 1;
             }
         }
         prop_assert!(outcomes.iter().all(|n| *n == 1), "{:?}", outcomes);
@@ -361,22 +369,13 @@ proptest! {
                 }
             }
             let Some((ticket, grant)) = held.pop_front() else { break };
-            let upto = upto.min(grant.count);
-            let ran = if matches!(step, Step::Die { decoding: true, .. } | Step::Separate) { 0 } else { upto };
+            let ran = step.items_run(upto.min(grant.count));
             for item in 0..ran {
                 let (job, index) = s.finished(ticket, item, 1).unwrap();
                 outcomes[job as usize][index as usize] += 1;
             }
-            match step {
-                Step::Finish if ran == grant.count => s.done(ticket, grant.count, nanos),
-                Step::Finish | Step::HandBack => s.done(ticket, ran, nanos),
-                Step::Separate => s.separate(ticket),
-                Step::Die { running, decoding } => {
-                    let item = (running || decoding).then_some(ran);
-                    if let Some(lost) = s.died(ticket, item, decoding) {
-                        outcomes[lost.job as usize][lost.item as usize] += 1;
-                    }
-                }
+            if let Some(lost) = step.end(&mut s, ticket, ran, nanos) {
+                outcomes[lost.job as usize][lost.item as usize] += 1;
             }
         }
         prop_assert!(outcomes.iter().flatten().all(|n| *n == 1), "{:?}", outcomes);
