@@ -56,6 +56,8 @@ pub(super) const NO_LIFE: u32 = 0;
 /// The number of the recording that goes on; 0: none does.
 static RECORDING: AtomicU32 = AtomicU32::new(0);
 static RECORDINGS: AtomicU32 = AtomicU32::new(0);
+/// The last number of a life, of all recordings: a pool may tell of one of an earlier recording.
+static LIVES: AtomicU32 = AtomicU32::new(NO_LIFE);
 /// When rings were emptied last, in nanoseconds.
 static DRAINED: AtomicU64 = AtomicU64::new(0);
 static RECORDER: Own<Option<Recorder>> = Own::new(|| None);
@@ -96,7 +98,6 @@ struct Recorder {
     rows: Vec<u8>,
     flushed: Duration,
     taps: Vec<Tap>,
-    lives: u32,
     jobs: FxHashMap<u64, Vec<Jobs>>,
     /// The entries of functions that are called one by one, and how often they were.
     names: FxHashMap<(u64, String), (u32, u64)>,
@@ -127,7 +128,6 @@ pub fn start(path: &Path, head: Option<&[u8]>, resolution: Duration) -> Result<(
         rows: Vec::new(),
         flushed: coarse_now(),
         taps: Vec::new(),
-        lives: NO_LIFE,
         jobs: FxHashMap::default(),
         names: FxHashMap::default(),
         entries: 0,
@@ -145,8 +145,13 @@ pub fn start(path: &Path, head: Option<&[u8]>, resolution: Duration) -> Result<(
 /// # Errors
 /// The system's, such as that the disk was full: then the file ends there.
 pub fn stop() -> Result<bool> {
-    let Some(mut recorder) = RECORDER.lock().take() else { return Ok(false) };
-    RECORDING.store(0, Relaxed);
+    let mut recorder = {
+        let mut place = RECORDER.lock();
+        let Some(recorder) = place.take() else { return Ok(false) };
+        // Before another can begin.
+        RECORDING.store(0, Relaxed);
+        recorder
+    };
     for mut tap in std::mem::take(&mut recorder.taps) {
         recorder.close(&mut tap, RowOutcome::Unfinished);
         end_rows(tap.rows.segment());
@@ -210,8 +215,8 @@ pub(super) fn live(serial: u64, segment: &Arc<Segment>, pid: u32, since: Duratio
         if begin_rows(segment, wanted_rows(recorder.recording, recorder.resolution)).is_err() {
             return NO_LIFE;
         }
-        recorder.lives += 1;
-        let (life, place) = (recorder.lives, Badge::new(segment.clone()).place());
+        let life = LIVES.fetch_add(1, Relaxed).wrapping_add(1);
+        let place = Badge::new(segment.clone()).place();
         let since = since.as_nanos() as u64;
         recorder.add(4, &[serial as u32, life, place, pid, 0], &[since], b"");
         if is_ready {
@@ -477,6 +482,16 @@ mod tests {
         assert!(stop().unwrap());
         assert!(!stop().unwrap());
         let blocks = kinds(&path);
+        start(&path, Some(b"head\n"), Duration::from_micros(100)).unwrap();
+        let ring = Arc::new(Segment::create("test", 1 << 20, false).unwrap());
+        let next = live(serial, &ring, std::process::id(), monotonic_now(), false);
+        ended(life, false, false);
+        ended(next, true, false);
+        assert!(stop().unwrap());
+        let second = kinds(&path);
+        let ends: Vec<_> = second.iter().filter(|block| block.0 == 6).map(|block| halves(&block.1)).collect();
+        let ends: Vec<_> = ends.iter().map(|end| (end[1], end[4])).collect();
+        assert_eq!(ends, [(next, 1)], "not that of a worker of the recording before");
         std::fs::remove_file(&path).unwrap();
         let of =
             |kind: u16| blocks.iter().filter(|block| block.0 == kind).map(|block| &block.1[..]).collect::<Vec<_>>();
