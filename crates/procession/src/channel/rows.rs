@@ -138,7 +138,7 @@ impl Row {
         self.sent = self.sent.saturating_add(next.sent);
         self.returned = self.returned.saturating_add(next.returned);
         self.cpu = match (self.cpu, next.cpu) {
-            (Some(before), Some(after)) => Some((before.0 + after.0, before.1 + after.1)),
+            (Some(before), Some(after)) => Some((before.0.saturating_add(after.0), before.1.saturating_add(after.1))),
             (before, after) => after.or(before),
         };
     }
@@ -456,6 +456,9 @@ mod tests {
         first.cpu = Some((1, 2));
         first.absorb(&Row { cpu: Some((3, 4)), ..row(200, 300) });
         assert_eq!((first.span, first.busy, first.cpu), (500, 320, Some((4, 6))));
+        // Whatever a worker has written.
+        first.absorb(&Row { cpu: Some((5, u64::MAX)), ..row(500, 1) });
+        assert_eq!(first.cpu, Some((9, u64::MAX)));
     }
 
     #[test]
