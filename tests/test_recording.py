@@ -13,7 +13,7 @@ from procession._procession import start_recording, stop_recording
 from procession._report.file import read
 from procession._report.run import DIED, RAISED, RETURNED, UNFINISHED
 from procession.cli import main
-from tasks.recording import die_at_three, fail_at_seven, held, keep, same, spin
+from tasks.recording import die_at_three, fail_at_seven, fail_untold, held, keep, same, spin
 from tasks.waiting import until
 
 LIMIT_S = 60
@@ -84,6 +84,13 @@ def test_a_pool_that_is_there_already_is_recorded_and_only_while_it_is_asked_for
     path = recording.path
     del recording
     assert not os.path.exists(path)
+
+
+def test_a_signal_that_comes_while_the_text_of_a_failure_is_asked_for_is_not_lost(tmp_path):
+    with procession.get_context("fork").Pool(1) as pool, procession.recording(tmp_path / "run"):
+        with pytest.raises(KeyboardInterrupt):
+            pool.apply(fail_untold, (os.getpid(),))
+        assert pool.apply(same, (3,)) == 3
 
 
 def test_very_many_tasks_take_little_room(tmp_path):

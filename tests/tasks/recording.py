@@ -24,6 +24,19 @@ def fail_at_seven(item):
     return bytes(1000)
 
 
+class Untold(Exception):
+    """Whose text cannot be asked for in the process that it names: Ctrl-C comes."""
+
+    def __str__(self):
+        if os.getpid() == self.args[0]:
+            raise KeyboardInterrupt
+        return "untold"
+
+
+def fail_untold(pid):
+    raise Untold(pid)
+
+
 def die_at_three(item):
     if item == 3:
         os.abort()

@@ -219,15 +219,18 @@ impl Inner {
                 hear(outcome.item, &answer);
                 job.store(py, outcome.item, answer, trash)
             }
-            None => match self.verdict(py, job, outcome.item, self.told(py, job, outcome.item, bytes), interrupt) {
-                Some(failure) => {
-                    *failed += 1;
-                    self.failed(job);
-                    let answer = job.answer_to(py, outcome.item, failure, interrupt);
-                    job.store(py, outcome.item, answer, trash)
+            None => {
+                let failure = self.told(py, job, outcome.item, bytes, interrupt);
+                match self.verdict(py, job, outcome.item, failure, interrupt) {
+                    Some(failure) => {
+                        *failed += 1;
+                        self.failed(job);
+                        let answer = job.answer_to(py, outcome.item, failure, interrupt);
+                        job.store(py, outcome.item, answer, trash)
+                    }
+                    None => false,
                 }
-                None => false,
-            },
+            }
         };
         if last {
             if tells {
@@ -343,19 +346,24 @@ impl Inner {
     }
 
     /// What an item has raised, which a recording is told.
-    fn told(&self, py: Python<'_>, job: &Job, item: u64, bytes: &[u8]) -> Py<PyAny> {
+    fn told(&self, py: Python<'_>, job: &Job, item: u64, bytes: &[u8], interrupt: &mut Option<PyErr>) -> Py<PyAny> {
         let failure = self.failure(py, bytes);
         if timeline::recording() != 0 {
-            self.explain(py, job, item, &failure);
+            self.explain(py, job, item, failure.bind(py), interrupt);
         }
         failure
     }
 
     #[cold]
-    fn explain(&self, py: Python<'_>, job: &Job, item: u64, failure: &Py<PyAny>) {
-        let failure = failure.bind(py);
+    fn explain(&self, py: Python<'_>, job: &Job, item: u64, failure: &Bound<'_, PyAny>, interrupt: &mut Option<PyErr>) {
         let name = failure.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
-        let text = failure.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+        // Runs code of the program, where Ctrl-C may come.
+        let text = failure.str().map(|text| text.to_string_lossy().into_owned()).unwrap_or_else(|error| {
+            if is_interrupt(py, &error) {
+                *interrupt = Some(error);
+            }
+            String::new()
+        });
         let line = text.lines().next().unwrap_or("");
         self.counts.explain(job.id, item, &if line.is_empty() { name } else { format!("{name}: {line}") });
     }
