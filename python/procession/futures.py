@@ -193,6 +193,17 @@ class ProcessPoolExecutor(_Maps):
                 raise
             return _results(weakref.ref(self), run, fn, futures, chunks, limit, drawn)
 
+    def _map_items(self, fn, iterables, limit, chunksize, buffersize, progress, further):
+        from procession._pool import executor_maps
+
+        wanted = {"timeout": self._task_timeout, **self._of_items, **further}
+        if progress is not None:
+            wanted["progress"] = progress
+        if self._seeds is not None:
+            wanted = self._seeded(wanted)
+        result = self._engine.map(fn, iterables, chunksize, buffersize, wanted)
+        return executor_maps.results(result, limit, _as_broken)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; with `wait` block until all futures are done and the workers have ended.
 
