@@ -1,9 +1,13 @@
 """Pools on the nodes of a cluster: every method, and what becomes of a map when something of it dies."""
 
+import ctypes
 import functools
 import importlib
 import itertools
 import os
+import queue
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -12,13 +16,15 @@ import time
 import numpy
 import procession
 import pytest
-from procession._cluster import agent, crew, flights, staff
+from procession._cluster import agent, crew, flights, keys, mailbox, staff
 from procession._cluster.engine import Engine, Place
 from procession._testing.belongings import state_of
+from procession.connection import wait
 from procession.futures import ProcessPoolExecutor
+from procession.synchronize import OwnerDied
 
 from tests.cluster_nodes import ROOT
-from tests.tasks import cluster_tasks as tasks, crews as suite
+from tests.tasks import cluster_objects as objects, cluster_tasks as tasks, crews as suite
 
 # Ray is large: `scripts/clusters` has it, and names both.
 ENGINES = os.environ.get("CLUSTERS", "dask").split()
@@ -118,6 +124,72 @@ def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
         assert pool.map(suite.double, range(4), 1) == [0, 2, 4, 6]
 
 
+def test_processes_run_on_nodes_and_end_as_they_do_here(context, capfd):
+    """One of each kind, all at once."""
+    results, event = context.Queue(), context.Event()
+    made = {
+        "done": context.Process(target=objects.say, args=("hello",), name="speaker", daemon=True),
+        "raised": context.Process(target=objects.fail),
+        "exited": context.Process(target=sys.exit, kwargs={}, args=(3,)),
+        "killed": context.Process(target=objects.put_and_sleep, args=(results, event)),
+        "terminated": context.Process(target=objects.put_and_sleep, args=(results, event)),
+        "interrupted": context.Process(target=objects.put_and_sleep, args=(results, event)),
+        "own": objects.own_class(context.Process)(results, event, env={"OF_THE_TEST": "1"}),
+    }
+    assert not made["done"].is_alive() and made["done"].pid is None and made["done"].exitcode is None
+    for process in made.values():
+        process.start()
+    assert event.wait(suite.LIMIT_S)
+    told = [results.get(timeout=suite.LIMIT_S) for _ in range(4)]
+    assert ("Own", True, "1") in told and {made[name].pid for name in ("killed", "terminated", "interrupted")} < set(
+        told
+    )
+    assert made["killed"].is_alive() and made["killed"] in procession.active_children()
+    made["killed"].join(0.01)
+    assert made["killed"].exitcode is None and not wait([made["killed"].sentinel], 0)
+    made["killed"].kill()
+    made["terminated"].terminate()
+    made["interrupted"].interrupt()
+    assert wait([made["killed"].sentinel], suite.LIMIT_S)
+    for process in made.values():
+        process.join(suite.LIMIT_S)
+    assert {name: process.exitcode for name, process in made.items()} == {
+        "done": 0, "raised": 1, "exited": 3, "killed": -9, "terminated": -15, "interrupted": 1, "own": 0
+    }  # fmt: skip
+    assert len({process.node for process in made.values()}) == 2 and not procession.active_children()
+    written = capfd.readouterr()
+    assert "hello of speaker" in written.out and "ValueError: on a node" in written.err
+    made["done"].close()
+    with pytest.raises(ValueError, match="closed"):
+        made["done"].is_alive()
+    with pytest.raises(NotImplementedError, match="is of this machine"):
+        context.Process(target=objects.say, args=(procession.Queue(),)).start()
+    with pytest.raises((TypeError, AttributeError), match="thread"):
+        context.Process(target=objects.say, args=(threading.Lock(),)).start()
+
+
+def test_what_a_process_had_goes_on_when_its_node_is_lost(cluster, context):
+    lock, event, (ours, theirs) = context.Lock(), context.Event(), context.Pipe()
+    process = context.Process(target=objects.hold, args=(lock, event, theirs))
+    process.start()
+    theirs.close()
+    assert event.wait(suite.LIMIT_S)
+    victim = next(node for node in cluster.nodes if process.pid in cluster.workers_of(node))
+    cluster.nodes.remove(victim)
+    cluster.lose(victim)
+    with pytest.warns(OwnerDied):
+        assert lock.acquire(timeout=suite.LIMIT_S)
+    with pytest.raises(EOFError):
+        ours.recv()
+    process.join(suite.LIMIT_S)
+    assert process.exitcode == 255
+    cluster.add()
+    again = context.Process(target=objects.say, args=("again",))
+    again.start()
+    again.join(suite.LIMIT_S)
+    assert again.exitcode == 0
+
+
 PROGRAM = """
 import sys
 
@@ -143,11 +215,11 @@ if __name__ == "__main__":
 """
 
 
-def _what_prints(program, cluster, folder):
+def _what_prints(program, cluster, folder, *arguments):
     """Return what a program prints that has the cluster's address from its environment."""
     (folder / "program.py").write_text(program)
     environment = {**os.environ, cluster.variable: cluster.address}
-    command = [sys.executable, folder / "program.py", cluster.engine]
+    command = [sys.executable, folder / "program.py", cluster.engine, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -157,10 +229,20 @@ def test_nodes_need_nothing_of_the_main_module(cluster, tmp_path):
     assert _what_prints(PROGRAM, cluster, tmp_path) == "[41, 42] {True}\n"
 
 
-def test_the_program_of_the_page_runs(cluster, tmp_path):
-    page = (ROOT / "docs/clusters.md").read_text()
-    program = page.partition("```python\n")[2].partition("```")[0].replace('"dask"', f'"{cluster.engine}"')
-    assert _what_prints(program, cluster, tmp_path) == "999000\n"
+def test_the_programs_of_the_page_run(cluster, tmp_path):
+    page = (ROOT / "docs/clusters.md").read_text().replace('"dask"', f'"{cluster.engine}"')
+    programs = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    printed = ["999000\n", "[1, 4, 9, 16] by 2 nodes\n10 [0, 0]\n"]
+    assert [_what_prints(program, cluster, tmp_path) for program in programs] == printed
+
+
+def test_the_example_runs(cluster, tmp_path):
+    program = (ROOT / "examples/cluster.py").read_text()
+    *lines, last = _what_prints(
+        program, cluster, tmp_path, "--limit", "20000", "--folder", ROOT / "examples"
+    ).splitlines()
+    assert sorted(lines) == [f"Process {number}: {number}" for number in range(1, 5)]
+    assert last.startswith("2,262 primes below 20,000, ")
 
 
 def test_an_executor_runs_on_a_cluster(context):
@@ -170,10 +252,122 @@ def test_an_executor_runs_on_a_cluster(context):
         assert [future.exception() is None for future in futures] == [True, True, True, False, True]
 
 
+def test_objects_are_those_of_all_nodes(context):
+    """They go there as arguments of an initializer and of tasks, and were made before or after the pool."""
+    early, barrier = context.Queue(), context.Barrier(3)
+    with context.Pool(2, objects.keep, (early, barrier)) as pool:
+        lock, value, array = context.Lock(), context.Value("i", 5), context.Array("d", [0.5, 1.5, 2.5])
+        event, condition, joinable = context.Event(), context.Condition(lock), context.JoinableQueue()
+        semaphore, simple = context.BoundedSemaphore(2), context.SimpleQueue()
+        meeting = pool.map_async(objects.meet, range(2), 1)
+        barrier.wait(suite.LIMIT_S)
+        assert len({early.get(timeout=suite.LIMIT_S), early.get(timeout=suite.LIMIT_S)}) == 2 == len(meeting.get())
+
+        pool.starmap(objects.count, [(lock, value, array)] * 20, 1)
+        assert value.value == 45 and array[:] == [20.5, 1.5, 2.5] == list(array) and len(array) == 3
+        waiting = pool.apply_async(objects.wait_for, (condition, event, value, 99))
+        assert event.wait(suite.LIMIT_S)
+        with condition:
+            value.value = 99
+            condition.notify()
+        assert waiting.get(suite.LIMIT_S) is True
+
+        pool.apply(objects.put_all, ([joinable, simple], [[1, [2]], (1, [2]), objects.Point(3), 2**70, b"x" * 100_000]))
+        got = [simple.get() for _ in range(5)]
+        assert got[:2] == [[1, [2]], (1, [2])] and type(got[2]) is objects.Point and got[3:] == [2**70, b"x" * 100_000]
+        assert [joinable.get(timeout=suite.LIMIT_S) is not None for _ in range(5)] == [True] * 5 and simple.empty()
+        assert pool.apply(objects.done, (joinable, 5)) == 0
+        joinable.join()
+        assert pool.apply(objects.take, (semaphore,)) == 0 == semaphore.get_value()  # it lives, and has both
+        assert not semaphore.acquire(timeout=0.01)
+
+        with context.Manager() as manager:
+            found, rows = manager.dict(), manager.list([1])
+            pool.starmap(objects.note, [(found, rows, objects.Point(n)) for n in range(3)])
+            assert sorted(found.keys()) == sorted(rows[1:]) == [0, 1, 2] and type(found[0]) is objects.Point
+
+
+def test_what_is_wrong_with_objects_is_said_as_of_a_process(context):
+    queues = (context.Queue(1), context.JoinableQueue(1))
+    for made, raised, call in (
+        (queues[0], queue.Empty, lambda made: made.get(timeout=0.01)),
+        (queues[0], queue.Empty, lambda made: made.get_nowait()),
+        (queues[1], queue.Full, lambda made: [made.put_nowait(n) for n in range(2)]),
+        (queues[1], ValueError, lambda made: [made.task_done() for _ in range(2)]),
+        (queues[1], TypeError, lambda made: made.put(threading.Lock())),
+        (context.Lock(), ValueError, lambda made: made.release()),
+        (context.RLock(), AssertionError, lambda made: made.release()),
+        (context.BoundedSemaphore(1), ValueError, lambda made: made.release()),
+        (context.Condition(), AssertionError, lambda made: made.notify()),
+        (context, TypeError, lambda made: made.Condition(threading.Lock())),
+        (context, TypeError, lambda made: made.Value(ctypes.c_char_p)),
+        (context, TypeError, lambda made: made.Array("i", ["x"])),
+        (context, ValueError, lambda made: made.Barrier(0)),
+        (context.Value("i", 1), NotImplementedError, lambda made: made.get_obj()),
+        (context.Array("i", 2), IndexError, lambda made: made[2]),
+        (context.Barrier(2), threading.BrokenBarrierError, lambda made: made.wait(0.01)),
+    ):
+        with pytest.raises(raised):
+            call(made)
+    queues[0].close()
+    with pytest.raises(ValueError, match="is closed"):
+        queues[0].put(1)
+
+
+def test_a_wait_for_an_object_heeds_ctrl_c_and_loses_nothing(context):
+    pending = context.Queue()
+    for call in (pending.get, context.Lock().acquire, context.Event().wait):
+        main = threading.get_ident()
+        if call.__name__ == "acquire":
+            assert call()
+        with pytest.raises(KeyboardInterrupt):
+            threading.Thread(target=signal.pthread_kill, args=(main, signal.SIGINT)).start()
+            call()
+    pending.put("here")
+    assert pending.get(timeout=suite.LIMIT_S) == "here"
+
+
+def test_a_lock_goes_on_from_a_worker_that_was_killed(context):
+    lock, robust, permits = context.Lock(), context.RLock(robust=True), context.Semaphore(1)
+    with context.Pool() as pool:
+        for taken in (lock, robust, permits):
+            with pytest.raises(procession.WorkerDied):
+                pool.apply(objects.take_and_die, (taken,))
+        with pytest.warns(OwnerDied):
+            assert lock.acquire(timeout=suite.LIMIT_S)
+        with pytest.raises(OwnerDied):
+            robust.acquire(timeout=suite.LIMIT_S)
+        assert permits.acquire(timeout=suite.LIMIT_S)
+
+
+def test_a_pipe_has_two_ends_wherever_they_are(context):
+    ours, theirs = context.Pipe()
+    with context.Pool() as pool:
+        answer = pool.apply_async(objects.talk, (theirs,))
+        assert ours.recv() == [1, [2]] and ours.recv_bytes() == b"bytes"
+        theirs.close()
+        ours.send(objects.Point(4))
+        assert answer.get(suite.LIMIT_S) == 4
+        assert ours.poll(suite.LIMIT_S)
+        with pytest.raises(EOFError):
+            ours.recv()
+        with pytest.raises(BrokenPipeError):
+            ours.send(1)
+        reader, writer = context.Pipe(duplex=False)
+        with pytest.raises(procession.WorkerDied):
+            pool.apply(objects.take_and_die, (writer,))
+        writer.close()
+        with pytest.raises(EOFError):  # who had the other end was killed
+            reader.recv()
+    for call in (ours.fileno, lambda: reader.send(1), lambda: writer.send(1)):
+        with pytest.raises((NotImplementedError, OSError)):
+            call()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_only_one_machine_has_is_refused(engine):
     context = procession.get_context(engine)
-    for name in ("RawArray", "Value", "Queue", "Lock", "Manager", "Process", "Pipe", "Barrier"):
+    for name in ("RawArray", "RawValue"):
         with pytest.raises(NotImplementedError, match=f"a cluster has no {name}: "):
             getattr(context, name)()
     assert engine not in procession.get_all_start_methods() and context.get_start_method() == engine
@@ -197,8 +391,15 @@ def test_workers_are_shared_out_by_cpus():
 
 def test_an_agent_whose_pool_has_ended_says_so(monkeypatch):
     """A program that stood still for long would wait for outcomes for ever."""
-    monkeypatch.setattr(agent, "SILENT_S", 0.1)
-    terms = {"count": 1, "options": {}, "settings": [{}], "initializer": None, "program": agent.here()}
+    monkeypatch.setattr(mailbox, "SILENT_S", 0.1)
+    terms = {
+        "count": 1,
+        "options": {},
+        "settings": [{}],
+        "initializer": None,
+        "program": agent.here(),
+        "key": keys.own(),
+    }
     ended = agent.Agent(terms)
     ended.await_end(suite.LIMIT_S)
     with pytest.raises(RuntimeError, match="has ended"):

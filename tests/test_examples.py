@@ -29,6 +29,10 @@ PRINTS = {
     "primes": (["--limit", "20000"], r"2,262 primes below 20,000\nserial .* pool .*\nThe two counts agree\.\n"),
     "word_count": ([str(EXAMPLES)], r"\d+ files, [\d,]+ words; .*\n  .*\nserial .* pool .*\nThe two counts agree\.\n"),
     "image_filter": (["--size", "256", "--tile", "64"], r"16 tiles .*\nserial .* pool .*\nThe two images agree\.\n"),
+    "cluster": (
+        ["spawn", "--limit", "20000", "--folder", str(EXAMPLES)],  # a cluster runs it in `test_clusters`
+        r"(Process \d: \d\n){4}2,262 primes below 20,000, [\d,]+ words in \d+ files\n",
+    ),
     "processes_or_threads": (
         ["--workers", "2", "--steps", "2000"],
         r"2 workers.*it is then +8 +0 +8\n.*CPU-bound: 4 loops.*waiting: 4 reads.*memory a worker costs.*MiB.*"

@@ -56,8 +56,12 @@ class Constructors(_Overloads):
     """What every context has: constructors and settings. Each imports what it needs when it is called: importing the
     package stays quick."""
 
+    _elsewhere: "Any" = None  # the context that makes all of it, where its processes are not those of this machine
+
     def Manager(self) -> "SyncManager":
         """Return a started manager: a process that holds objects which others use through proxies."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Manager()
         from procession.managers import SyncManager
 
         manager = SyncManager(ctx=self.get_context())
@@ -66,6 +70,8 @@ class Constructors(_Overloads):
 
     def Pipe(self, duplex: bool = True) -> "tuple[Connection, Connection]":
         """Return two connections, the ends of a pipe."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Pipe(duplex)
         from procession.connection import Pipe
 
         return Pipe(duplex)
@@ -76,6 +82,8 @@ class Constructors(_Overloads):
         Args:
             robust: raise OwnerDied, holding the lock, when its owner has died; otherwise that is a warning.
         """
+        if self._elsewhere is not None:
+            return self._elsewhere.Lock(robust=robust)
         from procession.synchronize import Lock
 
         return Lock(robust=robust, ctx=self.get_context())
@@ -86,30 +94,40 @@ class Constructors(_Overloads):
         Args:
             robust: raise OwnerDied, holding the lock, when its owner has died; otherwise that is a warning.
         """
+        if self._elsewhere is not None:
+            return self._elsewhere.RLock(robust=robust)
         from procession.synchronize import RLock
 
         return RLock(robust=robust, ctx=self.get_context())
 
     def Condition(self, lock: "synchronize.Lock | synchronize.RLock | None" = None) -> "synchronize.Condition":
         """Return a condition variable."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Condition(lock)
         from procession.synchronize import Condition
 
         return Condition(lock, ctx=self.get_context())
 
     def Semaphore(self, value: int = 1) -> "synchronize.Semaphore":
         """Return a semaphore."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Semaphore(value)
         from procession.synchronize import Semaphore
 
         return Semaphore(value, ctx=self.get_context())
 
     def BoundedSemaphore(self, value: int = 1) -> "synchronize.BoundedSemaphore":
         """Return a semaphore that cannot be released above its first value."""
+        if self._elsewhere is not None:
+            return self._elsewhere.BoundedSemaphore(value)
         from procession.synchronize import BoundedSemaphore
 
         return BoundedSemaphore(value, ctx=self.get_context())
 
     def Event(self) -> "synchronize.Event":
         """Return an event."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Event()
         from procession.synchronize import Event
 
         return Event(ctx=self.get_context())
@@ -118,24 +136,32 @@ class Constructors(_Overloads):
         self, parties: int, action: "Callable[[], object] | None" = None, timeout: "float | None" = None
     ) -> "synchronize.Barrier":
         """Return a barrier."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Barrier(parties, action, timeout)
         from procession.synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
 
     def Queue(self, maxsize: int = 0) -> "queues.Queue[Any]":
         """Return a queue."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Queue(maxsize)
         from procession.queues import Queue
 
         return Queue(maxsize, ctx=self.get_context())
 
     def JoinableQueue(self, maxsize: int = 0) -> "queues.JoinableQueue[Any]":
         """Return a queue that counts the items that are done."""
+        if self._elsewhere is not None:
+            return self._elsewhere.JoinableQueue(maxsize)
         from procession.queues import JoinableQueue
 
         return JoinableQueue(maxsize, ctx=self.get_context())
 
     def SimpleQueue(self) -> "queues.SimpleQueue[Any]":
         """Return a queue with the fewest methods."""
+        if self._elsewhere is not None:
+            return self._elsewhere.SimpleQueue()
         from procession.queues import SimpleQueue
 
         return SimpleQueue(ctx=self.get_context())
@@ -149,6 +175,8 @@ class Constructors(_Overloads):
         **options: "Unpack[PoolOptions]",
     ) -> "pool.Pool":
         """Return a pool of worker processes; `options` are those of `procession.pool.Pool`."""
+        if self._elsewhere is not None:
+            return self._elsewhere.Pool(processes, initializer, initargs, maxtasksperchild, **options)
         from procession.pool import Pool
 
         return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
@@ -157,24 +185,32 @@ class Constructors(_Overloads):
 
         def RawValue(self, typecode_or_type, *args):
             """Return a ctypes object in shared memory."""
+            if self._elsewhere is not None:
+                return self._elsewhere.RawValue(typecode_or_type, *args)
             from procession.sharedctypes import RawValue
 
             return RawValue(typecode_or_type, *args)
 
         def RawArray(self, typecode_or_type, size_or_initializer):
             """Return a ctypes array in shared memory."""
+            if self._elsewhere is not None:
+                return self._elsewhere.RawArray(typecode_or_type, size_or_initializer)
             from procession.sharedctypes import RawArray
 
             return RawArray(typecode_or_type, size_or_initializer)
 
         def Value(self, typecode_or_type, *args, lock=True):
             """Return a ctypes object in shared memory with a lock."""
+            if self._elsewhere is not None:
+                return self._elsewhere.Value(typecode_or_type, *args, lock=lock)
             from procession.sharedctypes import Value
 
             return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
 
         def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
             """Return a ctypes array in shared memory with a lock."""
+            if self._elsewhere is not None:
+                return self._elsewhere.Array(typecode_or_type, size_or_initializer, lock=lock)
             from procession.sharedctypes import Array
 
             return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
@@ -252,6 +288,8 @@ class BaseContext(Constructors):
 
     def cpu_count(self) -> int:
         """Return the number of CPUs that this process may use."""
+        if self._elsewhere is not None:
+            return self._elsewhere.cpu_count()
         from procession._pool import cpus
 
         count = cpus.allowed()
@@ -443,6 +481,11 @@ class DefaultContext(BaseContext):
 
     def __reduce__(self):
         return _get_default_context, ()
+
+    @property
+    def _elsewhere(self):
+        chosen = self._actual_context
+        return None if chosen is None or chosen.crew is None else chosen
 
     def _chosen(self):
         """Fix the start method, and return its context."""

@@ -1,19 +1,13 @@
-"""What runs on a node: a pool of its own, which works off what the program sends.
-
-An engine carries two calls here, `post` and `collect`, in any order and any number of times each; both answer at once
-or after a limit. What is posted has numbers, and is heeded in their order; what is collected is told again until the
-program says that it has come.
-"""
+"""What runs on a node: a pool of its own, which works off what the program sends."""
 
 import os
-import queue
 import socket
 import threading
 from functools import partial
-from time import monotonic
 
 from procession import context
-from procession._cluster.packing import Message, Raised, apart, seal
+from procession._cluster.mailbox import COLLECT_S as COLLECT_S, Mailbox
+from procession._cluster.packing import Raised, apart, seal
 from procession._cluster.work import Begin, Call, Failed, Star, Whole
 from procession._objects import main_module
 
@@ -24,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COLLECT_S", "Agent", "here"]
 
-COLLECT_S = 5.0  # how long `collect` waits for something to tell
-SILENT_S = 120.0  # a program that has not collected for so long is gone
 _MOST_AT_ONCE = 4096  # outcomes in one piece of news
 
 
@@ -34,127 +26,38 @@ def here():
     return socket.gethostname(), os.getpid()
 
 
-class Agent:
+class Agent(Mailbox):
     """A pool on this node, on behalf of a program.
 
     Args:
         terms: a dict: how many workers there are (`count`), the other options of a pool (`options`), the settings of
-            each worker (`settings`), the pickle of the initializer and its arguments, or None (`initializer`), and the
-            program's process (`program`).
+            each worker (`settings`), the pickle of the initializer and its arguments, or None (`initializer`), the
+            program's process (`program`) and its `keys.Key` (`key`).
     """
 
     def __init__(self, terms):
+        super().__init__()
         main_module.hide(terms["program"] != here())
         options = dict(terms["options"])
         if options.pop("capture_output", False):
             options["capture_output"] = partial(self._tell, "line")
         for name in {name for settings in terms["settings"] for name in settings}:
             options[name] = partial(_setting, terms["settings"], name)
-        if terms["initializer"] is not None:
-            options["initializer"] = Begin(terms["initializer"])
+        options["initializer"] = Begin(terms["initializer"], terms["key"])
         self._pool = context.get_context("forkserver").Pool(terms["count"], **options)
         self._core = self._pool._core
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._calls: dict = {}  # the functions of jobs
         self._parcels: dict = {}
-        self._news = threading.Condition()
-        self._untold: list = []
-        self._watchers: list = []  # of engines without a thread to wait in
-        self._told = (0, None)  # what was collected last, by its number
-        self._seen = monotonic()
-        self._inbox: dict = {}
-        self._next = 0
-        self._ended = False
-        threading.Thread(target=self._work, name="ClusterAgent", daemon=True).start()
-
-    # -- what the engine carries --------------------------------------------------------------------------------------
-
-    def post(self, number, message):
-        """Take a message, the `number`-th one."""
-        self._events.put(("post", number, message))
-
-    def take(self, acked):
-        """Return what there is to tell, as `(number, message)`, None if there is nothing.
-
-        Args:
-            acked: the number of the last that has come.
-
-        Raises:
-            RuntimeError: there will be nothing any more, as the pool has ended.
-        """
-        with self._news:
-            self._seen = monotonic()
-            number, message = self._told
-            if message is not None and number != acked:
-                return self._told
-            self._told = number, None
-            if not self._untold:
-                if self._ended:
-                    raise RuntimeError("the pool of this node has ended: nobody had asked for long, or it has failed")
-                return None
-            untold, self._untold = self._untold, []
-        told = number + 1, Message.of(untold)
-        with self._news:
-            self._told = told
-        return told
-
-    def collect(self, acked, limit=COLLECT_S):
-        """Return what `take` does, once there is something or after `limit` seconds."""
-        until = monotonic() + limit
-        while (found := self.take(acked)) is None:
-            with self._news:
-                self._news.wait_for(lambda: self._untold or self._ended, until - monotonic())
-                if not self._untold:
-                    return None
-        return found
-
-    def call_when_news(self, tell):
-        """Have `tell` called, once, when there is something to take."""
-        with self._news:
-            if not self._untold:
-                self._watchers = [tell]  # whoever asked before has come to the limit
-                return
-        tell()
-
-    def stop(self):
-        """End the pool; does not wait for that."""
-        self._events.put(("stop",))
-
-    def await_end(self, limit):
-        """Wait for the end of the pool, at most `limit` seconds."""
-        with self._news:
-            self._news.wait_for(lambda: self._ended, limit)
+        self.begin()
 
     # -- in the agent's thread ----------------------------------------------------------------------------------------
 
-    def _work(self):
-        try:
-            while True:
-                try:
-                    event = self._events.get(timeout=SILENT_S / 4)
-                except queue.Empty:
-                    if monotonic() - self._seen > SILENT_S:
-                        return
-                    continue
-                if event[0] == "stop":
-                    return
-                if event[0] == "post":
-                    self._inbox[event[1]] = event[2]
-                    while (message := self._inbox.pop(self._next, None)) is not None:
-                        self._next += 1
-                        self._heed(message.read())
-                else:
-                    self._drain(event[1])
-        finally:
-            self._pool.terminate()
-            self._pool.join()
-            with self._news:
-                self._ended = True
-                self._news.notify_all()
+    def _hear(self, event):
+        self._drain(event[1])
 
-    def _heed(self, orders):
-        for name, *arguments in orders:
-            getattr(self, f"_{name}_ordered")(*arguments)
+    def _finish(self):
+        self._pool.terminate()
+        self._pool.join()
 
     def _job_ordered(self, name, function, star, retry_on, title):
         self._calls[name] = (Star if star else Call)(apart(function), retry_on, title)
@@ -280,14 +183,6 @@ class Agent:
 
     def _failed(self, number, place, error):
         self._came(number, place, _raised(error))
-
-    def _tell(self, *news):
-        with self._news:
-            self._untold.append(news)
-            watchers, self._watchers = self._watchers, []
-            self._news.notify_all()
-        for tell in watchers:
-            tell()
 
 
 class _Parcel:

@@ -5,6 +5,7 @@ import queue
 import threading
 from time import monotonic
 
+from procession._cluster import keys
 from procession._cluster.agent import here
 from procession._cluster.driver import Driver, work_of
 from procession._cluster.packing import seal
@@ -61,12 +62,13 @@ class Nodes(Crew):
         options = {name: getattr(terms, attribute) for name, attribute in _PASSED.items()}
         options["forward_logs"] = terms.forward_logs
         options["capture_output"] = terms.on_line is not None
-        program = here()
+        program, key = here(), keys.own()
 
         def terms_for(first, workers):
             settings = [terms.settings.wished(first + place) for place in range(workers)]
             return {
-                "count": workers, "options": options, "settings": settings, "initializer": initial, "program": program
+                "count": workers, "options": options, "settings": settings, "initializer": initial, "program": program,
+                "key": key,
             }  # fmt: skip
 
         engine = self.make_engine()

@@ -7,13 +7,16 @@ import warnings
 import weakref
 
 import distributed
+from distributed.comm.addressing import get_address_host_port
 from distributed.protocol.serialize import dask_deserialize, dask_serialize
+from distributed.utils import get_ip
 
 from procession import util
-from procession._cluster.agent import COLLECT_S, Agent
+from procession._cluster.children import agent_for
 from procession._cluster.contexts import ClusterContext
 from procession._cluster.crew import Nodes as _Nodes
 from procession._cluster.engine import Engine, Place
+from procession._cluster.mailbox import COLLECT_S
 from procession._cluster.packing import Message
 
 __all__ = ["CONTEXT", "Nodes"]
@@ -28,7 +31,7 @@ class Host:
     """The actor: an agent, which ends with it."""
 
     def __init__(self, terms):
-        self._agent = Agent(terms)
+        self._agent = agent_for(terms)
 
     def __del__(self):
         agent = getattr(self, "_agent", None)
@@ -130,6 +133,11 @@ class Dask(Engine):
         """Return the worker processes of the cluster."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         return [Place(address, worker["nthreads"]) for address, worker in workers.items()]
+
+    def host(self):
+        """Return the address from which this program reaches the scheduler."""
+        host, port = get_address_host_port(self._client.scheduler.address)
+        return get_ip(host, port)
 
     def start(self, place, terms):
         """Make an actor on a worker process."""

@@ -29,6 +29,14 @@ class Engine:
         """Return the nodes that are there now, as a list of `Place`."""
         raise NotImplementedError
 
+    def host(self):
+        """Return the address of this machine by which the nodes reach it.
+
+        Raises:
+            NotImplementedError: the engine does not know.
+        """
+        raise NotImplementedError(f"{self.name} does not say by which address nodes reach the program: share nothing")
+
     def start(self, place, terms):
         """Start an agent, an `agent.Agent` of these terms, on a node and return the handle of it; waits for that.
 

@@ -9,7 +9,7 @@ from functools import partial
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from procession._cluster.agent import Agent
+from procession._cluster.children import agent_for
 from procession._cluster.contexts import ClusterContext
 from procession._cluster.crew import Nodes as _Nodes
 from procession._cluster.engine import Engine, Place
@@ -40,7 +40,7 @@ class Host:
     def __init__(self, terms):
         if not _was_given(THREADS):
             os.environ.pop(THREADS, None)  # Ray's own, which workers would take for the wish of their user
-        self._agent = Agent(terms)
+        self._agent = agent_for(terms)
 
     def wait_until_ready(self):
         """Return once `__init__` has."""
@@ -96,6 +96,11 @@ class Ray(Engine):
             return []
         found = [(node["NodeID"], int(node["Resources"].get("CPU", 0))) for node in ray.nodes() if node["Alive"]]
         return [Place(key, cpus) for key, cpus in found if cpus]
+
+    def host(self):
+        """Return the address of the node that this program is connected to."""
+        own = ray.get_runtime_context().get_node_id()
+        return next(node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == own)
 
     def start(self, place, terms):
         """Make an actor on a node, which takes a CPU for each worker as far as there are any."""

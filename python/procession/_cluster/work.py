@@ -3,6 +3,7 @@
 import types
 
 from procession import _exceptions
+from procession._cluster import keys
 from procession._cluster.packing import Raised, Sealed, is_plain, seal
 from procession._objects import failures
 from procession._pool.jobs import stopped
@@ -37,13 +38,18 @@ class Begin:
     """The initializer of a node's workers.
 
     Args:
-        sealed: the pickle of the program's own, and of its arguments.
+        sealed: the pickle of the program's own, and of its arguments; None for none.
+        key: the `keys.Key` of the program.
     """
 
-    def __init__(self, sealed):
+    def __init__(self, sealed, key):
         self._sealed = sealed
+        self._key = key
 
     def __call__(self):
+        keys.adopt(self._key)
+        if self._sealed is None:
+            return
         function, arguments = self._sealed.open()
         function(*arguments)
 

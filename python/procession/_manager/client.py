@@ -44,7 +44,13 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Links:
-    """All connections of this process to one server."""
+    """All connections of this process to one server.
+
+    Attributes:
+        key: what proxies prove to know that came without a key and a manager; None for that of the process.
+    """
+
+    key: "bytes | None" = None
 
     def __init__(self, address, serializer):
         self._address = address
@@ -115,6 +121,8 @@ class Links:
 
     def _open(self, authkey):
         client = connection.Client(self._address, authkey=authkey)
+        if isinstance(self._address, tuple):
+            holders.watch(client)
         link = _Link(client)
         kind, result = link.exchange(
             self._serializer, (None, "accept_connection", (threading.current_thread().name,), {})

@@ -18,6 +18,16 @@ from procession import _procession as engine
 # The pauses between looks whether a process has ended that has just closed a connection.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.001, 1.0
 
+# A machine that vanishes is noticed after IDLE_S and so many looks, or when so long nobody has taken what was sent.
+IDLE_S, LOOK_EVERY_S, LOOKS = 10, 5, 4
+_LOOKS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE_S),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, LOOK_EVERY_S),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, LOOKS),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, (IDLE_S + LOOKS * LOOK_EVERY_S) * 1000),
+)
+
 # Guards the notes of all clients and of all that they hold. Whoever has it waits for nothing.
 notes = threading.RLock()
 _attended = threading.local()  # of each thread: .client and .thread that it acts for, .told
@@ -213,6 +223,15 @@ def take_told():
     """Return what the answer is to say of an owner's death, once: None, or whether the lock is robust."""
     told, _attended.told = _attended.told, None
     return told
+
+
+def watch(connection):
+    """Have the system look whether the machine at the other end of an idle connection is still there, and end the
+    connection when it is not; without, who vanishes with its network would be waited for without end."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        if end.family in (socket.AF_INET, socket.AF_INET6):
+            for level, option, value in _LOOKS:
+                end.setsockopt(level, option, value)
 
 
 def has_hung_up(connection):

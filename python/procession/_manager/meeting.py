@@ -21,7 +21,7 @@ class Condition(threading.Condition):
         _release_save: Callable[[], Any]
 
     def __init__(self, lock: "Any" = None) -> None:
-        own: Any = RLock() if lock is None else _itself(lock)
+        own: Any = RLock() if lock is None else itself(lock)
         super().__init__(own)
 
     def locked(self):
@@ -165,7 +165,7 @@ class _Round:
                 del self.waiting[number]
 
 
-def _itself(lock):
+def itself(lock):
     """Return the lock in this server that a proxy stands for."""
     from procession._manager.proxy import BaseProxy, _here
 

@@ -55,7 +55,7 @@ class BaseProxy:
         elif manager is not None:
             self._authkey = manager._authkey
         else:
-            self._authkey = process.current_process().authkey
+            self._authkey = self._links.key or process.current_process().authkey
         if incref:
             self._incref()
         else:

@@ -203,6 +203,8 @@ class Server:
             thing.leave()
 
     def _serve(self, client):
+        if self._is_remote:
+            holders.watch(client)
         lent = self.lent
         lent.stop, lent.proxies, lent.client = False, [], self.clients.of(client)
         holders.attend(lent.client, threading.get_ident())
@@ -317,3 +319,5 @@ def _put_back(obj, item):
             obj.not_empty.notify()
     elif type(obj) is queue.SimpleQueue:
         obj.put(item)  # which has no other end
+    elif hasattr(obj, "put_back"):
+        obj.put_back(item)

@@ -7,7 +7,7 @@ A request is `(ident, method, args, kwds)`; without an ident it is for the serve
 import pickle
 import traceback
 
-from procession import reduction
+from procession import _procession as engine, reduction
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -84,6 +84,18 @@ def _has_plain_arguments(request):
     return not request[3] and all(type(argument) in _PLAIN for argument in request[2])
 
 
+class ValueSerializer:
+    """The same, for clients with other main modules, or none: what stands in that of this process goes by value."""
+
+    loads = staticmethod(pickle.loads)
+    _nobody = engine.Receiver(lambda obj: False)
+
+    @classmethod
+    def dumps(cls, message):
+        """Return the bytes of a message; the errors of pickling for what cannot be pickled."""
+        return engine.pickling_for(cls._nobody, lambda: PickleSerializer.dumps(message))
+
+
 class XmlSerializer:
     """Plain values only, and nothing in a message can run code. Tuples arrive as lists."""
 
@@ -106,12 +118,14 @@ class XmlSerializer:
 
 
 SERIALIZERS = {"pickle": PickleSerializer, "xmlrpclib": XmlSerializer}
+# Those that programs do not name.
+OF_OURS = {"by value": ValueSerializer}
 
 
 def serializer_named(name):
     """Return a serializer; `UnknownSerializer`, a ValueError, for an unknown name."""
     try:
-        return SERIALIZERS[name]
+        return OF_OURS.get(name) or SERIALIZERS[name]
     except (KeyError, TypeError):
         from procession._exceptions import UnknownSerializer
 
