@@ -148,6 +148,11 @@ class Pool(_Maps):
         cls = type(self)
         return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={len(self._pool)}>"
 
+    def _repr_html_(self):
+        from procession._pool import html
+
+        return html.of_pool(self)
+
     def __reduce__(self):
         raise NotImplementedError("pool objects cannot be passed between processes or pickled: make one there")
 

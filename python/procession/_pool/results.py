@@ -36,6 +36,11 @@ class ApplyResult(Generic[_R]):
         self._pool = pool
         self._core = core
 
+    def _repr_html_(self):
+        from procession._pool import html
+
+        return html.of_result(self)
+
     def ready(self) -> bool:
         """Return whether the task has ended."""
         return self._core.ready()
@@ -175,6 +180,8 @@ class IMapIterator(Generic[_R]):
     def skipped(self) -> int:
         """How many tasks have failed and are left out, by `on_error="skip"`, so far."""
         return getattr(self._core, "skipped", 0)
+
+    _repr_html_ = ApplyResult._repr_html_
 
     def __iter__(self) -> "Self":
         return self

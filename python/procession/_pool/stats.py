@@ -71,6 +71,11 @@ class PoolStats:
     deaths: int
     memory_limit: str | None = None
 
+    def _repr_html_(self):
+        from procession._pool import html
+
+        return html.of_stats(self)
+
 
 # Where programs find them.
 for _class in (TaskStats, WorkerStats, PoolStats):

@@ -2,7 +2,17 @@
 
 import sys
 
-__all__ = ["call_text", "clean", "function_name", "given", "in_units", "program_name", "running_name", "task_name"]
+__all__ = [
+    "call_text",
+    "clean",
+    "function_name",
+    "given",
+    "in_units",
+    "notebook_name",
+    "program_name",
+    "running_name",
+    "task_name",
+]
 
 _MOST_TEXT = 200
 # Of what a task was given.
@@ -27,7 +37,16 @@ def program_name():
     if not isinstance(path, str) or path in ("", "-", "-c", "-m"):
         return "python"
     folder, _, name = path.rpartition("/")
+    if name == "ipykernel_launcher.py":
+        return notebook_name()
     return folder.rpartition("/")[2] if name == "__main__.py" and folder else name
+
+
+def notebook_name():
+    """Return the name of the notebook whose kernel this process is."""
+    import os
+
+    return os.environ.get("JPY_SESSION_NAME", "").rpartition("/")[2] or "notebook"
 
 
 def running_name(current, interrupts):

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from procession._pool import html
 from procession._progress.words import rows
 
 __all__ = ["Notebook", "page"]
@@ -32,18 +33,9 @@ class Notebook:
 
 def page(progress):
     """Return a `Progress` as HTML without scripts."""
-    cells = "".join(_line(row) for row in rows([progress]))
-    return f'<table style="border:0;font-family:monospace;font-size:90%">{cells}</table>'
+    return html.table(_line(row) for row in rows([progress]))
 
 
 def _line(row):
-    bar = ""
-    if row.share is not None:
-        color = "#c0392b" if row.failed else "#2e8b57"
-        bar = (
-            f'<svg width="200" height="10"><rect width="200" height="10" rx="2" fill="#8884"/>'
-            f'<rect width="{200 * row.share:.1f}" height="10" rx="2" fill="{color}"/></svg>'
-        )
-    texts = [escape(row.name).replace("  ", "&emsp;"), bar, escape(row.counts), escape(" · ".join(row.facts))]
-    style = 'style="text-align:left;border:0;padding:1px 8px;background:none;white-space:nowrap"'
-    return "<tr>" + "".join(f"<td {style}>{text}</td>" for text in texts) + "</tr>"
+    bar = "" if row.share is None else html.bar(row.share, row.failed)
+    return [escape(row.name).replace("  ", "&emsp;"), bar, escape(row.counts), escape(" · ".join(row.facts))]

@@ -41,11 +41,7 @@ def page(run):
         _numbers(run),
         _findings(run),
         _TIMELINE,
-        _functions(run, colours),
-        '<div class="two">',
-        _longest(run, colours),
-        _guesses(run),
-        "</div>",
+        *(_tables(run, colours) if run.rows else ()),
         _failures(run, colours),
         _footer(run),
         '<div id="tip"></div></main>',
@@ -53,6 +49,10 @@ def page(run):
         f"<script>{script}</script></body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _tables(run, colours):
+    return _functions(run, colours), '<div class="two">', _longest(run, colours), _guesses(run), "</div>"
 
 
 def data(run):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from procession import _procession as engine
 from procession._finalize import Finalize, register_after_fork
 from procession._pool.cpus import usable
+from procession._pool.texts import notebook_name
 from procession._report.file import MAGIC, VERSION
 
 if TYPE_CHECKING:
@@ -118,6 +119,20 @@ class Recording:
         with open(path, "w", encoding="utf-8") as file:
             file.write(page(self._read()))
 
+    def _repr_html_(self):
+        from html import escape
+
+        from procession._report.page import page
+
+        try:
+            text = page(self._read())
+        except (OSError, ValueError):  # it has not begun
+            return escape(repr(self))
+        # Without rights of the notebook's own page, whatever the run's names and messages are.
+        rights = "allow-scripts allow-downloads allow-popups"
+        style = "width:100%;height:640px;border:0"
+        return f'<iframe srcdoc="{escape(text)}" sandbox="{rights}" style="{style}"></iframe>'
+
     def trace(self, path: str | os.PathLike[str]) -> None:
         """Write a trace to the file `path`, for ui.perfetto.dev."""
         from procession._report.trace import trace
@@ -140,7 +155,8 @@ def _program():
     if path == "-m":
         words = [word for word in sys.orig_argv[1:] if not word.startswith("-")]
         path = next((word for word in words if word not in ("procession", "run")), "")
-    return os.path.basename(path) or "python"
+    name = os.path.basename(path) or "python"
+    return notebook_name() if name == "ipykernel_launcher.py" else name
 
 
 def head(program=None):
