@@ -137,7 +137,7 @@ LAYERS = {
     "pool": "pool _pool _progress",
     "managers": "managers _manager",
     "report": "_report",
-    "faces": "context shared_pools scopes futures joblib dummy popen_fork popen_forkserver popen_spawn_posix",
+    "faces": "context shared_pools scopes futures joblib dummy telemetry popen_fork popen_forkserver popen_spawn_posix",
     "clusters": "_cluster",
     "tests": "testing _testing",
     "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",

@@ -83,6 +83,10 @@ class ProcessPoolExecutor(_Maps):
         context = _our_context(mp_context)
 
         arguments = workers, initializer, tuple(initargs), max_tasks_per_child
+        if "opentelemetry" in sys.modules:
+            from procession._pool import tracing
+
+            tracing.notice()
         # Workers are started by the first call: what makes no sense is refused here all the same.
         check(*arguments, **pool_options)
         seed = pool_options.pop("seed", None)
@@ -311,6 +315,9 @@ class _Engine:
         context_vars = sys.modules.get("procession._pool.context_vars")
         if context_vars is not None:  # here, as the call may reach the pool from another thread
             wanted = {**wanted, "context": context_vars.captured()}
+        tracing = sys.modules.get("procession._pool.tracing")
+        if tracing is not None:
+            wanted = {**wanted, "tracing": tracing.captured()}
         future = PoolFuture()
         with self._lock:
             self._begun_pool()

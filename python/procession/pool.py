@@ -1,6 +1,7 @@
 """Pools: worker processes that work off tasks."""
 
 import os
+import sys
 import types
 import warnings
 
@@ -124,6 +125,10 @@ class Pool(_Maps):
         **options: "Unpack[PoolOptions]",
     ) -> None:
         self._state = INIT
+        if "opentelemetry" in sys.modules:
+            from procession._pool import tracing
+
+            tracing.notice()
         terms = pool_options(processes, initializer, initargs, maxtasksperchild, **options)
         # Threads need no start method: it is not fixed for them.
         self._ctx = context or (_default_context() if terms.crew in (None, "processes") else None)

@@ -34,6 +34,7 @@ OPTIONS: dict[str, str] = {
     "order": "procession._pool.ordering",
     "progress": "procession._progress.option",
     "context": "procession._pool.context_vars",
+    "tracing": "procession._pool.tracing",
 }
 
 _ANSWERS: "dict[str, Any]" = {
