@@ -69,6 +69,39 @@ def test_a_job_that_ends_with_one_task_alone():
     assert names(run_of([*full(seconds=5), row(0, 5.0, 1.0)], seconds=6.0)) == []
 
 
+def test_numerical_libraries_with_too_many_threads():
+    rows = [row(life, at, 1.0, cpu=0.8, line=0.2) for at in range(10) for life in (0, 1)]
+    run = run_of(rows)
+    run.about["math_threads"] = {"OMP_NUM_THREADS": 4, "MKL_NUM_THREADS": 1}
+    (finding,) = findings(run)
+    assert (finding.name, finding.level, round(finding.seconds, 6)) == ("math-threads", "bad", 2.0)
+    assert "OMP_NUM_THREADS=4" in finding.title and "8 threads on 2 CPUs" in finding.advice
+    for harmless in ({"OMP_NUM_THREADS": 1}, {}, None, {"OMP_NUM_THREADS": "x"}):
+        run.about["math_threads"] = harmless
+        assert names(run) == []
+
+
+def test_a_job_that_ends_with_a_chunk_of_one_worker():
+    rows = [*full(seconds=4), *(row(0, 4 + at / 2, 0.5, first=8 + at) for at in range(8))]
+    (finding,) = findings(run_of(rows, seconds=8.0))
+    assert (finding.name, finding.start, finding.end, finding.seconds) == ("chunks", 4.0, 8.0, 2.0)
+    assert "last 8 tasks of one worker" in finding.title and "chunksize=" in finding.advice
+    # Tasks that are merged in the recording count as many.
+    merged = [*full(seconds=4), row(0, 4.0, 4.0, first=8, count=8000)]
+    assert names(run_of(merged, seconds=8.0)) == ["chunks"]
+    assert names(run_of([*full(seconds=4), row(0, 4.0, 0.5), row(1, 4.0, 0.4)], seconds=4.5)) == []
+
+
+def test_arguments_that_are_large():
+    rows = [row(life, at + life / 2, 0.5, first=2 * at + life, sent=8 << 20) for at in range(10) for life in (0, 1)]
+    (finding,) = findings(run_of(rows))
+    assert (finding.name, finding.level) == ("pickling", "warn")
+    assert "160 MiB, 8.0 MiB a task" in finding.title and "pool.share()" in finding.advice
+    assert finding.seconds == pytest.approx(5.0)
+    assert names(run_of([one._replace(sent=1 << 10) for one in rows])) == []
+    assert names(run_of([one._replace(sent=8 << 20) for one in full()])) == []
+
+
 def test_a_function_that_waits():
     rows = full(cpu=0.05)
     (finding,) = findings(run_of(rows))

@@ -36,6 +36,12 @@ def variables(threads):
     return {os.fsencode(name): b"%d" % threads for name in _VARIABLES if name not in os.environ}
 
 
+def given():
+    """Return the variables that this process has, which so are left as they are, and how many threads they say."""
+    told = {name: _number(os.environb.get(name.encode())) for name in _VARIABLES}
+    return {name: number for name, number in told.items() if number}
+
+
 def settable(chosen):
     """Return those of the variables that a process like this one can be given now."""
     if "numba" in sys.modules:

@@ -21,8 +21,8 @@ class Finding:
     """Something that a run shows, and what to do about it.
 
     Attributes:
-        name: what it is, a word for programs: "in-line", "tail", "waits", "gap", "start", "small-tasks", "few-workers",
-            "large-results", "memory", "retries".
+        name: what it is, a word for programs: "in-line", "math-threads", "tail", "chunks", "waits", "gap", "start",
+            "small-tasks", "pickling", "few-workers", "large-results", "memory", "retries".
         level: "bad", "warn" or "tip".
         title: the finding, a sentence.
         advice: what to do about it.
@@ -52,7 +52,15 @@ def in_line(run: Run) -> Iterator[Finding]:
     known = [row for row in run.rows if row.cpu >= 0]
     line, busy = sum(row.line for row in known), sum(row.busy for row in known)
     lanes = len({run.lives[row.life].lane for row in known})
-    if busy and line / busy >= 0.25:
+    name, threads = _math_threads(run)
+    if busy and line / busy >= 0.1 and lanes * threads > max(lanes, run.cpus):
+        title = f"Tasks stood in line for a CPU during {100 * line / busy:.0f}% of their time: {name}={threads} is set."
+        advice = (
+            f"So numerical libraries of {lanes} workers compute with {lanes * threads} threads on {run.cpus} "
+            f"CPU{'s' * (run.cpus > 1)}. Without that variable each worker's have its share of the CPUs."
+        )
+        yield Finding("math-threads", "bad", title, advice, line / lanes)
+    elif busy and line / busy >= 0.25:
         share = f"{lanes} workers share {run.cpus} CPU{'s' if run.cpus > 1 else ''}"
         advice = (
             f"{share}. More workers will not help: Pool() takes as many as there are CPUs."
@@ -63,13 +71,24 @@ def in_line(run: Run) -> Iterator[Finding]:
         yield Finding("in-line", "bad", title, advice, line / lanes)
 
 
-def tail(run: Run) -> Iterator[Finding]:
-    """A job ended with long tasks while most workers had nothing to do."""
+def _math_threads(run):
+    """The variable by which numerical libraries have most threads in a worker, and how many; 1 where none is set."""
+    given = run.about.get("math_threads")
+    known = {name: count for name, count in given.items() if isinstance(count, int)} if isinstance(given, dict) else {}
+    return max(known.items(), key=lambda one: one[1], default=("", 1))
+
+
+def _by_job(run):
     jobs: dict[int, list] = {}
     for row in run.rows:
         if row.outcome != UNFINISHED:
             jobs.setdefault(row.job, []).append(row)
-    for number, rows in jobs.items():
+    return jobs
+
+
+def tail(run: Run) -> Iterator[Finding]:
+    """A job ended with long tasks while most workers had nothing to do."""
+    for number, rows in _by_job(run).items():
         last = max(rows, key=lambda row: row.end)
         lanes = {run.lives[row.life].lane for row in rows}
         if last.count != 1 or len(lanes) < 2:
@@ -90,6 +109,30 @@ def tail(run: Run) -> Iterator[Finding]:
                 f"Long items first, as by sorted(items, key=cost, reverse=True), would save about {span(gain)}."
             )
             yield Finding("tail", "warn", title, advice, gain, last.start, last.end)
+
+
+def chunks(run: Run) -> Iterator[Finding]:
+    """A job ended with many tasks of one worker, which had them in a chunk, while the others had nothing to do."""
+    for number, rows in _by_job(run).items():
+        last = max(rows, key=lambda row: row.end)
+        lane = run.lives[last.life].lane
+        lanes = {run.lives[row.life].lane for row in rows}
+        if len(lanes) < 2:
+            continue
+        others = max(row.end for row in rows if run.lives[row.life].lane != lane)
+        late = [row for row in rows if row.start >= others]
+        count = sum(row.count for row in late)
+        took = last.end - min(row.start for row in rows)
+        gain = sum(row.busy for row in late) * (1 - 1 / len(lanes))
+        if count >= 3 and gain > 0.1 * took and max(row.busy / row.count for row in late) < gain / 2:
+            name = run.jobs[number].function
+            title = f"{name} ended with the last {count:,} tasks of one worker, which had them in one chunk."
+            idle = "all others" if len(lanes) > 2 else "the other worker"
+            advice = (
+                f"For {span(last.end - others)} {idle} had nothing to do. Smaller chunks (chunksize=, or none, which "
+                f"has them as small as may be) would save about {span(gain)}."
+            )
+            yield Finding("chunks", "warn", title, advice, gain, others, last.end)
 
 
 def waits(run: Run) -> Iterator[Finding]:
@@ -163,6 +206,24 @@ def small_tasks(run: Run) -> Iterator[Finding]:
             yield Finding("small-tasks", "tip", title, advice, gain, spans[0][0], spans[-1][1])
 
 
+def pickling(run: Run) -> Iterator[Finding]:
+    """Workers had nothing to do for a fifth of a function's time, while large arguments were sent to them."""
+    all_rows = run.of_function()
+    for summary in summaries(run):
+        rows = all_rows[summary.function]
+        sent = sum(row.sent for row in rows)
+        idle = 1 - summary.workers_busy
+        if idle >= 0.2 and sent >= 64 << 20 and sent / summary.tasks >= 64 << 10:
+            title = f"{summary.function} was sent {size(sent)}, {size(sent // summary.tasks)} a task."
+            advice = (
+                f"Its workers had nothing to do for {100 * idle:.0f}% of the time, while this was pickled and copied. "
+                "What all tasks have in common goes once by pool.share(); or tasks read it themselves, from a file "
+                "or shared memory."
+            )
+            spans = extents(rows)
+            yield Finding("pickling", "warn", title, advice, summary.took * idle, spans[0][0], spans[-1][1])
+
+
 def few_workers(run: Run) -> Iterator[Finding]:
     """All workers were on a CPU nearly all the time, and there are more CPUs."""
     lanes, all_rows = len(run.lanes), run.of_function()
@@ -225,4 +286,6 @@ def retries(run: Run) -> Iterator[Finding]:
         yield Finding("retries", "bad", title, advice, seconds / max(1, len(run.lanes)))
 
 
-FINDERS = (in_line, tail, waits, gap, start, small_tasks, few_workers, large_results, memory, retries)
+FINDERS = (
+    in_line, tail, chunks, waits, gap, start, small_tasks, pickling, few_workers, large_results, memory, retries,
+)  # fmt: skip

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from procession import _procession as engine
+from procession._children import math_threads
 from procession._finalize import Finalize, register_after_fork
 from procession._pool.cpus import usable
 from procession._pool.texts import notebook_name
@@ -170,6 +171,7 @@ def head(program=None):
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()}",
         "cpus": usable(),
+        "math_threads": math_threads.given(),
     }
     return MAGIC + b"%d " % VERSION + json.dumps(about).encode() + b"\n"
 
