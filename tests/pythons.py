@@ -134,7 +134,7 @@ def build(program=sys.executable):
     """
     folder = HOME / "wheels" / Path(program).name
     shutil.rmtree(folder, ignore_errors=True)
-    command = [ROOT / ".venv/bin/maturin", "build", "-q", "--release", "--out", folder, "-i", program]
+    command = [ROOT / ".venv/bin/maturin", "build", "-q", "--release", "--features", "trial", "--out", folder, "-i", program]
     subprocess.run(command, cwd=ROOT, check=True)
     [wheel] = folder.glob("*.whl")
     return wheel

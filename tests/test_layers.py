@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rust_sources import code_of, functions_in, modules_of, uses_of
 
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "crates/procession/src"
@@ -25,11 +26,6 @@ ROOMS = [
     "error",
 ]
 UNSAFE = re.compile(r"\bunsafe\s*(\{|fn|impl|trait|extern)")
-
-
-def code_of(path):
-    """The Rust file without its comments."""
-    return re.sub(r"//[^\n]*", "", path.read_text())
 
 
 def rooms_used(code):
@@ -84,8 +80,82 @@ def test_the_package_counts_on_no_call_that_an_interpreter_may_have_been_built_w
 
 def test_the_binding_contains_unsafe_code_only_for_buffers_and_calls():
     for path in BINDING.rglob("*.rs"):
-        if path not in {BINDING / name for name in ("arrow.rs", "buffer.rs", "fast.rs", "lent.rs")}:
+        inside = path.relative_to(BINDING)
+        if str(inside) not in ("memory/buffer.rs", "memory/lent.rs", "fast.rs") and str(inside.parent) != "memory/arrow":
             assert not UNSAFE.search(code_of(path)), path
+
+
+# The rooms of the binding: each uses those of the lines above its own, and itself.
+BINDING_LAYERS = [
+    "error fast package wait",
+    "memory",
+    "objects",
+    "values",
+    "in_common",
+    "shared processes seeing",
+    "pool worker",
+    "trial",
+]
+BINDING_FILES = modules_of(BINDING)
+
+
+def binding_level(module):
+    """The place of a module's room, from the bottom."""
+    return next(level for level, rooms in enumerate(BINDING_LAYERS) if module.partition("::")[0] in rooms.split())
+
+
+@pytest.mark.parametrize("name", [name for name in BINDING_FILES if name != "lib"])
+def test_a_file_of_the_binding_uses_only_its_room_and_those_below(name):
+    room, level = name.partition("::")[0], binding_level(name)
+    others = {used for used in uses_of(name, BINDING_FILES) if used.partition("::")[0] != room}
+    wrong = {used for used in others if level > 0 and binding_level(used) >= level}
+    assert not wrong, f"{name} uses {wrong}, which do not stand below it"
+
+
+@pytest.mark.parametrize("root, rooms", [(BINDING, None), (ENGINE, ["face"])], ids=["binding", "face"])
+def test_no_two_rust_files_use_each_other(root, rooms):
+    files = modules_of(root)
+    arrows = {name: set(uses_of(name, files)) for name in files}
+    found = [circle for circle in circles(arrows) if rooms is None or circle[0].partition("::")[0] in rooms]
+    assert not found, f"circles: {found}"
+
+
+# Functions that need more than 60 lines, each for a reason.
+LONG_FUNCTIONS = {
+    # A branch for each kind of value, in the order of how often they come: the first that fits is the one.
+    ("values/short.rs", "encode_at"),
+    # A branch for each tag, as short as it can be.
+    ("values/parts.rs", "read"),
+}
+MOST_LINES, MOST_LINES_OF_A_FILE = 60, 500
+
+
+def test_functions_are_short():
+    for root in (BINDING, ENGINE):
+        for path in root.rglob("*.rs"):
+            long = {(str(path.relative_to(root)), name) for name, lines in functions_in(path) if lines > MOST_LINES}
+            assert long <= LONG_FUNCTIONS or "tests" in path.stem, f"longer than {MOST_LINES} lines: {long}"
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert node.end_lineno - node.lineno < MOST_LINES, f"{path} has a long function, {node.name}"
+
+
+def test_a_long_file_says_at_its_head_why():
+    for path in (*BINDING.rglob("*.rs"), *ENGINE.rglob("*.rs"), *PACKAGE.rglob("*.py")):
+        text = path.read_text()
+        if text.count("\n") > MOST_LINES_OF_A_FILE:
+            assert "A long file: " in "".join(text.splitlines(True)[:20]), f"{path} is long: split it, or say why at its head"
+
+
+def test_each_kind_of_error_becomes_an_exception_in_one_place():
+    kinds = re.search(r"pub enum ErrorKind \{(.*?)\n\}", code_of(ENGINE / "error.rs"), re.S)
+    mapping = code_of(BINDING / "error.rs")
+    for kind in re.findall(r"(\w+),", kinds.group(1)):
+        assert f"ErrorKind::{kind}" in mapping, f"error.rs of the binding does not say which exception {kind} is"
+    for path in BINDING.rglob("*.rs"):
+        makes_one = re.search(r"fn \w+\(\w+: (?:procession::)?Error\) -> PyErr", code_of(path))
+        assert not makes_one or path == BINDING / "error.rs", f"{path} has a mapping of its own"
 
 
 def modules():

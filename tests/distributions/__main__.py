@@ -75,10 +75,12 @@ def build_wheel(folder):
 
 
 def check_library(wheel, work):
-    """Look for names that the tag does not promise, and for what is not of the interpreter's stable interface."""
+    """Look for names that the tag does not promise, what is not of the interpreter's stable interface, and hooks of tests."""
     with zipfile.ZipFile(wheel) as files:
         [name] = [name for name in files.namelist() if name.endswith(".so")]
         found = library.too_new(library.listing(files.extract(name, work)), GLIBC)
+        if b"try_decoders" in files.read(name):
+            raise Wrong(f"{name} has what only tests call (the feature `trial`)")
     if found:
         raise Wrong(f"{name} needs what {TAG} does not promise: {', '.join(found)}")
     run("abi3audit", "--strict", wheel)

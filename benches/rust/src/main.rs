@@ -11,7 +11,6 @@ use std::time::Instant;
 use ipc_channel::ipc::{self, IpcOneShotServer};
 use procession::{Lock, Pool, Process, StartMethod, pipe};
 use rayon::prelude::*;
-
 use table::{Row, done, each, print, thousands_a_second};
 use work::{Ends, boards, echo, echo_over_ipc_channel, echo_over_pipe, next, queens};
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::place::Bare;
+use crate::memory::place::Bare;
 use crate::values::{self, Preamble};
 
 /// Adds the function to the module.

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use procession::{Error, ErrorKind};
-use pyo3::exceptions::{PyEOFError, PyOSError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The deadline that a Python timeout means: none for `None` and infinity, now for what is negative.
@@ -48,18 +47,5 @@ pub(crate) fn until_done<T: Send>(
             Err(e) if e.is_interrupted() => py.check_signals()?,
             answer => return Ok(answer),
         }
-    }
-}
-
-/// The Python exception for an error of the engine.
-pub(crate) fn raised(e: Error) -> PyErr {
-    if let Some(errno) = e.errno() {
-        return PyOSError::new_err((errno, e.to_string()));
-    }
-    match e.kind() {
-        ErrorKind::TimedOut => PyTimeoutError::new_err(e.to_string()),
-        ErrorKind::Closed => PyEOFError::new_err(e.to_string()),
-        ErrorKind::InvalidInput => PyValueError::new_err(e.to_string()),
-        _ => PyOSError::new_err(e.to_string()),
     }
 }

@@ -10,13 +10,13 @@ mod record;
 mod short;
 mod tags;
 
-use pyo3::prelude::*;
-
-use crate::place::{Room, SPOT_BYTES, Shelf, Spot};
 use pickled::{encode_plain, take_part};
 use places::check_inner;
+use pyo3::prelude::*;
 use short::is_plain_at;
 use tags::*;
+
+use crate::memory::place::{Room, SPOT_BYTES, Shelf, Spot};
 
 pub(crate) use parts::{
     begin_dict, begin_fields, begin_instance, begin_list, begin_reduced, begin_reduced_more, begin_tuple,
@@ -32,7 +32,7 @@ pub(crate) use record::{
 pub(crate) use short::{
     Seen, as_int, encode_at, encode_int, encode_large_int, encode_simple, framed_int, is_lasting, is_plain, take_framed,
 };
-pub(crate) use tags::{DEPTH, TOGETHER, TUPLE_ITEMS, has_parts, is_named, is_simple, is_simple_run};
+pub(crate) use tags::{DEPTH, TOGETHER, has_parts, is_named, is_simple, is_simple_run};
 
 /// Adds the code of any value to `out`; nothing is added when it cannot be pickled. Large parts go to `room`.
 pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {

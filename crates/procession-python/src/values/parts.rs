@@ -5,8 +5,8 @@ use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyTuple};
 
 use super::decode_at;
 use super::tags::*;
-use crate::instances;
-use crate::place::Shelf;
+use crate::memory::place::Shelf;
+use crate::objects::rebuilt;
 
 /// Begins a tuple whose `count` items, few enough, come next, each as a value.
 pub(crate) fn begin_tuple(count: usize, out: &mut Vec<u8>) {
@@ -91,7 +91,7 @@ pub(super) fn read<'py>(
             let count = take_count(bytes, depth)?;
             let class = decode_at(py, bytes, shelf, depth + 1)?.cast_into::<PyTuple>()?;
             let mut values = (0..count).map(|_| decode_at(py, bytes, shelf, depth + 1));
-            instances::rebuild(&class, &mut values)?
+            rebuilt::rebuild(&class, &mut values)?
         }
         FIELDS => {
             let count = take_count(bytes, depth)?;
@@ -112,10 +112,10 @@ pub(super) fn read<'py>(
             if tag == REDUCED_MORE {
                 let items = decode_at(py, bytes, shelf, depth + 1)?;
                 let entries = decode_at(py, bytes, shelf, depth + 1)?;
-                instances::fill(&object, &items, &entries)?;
+                rebuilt::fill(&object, &items, &entries)?;
             }
             if !state.is_none() {
-                instances::set_state(&object, &state)?;
+                rebuilt::set_state(&object, &state)?;
             }
             object
         }

@@ -8,9 +8,9 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::short::encode_simple;
 use super::tags::*;
-use crate::buffer::{Kind, bytes_of};
-use crate::pickler::{Apart, LARGE, loads, pickle_with, unpickle};
-use crate::place::{Part, Room, Shelf, Spot, in_place, put};
+use crate::memory::buffer::{bytes_of, in_place, put};
+use crate::memory::place::{Kind, LARGE, Part, Room, Shelf, Spot};
+use crate::objects::pickler::{Apart, loads, pickle_with, unpickle};
 
 pub(super) fn tag_of(kind: Kind) -> u8 {
     match kind {

@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 
 use super::tags::*;
 use super::{decode_at, skip_at};
-use crate::buffer::Buffer;
-use crate::pickler::loads;
-use crate::place::Shelf;
+use crate::memory::buffer::Buffer;
+use crate::memory::place::Shelf;
+use crate::objects::pickler::loads;
 
 /// Begins a result in which objects have places, which comes next, as a value; see [`set_forgotten`].
 pub(crate) fn begin_named(scope: u32, out: &mut Vec<u8>) {

@@ -9,7 +9,7 @@ use super::pickled::encode_pickle;
 use super::short::{Seen, encode_at, is_plain_at, undo};
 use super::tags::*;
 use super::{decode, encode};
-use crate::place::{Room, Shelf};
+use crate::memory::place::{Room, Shelf};
 
 /// How a task's value is applied to its function.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,11 +9,12 @@ use rustc_hash::FxHashSet;
 
 use super::decode;
 use super::tags::*;
-use crate::buffer::{append_array, array_of, bytes_of};
-use crate::entries::{entries_of, items_of};
 use crate::fast::int_of;
-use crate::numeric::{self, Numeric};
-use crate::place::Bare;
+use crate::memory::buffer::{append_array, array_of, bytes_of};
+use crate::memory::place::Bare;
+use crate::objects::entries::{entries_of, items_of};
+use crate::objects::instances::TUPLE_ITEMS;
+use crate::objects::numeric::{self, Numeric};
 
 /// So many objects are remembered without a set.
 pub(super) const FEW: usize = 4;

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::place::{SPOT_BYTES, Spot};
+use crate::memory::place::{SPOT_BYTES, Spot};
 
 pub(super) const NONE: u8 = 0;
 pub(super) const TRUE: u8 = 1;
@@ -69,8 +69,7 @@ pub(super) const IN_PLACE: u8 = 0;
 pub(super) const PART_BYTES: usize = 1 + SPOT_BYTES;
 /// From this size on plain bytes and texts are not copied along with the record but lie in a block: two copies instead of five.
 pub(super) const LARGE_PLAIN: usize = 8 << 10;
-/// The most items of a tuple, list or dict that is not pickled, and how deep they nest.
-pub(crate) const TUPLE_ITEMS: usize = 16;
+/// How deep tuples, lists and dicts nest at most that are not pickled.
 pub(crate) const DEPTH: usize = 4;
 
 pub(super) fn cut_off() -> PyErr {

@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 use std::time::Duration;
 
-use crate::shared_memory::{Segment, copy_in};
-
 use super::ring::{GLIMPSE_BYTES, Glimpse, glimpse};
+use crate::shared_memory::{Segment, copy_in};
 
 /// How many bytes of a worker's segment, from its first on, tell what it does.
 pub const SHOWN_BYTES: usize = 512;

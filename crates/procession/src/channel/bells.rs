@@ -9,11 +9,10 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
 use std::time::Instant;
 
-use crate::error::Result;
-use crate::shared_memory::Segment;
-
 use super::slots::MAX_WORKERS;
 use super::words::bells as words;
+use crate::error::Result;
+use crate::shared_memory::Segment;
 
 const PARENT_SLEEPS_AT: usize = 192;
 const STOP_AT: usize = 196;

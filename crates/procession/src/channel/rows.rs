@@ -8,12 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::badge::word_in;
+use super::ring::ROWS_AT;
 use crate::error::Result;
 use crate::platform::{self, CpuTimes};
 use crate::shared_memory::{Segment, copy_in, copy_out};
-
-use super::badge::word_in;
-use super::ring::ROWS_AT;
 
 /// The words of the first page: how to record, how many rows are complete, how many of them were read.
 const WANTED_AT: usize = 1024;

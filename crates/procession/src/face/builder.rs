@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-use crate::function::{Initializer, Stateless};
-use crate::process::StartMethod;
-
 use super::crew::Terms;
 use super::drive::Inner;
 use super::pool::Pool;
+use crate::error::{Error, Result};
+use crate::function::{Initializer, Stateless};
+use crate::process::StartMethod;
 
 /// Settings of a [`Pool`] that is to be made; from [`Pool::builder`].
 ///
@@ -237,5 +236,39 @@ impl Builder {
     pub fn build(self) -> Result<Pool> {
         self.failure.map_or(Ok(()), Err)?;
         Ok(Pool::with_workers(Inner::new(self.terms)?))
+    }
+}
+
+impl Pool {
+    /// A pool of `workers` processes, which start at once; nothing waits for them here.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = procession::Pool::new(2)?;
+    /// assert_eq!(pool.workers(), 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for no workers or too many, and in a child that did not turn to its work; the system's.
+    pub fn new(workers: usize) -> Result<Pool> {
+        Pool::builder().workers(workers).build()
+    }
+
+    /// Settings for a pool.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procession::{Pool, TaskError};
+    ///
+    /// fn spin(_: u8) { loop { std::hint::spin_loop() } }
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::builder().workers(1).timeout(Duration::from_millis(100)).memory(200 << 20).build()?;
+    /// assert_eq!(pool.submit(spin, 0).wait(), Err(TaskError::TimedOut));
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 }

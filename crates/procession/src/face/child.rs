@@ -3,12 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use super::worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure};
 use crate::platform;
 use crate::process::{self, Arrival, Progress};
-
-use super::worker;
 
 /// An order starts with one of these.
 pub(super) const CALL: u8 = 1;

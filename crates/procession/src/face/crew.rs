@@ -5,15 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-use crate::platform::{self, Watched, file_key};
-use crate::pool::{Driver, JobId};
-use crate::process::{self, StartMethod, Started};
-
 use super::child::WORK;
 use super::error::TaskError;
 use super::job::Answer;
 use super::wire::Reply;
+use crate::error::{Error, Result};
+use crate::platform::{self, Watched, file_key};
+use crate::pool::{Driver, JobId};
+use crate::process::{self, StartMethod, Started};
 
 /// What a pool asks of its workers.
 #[derive(Clone, Copy, Debug)]

@@ -13,15 +13,14 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
+use super::crew::{Crew, Terms};
+use super::error::TaskError;
+use super::job::{Function, Job};
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, pid_of};
 use crate::pool::{Batch, Chunk, Driver, JobId, Life, Stage, Title, Verdict, Waiter};
 use crate::process::StartMethod;
-
-use super::crew::{Crew, Terms};
-use super::error::TaskError;
-use super::job::{Function, Job};
 
 /// The longest sleep: then a look around, in case somebody is stopped.
 const LOOK_AROUND: Duration = Duration::from_millis(200);

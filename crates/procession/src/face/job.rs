@@ -6,10 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::error::TaskError;
 use crate::pool::{Entry, Grant};
 use crate::shared_memory::Block;
-
-use super::error::TaskError;
 
 /// The bytes of a result that need no memory of their own.
 const SMALL_BYTES: usize = 22;
@@ -199,5 +198,28 @@ impl Job {
         }
         self.done = self.total;
         self.has_failed = true;
+    }
+}
+
+/// A job of items, of which `total` are known.
+pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: Vec<u64>) -> Job {
+    let answers = (0..total).map(|_| None).collect();
+    Job {
+        function,
+        items,
+        answers: Answers::Ordered { base: 0, answers },
+        total,
+        done: 0,
+        is_strict: false,
+        has_failed: false,
+        files,
+        retried: Default::default(),
+        is_timed: false,
+        is_detached: false,
+        waker: None,
+        is_abandoned: false,
+        method: "map",
+        entry: Entry::default(),
+        failed: 0,
     }
 }

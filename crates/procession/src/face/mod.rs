@@ -6,6 +6,7 @@ mod crew;
 mod drive;
 mod error;
 mod job;
+mod outcome;
 mod pool;
 mod process;
 mod shared;

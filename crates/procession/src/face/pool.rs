@@ -1,28 +1,19 @@
 //! `Pool`: worker processes that run tasks.
 
-use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::function::{self, Bare, Stateless, WithState};
-use crate::pool::{Chunk, Entry, JobId};
-
-use super::builder::Builder;
 use super::drive::Inner;
 use super::error::{MapError, TaskError};
-use super::job::{Answer, Answers, Function, Items, Job};
-use super::stream::{Imap, ImapUnordered};
+use super::job::{Answer, Answers, Function, Items, Job, new_job};
+use super::outcome::{Mapped, Outcome, rebuild};
 use super::task::Task;
 use super::wire::{Item, Preamble};
-use super::with::With;
-
-/// What a task's argument and result can be: bytes and back.
-pub(super) type Outcome<R> = std::result::Result<R, TaskError>;
-/// The results of a map.
-pub(super) type Mapped<R> = std::result::Result<Vec<R>, MapError>;
+use crate::error::Result;
+use crate::function::{self, Bare, Stateless, WithState};
+use crate::pool::{Chunk, JobId};
 
 /// Worker processes that run tasks, whichever is free the next one.
 ///
@@ -56,38 +47,6 @@ impl std::fmt::Debug for Pool {
 impl Pool {
     pub(super) fn with_workers(inner: Arc<Inner>) -> Pool {
         Pool { inner, keeper: Mutex::new(None) }
-    }
-
-    /// A pool of `workers` processes, which start at once; nothing waits for them here.
-    ///
-    /// ```
-    /// # fn main() -> procession::Result<()> {
-    /// let pool = procession::Pool::new(2)?;
-    /// assert_eq!(pool.workers(), 2);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` for no workers or too many, and in a child that did not turn to its work; the system's.
-    pub fn new(workers: usize) -> Result<Pool> {
-        Pool::builder().workers(workers).build()
-    }
-
-    /// Settings for a pool.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use procession::{Pool, TaskError};
-    ///
-    /// fn spin(_: u8) { loop { std::hint::spin_loop() } }
-    ///
-    /// # fn main() -> procession::Result<()> {
-    /// let pool = Pool::builder().workers(1).timeout(Duration::from_millis(100)).memory(200 << 20).build()?;
-    /// assert_eq!(pool.submit(spin, 0).wait(), Err(TaskError::TimedOut));
-    /// # Ok(()) }
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::new()
     }
 
     /// How many workers it has: those that [`Pool::resize`] has told to end do not count.
@@ -224,31 +183,6 @@ impl Pool {
         self.map_all::<F, _, _, _>(function, items)
     }
 
-    /// The pool with a context: a value that is sent once to each worker and given to every call.
-    ///
-    /// ```
-    /// use procession::Pool;
-    ///
-    /// fn has(words: &Vec<String>, text: String) -> bool { words.iter().any(|word| text.contains(word)) }
-    ///
-    /// # fn main() -> procession::Result<()> {
-    /// let pool = Pool::new(2)?;
-    /// let found = pool.with(vec!["rust".to_owned()])?.map(has, ["a rusty nail".to_owned(), "a nail".to_owned()])?;
-    /// assert_eq!(found, [true, false]);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` when the context cannot be turned into bytes.
-    pub fn with<C: Serialize + DeserializeOwned + 'static>(&self, context: C) -> Result<With<'_, C>> {
-        self.inner.check_ours()?;
-        let mut bytes = Vec::new();
-        let mut files = Vec::new();
-        self.encode(&context, &mut bytes, &mut files)
-            .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the context cannot be sent: {reason}")))?;
-        Ok(With { pool: self, bytes, files, context: PhantomData })
-    }
-
     /// Lets the workers run `function` with `argument`, and gives what to wait for.
     ///
     /// A failure to send it is the outcome of the task.
@@ -287,57 +221,6 @@ impl Pool {
         job.is_detached = true;
         job.method = "submit";
         Task::new(self.inner.clone(), self.inner.submit(job, true, Chunk::Adaptive))
-    }
-
-    /// Calls `function` with each item, as the results are asked for: an iterator over them in the order of the items.
-    ///
-    /// It takes from `items` only as much as keeps the workers busy, however many there are, and never holds more than that.
-    /// Dropping the iterator ends it: what has not run does not run, and what runs is ended, with its worker if it takes long.
-    ///
-    /// ```
-    /// use procession::Pool;
-    ///
-    /// # fn main() -> procession::Result<()> {
-    /// let pool = Pool::new(2)?;
-    /// let mut squares = pool.imap(|x: u64| x * x, 0..);
-    /// assert_eq!(squares.nth(1000), Some(Ok(1_000_000)));
-    /// # Ok(()) }
-    /// ```
-    pub fn imap<F, A, R, I>(&self, function: F, items: I) -> Imap<'_, I::IntoIter, R>
-    where
-        F: Fn(A) -> R + Stateless,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-        I: IntoIterator<Item = A>,
-    {
-        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
-        Imap::new(self, function, items.into_iter())
-    }
-
-    /// As [`Pool::imap`], but each result comes as soon as it is there, with the number of its item.
-    ///
-    /// ```
-    /// use procession::Pool;
-    ///
-    /// # fn main() -> procession::Result<()> {
-    /// let pool = Pool::new(2)?;
-    /// let mut sum = 0;
-    /// for (number, result) in pool.imap_unordered(|text: String| text.len(), ["a".into(), "bcd".into()]) {
-    ///     println!("item {number} gave {result:?}");
-    ///     sum += result?;
-    /// }
-    /// assert_eq!(sum, 4);
-    /// # Ok(()) }
-    /// ```
-    pub fn imap_unordered<F, A, R, I>(&self, function: F, items: I) -> ImapUnordered<'_, I::IntoIter, R>
-    where
-        F: Fn(A) -> R + Stateless,
-        A: Serialize + DeserializeOwned + 'static,
-        R: Serialize + DeserializeOwned + 'static,
-        I: IntoIterator<Item = A>,
-    {
-        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
-        ImapUnordered::new(self, function, items.into_iter())
     }
 
     /// The ids of the worker processes just now.
@@ -464,40 +347,6 @@ impl Pool {
             _ => Vec::new(),
         }
     }
-}
-
-pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: Vec<u64>) -> Job {
-    let answers = (0..total).map(|_| None).collect();
-    Job {
-        function,
-        items,
-        answers: Answers::Ordered { base: 0, answers },
-        total,
-        done: 0,
-        is_strict: false,
-        has_failed: false,
-        files,
-        retried: Default::default(),
-        is_timed: false,
-        is_detached: false,
-        waker: None,
-        is_abandoned: false,
-        method: "map",
-        entry: Entry::default(),
-        failed: 0,
-    }
-}
-
-/// The result within an answer.
-pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> Outcome<R> {
-    let value = match answer {
-        None => return Err(TaskError::Cancelled),
-        Some(Answer::Failed(error)) => return Err(*error),
-        Some(Answer::Small(size, bytes)) => function::decode(&bytes[..usize::from(size)]),
-        Some(Answer::Large(bytes)) => function::decode_owned(bytes),
-        Some(Answer::Attached(bytes, files)) => function::receiving(files, || function::decode(&bytes)),
-    };
-    value.map_err(TaskError::unreadable::<R>)
 }
 
 impl Drop for Pool {

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::child::CALL;
+use super::error::TaskError;
+use super::wait::{Alarm, sealed::Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Bare, Failure, Stateless};
 use crate::platform::{Ending, Own, Readiness, receive_note_now, signal_mask, wait_descriptors};
 use crate::process::{self, Progress, StartMethod, Started};
-
-use super::child::CALL;
-use super::error::TaskError;
-use super::wait::{Alarm, sealed::Source};
 
 /// How a process ended.
 ///

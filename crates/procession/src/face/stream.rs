@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Result;
-use crate::pool::{Chunk, JobId};
-
 use super::error::TaskError;
-use super::job::{Answer, Answers, Function, Items, Job};
-use super::pool::{Outcome, Pool, new_job, rebuild};
+use super::job::{Answer, Answers, Function, Items, Job, new_job};
+use super::outcome::{Outcome, rebuild};
+use super::pool::Pool;
 use super::wire::Item;
+use crate::error::Result;
+use crate::function::{Bare, Stateless};
+use crate::pool::{Chunk, JobId};
 
 /// The most items that are out, and the most bytes.
 const MOST_ITEMS: usize = 16 << 10;
@@ -221,3 +222,56 @@ macro_rules! iterator {
 
 iterator!(Imap, Outcome<R>, true, |_, result| result);
 iterator!(ImapUnordered, (usize, Outcome<R>), false, |number: u64, result| (number as usize, result));
+
+impl Pool {
+    /// Calls `function` with each item, as the results are asked for: an iterator over them in the order of the items.
+    ///
+    /// It takes from `items` only as much as keeps the workers busy, however many there are, and never holds more than that.
+    /// Dropping the iterator ends it: what has not run does not run, and what runs is ended, with its worker if it takes long.
+    ///
+    /// ```
+    /// use procession::Pool;
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::new(2)?;
+    /// let mut squares = pool.imap(|x: u64| x * x, 0..);
+    /// assert_eq!(squares.nth(1000), Some(Ok(1_000_000)));
+    /// # Ok(()) }
+    /// ```
+    pub fn imap<F, A, R, I>(&self, function: F, items: I) -> Imap<'_, I::IntoIter, R>
+    where
+        F: Fn(A) -> R + Stateless,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        Imap::new(self, function, items.into_iter())
+    }
+
+    /// As [`Pool::imap`], but each result comes as soon as it is there, with the number of its item.
+    ///
+    /// ```
+    /// use procession::Pool;
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::new(2)?;
+    /// let mut sum = 0;
+    /// for (number, result) in pool.imap_unordered(|text: String| text.len(), ["a".into(), "bcd".into()]) {
+    ///     println!("item {number} gave {result:?}");
+    ///     sum += result?;
+    /// }
+    /// assert_eq!(sum, 4);
+    /// # Ok(()) }
+    /// ```
+    pub fn imap_unordered<F, A, R, I>(&self, function: F, items: I) -> ImapUnordered<'_, I::IntoIter, R>
+    where
+        F: Fn(A) -> R + Stateless,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        ImapUnordered::new(self, function, items.into_iter())
+    }
+}

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::pool::JobId;
-
 use super::drive::Inner;
 use super::error::TaskError;
 use super::job::{Answers, Job};
-use super::pool::{Outcome, rebuild};
+use super::outcome::{Outcome, rebuild};
 use super::wait::{Alarm, sealed::Source};
+use crate::pool::JobId;
 
 /// A task that was submitted; from [`Pool::submit`](crate::Pool::submit). Dropping it lets the task run on.
 ///

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use sealed::Source;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Doorbell, Readiness, wait_descriptors};
-
-use sealed::Source;
 
 /// How often those who watch for a waiter look whether it still waits.
 const SLICE: Duration = Duration::from_millis(50);

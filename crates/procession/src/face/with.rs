@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Result;
-use crate::function::{Stateless, WithContext};
-
 use super::error::TaskError;
 use super::job::Function;
-use super::pool::{Mapped, Outcome, Pool, rebuild};
+use super::outcome::{Mapped, Outcome, rebuild};
+use super::pool::Pool;
+use crate::error::{Error, ErrorKind, Result};
+use crate::function::{Stateless, WithContext};
 
 /// A [`Pool`] with a context; from [`Pool::with`].
 ///
@@ -96,5 +96,32 @@ impl<C> Drop for With<'_, C> {
         }
         let mut shared = self.pool.inner.shared();
         self.files.drain(..).for_each(|file| shared.crew.forget_file(file));
+    }
+}
+
+impl Pool {
+    /// The pool with a context: a value that is sent once to each worker and given to every call.
+    ///
+    /// ```
+    /// use procession::Pool;
+    ///
+    /// fn has(words: &Vec<String>, text: String) -> bool { words.iter().any(|word| text.contains(word)) }
+    ///
+    /// # fn main() -> procession::Result<()> {
+    /// let pool = Pool::new(2)?;
+    /// let found = pool.with(vec!["rust".to_owned()])?.map(has, ["a rusty nail".to_owned(), "a nail".to_owned()])?;
+    /// assert_eq!(found, [true, false]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` when the context cannot be turned into bytes.
+    pub fn with<C: Serialize + DeserializeOwned + 'static>(&self, context: C) -> Result<With<'_, C>> {
+        self.inner.check_ours()?;
+        let mut bytes = Vec::new();
+        let mut files = Vec::new();
+        self.encode(&context, &mut bytes, &mut files)
+            .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the context cannot be sent: {reason}")))?;
+        Ok(With { pool: self, bytes, files, context: PhantomData })
     }
 }

@@ -6,14 +6,13 @@ use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::wire::{Item, Preamble, Reply};
 use crate::channel::FrameKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure, Routine};
 use crate::platform;
 use crate::pool::{RecordHead, Turn, Worker};
 use crate::process::Arrival;
-
-use super::wire::{Item, Preamble, Reply};
 
 /// Of how many calls a worker keeps the function with its context or state: more would be memory that nobody needs.
 const ROUTINES: usize = 4;

@@ -14,11 +14,10 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
+use super::timeline;
 use crate::channel::{short, text_in, word_in};
 use crate::platform::{coarse_now, identity};
 use crate::shared_memory::{Segment, copy_in};
-
-use super::timeline;
 
 /// Where in a pool's segment the board is.
 pub const BOARD_AT: usize = 8192;

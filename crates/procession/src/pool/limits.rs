@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::channel::{Badge, Phase, Said};
-use crate::platform::{self, Memory};
-
 use super::driver::{Driver, Seat, key};
 use super::scheduler::JobId;
+use crate::channel::{Badge, Phase, Said};
+use crate::platform::{self, Memory};
 
 /// A worker that has more memory than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::board::{BOARD_AT, BOARD_BYTES, Content, Read, content};
 use crate::channel::{SHOWN_BYTES, Shown, report_place, shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Traits, Usage};
-
-use super::board::{BOARD_AT, BOARD_BYTES, Content, Read, content};
 
 /// The name of the memory file of a pool, and of a worker's.
 const POOL: &str = "procession-pool";

@@ -1,5 +1,6 @@
 //! A pool: who runs what, and what happens when somebody dies. `README.md` beside this file has the states.
 
+mod batch;
 mod board;
 mod driver;
 mod holdings;
@@ -11,8 +12,9 @@ mod scheduler;
 pub mod timeline;
 mod worker;
 
+pub use batch::{Batch, Death, Outcome, Payload};
 pub use board::{BOARD_AT, Board, Content, Counts, ENTRIES, Entry, Job as JobView, Read, Title, content};
-pub use driver::{Batch, Death, Driver, Glance, Invitation, Outcome, Overdue, Payload, Waiter};
+pub use driver::{Driver, Glance, Invitation, Overdue, Waiter};
 pub use holdings::Holdings;
 pub use life::{Life, Stage, Verdict};
 pub use limits::{Doing, Heavy, TaskState, WorkerState};

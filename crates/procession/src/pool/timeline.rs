@@ -26,14 +26,13 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use super::board::{BOARD_AT, BOARD_BYTES, Content, Title, content};
 use crate::channel::{
     Badge, GLIMPSE_BYTES, Glimpse, Phase, Row, RowOutcome, RowReader, begin_rows, end_rows, glimpse, wanted_rows,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Journal, Own, coarse_now, monotonic_now};
 use crate::shared_memory::{Segment, copy_out};
-
-use super::board::{BOARD_AT, BOARD_BYTES, Content, Title, content};
 
 /// How often rings are emptied, and what has been read goes into the file whether it may grow or not.
 const DRAIN_EVERY: Duration = Duration::from_millis(10);

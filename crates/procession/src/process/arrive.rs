@@ -3,12 +3,11 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, FIRST_DESCRIPTOR};
-
 use super::lifeline;
 use super::order::{OrderFile, Progress, file_error};
 use super::serve::serve;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, FIRST_DESCRIPTOR};
 
 /// Tells a process that this crate started from any other, until it has turned to its work; the value is its role.
 pub(super) const MARKER: &str = "PROCESSION_CHILD";

@@ -4,13 +4,12 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Child, Own, Readiness, forks, identity};
-
 use super::arrive::FORKSERVER;
 use super::order::OrderFile;
 use super::serve::{DIRECTORY, WORD_BYTES};
 use super::start::{Started, environment, run};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Child, Own, Readiness, forks, identity};
 
 /// How long an answer may take; nothing is lost when a forkserver that is only slow is given up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);

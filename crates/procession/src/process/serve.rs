@@ -6,11 +6,10 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::parent_id;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Readiness, Sibling, SignalGuard};
-
 use super::arrive::Arrival;
 use super::order::OrderFile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Readiness, Sibling, SignalGuard};
 
 /// What the descriptors of a request are: a bit each for the standard streams and the working directory, which may be
 /// missing; the order and the socket for notes come before them, those for the child after. The signals that the child

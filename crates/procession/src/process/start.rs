@@ -4,12 +4,11 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{self, Child};
-
 use super::arrive::{CHILD, MARKER};
 use super::forkserver;
 use super::order::{OrderFile, Progress};
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::{self, Child};
 
 const THIS_EXECUTABLE: &std::ffi::CStr = c"/proc/self/exe";
 

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::windows::{SMALL_BYTES, WINDOW_BYTES, large_from};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform;
 use crate::shared_memory::Segment;
-
-use super::windows::{SMALL_BYTES, WINDOW_BYTES, large_from};
 
 /// How many free bytes keep their memory, beside the largest block.
 const KEEP_BYTES: usize = 128 << 20;

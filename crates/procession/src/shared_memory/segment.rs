@@ -4,11 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::windows::{WINDOW_BYTES, Windows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Mapping, file_size, memory_file, read_at};
 use crate::shared_memory::words;
-
-use super::windows::{WINDOW_BYTES, Windows};
 
 /// Memory shared by the processes that hold its descriptor; the kernel frees it with the last of them.
 #[derive(Debug)]

@@ -10,11 +10,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::outside;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Mapping};
 use crate::shared_memory::{Segment, Span};
-
-use super::outside;
 
 /// Called once, when a view is dropped.
 pub type GiveBack = Box<dyn FnOnce() + Send + Sync>;

@@ -17,11 +17,10 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, Result};
-use crate::platform::{self, Mapping};
-
 use super::arena::size_class;
 use super::outside;
+use crate::error::{Error, Result};
+use crate::platform::{self, Mapping};
 
 /// How much of a segment is mapped with it, and of the part for small blocks at once.
 pub(super) const WINDOW_BYTES: usize = 32 << 20;

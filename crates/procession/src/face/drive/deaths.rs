@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::platform::Ending;
-use crate::pool::{Death, JobId};
-use crate::process::Progress;
-
 use super::super::crew::{Blame, Terms};
 use super::super::error::TaskError;
 use super::super::job::Answer;
 use super::super::process::never_arrived;
 use super::Shared;
 use super::deliver::tally;
+use crate::platform::Ending;
+use crate::pool::{Death, JobId};
+use crate::process::Progress;
 
 /// The longest pause before a worker is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

@@ -1,11 +1,10 @@
 //! Handing what came in to its jobs.
 
-use crate::pool::{Batch, Counts};
-
 use super::super::crew::Terms;
 use super::super::job::{Answer, Job};
 use super::super::wire::Reply;
 use super::Shared;
+use crate::pool::{Batch, Counts};
 
 /// Shows what a job has come to since it had so many outcomes, and failures among them.
 pub(super) fn tally(counts: &Counts, job: &Job, (done, failed): (u64, u64)) {

@@ -1,10 +1,9 @@
 //! Publishing what the scheduler grants.
 
-use crate::pool::{Given, Grant};
-
 use super::super::error::TaskError;
 use super::super::job::Answer;
 use super::Shared;
+use crate::pool::{Given, Grant};
 
 impl Shared {
     /// Publishes records as long as the scheduler grants some.

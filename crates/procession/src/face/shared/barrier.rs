@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::{after, patiently, read_cell, write_cell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{self, Arrival, Cell};
-
-use super::{after, patiently, read_cell, write_cell};
 
 /// The most parties of a barrier.
 const MOST: u32 = 1 << 16;

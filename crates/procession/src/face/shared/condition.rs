@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::Result;
-use crate::sync::{Cell, Waiters};
-
 use super::lock::{Lock, LockGuard};
 use super::{Poisoned, after, in_time, patiently, read_cell, write_cell};
+use crate::error::Result;
+use crate::sync::{Cell, Waiters};
 
 /// So many waiters have a place of their own; more wait in a crowd, and may wake without a reason.
 const PLACES: usize = 64;

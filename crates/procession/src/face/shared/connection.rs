@@ -9,13 +9,12 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::super::wait::{Alarm, sealed::Source};
+use super::{after, in_time, read_file, write_file};
 use crate::channel::{Body, Message, Pipe};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{as_bytes, decode, decode_owned, encode, receiving, sending};
 use crate::platform::Readiness;
-
-use super::super::wait::{Alarm, sealed::Source};
-use super::{after, in_time, read_file, write_file};
 
 /// Messages up to this size are turned into bytes in memory that the thread keeps.
 const KEPT_BYTES: usize = 64 * 1024;

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use super::patiently;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Mapping, file_size, identity, is_alive, memory_file};
 use crate::shared_memory::word64;
 use crate::sync::Acquired;
 use crate::sync::words::lock as words;
-
-use super::patiently;
 
 const LOCK_AT: usize = 0;
 /// Where what is guarded begins; the words before are the lock and what its owner notes.

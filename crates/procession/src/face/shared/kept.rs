@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::guarded::{GUARDED_AT, Guarded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{decode, encode};
 use crate::platform::reserve;
 use crate::shared_memory::{copy_in, copy_out};
-
-use super::guarded::{GUARDED_AT, Guarded};
 
 /// The value's bytes lie in one of two halves, so that a process that dies while it writes leaves the value before. The
 /// word says which half, in its highest bit, and how many bytes.

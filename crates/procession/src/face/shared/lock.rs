@@ -8,12 +8,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::guarded::{Guarded, Poisoned, judged};
+use super::{after, in_time, kept, read_file, write_file};
 use crate::error::Result;
 use crate::function::unread;
 use crate::sync::Acquired;
-
-use super::guarded::{Guarded, Poisoned, judged};
-use super::{after, in_time, kept, read_file, write_file};
 
 /// A lock between processes, and the value that it guards.
 ///

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::super::wait::{Alarm, sealed::Source};
+use super::{after, in_time, patiently};
 use crate::channel;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{attach, decode, encode, fetch, receiving, sending, unread, unwritten};
 use crate::platform::{MOST_FILES, note_pair, peek, receive_note_now, send_note};
-
-use super::super::wait::{Alarm, sealed::Source};
-use super::{after, in_time, patiently};
 
 /// As many messages as a queue can count.
 const UNBOUNDED: u32 = i32::MAX as u32;

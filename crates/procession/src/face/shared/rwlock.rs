@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
+use super::{after, in_time, kept, read_file, write_file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::unread;
 use crate::platform::{identity, is_alive};
 use crate::shared_memory::word32;
 use crate::sync::Acquired;
 use crate::sync::words::readers::{self, Readers};
-
-use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
-use super::{after, in_time, kept, read_file, write_file};
 
 // The head: whether a writer is at work; a word that changes when a reader leaves, and next to it how many sleep on it; a
 // word for each reader, with its process.

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::{after, in_time, patiently, read_cell, write_cell};
 use crate::error::Result;
 use crate::sync::{self, Cell};
-
-use super::{after, in_time, patiently, read_cell, write_cell};
 
 /// Permits that processes take and give back: so many at a time.
 ///

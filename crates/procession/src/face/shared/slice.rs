@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
+use super::{after, in_time, read_file, write_file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::unread;
 use crate::shared_memory::{Number, Row};
 use crate::sync::Acquired;
-
-use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
-use super::{after, in_time, read_file, write_file};
 
 /// A slice of numbers in memory that several processes see, and the lock that goes with it.
 ///

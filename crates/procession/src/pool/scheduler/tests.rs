@@ -1,7 +1,8 @@
 //! Single decisions; and the simulation that drives them through deaths.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 fn submit(items: u64, chunk: Chunk) -> Scheduler {
     let mut s = Scheduler::new(2);

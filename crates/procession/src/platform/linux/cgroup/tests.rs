@@ -1,6 +1,7 @@
-use super::*;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::sync::atomic::AtomicU32;
+
+use super::*;
 
 /// A tree of plain files that stands for a hierarchy: `/app` is delegated, this process is in `/app/leaf`.
 struct Tree {

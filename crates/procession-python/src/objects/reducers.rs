@@ -1,0 +1,393 @@
+//! How objects are pickled that the C pickler does not know by itself: the `reducer_override` of all picklers.
+
+use std::cell::RefCell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pyo3::PyTypeInfo;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyModule, PyString, PyType};
+use rustc_hash::FxHashMap;
+
+use crate::objects::naming::is_named;
+use crate::objects::numpy::{is_array, is_large_array};
+use crate::objects::unsettled::{is_settled, note_code};
+use crate::package::loaded_module;
+
+/// How many objects had a reducer that somebody registered: it may give another pickle each time.
+pub(crate) static SPECIAL: AtomicUsize = AtomicUsize::new(0);
+/// How many functions and classes went by value: another pickle may have others of their contents.
+static BY_VALUE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// What a pickler of this thread was given last: the culprit, should it fail.
+    static LAST: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
+    static CULPRIT: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
+    /// What objects, by address, have said of how they are reduced: they are not asked once more if they are pickled after all.
+    static ASKED: RefCell<Vec<(usize, Py<PyAny>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many functions and classes went by value so far.
+pub(crate) fn by_value_count() -> usize {
+    BY_VALUE.load(Ordering::Relaxed)
+}
+
+/// A pickler is done: what it was given last is forgotten, or is the culprit.
+pub(crate) fn note_culprit(failed: bool) {
+    let last = LAST.take();
+    drop(if failed { CULPRIT.replace(last) } else { last });
+}
+
+/// Tells that a pickler is done, and whether it failed.
+#[pyfunction]
+fn pickled(failed: bool) {
+    note_culprit(failed);
+}
+
+/// What this thread last tried to pickle in vain, once; None if there is nothing.
+#[pyfunction]
+fn culprit() -> Option<Py<PyAny>> {
+    CULPRIT.take()
+}
+
+/// Notes what an object has said, which lives as long as that is wanted.
+pub(crate) fn note_answer(object: &Bound<'_, PyAny>, answer: Bound<'_, PyAny>) {
+    ASKED.with_borrow_mut(|asked| asked.push((object.as_ptr() as usize, answer.unbind())));
+}
+
+/// Forgets what objects have said.
+pub(crate) fn forget_answers() {
+    let before = ASKED.take();
+    drop(before);
+}
+
+/// What an object has said, once.
+fn answer_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let address = object.as_ptr() as usize;
+    ASKED.with_borrow_mut(|asked| {
+        let at = asked.iter().position(|(known, _)| *known == address)?;
+        Some(asked.swap_remove(at).1.into_bound(object.py()))
+    })
+}
+
+/// Whether only the pickler and the objects themselves know how those of a class are reduced that nobody has registered.
+pub(crate) fn is_asked_alone(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let name = class.name()?;
+    let name = name.to_str()?;
+    Ok(!OTHERS.contains(&name) && !LIBRARIES.contains(&name) && !class.is_subclass_of::<PyType>()? && !is_array(class))
+}
+
+/// Who has registered a reducer. A class may be in several tables: those that come first count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// With our `ForkingPickler`.
+    Ours,
+    /// With that of the standard library, as its libraries do, wherever it is kept while ours stands in for it.
+    Standard,
+    /// With `copyreg`, which the pickler knows.
+    Everybody,
+}
+
+const TABLES: [By; 3] = [By::Ours, By::Standard, By::Everybody];
+
+/// The tables of reducers that anybody may fill at any time, once their modules are loaded.
+static REGISTERED: [PyOnceLock<Py<PyDict>>; 3] = [const { PyOnceLock::new() }; 3];
+
+/// The reducer that somebody has registered for the objects of a class: all that is pickled asks here.
+fn registered<'py>(class: &Bound<'py, PyType>) -> PyResult<Option<(By, Bound<'py, PyAny>)>> {
+    for (by, known) in TABLES.into_iter().zip(&REGISTERED) {
+        let Some(table) = table(class.py(), by, known) else { continue };
+        if let Some(reducer) = table.get_item(class)?
+            && !(by == By::Standard && is_own(class, &reducer))
+        {
+            return Ok(Some((by, reducer)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether somebody has registered how objects of a class are pickled.
+pub(crate) fn has_reducer(class: &Bound<'_, PyType>) -> bool {
+    registered(class).is_ok_and(|found| found.is_some())
+}
+
+/// The reducer that somebody has registered for a class, in whichever table; None if nobody has.
+#[pyfunction]
+fn registered_reducer<'py>(class: &Bound<'py, PyType>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(registered(class)?.map(|(_, reducer)| reducer))
+}
+
+/// All reducers that somebody has registered, by class.
+#[pyfunction]
+fn registered_reducers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let all = PyDict::new(py);
+    for (by, known) in TABLES.into_iter().zip(&REGISTERED).rev() {
+        for (class, reducer) in table(py, by, known).iter().flatten() {
+            if by != By::Standard || !class.cast::<PyType>().is_ok_and(|class| is_own(class, &reducer)) {
+                all.set_item(class, reducer)?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The names of the classes that are asked about: of the interpreter, and of libraries.
+#[pyfunction]
+fn asked_names() -> (Vec<&'static str>, Vec<&'static str>) {
+    (OTHERS.to_vec(), LIBRARIES.to_vec())
+}
+
+fn table<'py>(py: Python<'py>, by: By, known: &PyOnceLock<Py<PyDict>>) -> Option<Bound<'py, PyDict>> {
+    if let Some(table) = known.get(py) {
+        return Some(table.bind(py).clone());
+    }
+    let (module, name) = match by {
+        By::Ours => (loaded_module(py, intern!(py, crate::package::REDUCERS))?, intern!(py, "registered")),
+        By::Everybody => (loaded_module(py, intern!(py, "copyreg"))?, intern!(py, "dispatch_table")),
+        By::Standard => {
+            let name = intern!(py, "multiprocessing.reduction");
+            let module = match kept(py).and_then(|kept| kept.get_item(name).ok()?) {
+                Some(module) => module.cast_into::<PyModule>().ok()?,
+                None => loaded_module(py, name)?,
+            };
+            (module, intern!(py, "ForkingPickler"))
+        }
+    };
+    // While a module is being loaded it has none yet.
+    let found = module.dict().get_item(name).ok()??;
+    let table = if by == By::Standard { found.getattr(intern!(py, "_extra_reducers")).ok()? } else { found };
+    let table = table.cast_into::<PyDict>().ok()?;
+    Some(known.get_or_init(py, || table.unbind()).bind(py).clone())
+}
+
+/// The standard library's modules while ours stand in for them.
+fn kept(py: Python<'_>) -> Option<&Bound<'_, PyDict>> {
+    static KEPT: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    if let Some(kept) = KEPT.get(py) {
+        return Some(kept.bind(py));
+    }
+    let standard = loaded_module(py, intern!(py, crate::package::STANDARD))?;
+    let kept = standard.dict().get_item(intern!(py, "kept")).ok()??.cast_into::<PyDict>().ok()?;
+    Some(KEPT.get_or_init(py, || kept.unbind()).bind(py))
+}
+
+/// Whether a reducer is one that the standard library registers for what the interpreter has: that is known here, too.
+fn is_own(class: &Bound<'_, PyType>, reducer: &Bound<'_, PyAny>) -> bool {
+    let module = reducer.getattr(intern!(class.py(), "__module__"));
+    let Ok(module) = module.and_then(|module| module.extract::<String>()) else { return false };
+    module == "multiprocessing.reduction"
+        || module == "multiprocessing.managers" && class.name().is_ok_and(|name| name == "array")
+}
+
+/// Finds how an object is to be reduced: by the reducers that somebody has registered; by those for objects with buffers of
+/// libraries that are loaded; and by value what has no name that the receiver could look up.
+#[pyclass(frozen, module = "procession._procession")]
+pub(crate) struct Reducers {
+    /// Called for classes of few names, as it is Python code: for what the interpreter has.
+    others: Py<PyAny>,
+    /// The same, for what libraries have, and for subclasses of arrays.
+    libraries: Py<PyAny>,
+    by_value: Py<PyAny>,
+    /// Classes of objects, by address, that nobody else is asked about; and whether their pickles run no code of the program.
+    plain: Mutex<FxHashMap<usize, (Py<PyType>, bool)>>,
+    other_names: Py<PyFrozenSet>,
+    library_names: Py<PyFrozenSet>,
+}
+
+/// The names of the classes of the interpreter that [`Reducers`] asks Python code about.
+const OTHERS: [&str; 10] = [
+    "_lru_cache_wrapper",
+    "_singledispatchmethod_get",
+    "method",
+    "module",
+    "socket",
+    "NewType",
+    "ParamSpec",
+    "TypeAliasType",
+    "TypeVar",
+    "TypeVarTuple",
+];
+/// Those of classes of libraries. Of numpy's arrays all subclasses are asked about.
+const LIBRARIES: [&str; 9] =
+    ["array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
+
+/// The packages whose registered reducers run no code of the program.
+const KNOWN: [&str; 5] = ["copyreg", "multiprocessing", "numpy", "procession", "re"];
+/// The most classes that are remembered.
+const MOST_PLAIN: usize = 256;
+
+/// What is known of a class by its name.
+enum Kind {
+    Plain,
+    /// A function with a cache, which has a name as functions have.
+    Cached,
+    /// A bound method, which is looked up in its object by the name of its function.
+    Method,
+    /// There may be a reducer of ours for it.
+    Other,
+    /// Of an enum: a member may be known by its name only.
+    Member,
+    /// It may be one with buffers.
+    Library,
+}
+
+#[pymethods]
+impl Reducers {
+    /// Calls `others(cls)` or `libraries(cls)`, which return a reducer or None, for classes of some names whose reducers
+    /// nobody has registered; functions and classes without a name are given to `by_value`.
+    #[new]
+    fn new(py: Python<'_>, others: Py<PyAny>, libraries: Py<PyAny>, by_value: Py<PyAny>) -> PyResult<Reducers> {
+        let other_names = PyFrozenSet::new(py, OTHERS)?.unbind();
+        let library_names = PyFrozenSet::new(py, LIBRARIES)?.unbind();
+        Ok(Reducers { others, libraries, by_value, plain: Mutex::default(), other_names, library_names })
+    }
+
+    /// How `object` is reduced, or `NotImplemented` where the pickler knows.
+    fn reduce<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = object.py();
+        let before = LAST.replace(Some(object.clone().unbind()));
+        drop(before);
+        if let Some(answer) = answer_of(object) {
+            note_code();
+            return Ok(answer);
+        }
+        let class = object.get_type();
+        if object.is_exact_instance_of::<PyFunction>() || class.is(PyType::type_object(py)) {
+            return self.global(object);
+        }
+        if let Some((by, reducer)) = registered(&class)? {
+            if !is_known(&reducer) {
+                note_code();
+            }
+            if by == By::Everybody {
+                return Ok(not_implemented(py));
+            }
+            SPECIAL.fetch_add(1, Ordering::Relaxed);
+            return reducer.call1((object,));
+        }
+        if let Some(is_settled) = self.plain_and_settled(&class) {
+            if !is_settled {
+                note_code();
+            }
+            return Ok(not_implemented(py));
+        }
+        if object.is_instance_of::<PyType>() {
+            return self.global(object);
+        }
+        let (kind, find) = match self.kind_of(object, &class)? {
+            Kind::Plain => {
+                if !self.note_plain(&class) {
+                    note_code();
+                }
+                return Ok(not_implemented(py));
+            }
+            Kind::Cached => return self.global(object),
+            Kind::Method if has_method(object) => return Ok(not_implemented(py)),
+            kind @ Kind::Library => (kind, &self.libraries),
+            kind @ (Kind::Method | Kind::Other | Kind::Member) => (kind, &self.others),
+        };
+        let reducer = find.bind(py).call1((&class,))?;
+        if !matches!(kind, Kind::Library | Kind::Member) || reducer.is_none() && !is_settled(&class) {
+            note_code();
+        }
+        if reducer.is_none() {
+            return Ok(not_implemented(py));
+        }
+        // What has buffers or a name is a value like any other: it can be sent to several at once.
+        SPECIAL.fetch_add(usize::from(!matches!(kind, Kind::Library | Kind::Member)), Ordering::Relaxed);
+        reducer.call1((object,))
+    }
+}
+
+impl Reducers {
+    /// Whether objects of a class, which is known to be left to the pickler, are pickled without code of the program.
+    fn plain_and_settled(&self, class: &Bound<'_, PyType>) -> Option<bool> {
+        let plain = self.plain.lock().expect("no panic while locked");
+        plain.get(&(class.as_ptr() as usize)).map(|(_, is_settled)| *is_settled)
+    }
+
+    /// Notes that objects of a class are left to the pickler, unless somebody registers a reducer; says whether they are pickled
+    /// without code of the program.
+    fn note_plain(&self, class: &Bound<'_, PyType>) -> bool {
+        let is_settled = is_settled(class);
+        if is_array(class) {
+            return is_settled; // how large they are decides
+        }
+        let mut plain = self.plain.lock().expect("no panic while locked");
+        let before = if plain.len() == MOST_PLAIN { std::mem::take(&mut *plain) } else { FxHashMap::default() };
+        plain.insert(class.as_ptr() as usize, (class.clone().unbind(), is_settled));
+        drop(plain);
+        drop(before);
+        is_settled
+    }
+
+    fn global<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = object.py();
+        if is_named(object)? {
+            return Ok(not_implemented(py));
+        }
+        BY_VALUE.fetch_add(1, Ordering::Relaxed);
+        note_code();
+        self.by_value.bind(py).call1((object,))
+    }
+
+    /// Whether `others` or `libraries` may know a reducer of a class: they are Python code, which most objects need not pay for.
+    fn kind_of(&self, object: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> PyResult<Kind> {
+        let py = class.py();
+        let name = class.getattr(intern!(py, "__name__"))?;
+        if self.other_names.bind(py).contains(&name)? {
+            let name = name.cast::<PyString>()?.to_str();
+            return Ok(match name {
+                Ok("_lru_cache_wrapper") => Kind::Cached,
+                Ok("method") => Kind::Method,
+                _ => Kind::Other,
+            });
+        }
+        if self.library_names.bind(py).contains(&name)? || is_large_array(object, class) {
+            return Ok(Kind::Library);
+        }
+        // Most classes have the plain metaclass.
+        let is_enum =
+            !class.get_type().is(PyType::type_object(py)) && class.getattr_opt(intern!(py, "_member_map_"))?.is_some();
+        Ok(if is_enum { Kind::Member } else { Kind::Plain })
+    }
+}
+
+/// Whether a reducer that somebody has registered is known to write nowhere, as those that every array meets.
+fn is_known(reducer: &Bound<'_, PyAny>) -> bool {
+    let module = reducer.getattr(intern!(reducer.py(), "__module__"));
+    let module = module.and_then(|module| Ok(module.cast_into::<PyString>()?));
+    let name = module.as_ref().ok().and_then(|module| module.to_str().ok());
+    name.and_then(|name| name.split('.').next()).is_some_and(|package| KNOWN.contains(&package))
+}
+
+/// Whether an object has a bound method of it under the name of the method's function: not so a private method, nor one
+/// that was made of a lambda.
+fn has_method(method: &Bound<'_, PyAny>) -> bool {
+    let py = method.py();
+    let found = || {
+        let name = method.getattr(intern!(py, "__name__"))?.cast_into::<PyString>()?;
+        method.getattr(intern!(py, "__self__"))?.getattr(name)?.eq(method)
+    };
+    found().unwrap_or(false)
+}
+
+fn not_implemented(py: Python<'_>) -> Bound<'_, PyAny> {
+    py.NotImplemented().into_bound(py)
+}
+
+/// Adds the functions and classes to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Reducers>()?;
+    module.add_class::<crate::objects::naming::Receiver>()?;
+    module.add_class::<crate::objects::naming::Definitions>()?;
+    module.add_function(wrap_pyfunction!(pickled, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::objects::naming::goes_by_value, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::objects::naming::pickling_for, module)?)?;
+    module.add_function(wrap_pyfunction!(asked_names, module)?)?;
+    module.add_function(wrap_pyfunction!(registered_reducer, module)?)?;
+    module.add_function(wrap_pyfunction!(registered_reducers, module)?)?;
+    module.add_function(wrap_pyfunction!(culprit, module)?)
+}

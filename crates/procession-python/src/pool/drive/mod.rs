@@ -1,0 +1,493 @@
+//! Driving a pool: whoever has the duty reads results, hands them to their jobs, and publishes what is next.
+//!
+//! Locks are held for a few instructions and never while Python code runs: it may call back into the same pool. The
+//! duty is no lock: the thread that has it may come back to it.
+
+mod burst;
+mod deaths;
+mod deliver;
+mod ending;
+mod feed;
+mod idle;
+mod pull;
+mod rooms;
+mod shelf;
+mod turn;
+mod watch;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use procession::channel::Spin;
+use procession::platform::{Doorbell, Poller, SignalGuard};
+use procession::pool::{Batch, Counts, Driver, Heavy, JobId, Life, Verdict, Waiter};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::burst::Burst;
+use self::deliver::Deliveries;
+pub(crate) use self::ending::exception;
+pub(crate) use self::rooms::FunctionRoom;
+use self::turn::Turn;
+use crate::error::raised;
+use crate::objects::naming::Receiver;
+use crate::pool::job::Job;
+
+/// The longest sleep: then a look around, in case somebody is stopped or a signal went to another thread.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+/// How long a caller pauses whom nobody can ring for, as no descriptor is left.
+const UNCALLED: Duration = Duration::from_millis(1);
+/// How often ended workers are looked for while results flow.
+const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
+
+/// What all threads that use a pool share.
+pub(crate) struct Inner {
+    pub waiter: Arc<Waiter>,
+    workers: AtomicUsize,
+    pub bounds: Bounds,
+    /// What jobs come to, for who looks.
+    pub counts: Counts,
+    /// Python's side, a `Crew`: starts and looks after workers, and makes exceptions; ARCHITECTURE.md lists what it is asked.
+    pub support: Py<PyAny>,
+    /// What workers find in `__main__`.
+    receiver: PyOnceLock<Py<Receiver>>,
+    state: Mutex<Shared>,
+    duty: Mutex<Duty>,
+    batch: Mutex<Vec<Batch>>,
+    deliveries: Mutex<Deliveries>,
+    /// Whose turn it is to encode records.
+    turn: Turn,
+    /// Memory to encode records in, used again and again.
+    bodies: Mutex<Vec<Vec<u8>>>,
+    /// Large arguments of calls that wait to be sent.
+    burst: Burst,
+    followers: Mutex<Vec<Arc<Follower>>>,
+    driver_bell: Doorbell,
+    driver_armed: AtomicBool,
+    wanted: AtomicUsize,
+    pub quit: AtomicBool,
+}
+
+/// The part of a pool that changes.
+pub(crate) struct Shared {
+    pub driver: Driver,
+    pub jobs: FxHashMap<JobId, Arc<Job>>,
+    /// Jobs whose items come from an iterator that is not exhausted.
+    pub lazy: Vec<Arc<Job>>,
+    /// Jobs whose items may run for so long only.
+    pub limits: FxHashMap<JobId, Duration>,
+    /// Jobs that nobody wants any more, while workers may run them.
+    pub called_off: FxHashSet<JobId>,
+    /// Items that were interrupted for running too long.
+    pub expired: FxHashMap<(JobId, u64), Duration>,
+    /// Jobs that end when their callback has run.
+    pub callbacks: Vec<Arc<Job>>,
+    /// How many unfinished jobs have callbacks: nobody may be waiting for these.
+    pub expecting: isize,
+    /// Why no task can run any more.
+    pub broken: Option<Py<PyAny>>,
+    pub life: Life,
+    /// The lives of handles that share the pool, and why what they hand in fails.
+    pub handles: FxHashMap<u64, (Life, Option<Py<PyAny>>)>,
+    pub next_handle: u64,
+    pub next_job: JobId,
+    pub next_function: u64,
+    looked: Instant,
+    /// Workers that were killed for their memory.
+    heavy: FxHashMap<usize, Heavy>,
+    /// When Python wants to start the workers that are missing.
+    alarm: Option<Instant>,
+    /// Who looks now and then whether there should be more workers, or fewer.
+    tending: Option<Tending>,
+    /// How many notes of workers Python was told of.
+    notes: u32,
+    pub tally: Tally,
+}
+
+impl Shared {
+    /// What would become of a job of `handle` now.
+    pub(crate) fn look(&self, handle: u64) -> Verdict {
+        let own = self.handles.get(&handle).map_or(Verdict::Take, |(life, _)| life.look());
+        own.and(self.life.look())
+    }
+
+    /// A job of `handle` is handed in.
+    pub(crate) fn hand_in(&mut self, handle: u64) -> Verdict {
+        let verdict = self.look(handle);
+        if verdict != Verdict::Refuse {
+            self.life.hand_in();
+            if let Some((life, _)) = self.handles.get_mut(&handle) {
+                life.hand_in();
+            }
+        }
+        verdict
+    }
+
+    /// A job that was handed in by `handle` has ended.
+    pub(crate) fn job_ended(&mut self, handle: u64) {
+        if let Some((life, _)) = self.handles.get_mut(&handle) {
+            life.job_ended();
+        }
+        if self.life.job_ended() {
+            self.driver.stop();
+        }
+    }
+
+    /// Why a job of `handle` fails as soon as it is handed in.
+    pub(crate) fn reason(&self, py: Python<'_>, handle: u64) -> Option<Py<PyAny>> {
+        let own = self.handles.get(&handle).and_then(|(_, reason)| reason.as_ref());
+        self.broken.as_ref().or(own).map(|why| why.clone_ref(py))
+    }
+}
+
+/// What has become of the items of a pool, and of its workers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub done: u64,
+    pub failed: u64,
+    pub retried: u64,
+    pub deaths: u64,
+}
+
+/// What the workers of a pool may use up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Bounds {
+    /// Bytes of private memory.
+    pub memory: Option<u64>,
+    /// How old a worker may get.
+    pub age: Option<Duration>,
+}
+
+/// How often Python is asked about the number of workers, when that was last, and whether also when nothing is to be done.
+#[derive(Clone, Copy)]
+struct Tending {
+    every: Duration,
+    last: Instant,
+    also_idle: bool,
+}
+
+#[derive(Default)]
+struct Duty {
+    holder: Option<ThreadId>,
+    depth: usize,
+    spin: Spin,
+}
+
+struct Follower {
+    bell: Doorbell,
+    poller: Poller,
+}
+
+impl Follower {
+    fn new() -> procession::Result<Follower> {
+        let (bell, poller) = (Doorbell::new()?, Poller::new()?);
+        poller.add(&bell, 0)?;
+        Ok(Follower { bell, poller })
+    }
+}
+
+/// The duty, given up when dropped.
+struct OnDuty<'a> {
+    inner: &'a Inner,
+}
+
+impl Drop for OnDuty<'_> {
+    fn drop(&mut self) {
+        let mut duty = lock(&self.inner.duty);
+        duty.depth -= 1;
+        if duty.depth == 0 {
+            duty.holder = None;
+            drop(duty);
+            if let Some(follower) = lock(&self.inner.followers).first() {
+                follower.bell.ring();
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while locked")
+}
+
+impl Inner {
+    /// Who gets what is pickled for this pool.
+    pub(crate) fn receiver(&self, py: Python<'_>) -> PyResult<Py<Receiver>> {
+        let receiver = self.receiver.get_or_try_init(py, || {
+            Ok::<_, PyErr>(self.support.bind(py).getattr("receiver")?.cast_into::<Receiver>()?.unbind())
+        })?;
+        Ok(receiver.clone_ref(py))
+    }
+
+    pub(crate) fn new(driver: Driver, workers: usize, bounds: Bounds, support: Py<PyAny>) -> PyResult<Inner> {
+        Ok(Inner {
+            waiter: driver.waiter(),
+            counts: driver.board.counts(),
+            workers: AtomicUsize::new(workers),
+            bounds,
+            support,
+            receiver: PyOnceLock::new(),
+            state: Mutex::new(Shared {
+                driver,
+                jobs: FxHashMap::default(),
+                lazy: Vec::new(),
+                limits: FxHashMap::default(),
+                called_off: FxHashSet::default(),
+                expired: FxHashMap::default(),
+                callbacks: Vec::new(),
+                expecting: 0,
+                broken: None,
+                life: Life::default(),
+                handles: FxHashMap::default(),
+                next_handle: 0,
+                next_job: 1,
+                next_function: 1,
+                looked: Instant::now(),
+                heavy: FxHashMap::default(),
+                alarm: None,
+                tending: None,
+                notes: 0,
+                tally: Tally::default(),
+            }),
+            duty: Mutex::default(),
+            batch: Mutex::default(),
+            deliveries: Mutex::default(),
+            turn: Turn::default(),
+            bodies: Mutex::default(),
+            burst: Burst::default(),
+            followers: Mutex::default(),
+            driver_bell: Doorbell::new().map_err(raised)?,
+            driver_armed: AtomicBool::new(false),
+            wanted: AtomicUsize::new(0),
+            quit: AtomicBool::new(false),
+        })
+    }
+
+    /// How many workers there are to be.
+    pub(crate) fn workers(&self) -> u64 {
+        self.workers.load(Ordering::Relaxed) as u64
+    }
+
+    /// There are to be so many from now on; Python starts and ends them.
+    pub(crate) fn resize(&self, workers: usize) {
+        self.workers.store(workers, Ordering::Relaxed);
+        self.shared().driver.resize(workers);
+        self.waiter.wake();
+    }
+
+    /// The part that changes; see the rules at the head of this file.
+    pub(crate) fn shared(&self) -> MutexGuard<'_, Shared> {
+        lock(&self.state)
+    }
+
+    fn take_duty(&self) -> Option<OnDuty<'_>> {
+        let me = std::thread::current().id();
+        let mut duty = lock(&self.duty);
+        match duty.holder {
+            Some(holder) if holder != me => return None,
+            _ => duty.holder = Some(me),
+        }
+        duty.depth += 1;
+        Some(OnDuty { inner: self })
+    }
+
+    /// Takes the duty for good, as soon as the thread that has it gives it up.
+    pub(crate) fn keep_duty(&self, py: Python<'_>, until: Option<Instant>) {
+        loop {
+            if let Some(duty) = self.take_duty() {
+                return std::mem::forget(duty);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                return;
+            }
+            self.waiter.wake();
+            py.detach(|| std::thread::sleep(Duration::from_millis(1)));
+        }
+    }
+
+    /// Waits until `ready` or the deadline; says whether it became ready. Drives the pool meanwhile, or lets the thread
+    /// that does so wake it.
+    ///
+    /// Blocks detached from the interpreter; a signal handler that raises ends it.
+    pub(crate) fn wait(
+        &self,
+        py: Python<'_>,
+        until: Option<Instant>,
+        mut ready: impl FnMut() -> bool,
+    ) -> PyResult<bool> {
+        let past = |until: Option<Instant>| until.is_some_and(|until| Instant::now() >= until);
+        loop {
+            if ready() {
+                return Ok(true);
+            }
+            let Some(_duty) = self.take_duty() else {
+                if past(until) {
+                    return Ok(false);
+                }
+                self.follow(py, until)?;
+                continue;
+            };
+            loop {
+                let progress = self.pump(py)?;
+                if ready() {
+                    return Ok(true);
+                }
+                if past(until) {
+                    return Ok(false);
+                }
+                if progress {
+                    py.check_signals()?;
+                } else if !self.poll(py) {
+                    self.sleep(py, until)?;
+                }
+            }
+        }
+    }
+
+    /// Polls for results for a short time; says whether some came.
+    fn poll(&self, py: Python<'_>) -> bool {
+        let glance = self.shared().driver.glance();
+        let mut spin = std::mem::take(&mut lock(&self.duty).spin);
+        let found = py.detach(|| spin.until(|| glance.is_ready()));
+        lock(&self.duty).spin = spin;
+        found
+    }
+
+    fn sleep(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
+        let guard = SignalGuard::block_all();
+        // A signal that came before the guard is seen here, one that comes later ends the wait.
+        py.check_signals()?;
+        {
+            let mut shared = self.shared();
+            if !shared.driver.about_to_sleep() || shared.driver.notes() != shared.notes {
+                return Ok(());
+            }
+        }
+        let asleep = Instant::now();
+        let longest = self.look_around();
+        let latest = asleep + self.shared().driver.patience(longest);
+        let until = until.map_or(latest, |until| until.min(latest));
+        let answer = py.detach(|| self.waiter.sleep(Some(until), Some(&guard)));
+        drop(guard);
+        lock(&self.duty).spin.slept(asleep.elapsed());
+        {
+            let mut shared = self.shared();
+            // After any sleep: it may have been a death that ended it.
+            shared.looked = asleep - LOOK_FOR_DEATHS;
+            if Instant::now() >= latest {
+                shared.driver.nudge();
+            }
+        }
+        if asleep.elapsed() >= LOOK_AROUND {
+            // A worker that could not be replaced when it ended may be now.
+            self.support.bind(py).call_method0("refill")?;
+        }
+        match answer {
+            Err(error) if !error.is_interrupted() => Err(raised(error)),
+            _ => py.check_signals(),
+        }
+    }
+
+    /// Waits for the thread that has the duty to ring, or to give the duty up.
+    fn follow(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
+        let follower = match Follower::new() {
+            Ok(follower) => Arc::new(follower),
+            // Where no descriptor is left nobody can ring: look again in a moment.
+            Err(_) => {
+                let pause =
+                    until.map_or(UNCALLED, |until| until.saturating_duration_since(Instant::now()).min(UNCALLED));
+                py.detach(|| std::thread::sleep(pause));
+                return py.check_signals();
+            }
+        };
+        lock(&self.followers).push(follower.clone());
+        self.wanted.fetch_add(1, Ordering::SeqCst);
+        // The thread that drives for nobody gives way to a caller.
+        self.waiter.wake();
+        let guard = SignalGuard::block_all();
+        let latest = Instant::now() + LOOK_AROUND / 4;
+        let until = until.map_or(latest, |until| until.min(latest));
+        let answer = match py.check_signals() {
+            Ok(()) => py.detach(|| follower.poller.wait(Some(until), Some(&guard), &mut Vec::new())),
+            Err(error) => {
+                self.unfollow(&follower);
+                return Err(error);
+            }
+        };
+        drop(guard);
+        self.unfollow(&follower);
+        match answer {
+            Err(error) if !error.is_interrupted() => Err(raised(error)),
+            _ => py.check_signals(),
+        }
+    }
+
+    fn unfollow(&self, follower: &Arc<Follower>) {
+        self.wanted.fetch_sub(1, Ordering::SeqCst);
+        lock(&self.followers).retain(|other| !Arc::ptr_eq(other, follower));
+    }
+
+    /// Wakes everybody who waits for a job.
+    pub(crate) fn wake_followers(&self) {
+        for follower in lock(&self.followers).iter() {
+            follower.bell.ring();
+        }
+    }
+
+    /// Looks once at what came in and publishes what is next, if nobody else is about to.
+    pub(crate) fn look(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(_duty) = self.take_duty() {
+            self.pump(py)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what came in, hands it to the jobs, publishes what is next; says whether anything came in.
+    fn pump(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut batch = lock(&self.batch).pop().unwrap_or_default();
+        let (looks, noted) = {
+            let mut shared = self.shared();
+            shared.driver.read(&mut batch);
+            let now = Instant::now();
+            let looks = now - shared.looked >= LOOK_FOR_DEATHS;
+            if looks {
+                shared.looked = now;
+                shared.driver.look_for_deaths(&mut batch);
+            }
+            let notes = shared.driver.notes();
+            (looks, notes != std::mem::replace(&mut shared.notes, notes))
+        };
+        // What a task has logged comes before its result.
+        let heard = if noted { self.hear(py) } else { Ok(()) };
+        // What was read has to be delivered, whatever a signal handler raises in between.
+        let interrupted = self.interrupt_overdue(py);
+        let progress = !batch.is_empty();
+        let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };
+        batch.clear();
+        lock(&self.batch).push(batch);
+        answer?;
+        interrupted?;
+        heard?;
+        if looks {
+            self.watch(py)?;
+        }
+        self.feed(py)?;
+        Ok(progress)
+    }
+
+    /// How long to sleep at most.
+    fn look_around(&self) -> Duration {
+        let shared = self.shared();
+        if !shared.called_off.is_empty() {
+            return LOOK_AROUND / 20;
+        }
+        let shortest = shared.limits.values().min();
+        let most = shortest.map_or(LOOK_AROUND, |limit| (*limit / 20).clamp(Duration::from_millis(1), LOOK_AROUND / 4));
+        let alarm = shared.alarm.map_or(most, |at| at.saturating_duration_since(Instant::now()));
+        let tending = shared.tending.map_or(most, |tending| tending.every);
+        let weighing = if self.bounds.memory.is_some() { watch::WEIGH_EVERY } else { most };
+        most.min(alarm).min(weighing).min(tending)
+    }
+}

@@ -1,0 +1,11 @@
+//! What several processes use: locks, queues, connections, numbers. Thin: a class checks arguments, waits and calls the engine.
+
+pub(crate) mod connection;
+pub(crate) mod guarded;
+pub(crate) mod message;
+pub(crate) mod numbers;
+pub(crate) mod pickle;
+pub(crate) mod queue;
+mod queue_message;
+pub(crate) mod simple_queue;
+pub(crate) mod sync;
