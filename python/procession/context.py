@@ -179,7 +179,12 @@ class Constructors(_Overloads):
             return self._elsewhere.Pool(processes, initializer, initargs, maxtasksperchild, **options)
         from procession.pool import Pool
 
-        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
+        count = self._pool_size(processes)
+        return Pool(count, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
+
+    def _pool_size(self, processes):
+        """Return how many workers a pool has that is to have so many; None: as many as a pool has by itself."""
+        return processes
 
     if not TYPE_CHECKING:  # its overloads: `_typed.context`
 

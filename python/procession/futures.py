@@ -2,6 +2,8 @@
 
 The differences from the standard one: a worker that dies fails its own task only and is replaced, and
 whatever the pool can pickle (lambdas, closures) can be submitted.
+
+A long file: the executor, and the engine under it, which share its futures.
 """
 
 import itertools

@@ -1,4 +1,7 @@
-"""Pools: worker processes that work off tasks."""
+"""Pools: worker processes that work off tasks.
+
+A long file: one class, whose methods programs know from `multiprocessing`, each with all that it takes.
+"""
 
 import os
 import sys

@@ -1,4 +1,7 @@
-"""Process objects, and what the running process knows about itself, its parent and its children."""
+"""Process objects, and what the running process knows about itself, its parent and its children.
+
+A long file: programs and tools look up, replace and derive from all of it here.
+"""
 
 import itertools
 import os

@@ -2,14 +2,6 @@
 
 from procession.context import BaseContext
 
-TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any, Unpack
-
-    from procession.pool import Pool as PoolClass, PoolOptions
-
-
 __all__ = ["ClusterContext"]
 
 # What is refused, and what to use in its place.
@@ -20,7 +12,10 @@ _REFUSED = dict.fromkeys(("RawArray", "RawValue"), _MEMORY)
 
 
 class ClusterContext(BaseContext):
-    """A context whose pools work on the nodes of a cluster; `_name` and `crew` are its engine's."""
+    """A context whose pools work on the nodes of a cluster: as many workers as these have CPUs, if no number is given.
+
+    `_name` and `crew` are its engine's.
+    """
 
     @property
     def Process(self) -> "Any":
@@ -37,18 +32,8 @@ class ClusterContext(BaseContext):
         finally:
             engine.close()
 
-    def Pool(
-        self,
-        processes: "int | None" = None,
-        initializer: "Callable[..., object] | None" = None,
-        initargs: "Iterable[Any]" = (),
-        maxtasksperchild: "int | None" = None,
-        **options: "Unpack[PoolOptions]",
-    ) -> "PoolClass":
-        """Return a pool of workers on the nodes, as many as these have CPUs if `processes` is None; `options` are those
-        of `procession.pool.Pool`."""
-        count = processes if processes is not None else max(1, self.cpu_count())
-        return super().Pool(count, initializer, initargs, maxtasksperchild, **options)
+    def _pool_size(self, processes):
+        return processes if processes is not None else max(1, self.cpu_count())
 
     def Manager(self) -> "Any":
         """Return a started manager: a child of this program that holds objects which all nodes use through proxies."""

@@ -1,6 +1,6 @@
 """The worker processes of a pool: started, replaced, ended.
 
-It is long, as each of its calls is one that the engine makes and works on the same table of members under one lock.
+A long file: each of its calls is one that the engine makes, and works on the same table of members under one lock.
 """
 
 import errno

@@ -2,6 +2,8 @@
 
 Any thread may deliver outcomes; users wait, read or await through `results`. The methods are those of the engine's
 jobs.
+
+A long file: the two kinds of jobs, one read as a whole and one item by item, answer the same calls side by side.
 """
 
 import itertools

@@ -46,29 +46,16 @@ def pool_options(
 
         processes, elastic = size.elastic(processes, min_workers, max_workers, idle_timeout)
     count = _checks.positive(cpus.budget() if processes is None else processes, "the number of processes")
-    terms = Terms(
-        initializer,
-        tuple(initargs),
-        _checks.max_tasks(maxtasksperchild, max_tasks),
-        _checks.memory(max_memory),
-        _checks.age(max_age),
-    )
-    if initializer is not None and not callable(initializer):
-        raise TypeError(f"initializer must be a callable, not {initializer!r}")
-    if finalizer is not None and not callable(finalizer):
-        raise TypeError(f"finalizer must be a callable, not {finalizer!r}")
+    most = _checks.max_tasks(maxtasksperchild, max_tasks)
+    terms = Terms(initializer, tuple(initargs), most, _checks.memory(max_memory), _checks.age(max_age))
+    _check_callable("initializer", initializer)
+    _check_callable("finalizer", finalizer)
     terms.finalizer = finalizer
     if crew is not None and not isinstance(crew, str):
         raise TypeError(f"crew must be the name of one, such as 'threads', not {crew!r}")
-    terms.crew = crew
-    terms.count = count
-    terms.elastic = elastic
-    if resources is not None:
-        from procession._pool.resources import Resources
-
-        terms.resources = Resources(resources, resource_env)
-    elif resource_env is not None:
-        raise TypeError("resource_env= shows which of the resources= a task holds: give both")
+    terms.crew, terms.count, terms.elastic = crew, count, elastic
+    if resources is not None or resource_env is not None:
+        terms.resources = _resources(resources, resource_env)
     terms.settings = WorkerSettings(count if elastic is None else elastic.ceiling(), env, nice, cpu_affinity)
     terms.forward_logs = bool(forward_logs)
     if capture_output is not False:
@@ -80,6 +67,21 @@ def pool_options(
 
         terms.further = defaults(further)
     return terms
+
+
+def _check_callable(name, function):
+    """Raise TypeError for what is given as a function and is none."""
+    if function is not None and not callable(function):
+        raise TypeError(f"{name} must be a callable, not {function!r}")
+
+
+def _resources(counts, variables):
+    """Return what tasks may hold of a pool's own, and how it is shown to them."""
+    from procession._pool.resources import Resources  # not before: most pools have none
+
+    if counts is None:
+        raise TypeError("resource_env= shows which of the resources= a task holds: give both")
+    return Resources(counts, variables)
 
 
 class WorkerSettings:

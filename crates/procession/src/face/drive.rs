@@ -1,7 +1,9 @@
 //! Driving a pool: whoever waits reads results, hands them to their jobs, publishes what is next and watches the limits.
 //!
-//! Everything is under one lock, which nobody holds while he sleeps and under which no code of a user runs. One thread at
+//! Everything is under one lock, which nobody holds who sleeps and under which no code of a user runs. One thread at
 //! a time drives, and the others wait for it to ring. A thread of the pool's own drives for tasks that nobody waits for.
+//!
+//! A long file: the state under that lock, and the duty, which every change of it has to keep.
 
 mod deaths;
 mod deliver;

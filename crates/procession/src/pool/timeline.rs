@@ -17,6 +17,8 @@
 //! | 7 memory | process, 0 (u32), when (u64); life (0: the parent), KiB (u32) ... |
 //! | 8 message | process, job (u32), item, when (u64); text |
 //! | 9 end | process, 0 (u32), when (u64) |
+//!
+//! A long file: the format stands beside the one place that writes it.
 
 use std::path::Path;
 use std::sync::Arc;

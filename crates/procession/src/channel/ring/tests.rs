@@ -1,3 +1,7 @@
+//! Both ends of a ring in one process.
+
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::*;
 
 fn pair() -> (Producer, Consumer) {

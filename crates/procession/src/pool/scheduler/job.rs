@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Chunk, Grant, JobId, Wishes};
 
 /// How much work a record may hold, in nanoseconds of measured time.
-const RECORD_NS: f64 = 2_000_000.0;
+pub(super) const RECORD_NS: f64 = 2_000_000.0;
 /// How many bytes of its own it may hold: what is piled up in fresh memory is slower than what goes through used memory.
 const RECORD_BYTES: f64 = (1 << 20) as f64;
 /// The most items of a record.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::job::RECORD_NS;
 use super::*;
 
 fn submit(items: u64, chunk: Chunk) -> Scheduler {
