@@ -23,7 +23,7 @@ fn length(timeout: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
     if seconds.is_nan() {
         return Err(PyValueError::new_err("a timeout is a number of seconds, not nan"));
     }
-    // What lies beyond the clock never comes.
+    // A moment beyond the clock's range never comes.
     Ok(Duration::try_from_secs_f64(seconds.max(0.0)).ok())
 }
 

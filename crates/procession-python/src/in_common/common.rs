@@ -36,7 +36,7 @@ pub(crate) struct Common(Mutex<Option<(Py<PyAny>, Pickle)>>);
 enum Pickle {
     /// The object came once.
     NotYet,
-    /// It is pickled with each item.
+    /// The object is pickled with each item.
     Never,
     Made(Py<PyBytes>),
 }

@@ -20,7 +20,7 @@ struct Places {
     objects: [Option<Result<Py<PyAny>, PyErr>>; PLACES],
     /// Their pickles, as far as they may be wanted in later scopes.
     pickles: [Option<Arc<View>>; PLACES],
-    /// Those that got their object in the result that came last.
+    /// The places that got their objects by the result that came last.
     new: u16,
 }
 
@@ -82,7 +82,7 @@ impl Received {
     /// The pickle of a place.
     ///
     /// # Errors
-    /// There is none.
+    /// The place has no object.
     pub(crate) fn pickle(&self, worker: usize, place: u8) -> PyResult<Arc<View>> {
         let all = self.places();
         let pickle = all.get(&worker).and_then(|places| places.pickles.get(usize::from(place))?.clone());

@@ -54,11 +54,11 @@ pub(crate) struct Repeats {
 
 /// What is known of a part.
 pub(crate) enum Found {
-    /// It comes for the first time.
+    /// The part comes for the first time.
     New,
-    /// It came before and lies nowhere: [`Repeats::keep`] it.
+    /// The part came before and lies nowhere: [`Repeats::keep`] it.
     Again,
-    /// It lay in a block: if it is not the same as there any more, [`Repeats::keep`] it.
+    /// The part lay in a block: if its bytes are not the same any more, [`Repeats::keep`] it.
     Kept(Taken),
 }
 

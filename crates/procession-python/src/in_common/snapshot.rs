@@ -60,7 +60,7 @@ impl Snapshot {
 struct Walk<'a> {
     snapshot: Snapshot,
     visited: FxHashSet<usize>,
-    /// What is not looked into.
+    /// An object that is not looked into.
     without: &'a [usize],
     classes: &'a mut Classes,
 }

@@ -88,7 +88,7 @@ pub(crate) fn copied<'py>(
     let mapping = span.mapping(segment);
     mapping.address(span.offset + size)?;
     if kind == Kind::Str {
-        // They are looked at more than once, so nobody may change them meanwhile.
+        // The bytes of a text are looked at more than once, so nobody may change them meanwhile.
         let mut text = std::mem::take(&mut *TEXT.lock().expect("no panic while locked"));
         if text.try_reserve_exact(size).is_err() {
             return Some(Err(PyMemoryError::new_err(())));
@@ -228,7 +228,7 @@ pub(crate) fn append_array(array: &Bound<'_, PyByteArray>, out: &mut Vec<u8>) ->
 
 /// Calls `fill` with the bytes of a new bytearray, or of one that nobody else has seen; it may release the interpreter.
 pub(crate) fn with_bytes_of<T>(own: &Bound<'_, PyByteArray>, fill: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
-    // Whoever has a reference could resize or read it meanwhile.
+    // Another holder of a reference could resize or read it meanwhile.
     if !is_only_reference(own.py(), own.as_any().as_unbound()) {
         return None;
     }

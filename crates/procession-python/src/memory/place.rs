@@ -134,7 +134,7 @@ pub(crate) trait Shelf {
     /// The pickle of a place.
     ///
     /// # Errors
-    /// There is none.
+    /// The place has no pickle.
     fn pickle(&self, _place: u8) -> PyResult<Arc<View>> {
         Err(pyo3::exceptions::PyValueError::new_err("a value arrived without a pickle that it names"))
     }

@@ -17,7 +17,7 @@ use crate::objects::reducers::{has_reducer, note_answer};
 pub(crate) const TUPLE_ITEMS: usize = 16;
 /// The most classes that are remembered.
 const MOST: usize = 256;
-/// Of the pickles that reducers are asked for.
+/// The protocol that reducers are asked for.
 const PROTOCOL: u8 = 5;
 /// After so many instances of a class that had to be pickled after all no more are asked.
 const MISFITS: u32 = 8;
@@ -38,7 +38,7 @@ pub(crate) struct Reduction<'py> {
     pub callable: Bound<'py, PyAny>,
     pub arguments: Bound<'py, PyTuple>,
     pub state: Option<Bound<'py, PyAny>>,
-    /// What the object is extended by, and keys and values that are set, one behind the other.
+    /// The items that the object is extended by, and the keys and values that are set, one behind the other.
     pub items: Option<Bound<'py, PyList>>,
     pub entries: Option<Bound<'py, PyList>>,
 }
@@ -53,7 +53,7 @@ struct Known {
     form: Form,
     /// The class and the names of the attributes of the instance that came last.
     names: Option<Py<PyTuple>>,
-    /// What was called last to make an instance.
+    /// The callable that made the instance that came last.
     callable: Option<Py<PyAny>>,
     /// How many instances had to be pickled after all.
     misfits: u32,
@@ -107,7 +107,7 @@ impl Classes {
                 if !asks && !is_harmless {
                     return Ok(None);
                 }
-                // Who pickles it says what fails, and where.
+                // The pickler says what fails, and where.
                 let Ok(said) = value.call_method1(intern!(value.py(), "__reduce_ex__"), (PROTOCOL,)) else {
                     return Ok(None);
                 };
@@ -202,7 +202,7 @@ impl Classes {
 }
 
 impl<'py> Reduction<'py> {
-    /// The same as the pickler wants it.
+    /// The reduction as the pickler wants it.
     fn said(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.callable.py();
         let items = self.items.as_ref().map(|items| items.try_iter()).transpose()?;

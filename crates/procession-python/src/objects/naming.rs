@@ -19,7 +19,7 @@ const REMEMBERED: usize = 1024;
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct Receiver {
     knows: Py<PyAny>,
-    /// What it was said to know, by address: it does not forget.
+    /// The functions and classes that it was said to know, by address: a receiver does not forget.
     known: Mutex<FxHashMap<usize, Py<PyWeakrefReference>>>,
 }
 
@@ -81,7 +81,7 @@ impl Definitions {
     }
 }
 
-/// Who gets what a thread pickles.
+/// The receiver of what this thread pickles.
 enum To {
     /// Nobody knows: it must do for every child and for the parent.
     Anybody,
@@ -207,7 +207,7 @@ fn item<'py>(modules: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResu
     }
 }
 
-/// What stands in a module under a path of names.
+/// The object of a module behind a path of names.
 fn found_at<'py>(home: &Bound<'py, PyAny>, path: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if let Ok(module) = home.cast_exact::<PyModule>()
         && let Some(found) = module.dict().get_item(path)?

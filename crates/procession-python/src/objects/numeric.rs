@@ -14,7 +14,7 @@ use crate::objects::reducers::has_reducer;
 /// The most dimensions.
 const DIMENSIONS: usize = 8;
 
-/// What a value is that has a short code here.
+/// The values that have a short code here.
 pub(crate) enum Numeric {
     Array,
     Number,

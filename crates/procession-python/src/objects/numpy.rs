@@ -12,7 +12,7 @@ use crate::package::loaded_module;
 /// The characters of the types of numbers that have a code: their places here.
 pub(crate) const TYPES: &str = "?bBhHiIlLqQefdFD";
 
-/// What is used of numpy.
+/// The parts of numpy that are used.
 pub(crate) struct Numpy {
     /// The class of arrays.
     pub array: Py<PyAny>,

@@ -17,7 +17,7 @@ use crate::objects::unsettled::pickling;
 /// The most memory that a pickler keeps to write into.
 const MOST_KEPT: usize = 1 << 20;
 
-/// What the pickle is made without, and where it lies: a buffer, or large bytes of that kind.
+/// A part that the pickle is made without, and where it lies: a buffer, or large bytes of that kind.
 pub(crate) struct Apart {
     pub kind: Option<Kind>,
     pub spot: Spot,
@@ -36,9 +36,9 @@ struct Sink {
 #[derive(Default)]
 struct Written {
     bytes: Vec<u8>,
-    /// What is not pickled.
+    /// The parts that are not pickled.
     apart: Vec<Apart>,
-    /// What the pickler has announced to write next; none without a room.
+    /// The large bytes that the pickler has announced to write next; none without a room.
     announced: Option<Announced>,
 }
 
@@ -64,7 +64,7 @@ struct Announced {
     header: usize,
 }
 
-/// What the end of `written` announces.
+/// The large bytes that the end of `written` announces.
 ///
 /// The C pickler passes on large bytes (64 KiB or more) as they are: it ends its frame, writes the opcode with the size
 /// outside of any frame, and then the object itself. So such an opcode can be told from bytes of the user that look
@@ -97,7 +97,7 @@ fn announced(mut written: &[u8]) -> Option<Announced> {
 impl Sink {
     /// Takes a `PickleBuffer`; true when it is to be pickled like everything else.
     fn keep(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
-        // What is not contiguous has no raw view.
+        // A buffer that is not contiguous has no raw view.
         let Ok(raw) = buffer.call_method0("raw") else { return Ok(true) };
         let Ok(bytes) = PyBuffer::<u8>::get(&raw) else { return Ok(true) };
         let size = bytes.len_bytes();

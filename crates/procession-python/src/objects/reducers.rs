@@ -63,7 +63,7 @@ pub(crate) fn forget_answers() {
     drop(before);
 }
 
-/// What an object has said, once.
+/// The reduction that an object has given when it was asked; given away once.
 fn answer_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     let address = object.as_ptr() as usize;
     ASKED.with_borrow_mut(|asked| {
@@ -209,7 +209,7 @@ const OTHERS: [&str; 10] = [
     "TypeVar",
     "TypeVarTuple",
 ];
-/// Those of classes of libraries. Of numpy's arrays all subclasses are asked about.
+/// The names of libraries' classes. Of numpy's arrays all subclasses are asked about.
 const LIBRARIES: [&str; 9] =
     ["array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
 
@@ -225,11 +225,11 @@ enum Kind {
     Cached,
     /// A bound method, which is looked up in its object by the name of its function.
     Method,
-    /// There may be a reducer of ours for it.
+    /// A class that may have a reducer of ours.
     Other,
-    /// Of an enum: a member may be known by its name only.
+    /// An enumeration: a member may be known by its name only.
     Member,
-    /// It may be one with buffers.
+    /// A class whose objects may have buffers.
     Library,
 }
 

@@ -116,7 +116,7 @@ impl PoolCore {
         Ok(())
     }
 
-    /// There are to be so many workers from now on.
+    /// Changes how many workers there are to be.
     fn resize(&self, workers: usize) -> PyResult<()> {
         self.owned.get()?.resize(workers);
         Ok(())

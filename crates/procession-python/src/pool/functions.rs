@@ -47,7 +47,7 @@ impl PoolCore {
             let error = support.call_method1("explained", (traced(py, &error), function))?;
             return Err(PyErr::from_value(error));
         }
-        // What it consists of may change between two jobs, when it goes by value.
+        // A function by value may consist of other things by the next job.
         let stays = lasting && by_value_count() == by_value;
         let id = {
             let mut shared = inner.shared();

@@ -38,7 +38,7 @@ type TaskNow = (usize, u32, u64, f64, Option<(f64, Option<f64>, String)>);
 /// How far a job is: see `JobCore.progress`.
 type Progress = (Option<u64>, u64, u64, u64, Vec<TaskNow>);
 
-/// What an outcome is to who asks for it.
+/// An outcome as a call returns or raises it.
 pub(super) fn give(py: Python<'_>, answer: Answer) -> PyResult<Py<PyAny>> {
     answer.map_err(|failure| PyErr::from_value(failure.into_bound(py)))
 }

@@ -10,7 +10,7 @@ const FEW: u32 = 4;
 
 /// All items of a map.
 pub(crate) enum Row {
-    /// Of any iterable.
+    /// The items of any iterable, in a list.
     List(Py<PyList>),
     /// The numbers of a `range`: only the workers make objects of them.
     Range { start: i64, step: i64, count: usize },

@@ -9,7 +9,7 @@ use crate::values::is_lasting;
 /// Whether what is called is found by its name, so that its pickle stays the same.
 pub(crate) fn is_named(function: &Bound<'_, PyAny>) -> bool {
     if function.is_exact_instance_of::<PyCFunction>() {
-        // Such is also the method of a list, or of another object that can change.
+        // The method of a list, or of another object that can change, is of this class, too.
         return function.getattr("__self__").is_ok_and(|owner| owner.is_none() || owner.is_instance_of::<PyModule>());
     }
     function.is_exact_instance_of::<PyFunction>() || function.is_exact_instance_of::<PyType>()
@@ -34,7 +34,7 @@ fn is_of_class(function: &Bound<'_, PyAny>) -> PyResult<bool> {
 fn is_plain_partial(function: &Bound<'_, PyAny>) -> PyResult<bool> {
     let class = function.get_type();
     let (name, module) = (class.name()?, class.module()?);
-    // What a function brings along for its tasks does not change either.
+    // The values that a function brings along for its tasks do not change either.
     if (name != "partial" || module != "functools") && module != INFORMED {
         return Ok(false);
     }

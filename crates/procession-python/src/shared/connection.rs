@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     writable: AtomicBool,
     stream: Mutex<Option<Stream>>,
     eager: Mutex<Eagerness>,
-    /// What pickles are received in, when nobody does so just now.
+    /// The memory that pickles are received in; taken while somebody receives one.
     kept: Mutex<Option<Py<PyByteArray>>>,
 }
 

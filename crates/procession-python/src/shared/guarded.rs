@@ -269,7 +269,7 @@ impl SynchronizedArray {
     }
 }
 
-/// What counts elements from the first; slices and what counts from the end are for ctypes.
+/// An index from the first element on; slices and negative indices are left to ctypes.
 #[inline]
 fn plain_index(index: &Bound<'_, PyAny>) -> Option<usize> {
     if index.is_exact_instance_of::<PyInt>() { index.extract::<isize>().ok()?.try_into().ok() } else { None }

@@ -119,7 +119,7 @@ impl Queue {
         taken.map(Some)
     }
 
-    /// What is readable while there are messages shows what is so now, where somebody has asked for it.
+    /// The descriptor that is readable while there are messages, where somebody has asked for one, shows whether there are now.
     #[inline]
     fn settle(&self) {
         if self.has_bell.load(Ordering::Relaxed) {

@@ -14,7 +14,7 @@ use crate::shared::queue::{Patience, Queue};
 use crate::shared::queue_message::Message;
 use crate::wait::{deadline, until_done};
 
-/// So many messages as a queue can count.
+/// The most messages that a queue can count.
 const MOST: u32 = i32::MAX as u32;
 
 /// A queue between processes, without limits.

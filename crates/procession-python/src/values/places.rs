@@ -67,7 +67,7 @@ pub(crate) fn take_again(bytes: &mut &[u8]) -> Option<(u32, u8)> {
     Some((u32::from_le_bytes([*a, *b, *c, *d]), *place))
 }
 
-/// What stands before a value does so once.
+/// A prefix stands before a value once only.
 pub(super) fn check_inner(tag: u8, bytes: &[u8]) -> PyResult<()> {
     match bytes.first() {
         Some(&NAMED) => Err(PyValueError::new_err("a result arrived within another")),

@@ -29,7 +29,7 @@ pub(crate) struct Preamble<'a> {
     pub function: u64,
     /// How it is called.
     pub mode: Mode,
-    /// So many items get it as it was sent, and share what becomes of it: it is rebuilt for the next ones. All share it if 0.
+    /// How many items call one rebuilt function, and see what the calls before have left in it, until it is rebuilt; 0: all items.
     pub share: u64,
     /// The results of so many items, from a multiple of that on, may have objects in common; 0 or 1: none.
     pub sharing: u64,

@@ -16,7 +16,7 @@ use crate::objects::entries::{entries_of, items_of};
 use crate::objects::instances::TUPLE_ITEMS;
 use crate::objects::numeric::{self, Numeric};
 
-/// So many objects are remembered without a set.
+/// The most objects that are remembered without a set.
 pub(super) const FEW: usize = 4;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.

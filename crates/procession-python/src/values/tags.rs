@@ -147,7 +147,7 @@ pub(crate) fn is_simple_run(mut bytes: &[u8]) -> bool {
     true
 }
 
-/// What is said of a tag that nobody writes.
+/// The error for a tag that nobody writes.
 pub(super) fn unknown() -> PyErr {
     PyValueError::new_err("a value of an unknown kind arrived")
 }

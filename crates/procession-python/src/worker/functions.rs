@@ -28,7 +28,7 @@ impl WorkerCore {
             return Ok(function.clone_ref(py));
         }
         if self.current_id != 0 {
-            // What is large is held in one place only.
+            // A large function is held in one place only.
             self.current_id = 0;
             self.current.bind(py).set_item(0, py.None())?;
         }

@@ -25,7 +25,7 @@ use crate::worker::interrupts::{Interrupts, Line};
 pub(crate) struct WorkerCore {
     worker: Worker,
     functions: FxHashMap<u64, Py<PyAny>>,
-    /// The function that has large parts in the pool's blocks: it is forgotten when another comes, or nothing.
+    /// The function that has large parts in the pool's blocks; let go of when another function comes, or the worker has nothing to do.
     large_function: Option<(u64, Py<PyAny>)>,
     common: Arc<LastCommon>,
     /// The last function that not all items share, and which of them have it now.

@@ -63,7 +63,7 @@ impl WorkerCore {
         if encoded.is_err() {
             room.take_back();
         }
-        // Those in memory that is shared on purpose need nobody's care.
+        // Parts in memory that is shared on purpose need nobody's care.
         let parts = !room.lent.is_empty();
         let answer = match encoded {
             Ok(()) => match self.send(&mut out, parts) {
@@ -86,7 +86,7 @@ impl WorkerCore {
     #[inline]
     pub(super) fn send(&mut self, out: &mut [u8], parts: bool) -> procession::Result<()> {
         if parts {
-            // What becomes of the blocks of runs that nobody wants is not looked after.
+            // A run of results never has blocks: nobody would give those back of a run that is not wanted.
             return self.worker.outcome(FrameKind::Returned, &out[1..]);
         }
         let named = values::is_named(&out[1..]);

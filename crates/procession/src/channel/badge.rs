@@ -32,11 +32,11 @@ const GIVEN_TEXT: usize = 64;
 /// Behind the version: the job and the item that it is of.
 const JOB: usize = 8;
 const ITEM: usize = 16;
-/// Of what a task says: how much is done of how much, and a text behind its length.
+/// The words of a task: how much is done of how much, and a text behind its length.
 const DONE: usize = 24;
 const TOTAL: usize = 32;
 const SAID: usize = 40;
-/// Of what a task was given: a text behind its length.
+/// The arguments of a task: a text behind its length.
 const GIVEN: usize = 24;
 
 const _: () = assert!(GLIMPSE_BYTES <= POOL_AT && SAID_AT + SAID + 1 + SAID_TEXT <= GIVEN_AT);
@@ -47,7 +47,7 @@ const _: () = assert!(GIVEN_AT + GIVEN + 1 + GIVEN_TEXT <= SHOWN_BYTES);
 pub struct Said {
     /// How much is done.
     pub done: f64,
-    /// Of how much; none where it does not know.
+    /// How much there is to do; none where the task does not know.
     pub total: Option<f64>,
     /// What it does now.
     pub text: String,

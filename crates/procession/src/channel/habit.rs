@@ -12,7 +12,7 @@ pub(super) const LONGEST: Duration = Duration::from_micros(50);
 const MOST_NS: u32 = 100_000;
 /// Looking that takes no longer needs no comparison.
 const GOOD_NS: u32 = 4_000;
-/// So many waits in a row the slower way is tried: the other side may have to find out as well.
+/// How many waits in a row the slower way is tried: the other side may have to find out as well.
 const TRIES: u32 = 4;
 /// How many waits go by before it is tried again; twice as many each time in vain.
 const SHORTEST_PAUSE: u32 = 32;

@@ -35,14 +35,14 @@ const UNKNOWN: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Outcome {
-    /// They returned.
+    /// The items returned.
     #[default]
     Returned = 0,
-    /// They raised.
+    /// The items raised.
     Raised = 1,
     /// Their worker died.
     Died = 2,
-    /// They had no outcome when the recording or the pool ended.
+    /// The items had no outcome when the recording or the pool ended.
     Unfinished = 3,
 }
 
@@ -264,7 +264,7 @@ impl RowWriter {
         let now = now();
         let before = u64::from(done.saturating_sub(self.counted));
         if before > 0 {
-            // Those before it are short, as the clock was not read between them.
+            // The items before it are short, as the clock was not read between them.
             let took = now.saturating_sub(self.mark) * before / (before + 1);
             let took = took.min(before * SHORT);
             self.add(before as u32, took, Outcome::Returned, self.returned, self.mark + took);
@@ -364,7 +364,7 @@ impl RowReader {
     pub fn drain(&mut self, is_last: bool, mut each: impl FnMut(Row)) {
         let tail = self.segment.word64(TAIL_AT).load(Acquire);
         if tail.wrapping_sub(self.head) > ROWS {
-            // It wrote nonsense.
+            // The worker wrote nonsense.
             self.head = tail;
         }
         while self.head != tail {

@@ -137,7 +137,7 @@ impl Board {
         segment.word64(BOARD_AT).store(MAGIC, Release);
     }
 
-    /// There are to be so many workers from now on.
+    /// Shows how many workers there are to be.
     pub fn resize(&self, workers: usize) {
         self.counts.segment.word64(BOARD_AT + WORKERS_AT).store(workers as u64, Relaxed);
     }
@@ -203,7 +203,7 @@ impl Counts {
         }
     }
 
-    /// So many items of a job have returned.
+    /// Counts items of a job that have returned.
     #[inline]
     pub fn done(&self, entry: Entry, count: u64) {
         self.add(entry, DONE, count);
@@ -250,7 +250,7 @@ impl Counts {
 /// A board as it was read.
 #[derive(Clone, Debug)]
 pub struct Read {
-    /// Who has the pool.
+    /// The process that has the pool.
     pub owner: u64,
     /// Its number among those of its process.
     pub serial: u64,

@@ -17,9 +17,9 @@ pub struct Holdings {
 struct Held {
     /// How often each is held now.
     counts: FxHashMap<u64, u32>,
-    /// Those that came with the record that runs now.
+    /// The blocks that came with the record that runs now.
     fresh: Vec<u64>,
-    /// Those that the parent knows of.
+    /// The blocks that the parent knows of.
     told: FxHashSet<u64>,
 }
 

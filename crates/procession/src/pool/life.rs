@@ -23,11 +23,11 @@ pub enum Stage {
 /// What becomes of a job that is handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is at hand: whoever ends the pool fails it, unless it has ended before.
+    /// The job is at hand: whoever ends the pool fails it, unless it has ended before.
     Take,
-    /// It is at hand, and whoever hands it in fails it at once: those who ended the pool do not know of it.
+    /// The job is at hand, and whoever hands it in fails it at once: those who ended the pool do not know of it.
     Fail,
-    /// It is none of the pool's.
+    /// The job is none of the pool's.
     Refuse,
 }
 

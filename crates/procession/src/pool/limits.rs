@@ -23,13 +23,13 @@ pub struct Heavy {
 /// What a worker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It is not ready for records.
+    /// The worker is not ready for records.
     Starting,
     /// Nothing.
     Idle,
-    /// It works on a record.
+    /// The worker works on a record.
     Working,
-    /// It ends.
+    /// The worker ends.
     Leaving,
 }
 
@@ -146,7 +146,7 @@ impl Driver {
         }
     }
 
-    /// There are to be so many workers from now on: who adds or ends them is the caller.
+    /// Changes how many workers there are to be; the caller adds or ends them.
     pub fn resize(&mut self, workers: usize) {
         self.scheduler.resize(workers);
         self.board.resize(workers);

@@ -72,7 +72,7 @@ enum Open {
     Nothing,
     /// Memory files of pools and workers, which may be its own.
     Files(Vec<(u32, String)>),
-    /// It is this user's and must not be looked at.
+    /// The pool is this user's and must not be looked at.
     Hidden,
 }
 
@@ -178,7 +178,7 @@ fn look_at(pid: u32, files: &[(u32, String)], seen: &mut Seen) {
     seen.pools.append(&mut pools);
 }
 
-/// The same bytes of a file, read one time after the other.
+/// Bytes at one place of a file, read one time after the other.
 fn twice(file: &OwnedFd, offset: usize, size: usize) -> Result<(Vec<u8>, Vec<u8>)> {
     let read = || {
         let mut bytes = vec![0; size];

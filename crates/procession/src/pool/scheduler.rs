@@ -27,7 +27,7 @@ pub type JobId = u64;
 
 /// Items that take less do not wait for anything: more workers than there are processors gain nothing.
 const QUICK_NS: f64 = 20_000.0;
-/// Of how many functions it is remembered how long an item takes.
+/// How many functions are remembered with the time that an item takes.
 const LEARNED: usize = 256;
 
 /// How items make chunks.
@@ -35,7 +35,7 @@ const LEARNED: usize = 256;
 pub enum Chunk {
     /// Each item stands alone; how many travel together is decided here.
     Adaptive,
-    /// So many items always stay together.
+    /// This many items always stay together.
     Fixed(u32),
 }
 
@@ -104,7 +104,7 @@ struct Out {
 pub struct Scheduler {
     workers: usize,
     jobs: FxHashMap<JobId, Job>,
-    /// Those with something to give out: jobs that ask for nothing special, and the others.
+    /// Jobs with something to give out: those that ask for nothing special, and the others.
     order: VecDeque<JobId>,
     lanes: Lanes,
     /// How many jobs ask for something special, and how many records lie aside.
@@ -220,7 +220,7 @@ impl Scheduler {
         }
     }
 
-    /// There are to be so many workers from now on.
+    /// Changes how many workers there are to be.
     pub fn resize(&mut self, workers: usize) {
         self.workers = workers.max(1);
     }

@@ -44,9 +44,9 @@ const WEIGH_EVERY: Duration = Duration::from_millis(200);
 const LOOKS: u32 = 1500;
 /// After so many rows the resolution doubles.
 const ROWS: u32 = 10_000;
-/// So many jobs are told apart; then those of one function count as one.
+/// How many jobs are told apart; then those of one function count as one.
 const JOBS: u32 = 2_000;
-/// So many functions are told apart.
+/// How many functions are told apart.
 const NAMES: usize = 2_000;
 const MESSAGES: u32 = 500;
 const MESSAGE_BYTES: usize = 400;
@@ -194,7 +194,7 @@ pub(super) fn enter(serial: u64, segment: &Segment) {
         for job in board.jobs.iter().filter(|job| job.ended.is_none()) {
             let is_call = job.jobs.0 != job.jobs.1;
             let title = Title { function: &job.function, id: 0, method: &job.method, is_call };
-            // Of very many calls those that came last may run yet.
+            // The calls that came last, of very many, may run yet.
             for number in job.jobs.0.max(job.jobs.1.saturating_sub(1 << 12))..=job.jobs.1 {
                 if recorder.entry_of(serial, number).is_none() {
                     recorder.job(serial, number, job.total, title);
@@ -399,7 +399,7 @@ impl Recorder {
     /// An item that has no end.
     fn cut_off(&mut self, tap: &mut Tap, job: u64, item: u64, since: Duration, outcome: RowOutcome) {
         if tap.last == (job, item.saturating_add(1)) {
-            // It has ended, and its worker has not said so yet, or only while this was found out.
+            // The item has ended, and its worker has not said so yet, or only while this was found out.
             return;
         }
         let end = monotonic_now().as_nanos() as u64;

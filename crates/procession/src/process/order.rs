@@ -21,9 +21,9 @@ const OUTCOME_SIZE_AT: u64 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Progress {
-    /// It has not turned to its order.
+    /// The child has not turned to its order.
     Started = 0,
-    /// It has.
+    /// The child has turned to it.
     Arrived = 1,
     /// Its function returned.
     Returned = 2,

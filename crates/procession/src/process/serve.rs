@@ -39,7 +39,7 @@ pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<Arrival> {
             Err(error) if error.kind() == ErrorKind::Closed => std::process::exit(0),
             Err(error) => return Err(error),
         };
-        // Of the child no signal gets lost that comes before it has its mask.
+        // A signal for the child that comes before it has its mask does not get lost.
         let held = SignalGuard::block_all();
         match platform::fork_sibling() {
             Ok(Sibling::This) => {

@@ -183,7 +183,7 @@ mod tests {
         }
         let page = Statuses::new().unwrap();
         assert!(page.tell(ENTRIES, 0).is_err() && page.wait(usize::MAX, soon()).is_err());
-        // Nobody has asked for that.
+        // No process has asked for that entry.
         page.tell(3, 7).unwrap();
         assert_eq!(page.take(), Some(0));
     }

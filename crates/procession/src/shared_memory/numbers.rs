@@ -10,9 +10,9 @@ use crate::platform::Mapping;
 /// A number as it is passed in and out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AnyNumber {
-    /// Of a kind with a sign.
+    /// Numbers with a sign.
     Signed(i64),
-    /// Of a kind without.
+    /// Numbers without a sign.
     Unsigned(u64),
     /// With a fraction.
     Float(f64),

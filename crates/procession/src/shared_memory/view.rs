@@ -64,7 +64,7 @@ fn live() -> MutexGuard<'static, BTreeMap<usize, Weak<View>>> {
 }
 
 fn views() -> Vec<Arc<View>> {
-    // They are dropped by whoever called, when the lock is free again.
+    // The caller drops them, when the lock is free again.
     live().values().filter_map(Weak::upgrade).collect()
 }
 

@@ -33,7 +33,7 @@ enum Spot {
     Crowd(u32),
 }
 
-/// Those who have got a message and may be asleep.
+/// Waiters that have got a message and may be asleep.
 pub(crate) struct Told {
     places: Vec<usize>,
     crowded: bool,
@@ -178,7 +178,7 @@ impl Waiters {
             }
             let state = self.state(place);
             if words::tell(state, message) {
-                // Nobody asleep there: on its way, or dead.
+                // The waiter is not asleep: on its way, or dead.
                 if wake(state, 1) == 0 && self.is_dead(place) {
                     words::free(state);
                 } else {

@@ -12,7 +12,7 @@ use crate::values;
 pub(super) struct Known {
     pub(super) address: usize,
     pub(super) object: Held,
-    /// What tells whether it is what it was.
+    /// Its contents when it was sent, which tell whether it has changed.
     pub(super) was: Was,
     pub(super) bytes: usize,
     /// The number of the result that had it last.
@@ -33,11 +33,11 @@ pub(super) enum Held {
 }
 
 pub(super) enum Was {
-    /// It cannot change.
+    /// The object cannot change.
     Lasting,
-    /// What the lists and dicts in it have; and the objects in it that have places of their own.
+    /// The contents of the lists and dicts in it; and the objects in it that have places of their own.
     Walked(Snapshot, Vec<(usize, u64)>),
-    /// What it was sent as, so many tuples, lists and dicts deep.
+    /// How it was sent, and how many tuples, lists and dicts deep.
     Sent(Vec<u8>, usize),
 }
 

@@ -6,7 +6,7 @@
 //! parent knows, too (`received`), and sends the number of the place when the same object comes again ([`Sent`]), but only
 //! if it would be sent as the same bytes: what a task has changed meanwhile is sent anew.
 //!
-//! What nobody but the result refers to cannot come again, and gets no place.
+//! An object to which only the result refers cannot come again, and gets no place.
 //!
 //! Places are for the results of one *scope*: a chunk of the caller's, or all of a job for which nobody said a size, if the
 //! standard library's chunks would have several items. There are few places, for what came last. The large pickle of an
@@ -38,7 +38,7 @@ const WORTH: usize = 4 << 10;
 /// After so many objects of a job that got a place and did not come again, none gets one until the same object comes twice
 /// in a row.
 const TRIES: u32 = 32;
-/// So many objects are remembered for that.
+/// The most objects that are remembered for that.
 const LAST: usize = 4;
 
 /// In a worker: what it has sent of the results of one scope.
@@ -67,7 +67,7 @@ pub(crate) struct Sent {
     changed: u32,
     /// How many results of the job were encoded part by part in vain since no more places are given.
     in_vain: u32,
-    /// What came last, once no more places are given.
+    /// The object that came last, once no more places are given.
     last: Vec<Py<PyAny>>,
     classes: Classes,
     scratch: Scratch,

@@ -23,7 +23,7 @@ pub(super) struct Scratch {
     pub(super) places: Vec<usize>,
     /// The places that it gives.
     pub(super) given: Vec<usize>,
-    /// Those of classes.
+    /// The places of classes.
     pub(super) classes: Vec<usize>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Encoding<'a, 'b> {
     pub(super) alone: bool,
     /// Lists and dicts that have parts.
     pub(super) open: usize,
-    /// What gets a place has this number or a later one.
+    /// Objects get places from this number on.
     pub(super) first: u64,
 }
 
@@ -225,7 +225,7 @@ impl Sent {
         if depth >= DEPTH {
             return Ok(None);
         }
-        // What may come again is one object then, as far as it can be told from its pickle.
+        // An object that may come again is one in the pickle, too, as far as that tells.
         let asks = encoding.passing || !encoding.gives;
         let Some(parts) = self.classes.parts(value, asks)? else { return Ok(None) };
         if !matches!(parts, Parts::Fields(..)) && !encoding.seen.is_new(value) {
@@ -280,7 +280,7 @@ impl Sent {
         encoding.open += usize::from(said.state.is_some() || has_more);
         let none = said.callable.py().None().into_bound(said.callable.py());
         match &said.state {
-            // It goes with the instance, whoever else refers to it for that.
+            // The state goes with the instance, whoever else refers to it.
             Some(state) if is_container(state, depth + 1) && (encoding.passing || !encoding.gives) => {
                 self.container(state, encoding, depth + 1)?;
             }

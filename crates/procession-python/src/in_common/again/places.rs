@@ -30,11 +30,11 @@ impl Sent {
             let sent_at = *sent_at;
             match same_or_new(value, sent, sent_at, encoding.room)? {
                 Now::Same => {}
-                // What nests may do so from where it stands only.
+                // Depth counts from where the object stands now.
                 Now::New(now) if depth <= sent_at => {
                     self.changed = self.changed.saturating_add(1);
                     self.forget(place);
-                    // It is pickled once only: reducers may do more than that.
+                    // An object is pickled once only: its reducer may do more than answer.
                     let start = encoding.out.len();
                     values::begin_kept(0, encoding.out);
                     encoding.out.extend_from_slice(&now);
@@ -169,7 +169,7 @@ impl Sent {
         place
     }
 
-    /// What has not been used since the result `before` was encoded, and for longest.
+    /// The place that was not used since the result `before` was encoded, and for longest.
     pub(super) fn oldest(&self, before: u64) -> Option<usize> {
         let used = |place: &usize| self.places[*place].as_ref().map_or(u64::MAX, |known| known.used);
         (0..PLACES).filter(|place| used(place) < before).min_by_key(used)

@@ -169,7 +169,7 @@ unsafe fn take_apart<'py>(
         if array.n_children != schema.n_children || array.dictionary.is_null() != schema.dictionary.is_null() {
             return Ok(None);
         }
-        // What lies before the first item stays here, as far as it is whole bytes of bits.
+        // Whole bytes of bits before the first item stay here.
         let skipped = if kind.can_skip() { array.offset as usize & !7 } else { 0 };
         let offset = array.offset as usize - skipped;
         let at = |index: usize| *array.buffers.add(index) as usize;

@@ -51,7 +51,7 @@ impl Inner {
         Ok(())
     }
 
-    /// What becomes of an item's exception: none when it is tried again.
+    /// The failure that an item's exception becomes; none when the item is tried again.
     pub(super) fn judge(
         &self,
         py: Python<'_>,
@@ -111,7 +111,7 @@ impl Inner {
             }
         }
         let outermost = self.is_outermost();
-        // What came while an object was rebuilt, before those in front of it.
+        // Outcomes that came while an object was rebuilt, before those in front of them.
         while outermost && let Some((outcome, bytes)) = self.next_parked() {
             self.deliver_one(py, &outcome, &bytes, &mut told);
         }
@@ -145,7 +145,7 @@ impl Inner {
             }
         }
         for death in &batch.deaths {
-            // What it has sent is rebuilt above, unless that waits for the object that is rebuilt now.
+            // The worker's results are rebuilt above, unless they wait for the object that is rebuilt now.
             if outermost {
                 forsake_worker(&death.segment);
             }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::{Inner, Shared, idle::set_aside};
 use crate::pool::job::{Ended, Job};
 
-/// Less memory of free blocks is not worth a thread that gives it back.
+/// The least memory of free blocks that is worth a thread that gives it back.
 const WORTH_TRIMMING: usize = 8 << 20;
 
 impl Inner {

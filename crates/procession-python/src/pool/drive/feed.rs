@@ -122,7 +122,7 @@ impl Inner {
             (!shared.jobs.contains_key(&job.id), shared.jobs.is_empty())
         };
         if is_over {
-            // It ended meanwhile: nobody else will do this.
+            // The job ended meanwhile: nobody else will do this.
             job.common.clear();
             self.release(job.repeats.clear());
         }
@@ -240,7 +240,7 @@ impl Inner {
         let answer = {
             let mut shared = self.shared();
             if !shared.jobs.contains_key(&job.id) {
-                // It ended meanwhile: the blocks of its function may be somebody else's now.
+                // The job ended meanwhile: the blocks of its function may be somebody else's now.
                 shared.driver.scheduler.withdrawn(grant, grant.count);
                 blocks.into_iter().for_each(|block| shared.driver.release(block));
                 return true;

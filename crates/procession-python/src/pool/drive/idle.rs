@@ -52,7 +52,7 @@ impl Inner {
                 (busy, shared.expecting > 0, shared.driver.warm_bytes() > 0, tended)
             };
             self.driver_armed.store(busy, Ordering::SeqCst);
-            // Who gave a callback is not going to wait: nothing to leave the duty for.
+            // A caller that gave a callback is not going to wait: the duty need not be left for one.
             if expecting
                 && self.wanted.load(Ordering::SeqCst) == 0
                 && let Some(_duty) = self.take_duty()

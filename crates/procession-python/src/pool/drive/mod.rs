@@ -48,11 +48,11 @@ pub(crate) struct Inner {
     pub waiter: Arc<Waiter>,
     workers: AtomicUsize,
     pub bounds: Bounds,
-    /// What jobs come to, for who looks.
+    /// The counts that `procession top` shows of jobs.
     pub counts: Counts,
     /// Python's side, a `Crew`: starts and looks after workers, and makes exceptions; ARCHITECTURE.md lists what it is asked.
     pub support: Py<PyAny>,
-    /// What workers find in `__main__`.
+    /// The receiver of what is pickled: it knows what workers find in `__main__`.
     receiver: PyOnceLock<Py<Receiver>>,
     state: Mutex<Shared>,
     duty: Mutex<Duty>,
@@ -100,7 +100,7 @@ pub(crate) struct Shared {
     heavy: FxHashMap<usize, Heavy>,
     /// When Python wants to start the workers that are missing.
     alarm: Option<Instant>,
-    /// Who looks now and then whether there should be more workers, or fewer.
+    /// How often Python is asked whether there should be more workers, or fewer.
     tending: Option<Tending>,
     /// How many notes of workers Python was told of.
     notes: u32,
@@ -108,7 +108,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// What would become of a job of `handle` now.
+    /// The verdict on a job that `handle` would hand in now.
     pub(crate) fn look(&self, handle: u64) -> Verdict {
         let own = self.handles.get(&handle).map_or(Verdict::Take, |(life, _)| life.look());
         own.and(self.life.look())
@@ -213,7 +213,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    /// Who gets what is pickled for this pool.
+    /// The receiver of what is pickled for this pool.
     pub(crate) fn receiver(&self, py: Python<'_>) -> PyResult<Py<Receiver>> {
         let receiver = self.receiver.get_or_try_init(py, || {
             Ok::<_, PyErr>(self.support.bind(py).getattr("receiver")?.cast_into::<Receiver>()?.unbind())
@@ -270,7 +270,7 @@ impl Inner {
         self.workers.load(Ordering::Relaxed) as u64
     }
 
-    /// There are to be so many from now on; Python starts and ends them.
+    /// Changes how many workers there are to be; Python starts and ends them.
     pub(crate) fn resize(&self, workers: usize) {
         self.workers.store(workers, Ordering::Relaxed);
         self.shared().driver.resize(workers);
@@ -459,9 +459,9 @@ impl Inner {
             let notes = shared.driver.notes();
             (looks, notes != std::mem::replace(&mut shared.notes, notes))
         };
-        // What a task has logged comes before its result.
+        // The log records of a task come before its result.
         let heard = if noted { self.hear(py) } else { Ok(()) };
-        // What was read has to be delivered, whatever a signal handler raises in between.
+        // The batch that was read has to be delivered, whatever a signal handler raises in between.
         let interrupted = self.interrupt_overdue(py);
         let progress = !batch.is_empty();
         let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };

@@ -57,7 +57,7 @@ impl Inner {
                 return if closes { close_source(source).map(|()| false) } else { Ok(false) };
             }
             if state.source.is_none() {
-                // It was given up meanwhile, and has its last outcome.
+                // The job was given up meanwhile, and has its last outcome.
                 drop(state);
                 return Ok(false);
             }

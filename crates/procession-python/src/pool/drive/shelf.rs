@@ -20,7 +20,7 @@ pub(super) struct WorkerShelf<'a> {
 }
 
 impl WorkerShelf<'_> {
-    /// What names the worker among those of a job.
+    /// A number that names the worker among those of a job.
     pub(super) fn worker(&self) -> usize {
         self.segment.map_or(0, |segment| Arc::as_ptr(segment) as usize)
     }

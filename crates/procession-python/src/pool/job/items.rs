@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use super::Job;
 use crate::values::{self, Mode};
 
-/// So many bytes of items and results of a lazy job may lie between its source and who reads it, unless these are few items.
+/// The most bytes of items and results of a lazy job between its source and its reader, unless they are few items.
 const AHEAD_BYTES: f64 = 16e6;
 
 impl Job {

@@ -32,7 +32,7 @@ pub(crate) type Described = (Option<Py<PyAny>>, &'static str, u64, Option<Py<PyA
 pub(crate) struct Function {
     /// Names it among those of its pool.
     pub id: u64,
-    /// So many items get it as it was sent, and share what becomes of it; all of them if 0.
+    /// How many items call one rebuilt function, and see what the calls before have left in it; 0: all items.
     pub share: u64,
     /// The results of so many items, from a multiple of that on, may have objects in common; 0 or 1: none.
     pub sharing: u64,

@@ -27,7 +27,7 @@ pub(crate) enum Results {
 pub(crate) struct State {
     /// The items of a map; they stay until it ends.
     pub row: Option<Row>,
-    /// So many items of the row, from a multiple of that on, may be pickled as one.
+    /// How many items of the row, from each multiple of that number on, may be pickled as one.
     pub together: u64,
     /// All other items without an outcome, from `base` on; none where an outcome came early.
     pub items: VecDeque<Option<Py<PyAny>>>,
@@ -60,7 +60,7 @@ pub(crate) struct State {
     /// How often items were tried again, and how many workers they killed.
     pub tries: HashMap<u64, (u32, u32)>,
     pub callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
-    /// What the items are given to, for messages about them; until the job ends.
+    /// The function that the items are given to, for messages about them; until the job ends.
     pub function: Option<Py<PyAny>>,
     /// What is called, once, when an outcome is there to be read.
     pub watchers: Vec<Py<PyAny>>,

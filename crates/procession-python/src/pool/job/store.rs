@@ -6,7 +6,7 @@ use super::state::{are_any_done, mark_done};
 use super::{Answer, Ended, Job, Results};
 use crate::values::{self};
 
-/// An item that has killed so many workers is not tried again.
+/// The number of dead workers after which an item is not tried again.
 const MOST_DEATHS: u32 = 2;
 
 impl Job {

@@ -76,9 +76,9 @@ pub struct Message {
 /// The bytes of a message.
 #[derive(Debug)]
 pub enum Body {
-    /// They lie in its head.
+    /// The bytes lie in the message's head.
     Small([u8; HEAD_BYTES]),
-    /// They do not.
+    /// The bytes lie elsewhere.
     Large(Vec<u8>),
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 const SAVED_BY_CHUNK: Duration = Duration::from_micros(30);
 /// A wait of up to so many times what it saved was worth it: the getter, not the putter, is what the messages wait for then.
 const PATIENCE: u32 = 8;
-/// So many messages go without a wait after one that was not worth it; so many times as many after each further one.
+/// How many messages go without a wait after one that was not worth it; the number is multiplied after each further one.
 const FIRST_PAUSE: u32 = 8;
 const MOST_VAIN: u32 = 4;
 

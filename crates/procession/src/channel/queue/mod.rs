@@ -44,14 +44,14 @@ const LISTENED: usize = 288;
 /// Changes with every message put; whoever finds the queue empty sleeps on it. Next to it: how many sleep.
 const PUTS: usize = 320;
 const GETTERS: usize = 324;
-/// The same for messages taken and a full queue.
+/// Changes with every message taken; whoever finds the queue full sleeps on it. Next to it: how many sleep.
 const GETS: usize = 384;
 const PUTTERS: usize = 388;
 /// How many sleep, in any process, only to tell others of the queue: on PUTS while it is empty, else on the word after this one,
 /// which changes when the last message is taken.
 const WATCHERS: usize = 392;
 const EMPTIED: usize = 396;
-/// The same for the last message reported done.
+/// Changes when the last message is reported done; whoever joins the queue sleeps on it. Next to it: how many sleep.
 const DONES: usize = 448;
 /// How many messages there were that have something outside of the queue.
 const NUMBERS: usize = 456;
@@ -62,7 +62,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// A chunk whose memory was given back to the system while it is free.
 const GIVEN_BACK: u32 = 1 << 31;
 const NONE: u32 = u32::MAX >> 1;
-/// So many free chunks keep their memory, 16 MiB, for the next messages.
+/// How many free chunks keep their memory, 16 MiB, for the next messages.
 const KEPT_CHUNKS: u64 = 256;
 
 /// A backlog of so many chunks, 8 MiB, makes those who put large messages give the getters a moment, down to half of it:
@@ -95,7 +95,7 @@ pub struct Queue {
 /// What came of an attempt that does not wait.
 #[derive(Debug)]
 pub enum Attempt<T> {
-    /// It succeeded.
+    /// The call succeeded.
     Done(T),
     /// The queue is full, or empty.
     Unready,

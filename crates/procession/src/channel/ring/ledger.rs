@@ -21,15 +21,15 @@ pub enum Phase {
     Starting = 0,
     /// Nothing.
     Idle = 1,
-    /// It holds a record and has not begun with it.
+    /// The worker holds a record and has not begun with it.
     Claimed = 2,
-    /// It rebuilds the arguments.
+    /// The worker rebuilds the arguments.
     Decoding = 3,
-    /// It runs an item.
+    /// The worker runs an item.
     Running = 4,
-    /// It ends by itself.
+    /// The worker ends by itself.
     Leaving = 5,
-    /// It sends what an item returned or raised.
+    /// The worker sends what an item returned or raised.
     Sending = 6,
 }
 

@@ -30,7 +30,7 @@ pub fn unclaimed(head: &AtomicU64, tail: &AtomicU64) -> u64 {
 /// Where the next record may be written, of `slots`; none if no slot is free. Parent only.
 #[inline]
 pub fn free_for<'a>(tail: &AtomicU64, slots: u64, slot: impl Fn(Ticket) -> &'a AtomicU64) -> Option<Ticket> {
-    // Nobody else writes it.
+    // No other process writes the word.
     let first = tail.load(Ordering::Relaxed);
     // Acquire: the worker that freed the slot has read the record before this one.
     let state = |ticket: Ticket| slot(ticket).load(Ordering::Acquire) & STATE;

@@ -19,11 +19,11 @@ const GIVEN_BACK_COLD: u64 = 2;
 /// What has become of a lent block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loan {
-    /// It is still lent.
+    /// The block is still lent.
     Lent,
-    /// It is given back.
+    /// The block is given back.
     Back,
-    /// It is given back without its memory.
+    /// The block is given back without its memory.
     BackCold,
 }
 

@@ -12,7 +12,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::SignalGuard;
 use crate::error::{Error, Result};
 
-/// Of which the thread touches a page.
+/// The stack's size: the thread touches a page of it.
 const STACK_BYTES: usize = 16 * 1024;
 
 /// The process that has such a thread, in the high half, and that thread. A fork has this word, but not the thread.

@@ -51,7 +51,7 @@ impl<T: Send + 'static> Own<T> {
                     if let Some(old) = old
                         && let Ok(mut value) = old.value.try_lock()
                     {
-                        // Nobody did: its descriptors are closed.
+                        // No other thread has set one: its descriptors are closed.
                         drop(std::mem::replace(&mut *value, (self.make)()));
                     }
                     // SAFETY: it was just made, and nobody frees it.

@@ -95,7 +95,7 @@ pub fn receive_beside(
     match receive(stream, flags, into, files) {
         Ok(count) => Ok(Some(count)),
         Err(Errno::AGAIN) => Ok(None),
-        // It was closed with something unread.
+        // The other end was closed with something unread.
         Err(Errno::CONNRESET) => Ok(Some(0)),
         Err(error) => Err(error).during("recvmsg"),
     }

@@ -173,7 +173,7 @@ impl Driver {
             timeline::ended(seat.life, seat.leaving, !lost.is_empty());
         }
         seat.kept.into_iter().for_each(|block| self.release(block));
-        // It may have been woken for a record that it did not take.
+        // The worker may have been woken for a record that it did not take.
         self.bells.wake_all();
         let (starting, segment) = (!seat.ready, seat.ring.segment().clone());
         batch.deaths.push(Death { index, lost, starting, expected: seat.leaving, segment, idle });

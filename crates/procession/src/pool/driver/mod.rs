@@ -374,7 +374,7 @@ impl Driver {
         self.seats.iter().flatten().for_each(|seat| seat.ring.let_start());
     }
 
-    /// Nobody waits for a job any more: takes back its records that no worker has claimed, and forgets it.
+    /// Takes back the records of a job that nobody waits for any more, unless a worker has claimed them, and forgets the job.
     pub fn cancel(&mut self, job: JobId) {
         self.scheduler.cancel(job);
         for ticket in self.scheduler.records_of(job) {

@@ -15,7 +15,7 @@ pub type Unit = (u8, u16);
 #[derive(Debug, Default)]
 pub(super) struct Units {
     free: Vec<BTreeSet<u16>>,
-    /// Those of records that are granted or out, by their job and first item.
+    /// The units of records that are granted or out, by their job and first item.
     held: FxHashMap<(JobId, u64), Vec<Unit>>,
 }
 

@@ -20,7 +20,7 @@ const CONTENDED: u64 = 1 << 31;
 /// How a lock was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquired {
-    /// It was free.
+    /// The lock was free.
     Free,
     /// Its owner ended without releasing it: what it guards may be half changed.
     OwnerDied,
