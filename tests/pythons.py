@@ -134,7 +134,8 @@ def build(program=sys.executable):
     """
     folder = HOME / "wheels" / Path(program).name
     shutil.rmtree(folder, ignore_errors=True)
-    command = [ROOT / ".venv/bin/maturin", "build", "-q", "--release", "--features", "trial", "--out", folder, "-i", program]
+    how = ["-q", "--release", "--features", "trial"]
+    command = [ROOT / ".venv/bin/maturin", "build", *how, "--out", folder, "-i", program]
     subprocess.run(command, cwd=ROOT, check=True)
     [wheel] = folder.glob("*.whl")
     return wheel

@@ -1,4 +1,7 @@
-"""Contexts: a start method together with every constructor."""
+"""Contexts: a start method together with every constructor.
+
+A long file: a method for each constructor, with its types.
+"""
 
 import sys
 

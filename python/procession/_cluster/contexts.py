@@ -2,6 +2,11 @@
 
 from procession.context import BaseContext
 
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 __all__ = ["ClusterContext"]
 
 # What is refused, and what to use in its place.
