@@ -357,3 +357,12 @@ def test_a_pool_beside_those_of_interpreters_gives_a_number_for_each_row(monkeyp
     monkeypatch.setattr(interpreters.concurrent.futures, "InterpreterPoolExecutor", ThreadPoolExecutor, raising=False)
     figures = interpreters.measured(interpreters.KINDS[kind])
     assert set(interpreters.ROWS) < set(figures) and all(figure > 0 for figure in figures.values())
+
+
+def test_what_it_costs_to_look_on_is_measured_by_pairs():
+    rows = "progress_function,top,recording_short"
+    command = [sys.executable, "-m", "benches.seeing", "--quick", "--pairs", "1", "--rows", rows]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert len(lines) == 3 and all(" s | " in line for line in lines)

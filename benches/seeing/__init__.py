@@ -1,0 +1,1 @@
+"""What it costs to see what pools do: `python -m benches.seeing`."""
