@@ -1,14 +1,16 @@
 """Pools whose number of workers changes: by request, by load, by the quota of the machine."""
 
+import collections
 import os
+import random
 import signal
 import threading
 
 import procession
 import pytest
-from procession._pool import cpus
+from procession._pool import cpus, thread_staff
 from procession._pool.size import Elastic
-from procession.pool import Pool, ThreadPool
+from procession.pool import Pool
 
 from benches import resizes
 from tests.tasks import waiting
@@ -132,9 +134,9 @@ def test_what_makes_no_sense_is_refused_where_it_is_given():
     ):
         with pytest.raises(kind):
             Pool(**wrong)
-    with pytest.raises(NotImplementedError, match="threads"):
-        Pool(max_workers=2, crew="threads")
-    with ThreadPool(1) as pool, pytest.raises(NotImplementedError, match="resize"):
+    with pytest.raises(NotImplementedError, match="a serial pool.* has no min_workers"):
+        Pool(max_workers=2, crew="serial")
+    with Pool(1, crew="serial") as pool, pytest.raises(NotImplementedError, match="a serial pool.* has no resize"):
         pool.resize(2)
     with Pool(1) as pool:
         for wrong, kind in ((0, ValueError), (100000, ValueError), (1.5, TypeError)):
@@ -157,4 +159,76 @@ def test_many_threads_may_set_the_size_at_once():
             setter.join()
         pool.resize(2)
         waiting.until(lambda: len(pids(pool)) == 2)
+    pool.join()
+
+
+class Counted:
+    """Counts how often each item runs."""
+
+    def __init__(self):
+        self.runs = collections.Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, item):
+        with self._lock:
+            self.runs[item] += 1
+        return item
+
+
+def test_no_item_is_lost_or_runs_twice_while_the_number_of_threads_changes():
+    counted, ended = Counted(), []
+    dice = random.Random(3)
+    with Pool(2, crew="threads", finalizer=lambda: ended.append(threading.current_thread())) as pool:
+        maps = [pool.map_async(counted, range(n * 500, n * 500 + 500), 1 + n % 3) for n in range(20)]
+        lazy = pool.imap(counted, iter(range(10_000, 11_000)))
+        for _ in range(1000):
+            pool.resize(dice.randrange(1, 7))
+        assert [item for one in maps for item in one.get(LIMIT_S)] == list(range(10_000))
+        assert list(lazy) == list(range(10_000, 11_000)) and set(counted.runs.values()) == {1}
+        pool.resize(3)
+        waiting.until(lambda: len(pool._pool) == 3)
+        # A thread whose task was given up gives its place to another one, or to nobody if there are too many.
+        event = threading.Event()
+        held = [pool.apply_async(event.wait, (LIMIT_S,), timeout=0.05) for _ in range(3)]
+        pool.resize(1)
+        assert all(type(error) is procession.TaskTimeout for error in map(error_of, held))
+        waiting.until(lambda: len(pool._pool) == 1)
+        assert pool.apply(abs, (-1,)) == 1 and pool._processes == 1
+        event.set()
+        pool.resize(4)
+        pool.close()
+    pool.join()
+    # Those whose task was given up end without.
+    assert len(set(ended)) == len(ended) >= 4 and not any(thread.is_alive() for thread in ended)
+
+
+def error_of(result):
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        result.get(LIMIT_S)
+    return caught.value
+
+
+def test_the_number_of_threads_follows_the_load_and_the_quota(monkeypatch):
+    monkeypatch.setattr(cpus, "budget", lambda: 5)
+    monkeypatch.setattr(thread_staff, "QUOTA_S", 0)
+    event = threading.Event()
+    with Pool(crew="threads", min_workers=1, idle_timeout=0.05) as pool:
+        assert len(pool._pool) == 1
+        held = [pool.apply_async(event.wait, (LIMIT_S,)) for _ in range(9)]
+        assert len(pool._pool) == 5
+        monkeypatch.setattr(cpus, "budget", lambda: 2)
+        held.append(pool.apply_async(event.wait, (LIMIT_S,)))
+        assert pool._processes == 2
+        event.set()
+        assert all(result.get(LIMIT_S) for result in held)
+        waiting.until(lambda: len(pool._pool) == 1)
+        for count in range(40):
+            assert pool.map(abs, range(count), chunksize=1) == list(range(count))
+        pool.resize(2)
+        assert len(pool._pool) == 2
+        waiting.until(lambda: len(pool._pool) == 1)
+    pool.join()
+    with Pool(crew="threads", min_workers=2, max_workers=3, idle_timeout=0) as pool:
+        assert sum(pool.map(abs, range(1000), chunksize=1)) == 499_500
+        waiting.until(lambda: len(pool._pool) == 2)
     pool.join()

@@ -377,3 +377,12 @@ def test_an_iterator_is_let_go_wherever_memory_is_collected(reads):
         collector.join(LIMIT_S)
         assert not collector.is_alive()
         assert pool.apply(abs, (-3,)) == 3
+
+
+def test_a_pool_that_is_closed_and_terminated_at_once_lets_all_of_its_threads_go():
+    for _ in range(20):
+        with Pool(4, crew="threads") as pool:
+            pool.apply(abs, (-1,))
+            pool.close()
+        pool.join()
+        assert pool._crew.ended

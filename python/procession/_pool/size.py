@@ -115,7 +115,7 @@ class Elastic:
     def __init__(self, least, most, idle_timeout):
         self.least = least
         self.most = most
-        self._patience = idle_timeout
+        self.idle_timeout = idle_timeout
         self._was_short = False
         self._idle = {}  # by seat: how many tasks that worker has done, and since when it has had none
 
@@ -144,7 +144,7 @@ class Elastic:
         was_short, self._was_short = self._was_short, is_short
         if is_short and was_short and len(workers) >= count:
             return min(ceiling, count + min(count, waiting))
-        rested = sum(now - since >= self._patience for _, since in self._idle.values())
+        rested = sum(now - since >= self.idle_timeout for _, since in self._idle.values())
         return min(count, max(self.least, count - rested))
 
 

@@ -72,7 +72,7 @@ class Trial:
         if not success and self._tries and self._retry_on and isinstance(value, self._retry_on):
             self._tries -= 1
             self._tried += 1
-            self._crew.steps.put(self.step)
+            self._crew.put(self.step)
         else:
             self._settle(success, value)
 

@@ -15,8 +15,13 @@ from procession._pool import attention, spots
 from procession._pool.crews import Crew
 from procession._pool.current import Worker, here
 from procession._pool.jobs import Failure, Stream, Supplier, stopped
+from procession._pool.thread_staff import Aside, Elastic, Staff
 from procession._pool.thread_trials import Trial, Watch
 from procession._pool.worker import finish
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Threads"]
 
@@ -28,32 +33,38 @@ _numbers = itertools.count(1)
 class Threads(Crew):
     """Threads that work for a pool. They know no pool, so that a forgotten one can be collected."""
 
-    offers = frozenset(("timeout", "retries", "seed", "finalizer"))
+    offers = frozenset(("timeout", "retries", "seed", "finalizer", "min_workers"))
     whole = "a pool of threads"
 
     def __init__(self, ctx, terms):
         super().__init__(ctx, terms)
         name = f"ThreadPool-{next(_numbers)}"
         self.steps = queue.SimpleQueue()
-        self._indexes: dict = {}  # of the threads
         self.watch = Watch(f"{name}-deadlines")
-        self._names = (f"{name}-{number}" for number in itertools.count(1))
+        call = partial(work, self, terms)
+        elastic = terms.elastic
+        self.staff = Staff(self.steps, name, call) if elastic is None else Elastic(self.steps, name, call, elastic)
+        self.put: Any = self.steps.put if elastic is None else self.staff.put
+        self.replace = self.staff.replace
+        self.processes = self.staff.members
 
     def begin(self):
         """Start the threads."""
-        for index in range(self.terms.count):
-            self._hire(index)
+        for _ in range(self.terms.count):
+            self.staff.hire()
 
-    def _hire(self, index):
-        thread = threading.Thread(target=work, args=(self, self.terms, index), name=next(self._names), daemon=True)
-        self._indexes[thread] = index
-        self.processes.append(thread)
-        thread.start()
+    @property
+    def count(self):
+        """How many threads there are to be."""
+        return self.staff.count
 
-    def replace(self, thread):
-        """Have another thread in the place of one whose task was given up; that one ends when the task returns."""
-        self.processes.remove(thread)
-        self._hire(self._indexes.pop(thread))
+    def resize(self, count):
+        """Have `count` threads from now on."""
+        self.staff.resize(count)
+
+    def chunk_of(self, job):
+        """Return how many items of a map go together: see `Crew.chunk_of`."""
+        return job.chunk or max(1, -(-len(job.items) // (4 * max(1, self.staff.most()))))
 
     def start(self, job):
         """Queue the step that computes a job, or a part of it and has others follow."""
@@ -63,13 +74,12 @@ class Threads(Crew):
             step = partial(run_call, self, job)
         else:
             step = Chunks(self, job).step
-        self.steps.put(step)
+        self.put(step)
 
     def dismiss(self):
         """Let the threads end."""
         self.watch.end()
-        for _ in range(self.terms.count):
-            self.steps.put(None)
+        self.staff.dismiss()
 
     def fail(self, error, tell=True):
         """Settle all jobs, and those to come, with `error`, and let the threads go."""
@@ -81,6 +91,8 @@ class Threads(Crew):
             except queue.Empty:
                 break
         super().fail(error, tell)
+        if self._dismissed:  # by somebody whose word to the threads may have been among those steps
+            self.staff.dismiss()
 
     def forgotten(self):
         """Work off what is there: results may be waited for, and callbacks counted on."""
@@ -92,7 +104,7 @@ class Threads(Crew):
         if self._broken is not None and limit is None:
             limit = TERMINATED_JOIN_LIMIT_S
         until = None if limit is None else monotonic() + limit
-        for thread in list(self.processes):
+        for thread in [*self.processes, *self.staff.left]:
             if thread is not threading.current_thread():
                 attention.join(thread, None if until is None else max(0.0, until - monotonic()))
         self.watch.join(TERMINATED_JOIN_LIMIT_S if until is None else max(0.0, until - monotonic()))
@@ -127,7 +139,7 @@ class Chunks(Supplier):
         start, self._next = self._next, self._next + self._size
         chunk = list(self._items[start : self._next])
         if self._next < len(self._items):
-            self._crew.steps.put(self.step)
+            self._crew.put(self.step)
         if job.wishes is None:
             self._run(start, chunk)
             return False
@@ -196,7 +208,7 @@ class Source(Supplier):
         with self._lock:
             self._parked = not self.job.has_room()
         if not self._parked:
-            self._crew.steps.put(self.step)
+            self._crew.put(self.step)
         return self._compute(start, chunk)
 
     def _compute(self, start, chunk):
@@ -228,7 +240,7 @@ class Source(Supplier):
             if not self._parked or not self.job.has_room(after_pause=True):
                 return
             self._parked = False
-        self._crew.steps.put(self.step)
+        self._crew.put(self.step)
 
     def give_up(self, closes):
         """End the map: take no more items, begin no more of those that were taken."""
@@ -241,7 +253,7 @@ class Source(Supplier):
         """The iterator is gone: one of the workers does what takes a lock, that this thread may have."""
         if asked:
             self._skip_running()
-        self._crew.steps.put(partial(self.give_up, False) if asked else self._forsake)
+        self._crew.steps.put(Aside(self.give_up, False) if asked else Aside(self._forsake))
 
     def _skip_running(self):
         for chunk, _, _ in list(self._running.values()):
@@ -261,14 +273,21 @@ def work(crew, terms, index):
         except BaseException as error:
             crew.fail(error)
             return
+    staff = crew.staff
+    is_elastic = terms.elastic is not None
+    take = staff.next if is_elastic else crew.steps.get
     while True:
-        step = crew.steps.get()
+        step = take()
         if step is None:
-            finish(terms.finalizer)
-            return
+            break
         if step():
             return
         step = None  # an idle worker keeps no argument and no result alive
+        if staff.surplus and staff.may_leave():
+            break
+        if is_elastic:
+            staff.back()
+    finish(terms.finalizer)
 
 
 def run_call(crew, job):
