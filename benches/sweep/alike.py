@@ -26,8 +26,11 @@ def _told(value):
         return f"{name}({value.dtypes.to_dict()}, {value.to_csv()})"
     if hasattr(value, "tobytes") and hasattr(value, "getpixel"):
         return f"{name}({value.mode}, {value.size}, {value.tobytes()!r})"
-    if hasattr(value, "toarray"):
-        return f"{name}({value.format}, {_told(value.toarray())})"
+    if hasattr(value, "tocoo"):
+        numbers = value.tocoo()
+        return f"{name}({value.format}, {value.shape}, {_told([numbers.row, numbers.col, numbers.data])})"
     if hasattr(value, "to_pydict"):
         return f"{name}({value.schema}, {value.to_pydict()})"
+    if hasattr(value, "to_pylist"):
+        return f"{name}({value.type}, {value.to_pylist()})"
     return f"{name}({value!r})"

@@ -35,6 +35,16 @@ def one_of_two(number):
     return number if number % 2 else None
 
 
+@functools.lru_cache
+def remembered(number):
+    return number * 2
+
+
+def weighted(number, *, weights):
+    """A function that is bound to a table."""
+    return weights[number % len(weights)]
+
+
 class Adder:
     """A callable object with a little state."""
 
@@ -67,6 +77,10 @@ FUNCTIONS = {
     "method": Adder(5).method,
     "class_method": Adder.of_class,
     "static_method": Adder.static,
+    "partial_of_a_table": functools.partial(weighted, weights=list(range(1000))),
+    "partial_of_a_method": functools.partial(Adder(5).method),
+    "remembered": remembered,
+    "method_of_a_dict": {number: str(number) for number in range(100)}.get,
     "builtin": abs,
     "builtin_text": str,
     "math_sqrt": math.sqrt,

@@ -50,6 +50,16 @@ def starmap(stage, function, items):
     return stage.pool.starmap(function, zip(items))
 
 
+@method()
+def starmap_16(stage, function, items):
+    return stage.pool.starmap(function, zip(items), 16)
+
+
+@method()
+def starmap_async(stage, function, items):
+    return stage.pool.starmap_async(function, zip(items)).get()
+
+
 @method(SOME)
 def imap(stage, function, items):
     return list(stage.pool.imap(function, items))
@@ -66,9 +76,29 @@ def imap_unordered(stage, function, items):
     return list(stage.pool.imap_unordered(function, items))
 
 
+@method()
+def imap_of_a_generator_16(stage, function, items):
+    return list(stage.pool.imap(function, (item for item in items), 16))
+
+
+@method()
+def imap_unordered_16(stage, function, items):
+    return list(stage.pool.imap_unordered(function, items, 16))
+
+
 @method(SOME)
 def apply(stage, function, items):
     return [stage.pool.apply(function, (item,)) for item in items]
+
+
+@method(SOME)
+def apply_by_name(stage, function, items):
+    return [stage.pool.apply(function, (), {"item": item}) for item in items]
+
+
+@method(SOME)
+def apply_async_by_name(stage, function, items):
+    return [result.get() for result in [stage.pool.apply_async(function, (), {"item": item}) for item in items]]
 
 
 @method(SOME)
@@ -79,6 +109,11 @@ def apply_async(stage, function, items):
 @method(SOME)
 def executor_submit(stage, function, items):
     return [future.result() for future in [stage.executor.submit(function, item) for item in items]]
+
+
+@method(SOME)
+def executor_submit_by_name(stage, function, items):
+    return [future.result() for future in [stage.executor.submit(function, item=item) for item in items]]
 
 
 @method(SOME)
@@ -97,6 +132,13 @@ def manager_list(stage, function, items):
     for item in items:
         stage.managed.append(item)
     return [function(item) for item in stage.managed[:]]
+
+
+@method(SOME)
+def manager_dict(stage, function, items):
+    for number, item in enumerate(items):
+        stage.managed_dict[number] = item
+    return [function(stage.managed_dict[number]) for number in range(len(items))]
 
 
 @method(FEW)

@@ -9,9 +9,11 @@ import enum
 import fractions
 import ipaddress
 import pathlib
+import re
 import types
 import typing
 import uuid
+import zoneinfo
 
 from benches.sweep.plain import kind
 
@@ -77,6 +79,11 @@ class Level(enum.IntEnum):
     HIGH = 2
 
 
+class Word(enum.StrEnum):
+    YES = "yes"
+    NO = "no"
+
+
 class Rights(enum.Flag):
     READ = 1
     WRITE = 2
@@ -84,6 +91,31 @@ class Rights(enum.Flag):
 
 class Failure(Exception):
     pass
+
+
+class Told(Exception):
+    def __init__(self, number, why):
+        super().__init__(number, why)
+        self.number, self.why = number, why
+
+
+class Slots:
+    __slots__ = ("number", "text")
+
+    def __init__(self, number):
+        self.number, self.text = number, str(number)
+
+    def __repr__(self):
+        return f"Slots({self.number}, {self.text!r})"
+
+
+@dataclasses.dataclass
+class Order:
+    number: int
+    when: datetime.datetime
+    price: decimal.Decimal
+    state: Color
+    lines: list[Point]
 
 
 Named = collections.namedtuple("Named", "x y name")
@@ -130,6 +162,22 @@ def list_of_instances(i):
 
 
 @kind()
+def instance_with_slots(i):
+    return Slots(i)
+
+
+@kind(500)
+def dataclass_of_everything(i):
+    when = START + datetime.timedelta(hours=i)
+    return Order(i, when, decimal.Decimal(i) / 4, list(Color)[i % 3], [Point(i, number) for number in range(3)])
+
+
+@kind(1000)
+def dict_of_instances(i):
+    return {number: Plain(i + number) for number in range(10)}
+
+
+@kind()
 def subclass_of_dict(i):
     return Words(a=i, b=str(i))
 
@@ -155,6 +203,11 @@ def int_enum_member(i):
 
 
 @kind()
+def text_enum_member(i):
+    return list(Word)[i % 2]
+
+
+@kind()
 def flag_member(i):
     return Rights(i % 4)
 
@@ -167,6 +220,21 @@ def date_and_time(i):
 @kind()
 def date_and_time_of_zone(i):
     return START.replace(tzinfo=UTC) + datetime.timedelta(seconds=i)
+
+
+@kind()
+def date_and_time_of_place(i):
+    return datetime.datetime(2026, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")) + datetime.timedelta(hours=i)
+
+
+@kind()
+def time_of_day(i):
+    return datetime.time(i % 24, i % 60)
+
+
+@kind(1000)
+def rows_of_a_table(i):
+    return [(START, decimal.Decimal(i), f"name {number}", None) for number in range(10)]
 
 
 @kind()
@@ -200,6 +268,21 @@ def path(i):
 
 
 @kind()
+def path_of_this_system(i):
+    return pathlib.Path("/data") / "in" / f"{i}.csv"
+
+
+@kind(500)
+def list_of_paths(i):
+    return [pathlib.Path(f"/data/{i}/{number}.csv") for number in range(10)]
+
+
+@kind()
+def pattern(i):
+    return re.compile(f"[a-{'xyz'[i % 3]}]+")
+
+
+@kind()
 def address(i):
     return ipaddress.IPv4Address(i)
 
@@ -212,6 +295,16 @@ def exception(i):
 @kind()
 def own_exception(i):
     return Failure(i, "why")
+
+
+@kind()
+def exception_with_attributes(i):
+    return Told(i, f"why {i}")
+
+
+@kind()
+def error_of_the_system(i):
+    return FileNotFoundError(2, "No such file", f"{i}.csv")
 
 
 @kind()

@@ -67,6 +67,16 @@ def text_100k(i):
     return f"{i:010}" * 10_000
 
 
+@kind(1_000_000)
+def text_1m(i):
+    return f"{i:010}" * 100_000
+
+
+@kind()
+def text_empty(i):
+    return ""
+
+
 @kind()
 def text_wide(i):
     return f"é{i}漢"
@@ -102,6 +112,11 @@ def bytearray_1k(i):
     return bytearray(b"%010d" % i * 100)
 
 
+@kind(100_000)
+def bytearray_100k(i):
+    return bytearray(b"%010d" % i * 10_000)
+
+
 @kind()
 def pair(i):
     return i, str(i)
@@ -115,6 +130,16 @@ def row(i):
 @kind()
 def list_of_ints(i):
     return [i, i + 1, i + 2, i + 3]
+
+
+@kind()
+def list_empty(i):
+    return []
+
+
+@kind(1000)
+def list_of_pairs(i):
+    return [(number, i * 0.5) for number in range(30)]
 
 
 @kind(5000)
@@ -147,6 +172,11 @@ def dict_of_500(i):
     return {f"key {number}": i + number for number in range(500)}
 
 
+@kind(3000)
+def dict_by_pair(i):
+    return {(i, number): number * 0.5 for number in range(50)}
+
+
 @kind()
 def set_small(i):
     return {i, i + 1, i + 2}
@@ -165,6 +195,14 @@ def nested(i):
 @kind(2000)
 def records(i):
     return [{"id": i + number, "name": f"name {number}"} for number in range(20)]
+
+
+@kind(3000)
+def tree(i):
+    found = {"leaf": i}
+    for number in range(20):
+        found = {"at": number, "below": [found, {"leaf": number}]}
+    return found
 
 
 @kind()

@@ -35,8 +35,16 @@ class Stage:
     @functools.cached_property
     def managed(self):
         """A list of a manager."""
-        self._manager = self.context.Manager()
         return self._manager.list()
+
+    @functools.cached_property
+    def managed_dict(self):
+        """A dict of the same manager."""
+        return self._manager.dict()
+
+    @functools.cached_property
+    def _manager(self):
+        return self.context.Manager()
 
     def start_feeder(self):
         """Start the child that sends by each channel."""
@@ -86,7 +94,7 @@ class Stage:
             self.pool.join()
         if "executor" in self.__dict__:
             self.executor.shutdown()
-        if "managed" in self.__dict__:
+        if "_manager" in self.__dict__:
             self._manager.shutdown()
         if self._feeder is not None:
             self._feeder.terminate()

@@ -47,6 +47,18 @@ if numpy:
         return numpy.array(i * 0.5)
 
     @kind()
+    def array_0d_int(i):
+        return numpy.array(i)
+
+    @kind()
+    def numpy_bool(i):
+        return numpy.bool_(i % 2)
+
+    @kind()
+    def numpy_record(i):
+        return numpy.array([(i, i)], dtype=POINT)[0]
+
+    @kind()
     def array_10(i):
         return numpy.arange(i, i + 10.0)
 
@@ -73,6 +85,38 @@ if numpy:
     @kind(1000)
     def array_of_bools(i):
         return numpy.arange(1000) % 3 == i % 3
+
+    @kind(4000)
+    def array_of_small_reals(i):
+        return numpy.arange(i, i + 1000, dtype="f4")
+
+    @kind(16_000)
+    def array_of_complex(i):
+        return numpy.arange(i, i + 1000.0) * 1j
+
+    @kind(8000)
+    def array_of_other_bytes(i):
+        return numpy.arange(i, i + 1000, dtype=">i8")
+
+    @kind(8000)
+    def array_of_times(i):
+        return numpy.arange(i, i + 1000).astype("M8[s]")
+
+    @kind(100)
+    def array_empty(i):
+        return numpy.empty((0, 3))
+
+    @kind(800_000)
+    def array_of_records_100k(i):
+        return numpy.zeros(50_000, dtype=POINT)
+
+    @kind(2000)
+    def list_of_arrays(i):
+        return [numpy.arange(i, i + 10.0) for _ in range(10)]
+
+    @kind(1000)
+    def pair_of_array_and_number(i):
+        return numpy.arange(i, i + 100.0), i
 
     @kind(4000)
     def array_of_texts(i):
@@ -109,6 +153,18 @@ if pandas:
     def series_1k(i):
         return pandas.Series(numpy.arange(i, i + 1000.0))
 
+    @kind(30_000)
+    def frame_of_texts(i):
+        return pandas.DataFrame({"a": [f"text {number}" for number in range(i, i + 300)], "b": numpy.arange(300)})
+
+    @kind(2000)
+    def series_of_categories(i):
+        return pandas.Series(["a", "b", "c"] * 100, dtype="category")
+
+    @kind(9000)
+    def index_of_times(i):
+        return pandas.date_range("2026-01-01", periods=1000, freq="s")
+
     @kind()
     def timestamp(i):
         return pandas.Timestamp(i, unit="s")
@@ -120,12 +176,24 @@ if pyarrow:
     def arrow_table(i):
         return pyarrow.table({"a": numpy.arange(i, i + 1000.0), "b": numpy.arange(1000)})
 
+    @kind(8000)
+    def arrow_array(i):
+        return pyarrow.array(numpy.arange(i, i + 1000.0))
+
+    @kind(16_000)
+    def arrow_batch(i):
+        return pyarrow.record_batch({"a": numpy.arange(i, i + 1000.0), "b": numpy.arange(1000)})
+
 
 if polars:
 
     @kind(16_000)
     def polars_frame(i):
         return polars.DataFrame({"a": numpy.arange(i, i + 1000.0), "b": numpy.arange(1000)})
+
+    @kind(8000)
+    def polars_series(i):
+        return polars.Series("a", numpy.arange(i, i + 1000.0))
 
 
 if scipy:
@@ -134,9 +202,17 @@ if scipy:
     def sparse_matrix(i):
         return scipy.sparse.csr_matrix((numpy.arange(i, i + 1000.0), (numpy.arange(1000), numpy.arange(1000))))
 
+    @kind(20_000)
+    def sparse_coordinates(i):
+        return scipy.sparse.coo_array((numpy.arange(i, i + 1000.0), (numpy.arange(1000), numpy.arange(1000))))
+
 
 if Image:
 
     @kind(30_000)
     def picture(i):
         return Image.new("RGB", (100, 100), (i % 256, 0, 0))
+
+    @kind(10_000)
+    def picture_of_greys(i):
+        return Image.new("L", (100, 100), i % 256)
