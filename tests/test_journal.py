@@ -16,6 +16,11 @@ from procession._pool.journal import Journal, NoJournal, scan
 CALL = {"function": "f", "digest": "d"}
 
 
+def keep(opened, *news):
+    """Append results: of each its place, the digest of its item, and itself."""
+    opened.record(*zip(*news, strict=True))
+
+
 def results_of(path):
     """What a journal gives whoever opens it next."""
     opened = Journal(path, CALL)
@@ -32,7 +37,7 @@ def written(tmp_path):
     with_header = Journal(path, CALL)
     ends = [os.path.getsize(path)]
     for number in range(3):
-        with_header.record([(number * 2, 7, [number]), (number * 2 + 1, 8, "x" * number)])
+        keep(with_header, (number * 2, 7, [number]), (number * 2 + 1, 8, "x" * number))
         ends.append(os.path.getsize(path))
     with_header.close()
     return path, ends
@@ -55,7 +60,7 @@ def test_a_journal_that_was_cut_off_anywhere_has_all_complete_frames_and_goes_on
         assert results_of(path) == {place: value for place, value in WHOLE.items() if place < 2 * complete}
         # What comes next stands behind the last complete frame.
         again = Journal(path, CALL)
-        again.record([(9, 1, "after")])
+        keep(again, (9, 1, "after"))
         again.close()
         assert results_of(path).get(9) == "after" and len(scan(path).frames) == max(0, complete) + 1
 
@@ -78,6 +83,10 @@ def test_what_is_no_journal_is_left_as_it_is(tmp_path):
         with pytest.raises(NoJournal, match="notes.txt"):
             use(path)
     assert path.read_text() == "what I must not forget"
+    os.mkfifo(tmp_path / "pipe")
+    for other in (os.devnull, str(tmp_path / "pipe")):
+        with pytest.raises(NoJournal, match="no regular file"):
+            Journal(other, CALL)
     with pytest.raises(FileNotFoundError):
         scan(tmp_path / "missing")
     (tmp_path / "empty").touch()
@@ -98,8 +107,8 @@ def test_large_parts_lie_beside_and_are_mapped(tmp_path):
     path = str(tmp_path / "run.journal")
     first = Journal(path, CALL, fsync=True)
     arrays = [numpy.full(50_000 + number, number, "f8") for number in range(3)]
-    first.record([(0, 1, {"a": arrays[0], "b": arrays[1]}), (1, 1, numpy.ones(3))])
-    first.record([(2, 1, arrays[2])])
+    keep(first, (0, 1, {"a": arrays[0], "b": arrays[1]}), (1, 1, numpy.ones(3)))
+    keep(first, (2, 1, arrays[2]))
     first.close()
     assert os.path.getsize(path) < 2000 and os.path.getsize(path + ".data") >= sum(a.nbytes for a in arrays)
     again = Journal(path, CALL)
@@ -108,7 +117,7 @@ def test_large_parts_lie_beside_and_are_mapped(tmp_path):
     last = again.value(2)
     last[0] = 5  # it is as a result that was computed: it may be changed, here alone
     assert not found["a"].flags.owndata and last.ctypes.data % 64 == 0
-    again.record([(3, 1, arrays[2])])
+    keep(again, (3, 1, arrays[2]))
     again.close()
     assert last[0] == 5 and results_of(path)[2][0] == 2 and (results_of(path)[3] == arrays[2]).all()
     # Where the machine went down, what lies beside may be missing: then the frame counts for nothing.
@@ -157,7 +166,7 @@ def test_a_copy_in_a_forked_child_leaves_a_journal_to_its_program(tmp_path):
     assert child.exitcode == 0
     with open(path, "rb") as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    mine.record([(0, 1, "kept")])
+    keep(mine, (0, 1, "kept"))
     mine.close()
     assert results_of(path) == {0: "kept"}
 
@@ -173,13 +182,13 @@ def test_what_cannot_be_written_leaves_no_half_of_a_frame(written, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
-        opened.record([(1, 1, io.StringIO), (2, 1, open)] + [(3, 1, (n for n in ()))])
+        keep(opened, (1, 1, io.StringIO), (2, 1, open), (3, 1, (n for n in ())))
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(OSError, match="No space"):
-        opened.record([(7, 1, "lost" * 5)])
+    with pytest.raises(OSError, match="No space.*run.journal"):
+        keep(opened, (7, 1, "lost" * 5))
     monkeypatch.undo()
     assert os.path.getsize(path) == ends[-1]
-    opened.record([(8, 1, "kept")])
+    keep(opened, (8, 1, "kept"))
     opened.close()
     assert results_of(path) == {**WHOLE, 8: "kept"}
 
@@ -205,6 +214,8 @@ def test_digests_are_equal_in_each_run_and_differ_for_what_differs():
     assert len(runs) == 1, runs
     itself = []
     itself.append(itself)
+    for numbers in ([0, 5, -7], [2**30, 1], [True, 0], [1, "a"], []):
+        assert digests.item_digests(numbers) == [digests.item_digest(number) for number in numbers]
     items = [0, 1, True, "", "a", b"a", 1.5, None, (), [], ("a", "a"), ("a", "b"), ["a", "b"], {"a": 1}, {1, 2}, {1, 3}]
     items += [frozenset((1, 2)), itself, 2**40, ("a", "b", [])]
     items += [numpy.zeros(100_000), numpy.ones(100_000), Holder(1), Holder(2), lambda: 1, lambda: 2]

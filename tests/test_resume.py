@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -212,6 +213,38 @@ def test_a_map_that_cannot_keep_its_results_fails_with_that_error(tmp_path):
         assert pool.map(abs, [-1]) == [1] and places_in(tmp_path / "processes") == set()
     pool.join()
     threads.join()
+
+
+def test_a_map_that_finds_no_room_fails_with_that_error_and_goes_on_later(tmp_path, monkeypatch):
+    signal_before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    monkeypatch.setattr(journal, "_LOCK_PATIENCE_S", 0)
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = []
+    with Pool(2) as pool:
+        for kind in ("map", "imap", "imap_unordered"):
+            path = os.fsencode(tmp_path / kind)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, room[1]))
+            try:
+                for options in ({}, {"on_error": "skip"}):
+                    with pytest.raises(OSError, match=f"too large: .*{kind}") as caught:
+                        list(getattr(pool, kind)(str, range(1000), resume=path, **options))
+                    kept.append(caught.value)  # and with it all that its traceback has
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, room)
+            assert sorted(getattr(pool, kind)(str, range(1000), resume=path), key=int) == [*map(str, range(1000))]
+    pool.join()
+    signal.signal(signal.SIGXFSZ, signal_before)
+
+
+def test_the_code_of_another_python_is_told_of(tmp_path):
+    path = str(tmp_path / "run.journal")
+    with Pool(1, crew="serial") as pool:
+        pool.map(interrupt, [], resume=path)
+        description = {**scan(path).description, "python": "3.5", "digest": "other"}
+        os.unlink(path)
+        Journal(path, description).close()
+        with pytest.raises(ValueError, match="interrupt was that of Python 3.5, and this is 3."):
+            pool.map(interrupt, [1], resume=path)
 
 
 def blocked(path):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["function_digest", "item_digest"]
+__all__ = ["function_digest", "item_digest", "item_digests"]
 
 # Of these equal ones have equal pickles.
 _SCALARS = frozenset((int, float, complex, bool, str, bytes, type(None)))
@@ -50,6 +50,14 @@ def item_digest(item: "Any") -> int:
             return 0
     except Exception:
         return 0
+
+
+def item_digests(items: "list[Any]") -> "list[int]":
+    """Return the digest of each of several objects."""
+    kinds = {*map(type, items)}
+    if kinds == {int} and min(items) > -_SMALL and max(items) < _SMALL:
+        return [item & 0xFFFFFFFF ^ _OF_INT for item in items]
+    return [item_digest(item) for item in items]
 
 
 def _walked(item, fast):

@@ -19,13 +19,14 @@ import json
 import mmap
 import os
 import pickle
+import stat
 import struct
 import threading
 from time import monotonic, sleep
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 __all__ = ["Journal", "NoJournal", "Scan", "scan"]
@@ -180,8 +181,9 @@ class Journal:
         self._data_end = 0
         self._loaded: tuple[int, list[Any]] | None = None
         self._map: mmap.mmap | None = None
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._key: tuple[int, int] | None = None
+        # Not to wait for a reader, should it be a pipe.
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         try:
             self._claim()
             self._read(description)
@@ -191,6 +193,8 @@ class Journal:
 
     def _claim(self):
         state = os.fstat(self._file)
+        if not stat.S_ISREG(state.st_mode):
+            raise NoJournal(f"{self.path!r} is no regular file, so it cannot be a journal")
         key = state.st_dev, state.st_ino
         text = f"the journal {self.path!r} is in use: each map that runs needs one of its own"
         if _open_here.setdefault(key, id(self)) != id(self):
@@ -256,14 +260,13 @@ class Journal:
             self._data = os.open(self._data_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         return self._data
 
-    def record(self, news: "Iterable[tuple[int, int, Any]]") -> None:
-        """Append results: of each its place, the digest of its item, what was returned. A closed journal takes none.
+    def record(self, places: "Sequence[int]", digests: "Sequence[int]", values: "Sequence[Any]") -> None:
+        """Append results, by their places, the digests of their items, what was returned. A closed journal takes none.
 
         Raises:
             OSError: they cannot be written; what was written before counts.
             Exception: one cannot be pickled.
         """
-        places, digests, values = zip(*news, strict=True)
         parts: list[pickle.PickleBuffer] = []
 
         def is_small(buffer):
@@ -276,11 +279,16 @@ class Journal:
         with self._lock:
             if self._file < 0:
                 return
-            where = self._append_parts([part.raw() for part in parts])
-            count = len(places)
-            heads = struct.pack(f"<{count}Q{count}I", *places, *digests)
-            beside = [_PART.pack(*spot) for spot in where]
-            self._append(_framed(b"".join([b"R", _COUNTS.pack(count, len(beside)), heads, *beside, pickled])))
+            try:
+                where = self._append_parts([part.raw() for part in parts])
+                count = len(places)
+                heads = struct.pack(f"<{count}Q{count}I", *places, *digests)
+                beside = [_PART.pack(*spot) for spot in where]
+                self._append(_framed(b"".join([b"R", _COUNTS.pack(count, len(beside)), heads, *beside, pickled])))
+            except OSError as error:
+                if error.filename is None:  # for who has to make room
+                    error.filename = self.path
+                raise
 
     def _append_parts(self, parts):
         where = []

@@ -8,7 +8,7 @@ from time import monotonic
 
 from procession._pool import attention
 from procession._pool.current import as_informed
-from procession._pool.digests import function_digest, item_digest
+from procession._pool.digests import function_digest, item_digest, item_digests
 from procession._pool.further import Around
 from procession._pool.informed import Starred
 from procession._pool.journal import Journal
@@ -36,7 +36,7 @@ def take(call, path):
         return
     if call.order == "apply":
         raise TypeError("resume is for maps: the call of one task has nothing to go on with")
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     restarts = OnMismatch.checked(call.options.get("on_mismatch", _RAISE))
     description = _description(call)
     journal = Journal(path, description, Fsync.checked(call.options.get("fsync", False)))
@@ -50,6 +50,7 @@ def take(call, path):
 
 
 def _description(call):
+    import sys
     from time import gmtime, strftime
 
     function, informed = call.function, as_informed(call.function)
@@ -64,6 +65,7 @@ def _description(call):
         "digest": function_digest(function),
         "star": is_star or call.order == "starmap",
         "seed": None if seed is None else seed.text,
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         "begun": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()),
     }
 
@@ -73,6 +75,9 @@ def _other_call(there, here):
     if there.get("function") != here["function"]:
         return f"its function is {there.get('function')}, and not {here['function']}"
     if there.get("digest") != here["digest"]:
+        python = there.get("python")
+        if python not in (None, here["python"]):  # whose compiler makes something else of the same text
+            return f"its function {here['function']} was that of Python {python}, and this is {here['python']}"
         return f"its function {here['function']} had other code, defaults or arguments"
     if there.get("star") != here["star"]:
         return "one of the two is a starmap"
@@ -169,7 +174,10 @@ def _places(below):
 def _whole(call, journal, restarts, description):
     items = call.items if isinstance(call.items, list | tuple | range) else list(call.items)
     known = sorted(place for place in journal.results if place < len(items))
-    wrong = next((place for place in known if journal.results[place][2] != item_digest(items[place])), None)
+    there = item_digests([items[place] for place in known])
+    wrong = next(
+        (place for place, digest in zip(known, there, strict=True) if journal.results[place][2] != digest), None
+    )
     if wrong is not None:
         if not restarts:
             raise _other_item(journal, wrong)
@@ -186,7 +194,8 @@ def _whole(call, journal, restarts, description):
     def told(news):
         if rest is not None:
             news = [(rest[item], value) for item, value in news]
-        journal.record([(place, item_digest(items[place]), value) for place, value in news])
+        places, results = zip(*news, strict=True)
+        journal.record(places, item_digests([items[place] for place in places]), results)
 
     def merged(values):
         if rest is not None:
@@ -254,10 +263,10 @@ class _Source:
         seen: how many items were taken.
         found: places of items that were taken and have their results, unless they are asked for in order.
         places: those of the others.
-        mismatch: the error for an item that is another one, behind which nothing comes.
+        ending: the error for an item that is another one, or a result that cannot be kept: nothing comes behind it.
     """
 
-    mismatch: "ValueError | None" = None
+    ending: "BaseException | None" = None
 
     def __init__(self, journal, places, ordered):
         self.journal = journal
@@ -276,8 +285,8 @@ class _Source:
                 digest = item_digest(item)
                 if place in known:
                     if known[place][2] != digest:
-                        self.mismatch = _other_item(self.journal, place)
-                        raise self.mismatch
+                        self.ending = _other_item(self.journal, place)
+                        raise self.ending
                     if not self.ordered:
                         self.found.append(place)
                     self.seen = place + 1
@@ -291,8 +300,12 @@ class _Source:
 
     def told(self, news):
         """Keep results."""
-        at = ((self.places[item], value) for item, value in news)
-        self.journal.record([(place, self._digests.pop(place), value) for place, value in at])
+        places = [self.places[item] for item, _ in news]
+        try:
+            self.journal.record(places, [self._digests.pop(place) for place in places], [value for _, value in news])
+        except BaseException as error:
+            self.ending = error
+            raise
 
 
 class _Lazy(Around):
@@ -368,7 +381,7 @@ class _Lazy(Around):
     def _give_live(self):
         (success, value), self._live = self._live, None
         if not success:
-            if value is self._source.mismatch:
+            if value is self._source.ending:
                 self._source.journal.close()
             raise value
         return (value,)
