@@ -364,3 +364,10 @@ def test_the_architecture_has_a_place_for_each_module_of_ours():
         room, _, stem = name.removeprefix("procession.").rpartition(".")
         if path.stem != "__init__" and room != "_manager" and (room or stem).startswith("_"):
             assert f"`{stem}`" in text, f"ARCHITECTURE.md does not say where {name} belongs"
+
+
+def test_the_files_that_the_pages_for_newcomers_name_are_there():
+    roots = [ROOT, ENGINE, BINDING, PACKAGE]
+    for page in ("ARCHITECTURE.md", "CONTRIBUTING.md"):
+        for name in re.findall(r"`([\w./-]+\.(?:rs|pyi?|md|toml))`", (ROOT / page).read_text()):
+            assert "NAME" in name or any((root / name).exists() for root in roots), f"{page} names {name}"
