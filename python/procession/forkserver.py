@@ -76,8 +76,8 @@ class ForkServer:
         self._control: Any = None  # the socket that takes requests: there is a server as long as there is one
 
     def _after_fork(self):
-        # Whoever held it is not here. The server itself serves this process too, which has a page of its own; not one
-        # that the parent has yet to tell what it needs, or to hear of, or was letting go of.
+        # The thread that held the lock is not here. The server itself serves this process too, which has a page of its
+        # own; not one that the parent has yet to tell what it needs, or to hear of, or was letting go of.
         self._lock = RLock()
         self._statuses = None
         if self._control is not None and not self.first_number:

@@ -161,7 +161,7 @@ def _pool_of(n_jobs, begin, wanted):
         pool, its = _pools.get(key, (None, None))
         if pool is None or pool._crew.unusable or its != wanted:
             pool_options(n_jobs, **wanted)  # refuses what makes no sense while the old pool is still there
-            # It ends behind this lock, or with the last handle that another thread has of it.
+            # The pool ends behind this lock, or with the last handle that another thread has of it.
             forgotten.extend(_pools.values())
             _pools.clear()
             pool = _Behind(n_jobs, _begin, begin, context=_context(), **wanted)

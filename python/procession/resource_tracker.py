@@ -24,7 +24,7 @@ _LONGEST = 512  # of a name with its kind; the longest line is twice that, which
 def _unlink_shared_memory(name, prefix=""):
     name = name.removeprefix("/")
     if "/" in name:
-        # Such a name has no shared memory, and must not lead to some other file.
+        # A name with a slash has no shared memory, and must not lead to some other file.
         raise ValueError("a name with a slash in it")
     # The bytes that the system knows it by, whatever locale the tracker has.
     os.unlink(f"/dev/shm/{prefix}{name}".encode(*ENCODING))
@@ -96,7 +96,7 @@ class ResourceTracker:
         finally:
             os.close(reader)
         self._fd, self._owner = writer, os.getpid()
-        # It ends once no process of this family writes any more.
+        # The tracker ends once no process of this family writes any more.
 
     def _reap(self):
         if self._owner == os.getpid() and self._pid is not None:
@@ -209,7 +209,7 @@ def main(fd: int, is_own: bool = False) -> None:
         return
     import signal
 
-    # It must outlive the processes it watches over.
+    # The tracker must outlive the processes that it watches over.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -95,7 +95,7 @@ class Scope:
         with self._lock:
             self._count += 1
             if len(self._results) >= self._kept:
-                # Those that are done have told of their failures; what was given up may still run.
+                # Tasks that are done have told of their failures; one that was given up may still run.
                 self._results = [other for other in self._results if not other._core.done()]
                 self._kept = max(64, 2 * len(self._results))
             self._results.append(result)

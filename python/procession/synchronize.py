@@ -57,7 +57,7 @@ class SemLock:
 
     @staticmethod
     def _make_name():
-        # They have no name anywhere: the kernel frees them with the last process.
+        # Semaphores have no name anywhere: the kernel frees them with the last process.
         return None
 
     @property
@@ -229,7 +229,7 @@ class Condition(engine.Condition):
     def __reduce__(self):
         return _pass_on(self, self._lock)
 
-    # Whoever waits enters and leaves the list in one step, so sleepers that have woken are never counted.
+    # A waiter enters and leaves the list in one step, so sleepers that have woken are never counted.
     @property
     def _sleeping_count(self):
         return _Count(self._waiting)

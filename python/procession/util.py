@@ -170,7 +170,7 @@ def _end_tracker():
 
 
 def _end_forkserver():
-    # It would notice by itself that this process has ended, but only afterwards.
+    # The tracker would notice by itself that this process has ended, but only afterwards.
     forkserver = sys.modules.get("procession.forkserver")
     if forkserver is not None:
         forkserver._forkserver._stop()

@@ -15,11 +15,11 @@ __all__ = ["others"]
 
 # Threads of the package itself, which hold no lock that a child could miss.
 QUIET_THREADS = {"PoolDriver", "PoolOutput", "PoolWatch", "resource sharer"}
-# Those of the engine that watch queues.
+# The engine's threads that watch queues.
 _OWN_NAME = "procession-bell"
 # Libraries that mend themselves in a forked child, by their files' names: threads that carry no name may be theirs.
 _SURVIVORS = ("libarrow", "libomp", "libiomp", "libmkl")
-# Those that wait for their threads in a forked child, which has none.
+# Objects that wait for their threads in a forked child, which has none.
 _WAITING = {"libgomp": "libgomp", "libtbb": "libtbb"}
 # The names of threads that survivors start.
 _QUIET_NAMES = frozenset(("jemalloc_bg_thd",))

@@ -45,7 +45,7 @@ def given():
 def settable(chosen):
     """Return those of the variables that a process like this one can be given now."""
     if "numba" in sys.modules:
-        # It refuses another number once its threads run, which a fork would find so.
+        # The library refuses another number once its threads run, and a fork would find it so.
         return {name: value for name, value in chosen.items() if name != b"NUMBA_NUM_THREADS"}
     return chosen
 

@@ -128,7 +128,7 @@ class PopenBase:
         try:
             return open_pidfd(pid)
         except ProcessLookupError:
-            # It has ended and, with SIGCHLD ignored or a foreign waitpid(-1), is gone without a trace.
+            # The child has ended and, with SIGCHLD ignored or a foreign waitpid(-1), is gone without a trace.
             self.returncode, self.unknown = UNKNOWN_STATUS, SOMEBODY_ELSE
             sentinel, other = os.pipe()
             os.close(other)

@@ -74,7 +74,7 @@ class Pipe:
         return True
 
     def undo_acquire(self, _told):
-        """Who has ended has let go already."""
+        """A process that has ended has let go already."""
 
     def release(self, number, ticket=None):
         """The caller has one end of a side less, or what it sent off does not arrive."""
@@ -108,7 +108,7 @@ class Pipe:
             return number, side.items.popleft()
 
     def put_back(self, came):
-        """Who got this has ended before it came."""
+        """The receiver has ended before this came."""
         number, item = came
         with self._changed:
             self._sides[number].items.appendleft(item)

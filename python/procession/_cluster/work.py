@@ -31,7 +31,7 @@ class Failed(Exception):
 
 
 class Again(Failed):
-    """The same, of an exception for which the task is to be tried again."""
+    """A failure by an exception for which the task is to be tried again."""
 
 
 class Begin:
@@ -108,13 +108,13 @@ class Call(_Opened):
 
 
 class Star(Call):
-    """The same, for items that are tuples of arguments."""
+    """A `Call` whose items are tuples of arguments."""
 
     star = True
 
 
 class Placed(Call):
-    """The same, for pairs of a place and an item."""
+    """A `Call` whose items are pairs of a place and an item."""
 
     def __call__(self, pair):
         place, item = pair

@@ -1,4 +1,4 @@
-"""Who uses a server, and what they hold there, so that it goes to others when they end.
+"""The clients of a server, and what they hold there, so that it goes to others when they end.
 
 A client says once for each connection to which process and thread it belongs, before the first request that may take
 something. A process that the server can see (of its machine and its pid namespace) has ended when the system says so,
@@ -75,7 +75,7 @@ class Client:
                 self.held.pop(thing, None)
 
     def end(self):
-        """It has ended: what it held goes to others."""
+        """Give what a client that has ended held to others."""
         with notes:
             self.ended = True
             held, self.held = self.held, {}

@@ -79,7 +79,7 @@ class Lock(_Heritable):
 
     def _give_back(self):
         if self._holder is not None:
-            # Of a lock a client has one at most.
+            # A client has a lock once at most.
             self._holder.held.pop(self, None)
             self._holder = None
         self._abandoned = False

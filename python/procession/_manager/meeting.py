@@ -152,7 +152,7 @@ class Barrier:
 
 
 class _Round:
-    """Those who meet at a barrier at one time."""
+    """The parties that meet at a barrier at one time."""
 
     def __init__(self):
         self.waiting = {}

@@ -118,7 +118,7 @@ class XmlSerializer:
 
 
 SERIALIZERS = {"pickle": PickleSerializer, "xmlrpclib": XmlSerializer}
-# Those that programs do not name.
+# Serializers that programs do not name.
 OF_OURS = {"by value": ValueSerializer}
 
 

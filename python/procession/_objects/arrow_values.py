@@ -81,7 +81,7 @@ def _chunks(frame):
     if frame.n_chunks() == 1 and max(frame.n_chunks("all")) == 1:
         return [frame]
     lengths, *others = [series.chunk_lengths() for series in frame.get_columns()]
-    # Of small ones no buffer would travel as one, and of a thousand each costs more than copying them all.
+    # No buffer of a small chunk would travel as one, and a thousand buffers cost more than copying them all.
     if any(other != lengths for other in others) or not is_wanted(frame.estimated_size() // len(lengths)):
         return [frame.clone()]
     ends = itertools.accumulate(lengths)

@@ -1,4 +1,4 @@
-"""Who knows how an object is reduced, beyond what the pickler knows: what was registered, and what we do ourselves.
+"""How objects are reduced beyond what the pickler knows: by what was registered, and by what we do ourselves.
 
 What was registered comes first, whoever it was registered with: `engine.registered_reducer` knows it. For classes of
 the names below that nobody has registered, for enums and for subclasses of numpy's arrays, compiled code asks here.

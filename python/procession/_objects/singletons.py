@@ -27,7 +27,7 @@ def reduced(obj):
 def _may_be(obj, cls):
     if cls.__module__ in ("builtins", "__main__", "__mp_main__") or getattr(obj, "__dict__", None):
         return False
-    # Those that say how they are pickled know themselves.
+    # Objects that say how they are pickled know themselves.
     return cls.__reduce_ex__ in _REDUCERS and cls.__reduce__ in _REDUCERS
 
 

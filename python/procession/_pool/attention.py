@@ -81,7 +81,7 @@ class Event(threading.Event):
 
 
 class Waiters(list):
-    """Who waits for a future, among others: `concurrent.futures.wait` and `as_completed` append what has an event, and
+    """Waiters for a future, among others: `concurrent.futures.wait` and `as_completed` append what has an event, and
     wait for that afterwards."""
 
     def append(self, waiter: "Any") -> None:

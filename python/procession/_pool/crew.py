@@ -41,7 +41,7 @@ MEMBER_ADDRESS_SPACE_MIB = 33  # of each worker's memory here
 # A worker that runs nothing then ends by itself, which takes as long as its exit functions do: where they hang it gets
 # SIGTERM after this. One that does not end by SIGTERM gets SIGKILL after this, too.
 TERMINATE_GRACE_S = 1.0
-# The same where tools are around workers, which have something to write.
+# How long workers have where tools are around them, which have something to write.
 TOOLS_GRACE_S = 5.0
 
 
@@ -148,7 +148,7 @@ class Crew:
         if self._forks:
             # What pickles the first function: loaded once workers run, it would write to pages that they share with it.
             import procession._objects.reducers  # noqa: F401
-        # Of `__main__`, what the oldest worker knows.
+        # Knows what the oldest worker finds in `__main__`.
         self.receiver = Receiver(main_module.snapshot().has) if self._forks else main_module.importing
         self._watch: Any = None
         if terms.initializer is not None and not self._forks and may_read(terms.initializer):
@@ -615,7 +615,7 @@ class Crew:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def forgotten(self):
-        """Nobody has the pool any more, or the program ends."""
+        """End as nobody has the pool any more, or the program ends."""
         self.terminate()
 
     def terminate(self):

@@ -1,4 +1,4 @@
-"""Who works for a pool: what a crew supplies, stated once, and which crews there are, by name.
+"""Crews, which work for a pool: what one supplies, stated once, and which there are, by name.
 
 A pool checks arguments and wraps jobs; its crew has them worked off. The crew of processes has all of this from the
 engine, with the same names, and is at hand without this module; the others are made of it.
@@ -322,7 +322,7 @@ class Crew(_Desk):
         self._dismiss_if_done()
 
     def forgotten(self):
-        """Nobody has the pool any more, or the program ends."""
+        """End as nobody has the pool any more, or the program ends."""
         self.terminate()
 
     def terminate(self):

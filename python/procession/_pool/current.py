@@ -77,7 +77,7 @@ class Task:
 
     @property
     def random(self) -> "random.Random":
-        """The same as `rng`, of Python's own kind, which needs no numpy."""
+        """A generator of `random`'s kind, seeded as `rng`, which needs no numpy."""
         if self._random is None:
             from random import Random
 
@@ -154,7 +154,7 @@ def begin() -> None:
 
 
 def go_on(task: Task, items: int, size: int) -> None:
-    """So many items have run of the chunk that a task is; 0 when it begins, all of them when it has ended."""
+    """Note how many items have run of the chunk that a task is: 0 when it begins, all of them when it has ended."""
     global _behind
     _behind = ""
     task.progress(items, size, "items")

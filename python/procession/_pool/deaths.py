@@ -8,9 +8,9 @@ __all__ = ["Restarts"]
 # signal ended the last, only when none has become ready for so long: who kills at random may hit many that start.
 STARTING_DEATHS = 8
 STARTING_DEATHS_S = 5.0
-# The same for workers that were ready and died without a task.
+# How many workers in a row may die that were ready and had no task.
 IDLE_DEATHS = 40
-# Such deaths in a row, beyond one for each worker, are followed by pauses that double, from the first to the last.
+# Deaths in a row, beyond one for each worker, are followed by pauses that double, from the first to the last.
 FIRST_PAUSE_S = 0.01
 LAST_PAUSE_S = 1.0
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["function_digest", "item_digest", "item_digests"]
 
-# Of these equal ones have equal pickles.
+# Equal values of these kinds have equal pickles.
 _SCALARS = frozenset((int, float, complex, bool, str, bytes, type(None)))
 _PROTOCOL = 5
 _SMALL = 1 << 30  # int: its own digest, which is no other's in its map

@@ -159,7 +159,7 @@ class Call:
             return core.apply_async(self.function, args, kwds, self.callbacks, self.wishes)
         if self.order in ("map", "starmap"):
             is_star = self.order == "starmap"
-            # Whoever waits itself needs no thread for it.
+            # A caller that waits needs no thread for it.
             begun = self._tell if self.waits or not isinstance(core, PoolCore) else None
             return core.map_async(self.function, self.items, self.chunk, is_star, self.callbacks, self.wishes, begun)
         ordered = self.order == "imap"

@@ -6,10 +6,10 @@ from procession._pool.texts import clean, function_name, in_units
 
 __all__ = ["STYLE", "bar", "of_pool", "of_result", "of_stats", "table"]
 
-# Of a cell; notebooks have rules of their own for tables.
+# The style of a cell; notebooks have rules of their own for tables.
 STYLE = "text-align:left;border:0;padding:1px 8px;background:none;white-space:nowrap"
 _COLORS = {"working": "#2e8b57", "starting": "#888", "leaving": "#888"}
-# So many workers are shown.
+# The most workers that are shown.
 _MOST = 64
 
 

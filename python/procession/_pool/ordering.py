@@ -30,7 +30,7 @@ def take(call, value):
     costs = [_number(cost(*item) if is_star else cost(item), item) for item in call.items]  # type: ignore[misc]
     size = call.chunk or 1
     sums = costs if size == 1 else [sum(costs[first : first + size]) for first in range(0, len(costs), size)]
-    # Those of one cost stay in a row, which travels together.
+    # Items of one cost stay in a row, which travels together.
     wishes.add(call, order=sorted(range(len(sums)), key=sums.__getitem__, reverse=True))
 
 

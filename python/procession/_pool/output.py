@@ -307,7 +307,7 @@ def _hurry_c_code(forked):
 
 class _Speaker:
     def __init__(self, descriptors, start, core, interrupts, flush_c):
-        # Of its own: a task may redirect 1 and 2.
+        # Descriptors of the worker's own: a task may redirect 1 and 2.
         self._descriptors = descriptors
         self._start = start
         self._line = core.line()

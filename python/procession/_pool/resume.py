@@ -392,7 +392,7 @@ class _Lazy(Around):
         self._source.journal.close()
 
     def forsake(self):
-        """Nobody reads any more: the map ends, unless nobody has read it, which goes on and keeps its results."""
+        """End the map, as nobody reads it any more; one that nobody has read goes on and keeps its results."""
         self.job.forsake()
         if self._asked:
             self._source.journal.close()

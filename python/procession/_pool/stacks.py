@@ -25,7 +25,7 @@ def dump(crew, limit):
     """Return the stacks of all workers as text, as far as they answer within `limit` seconds."""
     from procession._pool.texts import call_text  # which no worker needs
 
-    # Whoever has started has its signal handlers, also where its pool has not heard of that yet.
+    # A worker that has started has its signal handlers, also where its pool has not heard of that yet.
     found = {seat: (state != "starting", task) for seat, _, state, _, _, _, task, _ in crew.core.survey()[0]}
     members = {seat: member for seat, member in dict(crew.members).items() if member.report is not None}
     for seat, member in members.items():

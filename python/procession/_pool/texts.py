@@ -15,7 +15,7 @@ __all__ = [
 ]
 
 _MOST_TEXT = 200
-# Of what a task was given.
+# The most characters of what a task was given.
 _MOST_GIVEN = 60
 _PLAIN = (str, bytes, int, float, bool, complex, type(None))
 _ROWS: dict[type, tuple[str, str]] = {tuple: ("(", ")"), list: ("[", "]"), set: ("{", "}"), frozenset: ("{", "}")}
@@ -157,7 +157,7 @@ def _shown(value, most, depth=2):
     if kind in (str, bytes):
         text = repr(value[:most])
     elif kind in _PLAIN:
-        # Of a number of a million digits nobody wants to wait for the text.
+        # The text of a number of a million digits takes too long.
         text = f"<int of {value.bit_length()} bits>" if kind is int and value.bit_length() > 256 else repr(value)
     elif kind in _ROWS and depth:
         first, last = _ROWS[kind]

@@ -93,7 +93,7 @@ class Lines:
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         with self._lock:
             *lines, begun = (self._begun + text).split("\n")
-            # Who writes over its line again and again means the last.
+            # A program that writes over its line again and again means the last.
             self._begun = begun.rpartition("\r")[2] or begun
         if lines:
             self._write([line.rstrip("\r").rpartition("\r")[2] for line in lines])

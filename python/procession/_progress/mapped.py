@@ -13,7 +13,7 @@ from procession._progress.watched import Watch, task
 
 __all__ = ["Mapped", "counted", "of"]
 
-# So many calls are looked at for tasks that run.
+# The most calls that are looked at for tasks that run.
 MOST_CALLS = 1024
 # Items are looked at one by one where they take longer.
 SHORT_S = 0.001

@@ -9,7 +9,7 @@ from procession._progress.words import colored
 
 __all__ = ["line"]
 
-# Whoever ends a bar waits so long for a thread that draws it.
+# How long the end of a bar waits for a thread that draws it.
 LIMIT_S = 5.0
 
 _screen: "Screen | None" = None

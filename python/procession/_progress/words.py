@@ -7,7 +7,7 @@ from procession._pool import texts
 
 __all__ = ["MOST_TASKS", "Row", "bar", "clean", "colored", "duration", "facts", "line", "rows"]
 
-# So many tasks have a line of their own.
+# The most tasks that have a line of their own.
 MOST_TASKS = 8
 MOST_NAME = 30
 # Colors; other orders to a terminal; signs that are orders.

@@ -107,7 +107,7 @@ class Strangers:
             EOFError, OSError: a client is gone, or sends too much.
         """
         with self._lock:
-            # Nobody is blamed for the time in which nobody listened.
+            # The time in which nobody listened is no client's fault.
             absence = monotonic() - self._left_at
             for stranger in self._waiting:
                 stranger.since += absence

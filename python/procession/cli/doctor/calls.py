@@ -9,7 +9,7 @@ from procession.cli.doctor.finding import FAILS, KNOW
 
 __all__ = ["CALLS", "answers"]
 
-# Of each call how bad it is without, what follows, and its number on x86_64 and aarch64 with arguments that do no harm.
+# For each call: how bad it is without, what follows, its number on x86_64 and aarch64, and arguments that do no harm.
 CALLS = {
     "eventfd2": (FAILS, "no pool can be made", (290, 19, (0, 0))),
     "epoll_create1": (FAILS, "no pool can be made", (291, 20, (0,))),
