@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import types
 
 import procession
 import pytest
@@ -649,3 +650,17 @@ def test_termination_ends_results_with_callbacks_too(context):
         with pytest.raises(PoolTerminated):
             result.get(LIMIT_S)
     assert len(failures) == 20
+
+
+def test_a_pool_that_another_thread_releases_as_the_program_ends_ends(monkeypatch):
+    pool = procession.Pool(1)
+    monkeypatch.setattr("procession.util.is_exiting", lambda: True)
+    ear, core = pool._crew._ear, pool._crew.core
+
+    def close():
+        ear.close()
+        core.release()  # as that thread does meanwhile
+
+    monkeypatch.setattr(pool._crew, "_ear", types.SimpleNamespace(hear=ear.hear, close=close))
+    pool.terminate()
+    pool.join()

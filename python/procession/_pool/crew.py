@@ -689,7 +689,10 @@ class Crew:
         if self.speech is not None:
             self.speech.close()
         if util.is_exiting():
-            self.core.keep_duty(TERMINATE_GRACE_S)
+            try:
+                self.core.keep_duty(TERMINATE_GRACE_S)
+            except ValueError:  # a thread that joins the pool has released it
+                pass
         self.core.release()
         del ending
         if self._room is not None:
