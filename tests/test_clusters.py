@@ -16,7 +16,7 @@ import time
 import numpy
 import procession
 import pytest
-from procession._cluster import agent, crew, flights, keys, mailbox, staff
+from procession._cluster import agent, crew, events, flights, keys, mailbox, staff
 from procession._cluster.engine import Engine, Place
 from procession._testing.belongings import state_of
 from procession.connection import wait
@@ -35,7 +35,7 @@ CLUSTERS = {engine: importlib.import_module(f"tests.{engine}_nodes").Cluster for
 def cluster(request, tmp_path_factory):
     """Two nodes of one CPU each, which share nothing with this program but the disk."""
     # Not before: dask changes how exceptions are pickled in the whole process, and has a thread there from then on.
-    pytest.importorskip({"dask": "distributed"}.get(request.param, request.param))
+    pytest.importorskip({"dask": "distributed", "mpi": "mpi4py"}.get(request.param, request.param))
     cluster = CLUSTERS[request.param](tmp_path_factory.mktemp(request.param))
     yield cluster
     cluster.close()
@@ -374,11 +374,29 @@ def test_what_only_one_machine_has_is_refused(engine):
 
 
 def test_an_engine_that_is_not_installed_is_named(monkeypatch):
-    for engine, package in (("dask", "distributed"), ("ray", "ray")):
+    for engine, package in (("dask", "distributed"), ("mpi", "mpi4py"), ("ray", "ray")):
         monkeypatch.delitem(sys.modules, f"procession._cluster.{engine}", raising=False)
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ImportError, match=rf'{package}.*pip install "procession\[{engine}\]"'):
             procession.get_context(engine)
+
+
+def test_a_wait_for_events_that_is_over_as_it_begins_ends():
+    """`queue.SimpleQueue` waits for ever where two were there before, and its lock is open."""
+
+    def wait():
+        for _ in range(20_000):
+            told = events.Events()
+            told.put(1)
+            told.put(2)
+            assert (told.get(), told.get(timeout=0), told.qsize(), told.empty()) == (1, 2, 0, True)
+            with pytest.raises(queue.Empty):
+                told.get(timeout=1e-6)
+
+    waits = threading.Thread(target=wait, daemon=True)
+    waits.start()
+    waits.join(suite.LIMIT_S)
+    assert not waits.is_alive()
 
 
 def test_workers_are_shared_out_by_cpus():

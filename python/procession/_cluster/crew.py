@@ -8,6 +8,7 @@ from time import monotonic
 from procession._cluster import keys
 from procession._cluster.agent import here
 from procession._cluster.driver import Driver, work_of
+from procession._cluster.events import Events
 from procession._cluster.packing import seal
 from procession._cluster.staff import Staff
 from procession._pool.crews import Crew
@@ -151,7 +152,7 @@ class Nodes(Crew):
         """Return what each node answers, as pairs of its name and that; without those that fail or say nothing."""
         if self._driver is None or self._driver.over.is_set():
             raise ValueError("Pool not running: it was closed or terminated, make a new one")
-        waiting: queue.SimpleQueue = queue.SimpleQueue()
+        waiting = Events()
         self._driver.events.put(("ask", waiting, method, arguments))
         until, found, left = monotonic() + limit, [], None
         while left != 0:

@@ -11,6 +11,7 @@ from time import monotonic
 from types import FunctionType
 
 from procession import _exceptions
+from procession._cluster.events import Events
 from procession._cluster.flights import Calls, Lazy, Node, Work
 from procession._cluster.packing import Message, is_plain, outcome_of, seal
 from procession._cluster.work import Again
@@ -44,7 +45,7 @@ class Driver(threading.Thread):
 
     def __init__(self, crew, engine, staff):
         super().__init__(name="ClusterDriver", daemon=True)
-        self.events: queue.SimpleQueue = queue.SimpleQueue()
+        self.events = Events()
         self.nodes: dict[Any, Any] = {}
         self.over = threading.Event()
         self._crew = crew

@@ -9,6 +9,7 @@ import queue
 import threading
 from time import monotonic
 
+from procession._cluster.events import Events
 from procession._cluster.packing import Message
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -28,7 +29,7 @@ class Mailbox:
     """
 
     def __init__(self):
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._events = Events()
         self._news = threading.Condition()
         self._untold: list = []
         self._watchers: list = []  # of engines without a thread to wait in

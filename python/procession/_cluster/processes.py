@@ -16,6 +16,7 @@ from procession import _exceptions, process, util
 from procession._children.popen import UNKNOWN_STATUS
 from procession._cluster import keys
 from procession._cluster.agent import here
+from procession._cluster.events import Events
 from procession._cluster.packing import Message, seal
 from procession.context import get_context
 
@@ -152,7 +153,7 @@ class Keeper:
         self.owner = os.getpid()
         self._method = method
         self._engine: Any = None  # while there are agents
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._events = Events()
         self._hosts: Any = {}
         self._starting = threading.Lock()
         self._lock = threading.RLock()  # nobody waits who has it
