@@ -212,7 +212,7 @@ LAYERS = {
     "faces": "context shared_pools scopes futures joblib dummy telemetry popen_fork popen_forkserver popen_spawn_posix",
     "clusters": "_cluster",
     "tests": "testing _testing",
-    "entries": "__init__ __main__ cli _forkserver_main __pyinstaller",
+    "entries": "__init__ __main__ cli mpi _forkserver_main __pyinstaller",
     "checkers": "_typed",
 }
 # Imports that lead up or around all the same, each for a reason.

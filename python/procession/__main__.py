@@ -30,14 +30,26 @@ def main(arguments):
         from procession import __version__
 
         print("procession", __version__)
-    elif first in ("-m", "-c"):
+    else:
+        run(arguments)
+
+
+def run(arguments, drops_in=True):
+    """Run a program in this process: `script.py`, `-m module` or `-c code`, with its own arguments.
+
+    Args:
+        arguments: what follows our own options.
+        drops_in: whether `multiprocessing` is replaced.
+    """
+    first, rest = arguments[0], arguments[1:]
+    if first in ("-m", "-c"):
         if not rest:
             sys.exit(f"procession: {first} needs an argument\n\n{USAGE}")
-        (_run_module if first == "-m" else _run_code)(rest[0], rest[1:])
+        (_run_module if first == "-m" else _run_code)(rest[0], rest[1:], drops_in)
     elif first.startswith("-") and first != "-":
         sys.exit(f"procession: unknown option {first}\n\n{USAGE}")
     else:
-        _run_script(first, rest)
+        _run_script(first, rest, drops_in)
 
 
 def _recorded(path, arguments):
@@ -59,53 +71,68 @@ def _recorded(path, arguments):
     main(arguments)
 
 
-def _run_module(name, arguments):
-    _become(["-m", *arguments], os.getcwd())
+def _run_module(name, arguments, drops_in):
+    _become(["-m", *arguments], os.getcwd(), drops_in)
     # Sets sys.argv[0] to the module's file and leaves `__main__.__spec__`, by which children find it.
     runpy._run_module_as_main(name)  # type: ignore[attr-defined]
 
 
-def _run_code(code, arguments):
-    module = _become(["-c", *arguments], "")
+def _run_code(code, arguments, drops_in):
+    module = _become(["-c", *arguments], "", drops_in)
     exec(compile(code, "<string>", "exec"), module.__dict__)
 
 
-def _run_script(path, arguments):
+def _run_script(path, arguments, drops_in):
     if path == "-":
-        module = _become(["-", *arguments], "")
+        module = _become(["-", *arguments], "", drops_in)
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), module.__dict__)
         return
     if not os.path.exists(path):
         sys.exit(f"procession: no such program: {path}")
     if os.path.isdir(path) or _is_archive(path):
-        _become([path, *arguments], path)
+        _become([path, *arguments], path, drops_in)
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
-    module = _become([path, *arguments], os.path.dirname(os.path.abspath(path)))
+    module = _become([path, *arguments], os.path.dirname(os.path.abspath(path)), drops_in)
     module.__file__ = path
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec")
     exec(code, module.__dict__)
 
 
-def _become(argv, directory):
+def _become(argv, directory, drops_in):
     """Make this process look like one that was started for the program; return its `__main__` module."""
-    from procession._drop_in import install
-
     sys.argv[:] = argv
-    # -m procession put the current directory there, unless python was told not to.
-    if sys.flags.safe_path:
-        if argv[0] not in ("-m", "-c", "-"):
-            sys.path.insert(0, directory)
-    else:
-        sys.path[0] = directory
+    _search(argv[0], directory)
     module = type(sys)("__main__")
     module.__dict__.update(__builtins__=__builtins__, __annotations__={}, __spec__=None)
     # Our own module must not be collected: its functions are on the stack.
-    sys.modules["procession.__main__"] = sys.modules["__main__"]
+    own = sys.modules["__main__"]
+    sys.modules[getattr(own.__spec__, "name", "procession.__main__")] = own
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
-    install()
+    if drops_in:
+        from procession._drop_in import install
+
+        install()
     return module
+
+
+def search_as(arguments):
+    """Have this process find the modules that a program finds, of which `run` takes these arguments."""
+    first = arguments[0]
+    directory = {"-m": os.getcwd(), "-c": "", "-": ""}.get(first)
+    if directory is None:
+        is_whole = os.path.isdir(first) or os.path.exists(first) and _is_archive(first)
+        directory = first if is_whole else os.path.dirname(os.path.abspath(first))
+    _search(first, directory)
+
+
+def _search(first, directory):
+    # -m procession put the current directory there, unless python was told not to.
+    if not sys.flags.safe_path:
+        sys.path[0] = directory
+    elif first not in ("-m", "-c", "-"):
+        sys.path.insert(0, directory)
 
 
 def _is_archive(path):

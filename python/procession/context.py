@@ -451,6 +451,7 @@ _concrete_contexts = {"fork": ForkContext(), "spawn": SpawnContext(), "forkserve
 # needs. Others are objects that entry points of the group `procession_contexts` name.
 FURTHER: "dict[str, tuple[str, str]]" = {
     "dask": ("procession._cluster.dask", "dask"),
+    "mpi": ("procession._cluster.mpi", "mpi"),
     "ray": ("procession._cluster.ray", "ray"),
 }
 

@@ -23,6 +23,7 @@ __all__ = ["CREWS", "Crew", "make"]
 # The modules and classes of crews, imported when asked for; others by entry points of the group `procession_crews`.
 CREWS = {
     "dask": ("procession._cluster.dask", "Nodes"),
+    "mpi": ("procession._cluster.mpi", "Nodes"),
     "processes": ("procession._pool.crew", "Crew"),
     "ray": ("procession._cluster.ray", "Nodes"),
     "serial": ("procession._pool.serial", "Serial"),
