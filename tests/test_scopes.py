@@ -202,3 +202,42 @@ def test_an_open_pool_waits_for_its_tasks_and_an_exception_ends_them(context, tm
         assert pool._pool == []
     finally:
         procession.set_start_method(None, force=True)
+
+
+def test_the_end_of_an_open_pool_that_waits_for_a_task_can_be_cancelled():
+    async def main():
+        async with procession.open_pool(1) as pool:
+            result = pool.apply_async(time.sleep, (LIMIT_S,))
+            asyncio.get_running_loop().call_later(0.05, asyncio.current_task().cancel)
+        return result
+
+    for _ in range(5):
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(main())
+
+
+def test_threads_may_join_and_terminate_a_pool_at_once(context):
+    for _ in range(3):
+        pool = context.Pool(2)
+        held = [pool.apply_async(time.sleep, (LIMIT_S,)) for _ in range(2)]
+        pool.close()
+        errors = []
+
+        def end(call, errors=errors):
+            try:
+                call()
+            except BaseException as error:
+                errors.append(error)
+
+        enders = [threading.Thread(target=end, args=(call,)) for call in (pool.join, pool.join, pool.terminate)]
+        for ender in enders:
+            ender.start()
+        for ender in enders:
+            ender.join(LIMIT_S)
+        assert errors == [] and all(isinstance(error_of(result), procession.PoolTerminated) for result in held)
+
+
+def error_of(result):
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        result.get(LIMIT_S)
+    return caught.value

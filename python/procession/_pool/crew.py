@@ -669,8 +669,10 @@ class Crew:
             if process.exitcode is None:
                 process.kill()
                 process.join()
-        # The thread that drives may take note of their ends at the same time.
+        # The thread that drives may take note of their ends at the same time, and others may wait for them.
         with self._lock:
+            if self.ended:
+                return
             self.processes.clear()
             members, self.members = self.members, {}
             self.ended = True
