@@ -1,6 +1,11 @@
-"""With and without, by turns, in one program and with one pool: what is looked at, drawn, recorded."""
+"""With and without, by turns, in one program and with one pool: what is looked at, drawn, recorded.
+
+Each is measured by the clock, and by the CPU time of the program and its workers: that holds on a loaded machine, too.
+"""
 
 import contextlib
+import functools
+import glob
 import os
 import signal
 import statistics
@@ -9,6 +14,7 @@ import sys
 import time
 
 import procession
+import psutil
 
 __all__ = ["ROWS", "main"]
 
@@ -41,11 +47,19 @@ def empty(number):
     return number
 
 
-def spin(seconds):
-    """A task that computes for so long."""
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        pass
+def compute(count):
+    """A task that always computes the same; by a clock it would do less where others have its CPU."""
+    return sum(range(count))
+
+
+def twenty_us():
+    """Return the number for which `compute` takes 20 µs here."""
+    count, times = 1000, []
+    for _ in range(2000):
+        began = time.perf_counter()
+        compute(count)
+        times.append(time.perf_counter() - began)
+    return int(count * 20e-6 / min(times))
 
 
 def row(text, goal):
@@ -73,7 +87,7 @@ def _maps(pool, function, items, within=contextlib.nullcontext, **options):
 def board(pool, part, before):
     with contextlib.ExitStack() as stack:
         both = [stack.enter_context(_far(python)) for python in (before, sys.executable)]
-        yield tuple(lambda far=far: far(1_000_000 // part) for far in both)
+        yield tuple(functools.partial(far, 1_000_000 // part) for far in both)
 
 
 @contextlib.contextmanager
@@ -131,20 +145,20 @@ def recording_empty(pool, part, before):
 
 @row("recording: 50,000 tasks of 20 µs", 1.01)
 def recording_short(pool, part, before):
-    yield _maps(pool, spin, [20e-6] * (50_000 // part), procession.recording)
+    yield _maps(pool, compute, [twenty_us()] * (50_000 // part), procession.recording)
 
 
 def main(names, pairs, quick, before):
     """Measure rows and print them; return the exit code."""
     part = 100 if quick else 1
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {WORKERS} workers, {pairs} pairs by turns\n")
-    print("| what | without | with | ratio (quartiles) | goal |\n|---|---|---|---|---|")
+    print("| what | without | with | ratio (quartiles) | ratio of CPU time | goal |\n|---|---|---|---|---|---|")
     with procession.Pool(WORKERS) as pool:
         pool.map(empty, range(1000))
         for name in names:
             begin, text, goal = ROWS[name]
             if name == "board" and before is None:
-                print(f"| {text} | - | - | needs --before PYTHON | {goal} |")
+                print(f"| {text} | - | - | needs --before PYTHON | - | {goal} |")
                 continue
             with begin(pool, part, before) as both:
                 print(_line(text, goal, *_measured(both, pairs)), flush=True)
@@ -152,20 +166,35 @@ def main(names, pairs, quick, before):
 
 
 def _measured(both, pairs):
-    times = ([], [])
+    times, used = ([], []), ([], [])
     for function in both:
         function()
+    family = psutil.Process().children(recursive=True)
+    pids = [os.getpid(), *(child.pid for child in family if LOOKER not in child.cmdline())]
     for number in range(pairs):
         for which in (0, 1) if number % 2 else (1, 0):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), _cpu(pids)
             both[which]()
             times[which].append(time.perf_counter() - began)
-    return times
+            used[which].append(_cpu(pids) - before)
+    return *times, *used
 
 
-def _line(text, goal, without, with_it):
+def _cpu(pids):
+    """Return how many seconds processes have been on a CPU."""
+    total = 0
+    for path in (path for pid in pids for path in glob.glob(f"/proc/{pid}/task/*/schedstat")):
+        with open(path) as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
+def _ratios(without, with_it):
     ratios = [after / before for before, after in zip(without, with_it, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    best = min(with_it) / min(without)
-    shown = f"{middle:.3f} ({low:.3f} to {high:.3f}; best to best {best:.3f})"
-    return f"| {text} | {min(without):.3f} s | {min(with_it):.3f} s | {shown} | {goal} |"
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _line(text, goal, without, with_it, cpu, more_cpu):
+    ratios = f"{_ratios(without, with_it)} | {_ratios(cpu, more_cpu)}"
+    return f"| {text} | {min(without):.3f} s | {min(with_it):.3f} s | {ratios} | {goal} |"
