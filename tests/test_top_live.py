@@ -69,7 +69,7 @@ def test_keys_choose_show_stacks_filter_and_hold(busy, terminal):
     screen.press("o")
     screen.until(" o  cpu")
     screen.press("/nothing\r")
-    screen.until("No pool of yours runs", "nothing")
+    screen.until("No pool is here", "nothing")
     screen.press("/\x1b")
     screen.until("held[")
     screen.press(" ")

@@ -1,5 +1,6 @@
 """What `procession top` shows, as lines of pieces of text, each with a style: plain, or in colours."""
 
+import textwrap
 import time
 from typing import Any
 
@@ -10,13 +11,15 @@ __all__ = ["colored", "cut_lines", "lines_of", "plain"]
 
 Line = list[tuple[str, str]]
 NOTHING = "No pool of yours runs. Start one and it appears here; nothing has to be switched on."
+OTHERS = "No pool is here that was asked for."
 BAR = 30
 CPU_BAR = 12
 # At most so many jobs of a pool are listed.
 JOBS = 4
 WORKERS = 64
-# From so many columns on there is room for bars and notes.
+# From so many columns on there is room for bars and notes; below so many for a worker's state and task alone.
 WIDE = 100
+NARROW = 64
 _BRIEFLY = {
     "stopped": "stopped",
     "over 90 % of max_memory": "memory",
@@ -50,7 +53,9 @@ def lines_of(pools: list[dict[str, Any]], survey: Survey, width: int, chosen: in
         lines.append([])
         lines += _pool(pool, width, chosen)
     if not pools:
-        lines += [[], [(NOTHING, "")]]
+        others = len(survey.pools)
+        text = f"{OTHERS} {others} {'others run' if others > 1 else 'other runs'}." if others else NOTHING
+        lines += [[], *([(line, "")] for line in textwrap.wrap(text, max(20, width)))]
     for pid, version in survey.others:
         lines += [[], [(f"pid {pid}: procession {clean(version)}, use its own `procession top`", "dim")]]
     if survey.hidden:
@@ -97,7 +102,7 @@ def _pool(pool, width, chosen):
         lines.append([(f"  +{len(jobs) - JOBS} more", "dim")])
     if not jobs:
         lines.append([("  has had nothing to do yet", "dim")])
-    lines.append([(_row("#", "PID", "STATE", "CPU", "", "MEM", "DONE", "NOW", "FOR", width), "dim")])
+    lines.append([(_heads(width), "dim")])
     lines += [_worker(worker, width, worker["pid"] == chosen) for worker in pool["workers"][:WORKERS]]
     if len(pool["workers"]) > WORKERS:
         lines.append([(f"  +{len(pool['workers']) - WORKERS} more", "dim")])
@@ -134,9 +139,12 @@ def _curve(steps):
     return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * step / most))] if most else "▁" for step in steps)
 
 
-def _row(place, pid, state, cpu, bar, memory, done, now, seconds, width):
-    head = f"{place:>4} {pid:>7}  {state:<8} {cpu:>5}  {bar:<{_bar(width)}} {memory:>5} {done:>7}  "
-    return f"{head}{_fit(now, _room(width))} {seconds:>8}".rstrip()
+def _heads(width):
+    if width < NARROW:
+        head = f"{'#':>4}  {'STATE':<8} "
+    else:
+        head = f"{'#':>4} {'PID':>7}  {'STATE':<8} {'CPU':>5}  {'':<{_bar(width)}} {'MEM':>5} {'DONE':>7}  "
+    return f"{head}{_fit('NOW', _room(width))} {'FOR':>8}".rstrip()
 
 
 def _bar(width):
@@ -145,6 +153,8 @@ def _bar(width):
 
 def _room(width):
     """How many columns what a worker does gets."""
+    if width < NARROW:
+        return max(8, width - 24)
     beside = 46 + _bar(width) + 9 + (25 if width >= WIDE else 0)
     return max(12, min(60, width - beside))
 
@@ -166,6 +176,12 @@ def _worker(worker, width, is_chosen):
     state_style = {"running": "good", "starting": "dim", "ended": "bad"}.get(state, "")
     if note and width < WIDE:
         state, state_style = _BRIEFLY[note], "line"
+    if width < NARROW:
+        return [
+            (f"{worker['place']:>4}  ", style),
+            (f"{state:<8}", style or state_style),
+            (f" {_fit(now, _room(width))} {seconds:>8}", style),
+        ]
     return [
         (f"{worker['place']:>4} {worker['pid']:>7}  ", style),
         (f"{state:<8}", style or state_style),
