@@ -174,6 +174,8 @@ class Pool(_Maps):
             """Return a copy of `obj` in shared memory, which travels to tasks by reference: see `procession.share`."""
             from procession._objects import sharing
 
+            if writable and not self._crew.shares_memory:
+                self._crew.refuse("share(writable=True), as memory is shared within one machine only")
             return sharing.share(obj, writable=writable)
 
     # -- tasks ------------------------------------------------------------------------------------------------------

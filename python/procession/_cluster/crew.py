@@ -40,6 +40,7 @@ class Nodes(Crew):
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
         + ("cpu_affinity", "forward_logs", "capture_output")
     )
+    shares_memory = False
     whole = "a pool of a cluster"
 
     def __init__(self, ctx, terms):

@@ -149,6 +149,7 @@ class Crew(_Desk):
     Attributes:
         offers: names of what it can do beside calling functions: options of a pool, "timeout" and "retries" of tasks,
             "stats" and "stacks" of workers.
+        shares_memory: whether what one of them writes to shared memory the others, and the program, see.
         whole: what it is called in errors.
         processes: its workers, as objects with `name`.
         ended: whether none of them is left.
@@ -160,6 +161,7 @@ class Crew(_Desk):
     """
 
     offers: frozenset[str] = frozenset()
+    shares_memory = True
     whole = "this crew"
 
     def __init__(self, ctx, terms):
