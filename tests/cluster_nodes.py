@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LIMIT_S = 60
+LIMIT_S = 180
 
 
 class Processes:

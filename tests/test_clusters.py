@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy
 import procession
@@ -23,6 +24,7 @@ from procession.connection import wait
 from procession.futures import ProcessPoolExecutor
 from procession.synchronize import OwnerDied
 
+from tests import test_programs as programs
 from tests.cluster_nodes import ROOT
 from tests.tasks import cluster_objects as objects, cluster_tasks as tasks, crews as suite
 
@@ -216,17 +218,85 @@ if __name__ == "__main__":
 
 
 def _what_prints(program, cluster, folder, *arguments):
-    """Return what a program prints that has the cluster's address from its environment."""
-    (folder / "program.py").write_text(program)
-    environment = {**os.environ, cluster.variable: cluster.address}
-    command = [sys.executable, folder / "program.py", cluster.engine, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    """Return what a program prints."""
+    done = _run(program, cluster, folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def _run(program, cluster, folder, *arguments):
+    """Run a program that has the cluster's address from its environment."""
+    (folder / "program.py").write_text(program)
+    environment = {**os.environ, cluster.variable: cluster.address}
+    command = [sys.executable, folder / "program.py", cluster.engine, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
 def test_nodes_need_nothing_of_the_main_module(cluster, tmp_path):
     assert _what_prints(PROGRAM, cluster, tmp_path) == "[41, 42] {True}\n"
+
+
+AT_THE_END = """
+import os
+import sys
+import time
+
+import procession
+
+def late(event):
+    event.wait(60)
+    print("late")
+
+def endless(queue):
+    queue.put(os.getpid())
+    time.sleep(600)
+
+if __name__ == "__main__":
+    context = procession.get_context(sys.argv[1])
+    event, queue = context.Event(), context.Queue()
+    context.Process(target=late, args=(event,)).start()
+    context.Process(target=endless, args=(queue,), daemon=True).start()
+    print(queue.get(timeout=60))
+    event.set()
+"""
+
+
+def test_a_program_waits_for_its_processes_at_its_end_and_ends_daemons(cluster, tmp_path):
+    pid, late = _what_prints(AT_THE_END, cluster, tmp_path).splitlines()
+    assert late == "late"
+    _wait_for_the_end_of(int(pid))
+
+
+def test_nothing_is_left_of_a_program_that_was_killed(cluster, tmp_path):
+    program = AT_THE_END.replace("event.set()", "os.kill(os.getpid(), 9)").replace(
+        "timeout=60))", "timeout=60), flush=True)"
+    )
+    killed = _run(program, cluster, tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    _wait_for_the_end_of(int(killed.stdout))
+
+
+def _wait_for_the_end_of(pid):
+    until = time.monotonic() + suite.LIMIT_S
+    while (state := state_of(pid)) and state[0] != "Z":
+        assert time.monotonic() < until, "a process on a node goes on"
+        time.sleep(0.05)
+
+
+@pytest.mark.timeout(300)  # of three programs, and the fifteen processes that these start
+def test_documented_programs_run_on_a_cluster(cluster):
+    """All at once, after `set_start_method`: they make what they share by the names of the package."""
+    running = []
+    for name in ("locks", "queue_and_pipe", "own_managers"):
+        program = next(program for program in programs.PROGRAMS if program.stem == name)
+        lines, open_order = programs.expected_output(program)
+        environment = {**programs.environment(open_order), cluster.variable: cluster.address}
+        command = [sys.executable, "-m", "procession", str(program), cluster.engine]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        running.append((lines, subprocess.Popen(command, env=environment, **pipes)))
+    for lines, program in running:
+        printed, complaints = program.communicate(timeout=240)
+        assert sorted(printed.splitlines()) == sorted(lines) and program.returncode == 0, complaints
 
 
 def test_the_programs_of_the_page_run(cluster, tmp_path):
@@ -252,7 +322,25 @@ def test_an_executor_runs_on_a_cluster(context):
         assert [future.exception() is None for future in futures] == [True, True, True, False, True]
 
 
-def test_objects_are_those_of_all_nodes(context):
+def test_options_of_a_method_do_what_they_do_here_or_are_refused(context, tmp_path):
+    seen: list = []
+    with context.Pool() as pool:
+        outcomes = pool.map(suite.fail_at_three, range(5), on_error="return", progress=seen.append)
+        assert [type(outcome) is procession.TaskFailed for outcome in outcomes] == [n == 3 for n in range(5)]
+        assert seen[-1].done == seen[-1].total == 5
+        begun = pool.map(tasks.where, range(3), 1, resume=tmp_path / "journal")
+        assert pool.map(tasks.where, range(6), 1, resume=tmp_path / "journal")[:3] == begun
+        for refused in (
+            lambda: pool.map(suite.double, range(3), seed=1),
+            lambda: pool.map(suite.double, range(3), priority=1),
+            lambda: pool.resize(3),
+            lambda: pool.share(bytearray(5), writable=True),
+        ):
+            with pytest.raises(NotImplementedError, match="use a pool of processes"):
+                refused()
+
+
+def test_objects_are_those_of_all_nodes(cluster, context):
     """They go there as arguments of an initializer and of tasks, and were made before or after the pool."""
     early, barrier = context.Queue(), context.Barrier(3)
     with context.Pool(2, objects.keep, (early, barrier)) as pool:
@@ -280,6 +368,13 @@ def test_objects_are_those_of_all_nodes(context):
         joinable.join()
         assert pool.apply(objects.take, (semaphore,)) == 0 == semaphore.get_value()  # it lives, and has both
         assert not semaphore.acquire(timeout=0.01)
+
+        key = keys.own().value
+        assert repr(keys.own()) == "<a key>" and early._token.address[0] == "127.0.0.1"
+        told = [path.read_bytes() for path in cluster.folder.glob("*.log")]
+        for pid in pool.map(tasks.where, range(20), 1):
+            told += [Path(f"/proc/{pid}/{file}").read_bytes() for file in ("cmdline", "environ")]
+        assert not any(key in text or key.hex().encode() in text for text in told)
 
         with context.Manager() as manager:
             found, rows = manager.dict(), manager.list([1])

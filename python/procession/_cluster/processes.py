@@ -135,8 +135,8 @@ _STREAMS = ("stdout", "stderr")
 class _Host:
     """A node with an agent."""
 
-    def __init__(self, key, handle):
-        self.key, self.handle = key, handle
+    def __init__(self, key, handle, engine):
+        self.key, self.handle, self.engine = key, handle, engine
         self.posts = self.heard = 0
         self.heard_at = self.used_at = monotonic()
         self.children: dict = {}
@@ -191,13 +191,13 @@ class Keeper:
 
     def _host(self):
         """Return the node with the fewest processes for its CPUs, with an agent."""
-        if self._engine is not None and self._engine.is_over():
+        engine = self._engine
+        if engine is None or engine.is_over():
             self._lose_all()
-            self._engine.close()
-            self._engine = None
-        if self._engine is None:
             self._engine = get_context(self._method)._engine()
             self._engine.watch(lambda: None, lambda key: self._events.put(("gone", key)))
+            if engine is not None:
+                engine.close()
         places = self._engine.places()
         if not places:
             raise OSError(f"the cluster has no node that takes work ({self._engine.name}): start one first")
@@ -207,17 +207,19 @@ class Keeper:
             return (len(host.children) if host else 0) / max(1, place.cpus), place.key
 
         place = min(places, key=burden)
-        host: Any = self._hosts.get(place.key)
-        if host is None:
-            terms = {"count": 0, "program": here(), "key": keys.own()}
-            handle = self._engine.start(place, terms)
-            with self._lock:
-                host = self._hosts[place.key] = _Host(place.key, handle)
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._hear, name="NodeProcesses", daemon=True)
-                    self._thread.start()
-            self._collect(host)
-        host.used_at = monotonic()
+        with self._lock:
+            host: Any = self._hosts.get(place.key)
+            if host is not None:
+                host.used_at = monotonic()
+                return host
+        terms = {"count": 0, "program": here(), "key": keys.own()}
+        host = _Host(place.key, self._engine.start(place, terms), self._engine)
+        with self._lock:
+            self._hosts[place.key] = host
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._hear, name="NodeProcesses", daemon=True)
+                self._thread.start()
+        self._collect(host)
         return host
 
     def signal(self, popen, name):
@@ -234,13 +236,13 @@ class Keeper:
             if error is not None:
                 self._events.put(("lost", host, error))
 
-        self._engine.post(host.handle, number, Message.of(list(orders)), done)
+        host.engine.post(host.handle, number, Message.of(list(orders)), done)
 
     def _collect(self, host):
         def done(found, error):
             self._events.put(("collected", host, found, error))
 
-        self._engine.collect(host.handle, host.heard, done)
+        host.engine.collect(host.handle, host.heard, done)
 
     # -- in the thread, which is there as long as there are agents ----------------------------------------------------
 
@@ -251,14 +253,17 @@ class Keeper:
             except queue.Empty:
                 pass
             else:
-                getattr(self, f"_on_{name}")(*arguments)
+                try:
+                    getattr(self, f"_on_{name}")(*arguments)
+                except Exception as error:  # of news that cannot be read: nobody is to wait for more
+                    self._on_lost(arguments[0], error)
             if self._engine.is_over():
                 self._lose_all()
             now = monotonic()
             for host in list(self._hosts.values()):
                 if now - host.heard_at > FROZEN_S:
                     self._on_lost(host, f"it told nothing for {FROZEN_S:g} seconds")
-                elif self._is_over or (not host.children and now - host.used_at > IDLE_S):
+                elif self._is_over or now - host.used_at > IDLE_S:
                     self._dismiss(host)
             if not self._hosts and self._starting.acquire(blocking=False):
                 try:
@@ -273,13 +278,13 @@ class Keeper:
     def _dismiss(self, host):
         """End an agent that has no process, so that its node can be given back."""
         with self._lock:
-            if host.children and not self._is_over:
+            if not self._is_over and (host.children or monotonic() - host.used_at <= IDLE_S):
                 return
             self._hosts.pop(host.key, None)
         self._drop(host)
 
     def _drop(self, host):
-        threading.Thread(target=self._engine.drop, args=(host.handle,), name="ClusterEnd", daemon=True).start()
+        threading.Thread(target=host.engine.drop, args=(host.handle,), name="ClusterEnd", daemon=True).start()
 
     def _on_collected(self, host, found, error):
         if self._hosts.get(host.key) is not host:
@@ -351,8 +356,8 @@ def _write(name, text):
         try:
             stream.write(text)
             stream.flush()
-        except (OSError, ValueError):  # closed, or nobody reads it
-            pass
+        except Exception as error:  # closed, or nobody reads it, or a stream of the program's own fails
+            util.info("a process on a node wrote what cannot be shown here: %r", error)
 
 
 _keepers: dict = {}  # by the start method
