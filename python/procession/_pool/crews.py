@@ -13,6 +13,7 @@ import weakref
 from procession._pool import current
 from procession._pool.crew import _terminated
 from procession._pool.jobs import Job, Stream, Whole
+from procession._pool.wishes import of as named_wishes
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -123,8 +124,8 @@ class _Desk:
             raise TypeError(f"a task must be callable, not {function!r}")
         collector = None
         if wishes is not None:
-            collector = wishes[3] if len(wishes) > 3 else None
-            wishes = self.crew.granted(*wishes[:3], *wishes[4:])
+            wished = named_wishes(wishes)
+            collector, wishes = wished.collector, self.crew.granted(wished)
         job: Job
         if order in ("imap", "imap_unordered"):
             job = Stream(self.crew, order, function, items, chunk, wishes, most=most)
@@ -251,14 +252,14 @@ class Crew(_Desk):
 
     resources = None
 
-    def granted(self, limit, tries, retry_on, priority=0, needs=(), order=None):
+    def granted(self, wished):
         """Return what is heeded of the wishes for a job, None for nothing."""
-        for name, wish in (("priority", priority), ("resources", needs), ("order", order)):
+        for name, wish in (("priority", wished.priority), ("resources", wished.needs), ("order", wished.order)):
             if wish:
                 self.check_offer(name)
-        limit = limit if limit is not None and self.check_offer("timeout") else None
-        tries = tries if tries and self.check_offer("retries") else 0
-        return None if limit is None and not tries else (limit, tries, retry_on)
+        limit = wished.limit if wished.limit is not None and self.check_offer("timeout") else None
+        tries = wished.tries if wished.tries and self.check_offer("retries") else 0
+        return None if limit is None and not tries else (limit, tries, wished.retry_on)
 
     def chunk_of(self, job):
         """Return how many items of a map go together: as many as was said, else four chunks a worker, as documented of

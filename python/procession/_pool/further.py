@@ -5,6 +5,7 @@ change it. A method that is given none never comes here.
 import sys
 import threading
 
+from procession._pool import wishes
 from procession._pool.crew import stay_at_exit
 from procession._pool.current import as_informed
 from procession._pool.results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult
@@ -147,10 +148,9 @@ class Call:
 
     def collect(self, told=None, failed=None, by_time=None):
         """Have outcomes told of: see `jobs.Job`. What is None stays as it is."""
-        wishes: Any = self.wishes or (None, 0, None)
-        before = wishes[3] if len(wishes) > 3 else (None, None, False)
-        collector = told or before[0], failed or before[1], before[2] if by_time is None else by_time
-        self.wishes = *wishes[:3], collector, *wishes[4:]
+        before = wishes.of(self.wishes).collector or wishes.Collector()
+        by_time = before.by_time if by_time is None else by_time
+        wishes.change(self, collector=wishes.Collector(told or before.told, failed or before.failed, by_time))
 
     def _hand_in(self):
         core = self.pool._core

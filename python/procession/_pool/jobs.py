@@ -137,7 +137,9 @@ class Job:
 
     def is_by_item(self):
         """Return whether each item is to be called by `run`: its task is to be known, or its failure is its own."""
-        return as_informed(self.function) is not None or (self.collector is not None and self.collector[1] is not None)
+        return as_informed(self.function) is not None or (
+            self.collector is not None and self.collector.failed is not None
+        )
 
     def run(self, item, place, deadline=None, tries=0):
         """Call the function for the item at a place, as the task that it is; the rest is as `spots.begin` has it.
@@ -333,7 +335,7 @@ class Whole(Job):
     def fail(self, start, count, error):
         """Take `error` as the outcome of `count` items from `start` on; of several the first by place is raised, or the
         one that came first."""
-        by_time = self.collector is not None and self.collector[2]
+        by_time = self.collector is not None and self.collector.by_time
         with self._lock:
             self.failed += count
             if start < self._failed_at and not (by_time and self._first_error is not None):
@@ -464,7 +466,7 @@ class Stream(Job):
         if self._length is not None:
             self.items = iter(())
             self._deliver(self._known, [] if error is None else [Failure(error)])
-        if self.collector is not None and self.collector[1] is not None:
+        if self.collector is not None and self.collector.failed is not None:
             self._taken.update(enumerate(chunk, start))
         return start, chunk
 

@@ -31,7 +31,7 @@ def take(call, value):
     size = call.chunk or 1
     sums = costs if size == 1 else [sum(costs[first : first + size]) for first in range(0, len(costs), size)]
     # Items of one cost stay in a row, which travels together.
-    wishes.add(call, order=sorted(range(len(sums)), key=sums.__getitem__, reverse=True))
+    wishes.change(call, order=sorted(range(len(sums)), key=sums.__getitem__, reverse=True))
 
 
 def _number(cost, item):

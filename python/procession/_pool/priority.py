@@ -18,4 +18,4 @@ def check(value):
 def take(call, value):
     """Have the tasks of a call go before those that are less urgent."""
     check(value)
-    wishes.add(call, priority=int(value))
+    wishes.change(call, priority=int(value))

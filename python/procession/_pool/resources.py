@@ -108,4 +108,4 @@ def take(call, value):
         raise ValueError(f"this pool has no resources: make it with Pool(resources={value!r}) or more")
     needs = resources.needs(value)
     if needs:
-        wishes.add(call, needs=needs)
+        wishes.change(call, needs=needs)

@@ -1,19 +1,26 @@
-"""What the engine is told of a job beside a limit of time and tries: its priority, what it holds, in which order."""
+"""What the engine is told of a job beside a limit of time and tries: who hears of its outcomes, its priority, what it
+holds, in which order.
+"""
 
-__all__ = ["add"]
+from collections import namedtuple
+
+__all__ = ["Collector", "Wishes", "change", "of"]
+
+# What `PoolCore.map` and its kin take. The first three are what `_checks.wishes` gives, a plain tuple, which is all
+# that most calls have. `needs` are pairs of the number of a kind of resource and how many units of it each task holds,
+# `order` the numbers of its chunks, in the order in which they are to go out.
+Wishes = namedtuple(
+    "Wishes", "limit tries retry_on collector priority needs order", defaults=(None, 0, None, None, 0, (), None)
+)
+# Who gets results as they come and may change failures, and whether the first failure by time counts: see `jobs.Job`.
+Collector = namedtuple("Collector", "told failed by_time", defaults=(None, None, False))
 
 
-def add(call, *, priority=None, needs=None, order=None):
-    """Have a call wish for more: see `PoolCore.map` and its kin, which take the seven of them.
+def of(wishes):
+    """Return wishes of either kind by their names."""
+    return Wishes(*wishes or ())
 
-    Args:
-        priority: how urgent it is, from -100 to 100.
-        needs: pairs of the number of a kind of resource and how many units of it each task holds.
-        order: the numbers of its chunks, in the order in which they are to go out.
-    """
-    limit, tries, retry_on, *rest = call.wishes or (None, 0, None)
-    collector, *rest = rest or (None,)
-    before = rest or (0, (), None)
-    given = (priority, needs, order)
-    changed = (old if new is None else new for old, new in zip(before, given, strict=True))
-    call.wishes = limit, tries, retry_on, collector, *changed
+
+def change(call, **wanted):
+    """Have a call wish for more, by the names of `Wishes`."""
+    call.wishes = of(call.wishes)._replace(**wanted)
