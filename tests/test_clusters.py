@@ -8,6 +8,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -371,6 +372,8 @@ def test_objects_are_those_of_all_nodes(cluster, context):
 
         key = keys.own().value
         assert repr(keys.own()) == "<a key>" and early._token.address[0] == "127.0.0.1"
+        with socket.socket(fileno=os.dup(early._links._local.link.connection.fileno())) as end:
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         told = [path.read_bytes() for path in cluster.folder.glob("*.log")]
         for pid in pool.map(tasks.where, range(20), 1):
             told += [Path(f"/proc/{pid}/{file}").read_bytes() for file in ("cmdline", "environ")]

@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import sys
 import threading
 from functools import partial
@@ -141,6 +142,7 @@ class _Work:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(line_buffering=True)
+        _heed_signals()
         keys.adopt(self._key)
         own = process.current_process()
         whole: Any = self._sealed.open()
@@ -148,6 +150,14 @@ class _Work:
         whole._parent_pid, whole._parent_name = own._parent_pid, own._parent_name
         process._names["_current_process"] = whole
         whole.run()
+
+
+def _heed_signals():
+    """Heed signals as any new process: what the engine's own ignores or blocks is no wish of the program."""
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGPIPE, signal.SIGXFSZ) and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _arrived(sealed, key, writers):

@@ -172,7 +172,8 @@ def _serve(comm):
         if head == _END:
             over.append(True)
         else:
-            servant.heed(*head, message)
+            number, name, method, argument = head
+            servant.heed(number, name, method, argument, message)
 
     def lose(rank, error):
         over.append(True)
