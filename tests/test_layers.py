@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,14 @@ def test_a_long_file_says_at_its_head_why():
         text = path.read_text()
         if text.count("\n") > MOST_LINES_OF_A_FILE:
             assert "A long file: " in text[:3000], f"{path} is long: split it, or say why at its head"
+
+
+def test_published_builds_have_no_hook_for_tests():
+    features = tomllib.loads((BINDING.parent / "Cargo.toml").read_text())["features"]
+    assert features["trial"] == [] and "default" not in features
+    assert "features" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["maturin"]
+    for line in re.findall(r"(.*\n)[^\n]*\btrial(?:;|::)", (BINDING / "lib.rs").read_text()):
+        assert line.strip() == '#[cfg(feature = "trial")]'
 
 
 def test_each_kind_of_error_becomes_an_exception_in_one_place():
