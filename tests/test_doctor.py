@@ -187,6 +187,15 @@ def test_threads_of_numerical_libraries(tmp_path):
     assert not named(libraries.math_threads, place(tmp_path, environ={"OMP_NUM_THREADS": "1"}))
 
 
+@pytest.mark.parametrize(
+    "found, said", [("2.39.1", True), ("2.40", False), ("2.99rc1", False), ("3.0", True), (None, False)]
+)
+def test_versions_of_libraries_that_were_not_tried(found, said, tmp_path):
+    needs = ['ray<3,>=2.40; extra == "ray"', "cloudpickle>=3", 'odd[x]>1 ; extra == "odd"']
+    here = place(tmp_path, required=needs, version=lambda name: found if name == "ray" else "1.0")
+    assert named(libraries.versions, here) == [("versions", KNOW)] * said
+
+
 # A check, its level, a program that it finds something in, and one that is right.
 FORK = "import procession\n"
 PROGRAMS = [

@@ -46,6 +46,9 @@ class Place:
         limits: a function that returns the soft limit of a resource by its number, or -1.
         modules: the modules of this process, by their names.
         answers: a function that tells whether the kernel answers a system call by its name; None asks it.
+        required: what the extras of this package ask for, as its metadata have it, such as
+            `ray<3,>=2.40; extra == "ray"`.
+        version: a function that returns the version of a package that is installed, or None.
         programs: the programs that were given, as `source.Source` objects.
     """
 
@@ -57,6 +60,8 @@ class Place:
     limits: Any = field(default_factory=lambda: _soft_limit)
     modules: dict = field(default_factory=lambda: sys.modules)
     answers: Any = None
+    required: Any = field(default_factory=lambda: _required())
+    version: Any = field(default_factory=lambda: _version)
     programs: tuple[Any, ...] = ()
 
     def text(self, *path: str) -> str:
@@ -89,6 +94,24 @@ class Place:
 
 def _soft_limit(which):
     return resource.getrlimit(which)[0]
+
+
+def _required():
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        return requires("procession") or []
+    except PackageNotFoundError:  # it is used from a folder
+        return []
+
+
+def _version(name):
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def check(name: str, room: str) -> Callable[[Check], Check]:

@@ -1,5 +1,6 @@
 """Checks of libraries that start threads, patch others, or do not survive a fork."""
 
+import re
 from collections.abc import Iterator
 
 from procession.cli.doctor.finding import HURTS, KNOW, Finding, Place, check
@@ -35,6 +36,28 @@ def math_threads(place: Place) -> Iterator[Finding]:
                 f"on {workers} CPU{'' if workers == 1 else 's'}.",
                 f"unset {name}",
             )
+
+
+@check("versions", "libraries")
+def versions(place: Place) -> Iterator[Finding]:
+    """Libraries of extras, in versions that were not tried with this one."""
+    for line in place.required:
+        need = re.match(r"([\w.-]+)\s*([^;]*);\s*extra\s*==\s*[\"'](\w+)", line)
+        found = place.version(need[1]) if need else None
+        if need is None or found is None:
+            continue
+        bounds = dict(re.findall(r"(>=|<)\s*([\d.]+)", need[2]))
+        old = ">=" in bounds and _numbers(found) < _numbers(bounds[">="])
+        if old or ("<" in bounds and _numbers(found) >= _numbers(bounds["<"])):
+            known = " and ".join(f"{'from' if sign == '>=' else 'below'} {bound}" for sign, bound in bounds.items())
+            text = f"{need[1]} {found} is installed, and versions {known} are known here: others were not tried."
+            yield Finding(KNOW, "versions", text, f"pip install 'procession[{need[3]}]'")
+
+
+def _numbers(version):
+    """Return the numbers that a version begins with."""
+    begin = re.match(r"\d+(?:\.\d+)*", version)
+    return [int(part) for part in begin[0].split(".")] if begin else []
 
 
 def _at(source, *names):
