@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 from procession.futures import BrokenProcessPool, ProcessPoolExecutor
@@ -239,3 +240,36 @@ def test_ctrl_c_ends_a_program_whose_calls_run(method, wait, tmp_path):
             program.kill()
     assert program.returncode == -signal.SIGINT
     assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")
+
+
+def test_a_map_with_options_of_maps_takes_items_and_ends_as_any_other():
+    taken = []
+    with ProcessPoolExecutor(2) as executor:
+        results = executor.map(
+            pow, (taken.append(n) or n for n in range(100)), [2] * 100, buffersize=2, chunksize=3, retries=1
+        )
+        assert next(results) == 0 and len(taken) <= 12
+        results.close()
+        with pytest.raises(TypeError, match="unexpected keyword argument 'on_eror'"):
+            executor.map(abs, [1], on_eror="skip")
+        with pytest.raises(ValueError, match="leave buffersize=3 out"):
+            executor.map(abs, [1], order="longest", cost=abs, buffersize=3)
+        with pytest.raises(TimeoutError):
+            list(executor.map(time.sleep, [LIMIT_S], timeout=0.05, on_error="return"))
+        late = executor.map(abs, range(-9, 0), on_error="skip")
+    assert list(late) == list(range(9, 0, -1))
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.map(abs, [1], on_error="skip")
+    for end, error in (
+        (lambda executor: executor.shutdown(cancel_futures=True), concurrent.futures.CancelledError),
+        (lambda executor: executor.kill_workers(), BrokenProcessPool),
+    ):
+        executor = ProcessPoolExecutor(1)
+        results = executor.map(time.sleep, [0, LIMIT_S], on_error="return")
+        assert next(results) is None
+        end(executor)
+        with pytest.raises(error):
+            next(results)
+        executor.shutdown()
+    with ProcessPoolExecutor(1, on_error="skip") as executor:
+        assert list(executor.map(int, ["1", "x"])) == [1] and executor.submit(abs, -1).result(LIMIT_S) == 1

@@ -39,9 +39,10 @@ def begin(pool, function, iterables, chunksize, buffersize, wanted):
         return call(function, list(items), chunksize, **wanted)
     if buffersize is None:  # all are taken now, as by an executor's other maps
         items = list(items)
-        buffersize = max(1, len(items))
-    # Both count in items here.
-    return pool.imap(Starred(function) if is_star else function, items, chunksize, buffersize=buffersize, **wanted)
+        most = max(1, len(items))
+    else:  # which counts tasks, that is chunks
+        most = buffersize * chunksize
+    return pool.imap(Starred(function) if is_star else function, items, chunksize, buffersize=most, **wanted)
 
 
 def results(result, limit, told):
@@ -76,6 +77,8 @@ def results(result, limit, told):
         if other is error:
             raise
         raise other from None
-    finally:
-        if not is_lazy:
+    finally:  # nobody can get what is left
+        if is_lazy:
+            result.close()
+        else:
             result.cancel()
