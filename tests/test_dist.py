@@ -35,7 +35,7 @@ def checkout(tmp_path, monkeypatch):
     """A repository with what a release changes."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:  # as in a hook, of another repository
         monkeypatch.delenv(name)
-    for name in ("Cargo.toml", "Cargo.lock", "CHANGELOG.md", "recipe/recipe.yaml"):
+    for name in ("Cargo.toml", "Cargo.lock", "CHANGELOG.md", "recipe/recipe.yaml", "fuzz/Cargo.lock"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     for crate in ("procession", "procession-python"):

@@ -75,7 +75,7 @@ def build_wheel(folder):
 
 
 def check_library(wheel, work):
-    """Look for names that the tag does not promise, what is not of the interpreter's stable interface, and hooks of tests."""
+    """Look for names that the tag does not promise, what is not of the stable interface, and hooks of tests."""
     with zipfile.ZipFile(wheel) as files:
         [name] = [name for name in files.namelist() if name.endswith(".so")]
         found = library.too_new(library.listing(files.extract(name, work)), GLIBC)

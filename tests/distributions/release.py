@@ -13,11 +13,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-# Where the version stands, and how: the workspace's own, the binding's of the engine, the recipe's.
+# Where the version stands, and how: the workspace's own, the binding's of the engine, the recipe's, that which the fuzz
+# targets have locked.
 PLACES = (
     ("Cargo.toml", re.compile(r'^(version = ")([^"]+)(")', re.MULTILINE)),
     ("Cargo.toml", re.compile(r'^(procession = \{ path = "crates/procession", version = ")([^"]+)(")', re.MULTILINE)),
     ("recipe/recipe.yaml", re.compile(r'^(  version: ")([^"]+)(")', re.MULTILINE)),
+    ("fuzz/Cargo.lock", re.compile(r'^(name = "procession"\nversion = ")([^"]+)(")', re.MULTILINE)),
 )
 UNRELEASED = "## Unreleased"
 
