@@ -105,6 +105,24 @@ def test_what_cannot_be_sent_or_kept_is_told_of_as_without_spans(root, tmp_path)
     pool.join()
 
 
+class Broken:
+    """A provider that makes nothing."""
+
+    def get_tracer(self, *_, **__):
+        raise RuntimeError("no tracer")
+
+
+def test_what_telemetry_cannot_do_is_no_fault_of_a_task(root):
+    telemetry.instrument(Broken())
+    with Pool(1) as pool, Pool(1, crew="threads") as threads:
+        assert pool.map(abs, [-1]) == threads.map(abs, [-1]) == [1]
+        for options in ({"tracing": "x"}, {"context": 3}):
+            with pytest.raises(TypeError, match="unexpected keyword argument"):
+                pool.map(abs, [-1], **options)
+    for each in (pool, threads):
+        each.join()
+
+
 def iter_of(number):
     return (n for n in range(number))
 

@@ -54,8 +54,11 @@ def captured() -> "dict[str, Any]":
 
 def take(call, values):
     """Have the tasks of a call find variables set: to `values`, by name, or as they are set here (True)."""
+    found = captured() if values is True else values
+    if type(found) is not dict:  # the option is for those who hand in a call later than they have it
+        raise TypeError(f"{call.order}() got an unexpected keyword argument 'context'")
     call.function = Carrying(call.function)
-    call.function.values = captured() if values is True else values
+    call.function.values = found
 
 
 class Carrying(Informed):

@@ -7,7 +7,7 @@ import functools
 import sys
 import time
 
-from procession import _procession as engine
+from procession import _procession as engine, util
 from procession._pool import current
 from procession._pool.context_vars import Carrying
 from procession._pool.informed import Informed
@@ -66,9 +66,12 @@ def _loaded(name):
 def take(call, value):
     """Have the tasks of a call find a trace: `value`, of `captured`, or the one that is here (True)."""
     told = captured() if value is True else value
-    if told is not None:
-        call.function = Traced(call.function)
-        call.function.carrier, call.function.asked = told
+    if told is None:
+        return
+    if type(told) is not tuple:  # the option is for those who hand in a call later than they have it
+        raise TypeError(f"{call.order}() got an unexpected keyword argument 'tracing'")
+    call.function = Traced(call.function)
+    call.function.carrier, call.function.asked = told
 
 
 class Traced(Carrying):
@@ -94,12 +97,15 @@ class Traced(Carrying):
         context.attach(around)  # of a copy of the variables, which ends with the task
         if self.asked is None:
             return call()
-        tracer = _tracer(trace)
         name = function_name(self)
         begun = time.time_ns()
-        # The clock of another machine may be behind.
-        wait = tracer.start_span(f"wait {name}", around, start_time=min(self.asked, begun))
-        wait.end(begun)
+        try:
+            tracer = _tracer(trace)
+            # The clock of another machine may be behind.
+            tracer.start_span(f"wait {name}", around, start_time=min(self.asked, begun)).end(begun)
+        except Exception as error:  # that is no fault of the task
+            util.sub_warning("no span could be made: %s", error)
+            return call()
         task = current.current_task()
         about = {"index": task.index, "worker": task.worker, "tries": task.tries}
         attributes = {f"{_NAME}.{key}": value for key, value in about.items() if value is not None}
@@ -126,11 +132,14 @@ def arrived(value: "Any", carrier: "dict[str, str]", name: str, sent: int) -> "A
     """Return a result that has come, and tell how long it took."""
     trace = _loaded("opentelemetry.trace") if _tells else None
     if trace is not None:
-        from opentelemetry import propagate
-
         now = time.time_ns()
-        around = propagate.extract(carrier)
-        _tracer(trace).start_span(f"transfer {name}", around, start_time=min(sent, now)).end(now)
+        try:
+            from opentelemetry import propagate
+
+            around = propagate.extract(carrier)
+            _tracer(trace).start_span(f"transfer {name}", around, start_time=min(sent, now)).end(now)
+        except Exception as error:  # that is no fault of the result
+            util.sub_warning("no span could be made: %s", error)
     return value
 
 
