@@ -11,7 +11,7 @@
 //! called next.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
@@ -22,7 +22,7 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::sync::critical_section::with_critical_section;
-use pyo3::types::{PyDict, PyInt, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyTuple, PyType};
 
 /// The number of an `int`; none, and no exception made, if it is beyond 64 bits.
 #[inline]
@@ -32,6 +32,20 @@ pub(crate) fn int_of(value: &Bound<'_, PyAny>) -> Option<i64> {
     // SAFETY: `value` is alive, and an `int`, for which the call raises nothing; `overflow` is this frame's own.
     let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(number)
+}
+
+/// The text of an `int` in base 16, with its sign and `0x`.
+pub(crate) fn hex_of<'py>(value: &Bound<'py, PyInt>) -> PyResult<Bound<'py, PyString>> {
+    // SAFETY: `value` is alive, and the call gives a text of its own or raises.
+    let text = unsafe { Bound::from_owned_ptr_or_err(value.py(), ffi::PyNumber_ToBase(value.as_ptr(), 16)) }?;
+    Ok(text.cast_into()?)
+}
+
+/// The `int` of such a text.
+pub(crate) fn int_of_hex<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let text = CString::new(text)?;
+    // SAFETY: `text` ends with a zero, and nothing is wanted of where the number ends: the call raises if that is before.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromString(text.as_ptr(), null_mut(), 16)) }
 }
 
 /// A method of the class `Of`.

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyRange, PyRangeMethods};
 
-use crate::values;
+use crate::values::{self, Before};
 
 /// Fewer items of a range are sent one by one.
 const FEW: u32 = 4;
@@ -60,7 +60,11 @@ impl Row {
             Row::List(list) => {
                 let list = list.bind(py);
                 let mut range = first as usize..first as usize + count as usize;
-                range.all(|item| list.get_item(item).is_ok_and(|item| values::encode_simple(&item, out)))
+                let mut before = Before::default();
+                range.all(|item| {
+                    list.get_item(item)
+                        .is_ok_and(|item| before.encode_same(&item, out) || values::encode_simple(&item, out))
+                })
             }
             Row::Range { start, step, .. } => {
                 let first = start + first as i64 * step;

@@ -27,7 +27,8 @@ pub(crate) use places::{
     take_again,
 };
 pub(crate) use record::{
-    Mode, Preamble, call, decode_group, decode_range, encode_chunk, encode_group, encode_range, is_group,
+    Before, Mode, Preamble, call, decode_group, decode_item, decode_range, encode_chunk, encode_group, encode_range,
+    is_group,
 };
 pub(crate) use short::{
     Seen, as_int, encode_at, encode_int, encode_large_int, encode_simple, framed_int, is_lasting, is_plain, take_framed,

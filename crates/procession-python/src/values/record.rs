@@ -3,7 +3,7 @@
 use procession::shared_memory::append;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::pickled::encode_pickle;
 use super::short::{Seen, encode_at, is_plain_at, undo};
@@ -159,8 +159,55 @@ fn encode_list(
 }
 
 fn simple_one_by_one(values: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> bool {
-    let (start, mut seen) = (out.len(), Seen::default());
-    values.iter().all(|value| encode_at(value, out, 0, &mut seen)) || undo(start, out)
+    let (start, mut seen, mut before) = (out.len(), Seen::default(), Before::default());
+    values.iter().all(|value| before.encode_same(value, out) || encode_at(value, out, 0, &mut seen)) || undo(start, out)
+}
+
+/// The item that stands before another in a record.
+#[derive(Default)]
+pub(crate) struct Before(usize);
+
+impl Before {
+    /// Adds an item that is the text, or the bytes, that came last, and says whether it is that. Whoever calls keeps what came.
+    #[inline]
+    pub(crate) fn encode_same(&mut self, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+        let address = value.as_ptr() as usize;
+        if std::mem::replace(&mut self.0, address) != address || !is_long_text(value) {
+            return false;
+        }
+        out.push(SAME);
+        true
+    }
+}
+
+fn is_long_text(value: &Bound<'_, PyAny>) -> bool {
+    let is_text = value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>();
+    is_text && value.len().is_ok_and(|size| (SAME_BYTES..LARGE_PLAIN).contains(&size))
+}
+
+/// Rebuilds the next item of a record, behind the one that is in `before`, where it stays.
+pub(crate) fn decode_item<'py>(
+    py: Python<'py>,
+    bytes: &mut &[u8],
+    before: &mut Option<Py<PyAny>>,
+    shelf: &dyn Shelf,
+) -> PyResult<Bound<'py, PyAny>> {
+    if let [SAME, rest @ ..] = *bytes {
+        *bytes = rest;
+        return before.as_ref().map(|item| item.bind(py).clone()).ok_or_else(cut_off);
+    }
+    // Nobody wants shorter ones back.
+    let keeps = match *bytes {
+        [STR | BYTES, rest @ ..] => {
+            rest.first_chunk().is_some_and(|size| u32::from_le_bytes(*size) as usize >= SAME_BYTES)
+        }
+        _ => false,
+    };
+    let item = decode(py, bytes, shelf)?;
+    if keeps {
+        *before = Some(item.clone().unbind());
+    }
+    Ok(item)
 }
 
 /// Adds items that stand alone, but may be in one pickle: what they have in common is pickled once then.

@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 
 use super::decode;
 use super::tags::*;
-use crate::fast::int_of;
+use crate::fast::{hex_of, int_of, int_of_hex};
 use crate::memory::buffer::{append_array, array_of, bytes_of};
 use crate::memory::place::Bare;
 use crate::objects::entries::{entries_of, items_of};
@@ -104,6 +104,11 @@ pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usiz
         encode_int(number, out);
     } else if value.is_none() {
         out.push(NONE);
+    } else if value.is_exact_instance_of::<PyInt>() {
+        // One beyond 64 bits.
+        let start = out.len();
+        return encode_large_int(value, out).is_ok_and(|encoded| encoded) && out.len() - start < LARGE_PLAIN
+            || undo(start, out);
     } else if value.is_exact_instance_of::<PyFloat>() {
         let Ok(number) = value.extract::<f64>() else { return false };
         out.push(FLOAT);
@@ -177,11 +182,6 @@ pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usiz
         out.push(COMPLEX);
         out.extend_from_slice(&number.real().to_le_bytes());
         out.extend_from_slice(&number.imag().to_le_bytes());
-    } else if value.is_exact_instance_of::<PyInt>() {
-        // One beyond 64 bits.
-        let start = out.len();
-        return encode_large_int(value, out).is_ok_and(|encoded| encoded) && out.len() - start < LARGE_PLAIN
-            || undo(start, out);
     } else if value.is(value.py().Ellipsis()) {
         out.push(ELLIPSIS);
     } else if value.is(value.py().NotImplemented()) {
@@ -239,11 +239,8 @@ pub(super) fn sized(tag: u8, bytes: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Adds a number beyond 64 bits to `out`; false if the object is none.
 pub(crate) fn encode_large_int(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<bool> {
-    if !value.is_exact_instance_of::<PyInt>() {
-        return Ok(false);
-    }
-    let text = value.call_method1(pyo3::intern!(value.py(), "__format__"), (pyo3::intern!(value.py(), "x"),))?;
-    Ok(sized(LARGE_INT, text.cast::<PyString>()?.to_str()?.as_bytes(), out))
+    let Ok(number) = value.cast_exact::<PyInt>() else { return Ok(false) };
+    Ok(sized(LARGE_INT, hex_of(number)?.to_str()?.as_bytes(), out))
 }
 
 /// Whether a value is simple but for the size of the bytes and texts in it.
@@ -318,8 +315,7 @@ pub(super) fn read<'py>(py: Python<'py>, tag: u8, bytes: &mut &[u8]) -> PyResult
         NOT_IMPLEMENTED => py.NotImplemented().into_bound(py),
         LARGE_INT => {
             let size = u32::from_le_bytes(take_word(bytes)?) as usize;
-            let text = PyString::from_bytes(py, take(bytes, size)?)?;
-            py.get_type::<PyInt>().call1((text, 16))?
+            int_of_hex(py, take(bytes, size)?)?
         }
         _ => return Err(unknown()),
     })

@@ -64,6 +64,10 @@ pub(super) const SET: u8 = 36;
 pub(super) const FROZENSET: u8 = 37;
 /// As `REDUCED`; behind the state come a list of what the object is extended by, and one of keys and values, or none.
 pub(super) const REDUCED_MORE: u8 = 38;
+/// An item of a record that is the text, or the bytes, which the item before it is.
+pub(super) const SAME: u8 = 39;
+/// So many bytes of those are at least worth that.
+pub(super) const SAME_BYTES: usize = 64;
 /// The form of a pickle's part that is used where it lies; `LARGE_BYTES`, `LARGE_BYTEARRAY` and `LARGE_STR` are copied out.
 pub(super) const IN_PLACE: u8 = 0;
 pub(super) const PART_BYTES: usize = 1 + SPOT_BYTES;
@@ -132,14 +136,19 @@ pub(crate) fn is_named(bytes: &[u8]) -> bool {
 
 /// Whether the value at the start of `bytes` is rebuilt without running any code but the interpreter's own.
 pub(crate) fn is_simple(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|tag| *tag < PICKLE)
+    bytes.first().is_some_and(|tag| *tag < PICKLE || *tag == SAME || is_number_or_name(*tag))
+}
+
+/// Whether a tag is that of a number or a name of the interpreter.
+fn is_number_or_name(tag: u8) -> bool {
+    matches!(tag, LARGE_INT | COMPLEX | ELLIPSIS | NOT_IMPLEMENTED)
 }
 
 /// Whether all values of a run, each behind a byte with its size, are plain: rebuilding them runs no code at all.
 pub(crate) fn is_simple_run(mut bytes: &[u8]) -> bool {
     while let [size, rest @ ..] = bytes {
         let size = usize::from(*size);
-        if size > rest.len() || rest.first().is_none_or(|tag| *tag >= TUPLE) {
+        if size > rest.len() || rest.first().is_none_or(|tag| *tag >= TUPLE && !is_number_or_name(*tag)) {
             return false;
         }
         bytes = &rest[size..];

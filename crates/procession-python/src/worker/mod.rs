@@ -31,6 +31,8 @@ pub(crate) struct WorkerCore {
     /// The last function that not all items share, and which of them have it now.
     shared_by: (u64, u64),
     out: Vec<u8>,
+    /// The item before the next one of a record, if it is a text or bytes, which may come again.
+    before: Option<Py<PyAny>>,
     /// What results of one scope have in common, of several pages, once there is a scope; how many items have one, and the
     /// first item of the record.
     sent: Option<Box<Sent>>,
@@ -66,6 +68,7 @@ impl WorkerCore {
             common: Arc::default(),
             shared_by: (0, 0),
             out: Vec::new(),
+            before: None,
             sent: None,
             sharing: 0,
             record: (0, 0),

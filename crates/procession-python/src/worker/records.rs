@@ -56,6 +56,7 @@ impl WorkerCore {
         }
         let record = self.worker.take_body();
         let answer = self.items(py, head, body_of(&record), left);
+        self.before = None;
         if speaks {
             self.hush(py);
         }
@@ -145,7 +146,7 @@ impl WorkerCore {
             let most = (share.end - at).min(*left).min(PLAIN_ROW.into()).min((head.count - done).into()) as u32;
             let (row, count) = match range {
                 Some((first, step)) => (part_of(py, first, step, done, most)?, most),
-                None => plain_items(py, body, most)?,
+                None => plain_items(py, body, most, &mut self.before)?,
             };
             if count == 0 {
                 break;
@@ -263,7 +264,8 @@ impl WorkerCore {
             if !values::is_simple(bytes) {
                 self.worker.decoding();
             }
-            let value = values::decode(py, &mut bytes, &self.shelf());
+            let shelf = self.shelf();
+            let value = values::decode_item(py, &mut bytes, &mut self.before, &shelf);
             self.worker.excuse(self.common.spent());
             self.item(py, function, mode, value, index + 1 < size)?;
             if self.unwanted {
@@ -374,10 +376,15 @@ fn part_of<'py>(py: Python<'py>, first: i64, step: i64, done: u32, count: u32) -
 }
 
 /// The next items that are plain, at most `most`, and how many they are.
-fn plain_items<'py>(py: Python<'py>, body: &mut &[u8], most: u32) -> PyResult<(Bound<'py, PyAny>, u32)> {
+fn plain_items<'py>(
+    py: Python<'py>,
+    body: &mut &[u8],
+    most: u32,
+    before: &mut Option<Py<PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, u32)> {
     let mut values = Vec::new();
     while values.len() < most as usize && values::is_simple(body) {
-        values.push(values::decode(py, body, &Bare)?);
+        values.push(values::decode_item(py, body, before, &Bare)?);
     }
     let count = values.len() as u32;
     Ok((PyList::new(py, values)?.into_any(), count))

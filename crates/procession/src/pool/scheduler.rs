@@ -29,6 +29,8 @@ pub type JobId = u64;
 const QUICK_NS: f64 = 20_000.0;
 /// How many functions are remembered with the time that an item takes.
 const LEARNED: usize = 256;
+/// How much longer than before the items of a record may seem: more is rather a worker that another process kept waiting.
+const JUMP: f64 = 3.0;
 
 /// How items make chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +359,8 @@ impl Scheduler {
             if out.done > 0 {
                 let mean = (nanos as f64 / f64::from(out.done)).max(1.0);
                 // What gives items back has found out that the mean was wrong.
-                state.mean = if state.mean == 0.0 || slow { mean } else { (state.mean + mean) / 2.0 };
+                let is_first = state.mean == 0.0;
+                state.mean = if is_first || slow { mean } else { (state.mean + mean.min(JUMP * state.mean)) / 2.0 };
                 if self.learned.len() >= LEARNED && !self.learned.contains_key(&state.function) {
                     self.learned.clear();
                 }

@@ -2,8 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyDict, PyList, PySet, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PySet, PyString, PyTuple};
 
+use super::WORTH_IN_A_ROW;
 use crate::memory::buffer::is_referred_to_by;
 use crate::objects::instances::TUPLE_ITEMS;
 use crate::objects::numeric::{self, Numeric};
@@ -22,6 +23,12 @@ pub(super) fn is_container(value: &Bound<'_, PyAny>, depth: usize) -> bool {
         return false;
     };
     size <= TUPLE_ITEMS && depth < DEPTH
+}
+
+/// Whether an object is a text, or bytes, that is sent as enough bytes.
+pub(super) fn is_worth_a_look(value: &Bound<'_, PyAny>) -> bool {
+    let is_text = value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyBytes>();
+    is_text && value.len().is_ok_and(|size| size >= WORTH_IN_A_ROW)
 }
 
 /// Whether an object is bytes or numbers that can change, of which no other object has a part.

@@ -17,7 +17,7 @@ mod known;
 mod parts;
 mod places;
 
-use kinds::is_nothing_to_share;
+use kinds::{is_nothing_to_share, is_worth_a_look};
 use known::{Known, Was};
 use parts::{Encoding, Scratch, Trouble};
 use pyo3::exceptions::PyRuntimeError;
@@ -35,6 +35,8 @@ pub(crate) const PLACES: usize = 16;
 const MOST_BYTES: usize = 16 << 20;
 /// Objects that stay as they are and take fewer bytes are sent again.
 const WORTH: usize = 4 << 10;
+/// The same for texts and bytes that are results twice in a row.
+const WORTH_IN_A_ROW: usize = 256;
 /// After so many objects of a job that got a place and did not come again, none gets one until the same object comes twice
 /// in a row.
 const TRIES: u32 = 32;
@@ -69,6 +71,8 @@ pub(crate) struct Sent {
     in_vain: u32,
     /// The object that came last, once no more places are given.
     last: Vec<Py<PyAny>>,
+    /// The address of the last result that is a text or bytes. It may be another one's by now, which is sent alike.
+    in_a_row: usize,
     classes: Classes,
     scratch: Scratch,
 }
@@ -146,7 +150,7 @@ impl Sent {
     fn encode_parts(&mut self, value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
         let before = out.len();
         let shares = !is_nothing_to_share(value);
-        if !shares && values::encode_simple(value, out) {
+        if !shares && !self.comes_in_a_row(value) && values::encode_simple(value, out) {
             return Ok(());
         }
         let gives = !self.is_quiet(value);
@@ -191,6 +195,13 @@ impl Sent {
                 }
             }
         }
+    }
+
+    /// Whether a result is a text or bytes that was the result before, and worth a place.
+    fn comes_in_a_row(&mut self, value: &Bound<'_, PyAny>) -> bool {
+        let address = value.as_ptr() as usize;
+        let before = std::mem::replace(&mut self.in_a_row, address);
+        before == address && is_worth_a_look(value)
     }
 
     /// Whether objects have stopped getting places, and this one is no reason to begin again.

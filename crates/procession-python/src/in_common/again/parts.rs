@@ -5,10 +5,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PySet, PyTuple, PyType};
 
-use super::Sent;
-use super::WORTH;
 use super::kinds::{is_container, is_memory, is_number, is_passing};
 use super::known::{Known, Was};
+use super::{Sent, WORTH, WORTH_IN_A_ROW};
 use crate::in_common::snapshot::{Snapshot, is_atom};
 use crate::memory::place::{Room, Spot};
 use crate::objects::entries::{entries_of, has_entries};
@@ -347,7 +346,8 @@ impl Sent {
         let sent = &encoding.out[start + 2..];
         let bytes = sent.len() + values::spots_of(sent).iter().map(Spot::size).sum::<u64>() as usize;
         let was = if is_atom {
-            if bytes < WORTH {
+            let least = if self.in_a_row == value.as_ptr() as usize { WORTH_IN_A_ROW } else { WORTH };
+            if bytes < least {
                 drop(encoding.out.drain(start..start + 2));
                 return Ok(());
             }

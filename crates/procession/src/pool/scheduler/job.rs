@@ -7,6 +7,8 @@ use super::{Chunk, Grant, JobId, Wishes};
 
 /// How much work a record may hold, in nanoseconds of measured time.
 pub(super) const RECORD_NS: f64 = 2_000_000.0;
+/// How much it holds at least, if each worker gets some: less costs more to send than it gains at the end of a job.
+const LEAST_NS: f64 = 50_000.0;
 /// How many bytes of its own it may hold: what is piled up in fresh memory is slower than what goes through used memory.
 const RECORD_BYTES: f64 = (1 << 20) as f64;
 /// The most items of a record.
@@ -71,6 +73,11 @@ impl Job {
         if self.mean == 0.0 { 1 } else { (RECORD_NS / (self.mean * self.chunk.items() as f64)) as u64 }
     }
 
+    /// How many chunks it holds at least.
+    fn least(&self) -> u64 {
+        if self.mean == 0.0 { 1 } else { (LEAST_NS / (self.mean * self.chunk.items() as f64)) as u64 }
+    }
+
     /// How many chunks it may hold by the memory that they need.
     pub(super) fn by_weight(&self) -> u64 {
         (RECORD_BYTES / (self.weight * self.chunk.items() as f64)) as u64
@@ -80,7 +87,11 @@ impl Job {
     pub(super) fn batch(&self, waiting: u64, workers: u64) -> u64 {
         let unit = self.chunk.items();
         let chunks = waiting.div_ceil(unit);
-        let share = if self.complete { chunks / (2 * workers) } else { chunks.div_ceil(workers) };
+        let share = if self.complete {
+            (chunks / (2 * workers)).max(self.least().min(self.available.div_ceil(unit * workers)))
+        } else {
+            chunks.div_ceil(workers)
+        };
         let chunks = share.min(self.by_time()).min(self.by_weight()).min(4 * self.last).max(1);
         let most = (MAX_ITEMS / unit).max(1);
         chunks.min(most) * unit
