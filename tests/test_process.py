@@ -98,6 +98,29 @@ def test_a_process_is_alive_from_start_to_end(context):
     assert not process.is_alive() and process not in procession.active_children()
 
 
+after_forks = []  # what is called in the parent, before a start has returned
+os.register_at_fork(after_in_parent=lambda: [call() for call in after_forks])
+
+
+def test_a_process_that_runs_is_alive_although_its_start_has_not_returned():
+    context = procession.get_context("fork")
+    runs = context.Event()
+    process = context.Process(target=runs.set)
+    seen = []
+
+    def look():
+        seen.extend([runs.wait(30), process.is_alive()])
+
+    after_forks.append(look)
+    try:
+        process.start()
+    finally:
+        after_forks.clear()
+    assert seen == [True, True]
+    process.join()
+    assert not process.is_alive()
+
+
 @pytest.mark.parametrize("code, status", [(None, 0), (0, 0), (7, 7), (True, 1), ("a message", 1), ([1], 1)])
 def test_sys_exit_gives_the_exit_status(context, code, status, capfd):
     process = context.Process(target=leave, args=(code,))

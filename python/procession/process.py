@@ -97,6 +97,7 @@ class BaseProcess:
     _is_worker = False  # of a pool
     _expected: "Any" = None  # what its target reads, a `variables.Expected`
     _heeds_interrupts = True  # whether Ctrl-C is a KeyboardInterrupt there from the first moment on
+    _starting = False  # while another thread may see the child, and not yet what its parent knows it by
 
     _identity: "tuple[int, ...]"
     _config: "dict[str, Any]"
@@ -166,7 +167,11 @@ class BaseProcess:
             raise AssertionError("a process object is started by the process that made it")
         if _children:
             _cleanup()
-        self._popen = self._Popen(self)
+        self._starting = True
+        try:
+            self._popen = self._Popen(self)
+        finally:
+            self._starting = False
         # The child has its own; keeping these would keep the user's objects alive as long as this one.
         del self._target, self._args, self._kwargs
         _children.add(self)
@@ -214,7 +219,7 @@ class BaseProcess:
         if self._parent_pid != os.getpid():
             raise AssertionError("only the parent of a process can ask whether it is alive")
         if self._popen is None:
-            return False
+            return self._starting
         if self._popen.poll() is None:
             return True
         _children.discard(self)
