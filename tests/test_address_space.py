@@ -81,3 +81,9 @@ def test_too_little_address_space_for_a_pool_is_an_error_that_names_limit_and_ne
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     wanted = "OSError: [Errno 12] 32 workers need some 1056 MiB of address space beside that in use, of 585 (ulimit -v)"
     assert wanted in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_that_limit_themselves_have_their_address_space_beside_queues(method):
+    taken = "400000000"
+    assert run("own_limit.py", method) == ["0", taken, taken, taken, taken, "0", "True"]

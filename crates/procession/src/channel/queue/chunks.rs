@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::platform::{release, reserve};
 
 /// A place in the chain: a chunk, and an offset in it up to and with its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +100,7 @@ impl Queue {
         let chunk = free & !GIVEN_BACK;
         if let Some(next) = self.next(chunk) {
             if free & GIVEN_BACK != 0 {
-                self.provide(chunk)?;
+                self.memory.provide(self.chunk_start(chunk))?;
             }
             self.word64(FREE).store(next.load(Ordering::Relaxed).into(), Ordering::Relaxed);
             self.word64(FREE_COUNT).fetch_sub(1, Ordering::Relaxed);
@@ -112,17 +111,9 @@ impl Queue {
             return Err(Error::os("put", rustix::io::Errno::NOMEM.raw_os_error()));
         }
         let chunk = used as u32;
-        self.provide(chunk)?;
+        self.memory.provide(self.chunk_start(chunk))?;
         self.word64(USED).store(used + 1, Ordering::Relaxed);
         Ok(chunk)
-    }
-
-    /// Takes the memory of a chunk that has none, and maps it at once rather than page by page.
-    fn provide(&self, chunk: u32) -> Result<()> {
-        let start = self.chunk_start(chunk);
-        reserve(&self.file, start, CHUNK_BYTES)?;
-        self.mapping.populate(start, CHUNK_BYTES);
-        Ok(())
     }
 
     /// Gives a chunk back; the lock is held.
@@ -132,7 +123,7 @@ impl Queue {
         next.store(before, Ordering::Relaxed);
         let many = self.word64(FREE_COUNT).fetch_add(1, Ordering::Relaxed) >= KEPT_CHUNKS;
         if many {
-            release(&self.file, self.chunk_start(chunk), CHUNK_BYTES);
+            self.memory.give_back(self.chunk_start(chunk));
         }
         self.word64(FREE).store((if many { chunk | GIVEN_BACK } else { chunk }).into(), Ordering::Relaxed);
     }
@@ -165,8 +156,7 @@ impl Queue {
     /// The record at `place`: where its message begins, and its size.
     pub(super) fn record(&self, place: Place) -> Option<(Place, usize)> {
         let place = self.settled(place)?;
-        let size =
-            word64(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize)?.load(Ordering::Relaxed);
+        let size = self.memory.number(self.chunk_start(place.chunk) + place.offset as usize)?;
         let size = usize::try_from(size).ok().filter(|&size| size <= self.used() * CHUNK_BYTES)?;
         Some((Place { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
     }
@@ -180,7 +170,7 @@ impl Queue {
                 place = Place { chunk, offset: 0 };
             }
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - place.offset as usize));
-            if !copy_in(&self.mapping, self.chunk_start(place.chunk) + place.offset as usize, now) {
+            if !self.memory.write(self.chunk_start(place.chunk) + place.offset as usize, now) {
                 return Err(damaged());
             }
             place.offset += now.len() as u32;

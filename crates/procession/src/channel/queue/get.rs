@@ -100,7 +100,7 @@ impl Oldest<'_> {
             place = queue.settled(place).ok_or_else(damaged)?;
             let here = into.len().min(CHUNK_BYTES - place.offset as usize);
             let (now, later) = into.split_at_mut(here);
-            if !copy_to(&queue.mapping, queue.chunk_start(place.chunk) + place.offset as usize, now) {
+            if !queue.memory.read(queue.chunk_start(place.chunk) + place.offset as usize, now) {
                 return Err(damaged());
             }
             place.offset += here as u32;

@@ -10,6 +10,7 @@ mod bell;
 mod chunks;
 mod courtesy;
 mod get;
+mod memory;
 mod put;
 mod shared_bell;
 
@@ -19,14 +20,14 @@ use std::time::{Duration, Instant};
 
 use crate::channel::words::sleeps;
 use crate::error::{Error, ErrorKind, Result};
-use crate::platform::{Doorbell, Mapping, file_size, identity, is_alive, memory_file, reserve, wait, wake};
-use crate::shared_memory::{copy_in, copy_to, word32, word64};
+use crate::platform::{Doorbell, file_size, identity, is_alive, memory_file, reserve, wait, wake};
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};
 pub use bell::{QueueBell, bell_threads};
 use chunks::Place;
 use courtesy::Courtesy;
 pub use get::Oldest;
+use memory::Memory;
 
 // Offsets of the words; those that different processes write lie on different cache lines.
 const LOCK: usize = 0;
@@ -77,14 +78,13 @@ const RECORD_BYTES: usize = 8;
 const ONE_DONE: u64 = 1 << 32;
 const MESSAGES: u64 = ONE_DONE - 1;
 
-/// How much memory a queue may take: as address space is plenty, much, unless the process is limited.
-const SIZES: [usize; 3] = [16 << 30, 1 << 30, 64 << 20];
+/// How much memory a queue may take: much, unless files of the process are limited (`ulimit -f`).
+const SIZES: [usize; 4] = [16 << 30, 1 << 30, 64 << 20, 4 << 20];
 
 /// A queue between processes.
 #[derive(Debug)]
 pub struct Queue {
-    file: OwnedFd,
-    mapping: Mapping,
+    memory: Memory,
     data: usize,
     chunks: u32,
     courtesy: Courtesy,
@@ -117,7 +117,7 @@ impl Queue {
             }
         }
         let queue = answer?;
-        reserve(&queue.file, 0, NEXT)?;
+        reserve(&queue, 0, NEXT)?;
         queue.word64(MOST).store(most.into(), Ordering::Relaxed);
         queue.word64(FREE).store(NONE.into(), Ordering::Relaxed);
         let first = Place { chunk: queue.take_chunk()?, offset: 0 };
@@ -141,19 +141,18 @@ impl Queue {
         if chunks == 0 || chunks >= NONE as usize {
             return Err(Error::new(ErrorKind::InvalidInput, "this is not the memory of a queue"));
         }
-        let mapping = Mapping::new(&file, 0, size, true)?;
-        let courtesy = Courtesy::default();
-        Ok(Queue { file, mapping, data: table, chunks: chunks as u32, courtesy, bell: None })
+        let memory = Memory::new(file, size, table)?;
+        Ok(Queue { memory, data: table, chunks: chunks as u32, courtesy: Courtesy::default(), bell: None })
     }
 
     #[inline]
     fn word64(&self, offset: usize) -> &AtomicU64 {
-        word64(&self.mapping, offset).expect("a word of the layout lies in its file")
+        self.memory.word64(offset)
     }
 
     #[inline]
     fn word32(&self, offset: usize) -> &AtomicU32 {
-        word32(&self.mapping, offset).expect("a word of the layout lies in its file")
+        self.memory.word32(offset)
     }
 
     fn try_lock(&self) -> bool {
@@ -251,7 +250,7 @@ impl Queue {
 
 impl AsFd for Queue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.memory.as_fd()
     }
 }
 

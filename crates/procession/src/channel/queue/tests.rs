@@ -27,6 +27,49 @@ fn messages_of_all_sizes_come_out_in_order() {
     assert!(queue.word64(USED).load(Ordering::Relaxed) < 25, "chunks are used again");
 }
 
+/// Messages of 1 MB beyond what is mapped with a queue, told apart by their first bytes.
+fn backlog(queue: &Queue) -> u64 {
+    let many = (2 * memory::WINDOW_BYTES).div_ceil(1_000_000) as u64;
+    for i in 0..many {
+        assert!(queue.put(&i.to_ne_bytes(), &vec![i as u8; 1_000_000]).unwrap());
+    }
+    many
+}
+
+fn is_number(message: &[u8], i: u64) -> bool {
+    message.len() == 1_000_008 && message[..8] == i.to_ne_bytes() && message[8..].iter().all(|&byte| byte == i as u8)
+}
+
+#[test]
+fn a_backlog_beyond_what_is_mapped_comes_out_of_each_queue_that_has_its_file() {
+    let queue = Queue::create(u32::MAX).unwrap();
+    let other = Queue::open(queue.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    for _ in 0..2 {
+        let many = backlog(&queue);
+        for i in 0..many {
+            assert!(is_number(&get(&other).unwrap(), i));
+        }
+        assert!(get(&other).is_none());
+    }
+}
+
+#[test]
+fn what_cannot_be_mapped_is_read_and_written_as_a_file() {
+    let queue = Queue::create(u32::MAX).unwrap();
+    let other = Queue::open(queue.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    for (putter, getter) in [(&queue, &other), (&other, &queue)] {
+        let held = queue.memory.lack_windows();
+        let many = backlog(putter);
+        getter.lock().unwrap();
+        getter.repair();
+        getter.unlock();
+        for i in 0..many {
+            assert!(is_number(&get(getter).unwrap(), i));
+        }
+        drop(held);
+    }
+}
+
 #[test]
 fn a_full_queue_takes_no_more() {
     let queue = Queue::create(1).unwrap();

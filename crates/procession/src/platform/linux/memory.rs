@@ -114,7 +114,21 @@ fn write_zeros(file: impl AsFd, offset: usize, size: usize) -> Result<()> {
     const ZEROS: &[u8] = &[0; 64 << 10];
     let mut done = 0;
     while done < size {
-        match rustix::io::pwrite(&file, &ZEROS[..ZEROS.len().min(size - done)], (offset + done) as u64) {
+        let now = ZEROS.len().min(size - done);
+        write_at(&file, offset + done, &ZEROS[..now])?;
+        done += now;
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` into a memory file from `offset` on, without a mapping of them.
+///
+/// # Errors
+/// The system's, among them no memory left.
+pub fn write_at(file: impl AsFd, offset: usize, bytes: &[u8]) -> Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pwrite(&file, &bytes[done..], (offset + done) as u64) {
             Ok(count) => done += count,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error).during("pwrite"),

@@ -59,7 +59,7 @@ pub use lifeline::{end_after, lifeline_thread};
 pub(crate) use memory::FAKED_PAGE;
 pub use memory::{
     Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, position,
-    prefer_huge_pages, read_at, release, reserve, set_position,
+    prefer_huge_pages, read_at, release, reserve, set_position, write_at,
 };
 pub use oom::offer_to_oom_killer;
 pub use others::{
