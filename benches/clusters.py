@@ -1,6 +1,8 @@
 """Rates of a pool on a cluster of two nodes on this machine, beside the engine's own ways and a local pool, by turns.
 
-Run it by `python -m benches.clusters dask` or `ray`, `--rounds 3` for more; the best round of each counts.
+Run it by `python -m benches.clusters dask` or `ray`, or by `mpiexec -n 3 python -m procession.mpi -m benches.clusters
+mpi`; `--rounds 3` for more, the best round of each counts. After each row stands how many times as fast as the engine's
+own ways procession is, and whether that is what it aims at.
 """
 
 import argparse
@@ -16,11 +18,12 @@ import procession
 ROWS: dict = {}
 
 
-def row(count):
-    """Register a row: a function that has one way do something, and how many tasks that is."""
+def row(count, **aims):
+    """Register a row: a function that has one way do something, how many tasks that is, and how many times as fast as
+    other ways procession is to be."""
 
     def register(function):
-        ROWS[function.__name__] = function, count
+        ROWS[function.__name__] = function, count, aims
         return function
 
     return register
@@ -81,17 +84,37 @@ class OfClient:
         return self._client.submit(function, item, pure=False).result()
 
 
-@row(2000)
+class OfExecutor:
+    """What an executor does."""
+
+    def __init__(self, executor):
+        self._executor = executor
+
+    def each(self, function, items):
+        """See `OfPool`, as for the others."""
+        return list(self._executor.map(function, items))
+
+    def all(self, function, items):
+        return list(self._executor.map(function, items, chunksize=500))
+
+    def calls(self, function, items):
+        return [future.result() for future in [self._executor.submit(function, item) for item in items]]
+
+    def call(self, function, item):
+        return self._executor.submit(function, item).result()
+
+
+@row(2000, rays_pool=30, client=100)
 def chunksize_1(way):
     way.each(double, range(2000))
 
 
-@row(20_000)
+@row(20_000, rays_pool=2)
 def default_map(way):
     way.all(double, range(20_000))
 
 
-@row(300)
+@row(300, rays_pool=3)
 def apply_async(way):
     way.calls(double, range(300))
 
@@ -102,28 +125,30 @@ def apply(way):
         way.call(double, number)
 
 
-@row(16)
+@row(16, rays_pool=8, client=8, executor=8)
 def function_of_64_mib(way):
     way.all(functools.partial(total, numpy.zeros(8 << 20)), range(16))
 
 
-@row(4)
+@row(4, rays_pool=1, client=1, executor=1)
 def arrays_of_16_mib(way):
     way.all(same, [numpy.zeros(2 << 20) for _ in range(4)])
 
 
-def peer_of(engine, cluster):
-    """Return the name of the engine's own way, and that."""
+def peers_of(engine, cluster):
+    """Return the engine's own ways by their names."""
     if engine == "dask":
-        return "Client", OfClient(cluster.client)
+        return {"client": OfClient(cluster.client), "executor": OfExecutor(cluster.client.get_executor(pure=False))}
+    if engine == "mpi":
+        return {}  # mpi4py's executor needs the ranks for itself
     from ray.util.multiprocessing import Pool
 
-    return "ray's Pool", OfPool(Pool(2))
+    return {"rays_pool": OfPool(Pool(2))}
 
 
 def measure(ways, rounds):
     """Print a line for each row and way."""
-    for name, (run, count) in ROWS.items():
+    for name, (run, count, aims) in ROWS.items():
         best: dict = {}
         for _ in range(rounds):
             for label, way in ways.items():
@@ -133,13 +158,21 @@ def measure(ways, rounds):
         for label, seconds in best.items():
             print(
                 f"{name:20} {label:14} {count / seconds:12,.0f} tasks/s {1000 * seconds / count:10.3f} ms each",
+                f"{_beside(seconds / best['procession'], aims.get(label))}",
                 flush=True,
             )
 
 
+def _beside(times, aim):
+    """Return how a way compares with procession, in words, where it is to."""
+    if aim is None:
+        return ""
+    return f"procession {times:.1f} times as fast, to be {aim}{'' if times >= aim else ': MISSED'}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=("dask", "ray"))
+    parser.add_argument("engine", choices=("dask", "mpi", "ray"))
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     engine = arguments.engine
@@ -147,8 +180,7 @@ def main():
     try:
         with procession.get_context(engine).Pool() as pool, procession.get_context("spawn").Pool(2) as local:
             ways = {"procession": OfPool(pool), "this machine": OfPool(local)}
-            name, peer = peer_of(engine, cluster)
-            ways[name] = peer
+            ways |= peers_of(engine, cluster)
             for way in ways.values():
                 way.all(double, range(100))
             measure(ways, arguments.rounds)

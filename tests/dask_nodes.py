@@ -46,6 +46,10 @@ class Cluster(Processes):
         node.kill()
         node.wait()
 
+    def freeze(self, node):
+        """Have a node stand still."""
+        node.send_signal(signal.SIGSTOP)
+
     def leave(self):
         """Kill the scheduler."""
         self.scheduler.kill()

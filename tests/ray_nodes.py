@@ -67,6 +67,13 @@ class Cluster(Processes):
                 pass
         node.wait()
 
+    def freeze(self, node):
+        """Have what Ray has of a node stand still."""
+        import psutil
+
+        for pid in _of_ray(node):
+            psutil.Process(pid).suspend()
+
     def leave(self):
         """Let go of the cluster, which has the same effect as its end."""
         import ray

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy
 import procession
 import pytest
-from procession._cluster import agent, crew, events, flights, keys, mailbox, staff
+from procession._cluster import agent, crew, driver, events, flights, keys, mailbox, staff
 from procession._cluster.engine import Engine, Place
 from procession._testing.belongings import state_of
 from procession.connection import wait
@@ -172,6 +172,24 @@ def test_processes_run_on_nodes_and_end_as_they_do_here(context, capfd):
         context.Process(target=objects.say, args=(procession.Queue(),)).start()
     with pytest.raises((TypeError, AttributeError), match="thread"):
         context.Process(target=objects.say, args=(threading.Lock(),)).start()
+
+
+def test_what_a_node_had_that_stands_still_is_done_by_the_others_and_is_lost(cluster, context, monkeypatch):
+    monkeypatch.setattr(driver, "FROZEN_S", 2 * mailbox.COLLECT_S)
+    with context.Pool() as pool:
+        results = pool.imap_unordered(tasks.slow_square, range(60))
+        found = [next(results)]
+        victim = cluster.nodes.pop(0)
+        cluster.freeze(victim)
+        try:
+            assert sorted([*found, *results]) == [n * n for n in range(60)]
+        finally:
+            cluster.lose(victim)
+            cluster.add()
+        until = time.monotonic() + suite.LIMIT_S
+        while len(pool._pool) < 2:
+            assert time.monotonic() < until, "nobody works in the place of a node that stood still"
+            time.sleep(0.05)
 
 
 def test_what_a_process_had_goes_on_when_its_node_is_lost(cluster, context):
@@ -476,7 +494,8 @@ def test_what_only_one_machine_has_is_refused(engine):
 
 def test_an_engine_that_is_not_installed_is_named(monkeypatch):
     for engine, package in (("dask", "distributed"), ("mpi", "mpi4py"), ("ray", "ray")):
-        monkeypatch.delitem(sys.modules, f"procession._cluster.{engine}", raising=False)
+        for name in [name for name in sys.modules if name.startswith(f"procession._cluster.{engine}")]:
+            monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(ImportError, match=rf'{package}.*pip install "procession\[{engine}\]"'):
             procession.get_context(engine)
