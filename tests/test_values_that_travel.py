@@ -6,6 +6,7 @@ import multiprocessing.reduction
 import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import nanoarrow
@@ -235,6 +236,43 @@ def test_the_names_that_the_engine_asks_about_are_those_of_the_table():
     others, libraries = procession._procession.asked_names()
     assert set(others) == reducers.OTHERS
     assert set(libraries) == {name for _, name in reducers.LIBRARIES}
+
+
+@pytest.mark.parametrize("kept, joins, goes", [(10, True, "joined"), (60, True, "whole"), (10, False, "whole")])
+def test_a_small_part_of_an_array_of_arrow_goes_without_the_whole(monkeypatch, kept, joins, goes):
+    class Array:
+        def __init__(self, way="whole"):
+            self.way = way
+
+        def __reduce__(self):
+            return str, (self.way,)
+
+        nbytes = kept << 20
+
+        def get_total_buffer_size(self):
+            return 100 << 20
+
+        def buffers(self):
+            return [None, b"numbers"]
+
+    class ArrowException(Exception):
+        pass
+
+    class Int64Array(Array):
+        pass
+
+    def concat_arrays(arrays):
+        assert joins or not arrays
+        return Int64Array("joined")
+
+    def refuse(arrays):
+        raise ArrowException("not of this type")
+
+    library = types.ModuleType("pyarrow")
+    library.concat_arrays, library.ArrowException = concat_arrays if joins else refuse, ArrowException
+    Array.__module__ = Int64Array.__module__ = "pyarrow.lib"
+    monkeypatch.setitem(sys.modules, "pyarrow", library)
+    assert pickle.loads(engine_pickle([Int64Array(), {"a": Int64Array()}])) == [goes, {"a": goes}]
 
 
 def tell_numbers(value):

@@ -77,6 +77,10 @@ def _arrow(size):
     return pa.table(columns).replace_schema_metadata({"source": "a sensor"})
 
 
+def _part_of_arrow(size):
+    return _arrow(10 * size)[-(10 * size // 16) // 10 :]
+
+
 def _xarray(size):
     import xarray as xr
 
@@ -148,6 +152,7 @@ KINDS = {
     "pandas: frame": Kind("pandas", _pandas),
     "polars: frame of two chunks": Kind("polars", _polars),
     "pyarrow: table of two chunks": Kind("pyarrow", _arrow),
+    "pyarrow: a tenth of a table": Kind("pyarrow", _part_of_arrow),
     "xarray: array with names": Kind("xarray", _xarray),
     "scipy: sparse, `csr`": Kind("scipy", _sparse("csr")),
     "scipy: sparse, `coo`": Kind("scipy", _sparse("coo")),

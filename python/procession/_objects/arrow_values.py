@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-__all__ = ["image", "polars_frame", "polars_series"]
+__all__ = ["image", "part_of_array", "polars_frame", "polars_series"]
 
 
 class _Arrow:
@@ -129,6 +129,26 @@ def _flagged(series, flags):
     if flags.get("SORTED_ASC") or flags.get("SORTED_DESC"):
         return series.set_sorted(descending=bool(flags.get("SORTED_DESC")))
     return series
+
+
+# -- arrays of pyarrow ------------------------------------------------------------------------------------------------
+
+
+def part_of_array(array):
+    """Reduce a small part of an array of pyarrow, also where a table or a batch has it, to a copy of what it has.
+
+    Its own way sends the buffers of the whole.
+    """
+    whole = array.get_total_buffer_size()
+    if not is_wanted(whole) or 2 * array.nbytes > whole:
+        return NotImplemented
+    if engine.has_shared() and any(buffer is not None and engine.place_of(buffer) for buffer in array.buffers()):
+        return NotImplemented  # what lies in shared memory goes by its place
+    arrow: Any = sys.modules["pyarrow"]
+    try:
+        return arrow.concat_arrays([array]).__reduce__()
+    except arrow.ArrowException:  # types that it cannot join
+        return NotImplemented
 
 
 # -- images -----------------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ LIBRARIES = {
     ("numpy", "MaskedArray"): ("library_values.masked_array", (*_OWN, "__getstate__", "__new__")),
     ("numpy", "ndarray"): ("library_values.derived_array", _OWN),
     ("PIL", "Image"): ("arrow_values.image", None),
+    ("pyarrow", "Array"): ("arrow_values.part_of_array", _OWN),
     ("polars", "DataFrame"): ("arrow_values.polars_frame", None),
     ("polars", "Series"): ("arrow_values.polars_series", None),
 }

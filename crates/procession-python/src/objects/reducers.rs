@@ -76,7 +76,16 @@ fn answer_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
 pub(crate) fn is_asked_alone(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let name = class.name()?;
     let name = name.to_str()?;
-    Ok(!OTHERS.contains(&name) && !LIBRARIES.contains(&name) && !class.is_subclass_of::<PyType>()? && !is_array(class))
+    Ok(!OTHERS.contains(&name)
+        && !LIBRARIES.contains(&name)
+        && !is_of_arrow(class, name)?
+        && !class.is_subclass_of::<PyType>()?
+        && !is_array(class))
+}
+
+/// Whether a class of a name is one of the arrays of pyarrow.
+fn is_of_arrow(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
+    Ok(name.ends_with(ARROW_SUFFIX) && class.module()?.to_str()? == ARROW)
 }
 
 /// Who has registered a reducer. A class may be in several tables: those that come first count.
@@ -210,8 +219,11 @@ const OTHERS: [&str; 10] = [
     "TypeVarTuple",
 ];
 /// The names of libraries' classes. Of numpy's arrays all subclasses are asked about.
-const LIBRARIES: [&str; 9] =
-    ["array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
+const LIBRARIES: [&str; 10] =
+    ["array", "Array", "ArrayImpl", "Column", "DataFrame", "Image", "MaskedArray", "ndarray", "Quantity", "Series"];
+/// The module whose arrays are of many classes, whose names end with [`ARROW_SUFFIX`].
+const ARROW: &str = "pyarrow.lib";
+const ARROW_SUFFIX: &str = "Array";
 
 /// The packages whose registered reducers run no code of the program.
 const KNOWN: [&str; 5] = ["copyreg", "multiprocessing", "numpy", "procession", "re"];
@@ -345,7 +357,10 @@ impl Reducers {
                 _ => Kind::Other,
             });
         }
-        if self.library_names.bind(py).contains(&name)? || is_large_array(object, class) {
+        let is_of_library = self.library_names.bind(py).contains(&name)?
+            || is_large_array(object, class)
+            || name.cast::<PyString>()?.to_str().is_ok_and(|name| is_of_arrow(class, name).unwrap_or(false));
+        if is_of_library {
             return Ok(Kind::Library);
         }
         // Most classes have the plain metaclass.
