@@ -1,7 +1,8 @@
-//! The memory of a queue: its beginning is mapped with it, and the rest in windows, each when a backlog first reaches it.
+//! The memory of a queue: its beginning is mapped with it, the rest in windows, each when a backlog first reaches it.
 //!
-//! Mapping all of the file at once would cost address space that batch systems limit (`ulimit -v`), as do programs for their own
-//! children. Where a window cannot be mapped, its bytes are read and written as those of a file: messages are there all the same.
+//! Mapping all of the file at once would cost address space, which batch systems limit (`ulimit -v`), and programs for
+//! their own children. Where a window cannot be mapped, its bytes are read and written as those of a file: messages are
+//! there all the same.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
