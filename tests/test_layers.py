@@ -214,14 +214,14 @@ LAYERS = {
     "process": "process util _drop_in",
     "objects": "reduction _objects",
     "children": "spawn forkserver resource_tracker _children",
-    "shared": "connection resource_sharer synchronize queues heap sharedctypes shared_memory _shared",
+    "shared": "connection resource_sharer synchronize queues heap sharedctypes shared_memory neutral _shared",
     "pool": "pool _pool _progress",
     "managers": "managers _manager",
     "report": "_report",
     "faces": "context shared_pools scopes futures joblib dummy telemetry popen_fork popen_forkserver popen_spawn_posix",
     "clusters": "_cluster",
     "tests": "testing _testing",
-    "entries": "__init__ __main__ cli mpi _forkserver_main __pyinstaller",
+    "entries": "__init__ __main__ cli mpi _forkserver_main _rust_worker __pyinstaller",
     "checkers": "_typed",
 }
 # Imports that lead up or around all the same, each for a reason.

@@ -33,6 +33,8 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     processes::groups::register(module)?;
     shared::guarded::register(module)?;
     seeing::look::register(module)?;
+    shared::neutral::register(module)?;
+    shared::neutral_queue::register(module)?;
     shared::numbers::register(module)?;
     shared::pickle::register(module)?;
     shared::queue::register(module)?;
@@ -40,6 +42,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     shared::simple_queue::register(module)?;
     shared::sync::register(module)?;
     processes::system::register(module)?;
+    worker::callee::register(module)?;
     seeing::timeline::register(module)?;
     #[cfg(feature = "trial")]
     trial::register(module)?;

@@ -15,6 +15,8 @@ pub(crate) const EXCEPTIONS: &str = "procession._exceptions";
 pub(crate) const INFORMED: &str = "procession._pool.informed";
 /// Which functions and classes of `__main__` others have.
 pub(crate) const MAIN_MODULE: &str = "procession._objects.main_module";
+/// What programs of other languages share.
+pub(crate) const NEUTRAL: &str = "procession.neutral";
 /// Makes the pickler, and knows the reducers that were registered.
 pub(crate) const REDUCERS: &str = "procession._objects.reducers";
 /// Has the modules of the standard library that ours stand in for.

@@ -33,6 +33,7 @@
 //! |---|---|
 //! | [`Process`] | a function in a process of its own: `spawn`, `join`, `kill` |
 //! | [`Pool`] | workers that run tasks: [`map`](Pool::map), [`map_each`](Pool::map_each), [`imap`](Pool::imap), [`imap_unordered`](Pool::imap_unordered), [`submit`](Pool::submit) |
+//! | [`PythonPool`] | workers that are Python interpreters; [`given`] is for a program that Python starts |
 //! | [`wait`] | the first of several processes, tasks, connections and queues |
 //! | [`Queue`], [`pipe`] and [`Connection`] | messages between processes |
 //! | [`SharedSlice`] | numbers that several processes see |
@@ -124,15 +125,18 @@ pub mod sync;
 
 pub use error::{Error, ErrorKind, Result};
 #[cfg(not(loom))]
+#[doc(hidden)]
+pub use face::foreign;
+#[cfg(not(loom))]
 pub use face::{
     Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, MapError, Permit,
-    Poisoned, Pool, Process, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard,
-    StartMethod, Task, TaskError, Waitable, With, init, pipe, wait, wait_timeout,
+    Poisoned, Pool, Process, PythonBuilder, PythonPool, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
+    SharedSlice, SliceGuard, StartMethod, Task, TaskError, Waitable, With, given, init, pipe, wait, wait_timeout,
 };
 #[cfg(all(feature = "json", not(loom)))]
 pub use function::Json;
 #[cfg(all(feature = "bytemuck", not(loom)))]
 pub use function::Plain;
 #[cfg(not(loom))]
-pub use function::{Bytes, Stateless};
+pub use function::{Array, Bytes, Stateless};
 pub use shared_memory::Number;

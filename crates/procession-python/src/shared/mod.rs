@@ -3,6 +3,8 @@
 pub(crate) mod connection;
 pub(crate) mod guarded;
 pub(crate) mod message;
+pub(crate) mod neutral;
+pub(crate) mod neutral_queue;
 pub(crate) mod numbers;
 pub(crate) mod pickle;
 pub(crate) mod queue;

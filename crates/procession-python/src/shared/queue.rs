@@ -26,7 +26,7 @@ pub(crate) enum Patience {
     Until(Option<Instant>),
 }
 
-fn patience(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Patience> {
+pub(crate) fn patience(block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Patience> {
     if block.map_or(Ok(true), |block| block.is_truthy())? {
         Ok(Patience::Until(deadline(timeout)?))
     } else {
@@ -69,6 +69,11 @@ impl Queue {
         Ok(())
     }
 
+    /// What is raised when there is nothing to get in time.
+    pub(crate) fn empty_error(py: Python<'_>) -> PyResult<PyErr> {
+        Ok(PyErr::from_value(imported(&EMPTY, py, "queue", "Empty")?.call0()?))
+    }
+
     pub(crate) fn send(&self, py: Python<'_>, message: &Message<'_>, patience: Patience) -> PyResult<()> {
         let (head, body) = (message.head(), message.body());
         if body.len() < LARGE_BYTES && matches!(self.queue.try_put(head, body).map_err(raised)?, Attempt::Done(())) {
@@ -89,12 +94,23 @@ impl Queue {
 
     /// The next message; none when the patience ends.
     pub(crate) fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
+        self.receive_by(py, patience, |oldest| Taken::from(py, oldest))
+    }
+
+    /// As [`Queue::receive`], of a message that `take` takes.
+    #[inline]
+    pub(crate) fn receive_by<T>(
+        &self,
+        py: Python<'_>,
+        patience: Patience,
+        take: impl Fn(Oldest<'_>) -> PyResult<T>,
+    ) -> PyResult<Option<T>> {
         loop {
             match self.queue.try_oldest().map_err(raised)? {
-                Attempt::Done(oldest) => return self.taken(py, oldest),
+                Attempt::Done(oldest) => return self.taken(take(oldest)),
                 Attempt::Busy => {
                     if let Some(oldest) = until_done(py, || self.queue.oldest())?.map_err(raised)? {
-                        return self.taken(py, oldest);
+                        return self.taken(take(oldest));
                     }
                 }
                 Attempt::Unready => {}
@@ -113,8 +129,7 @@ impl Queue {
     }
 
     #[inline]
-    fn taken<'py>(&self, py: Python<'py>, oldest: Oldest<'_>) -> PyResult<Option<Taken<'py>>> {
-        let taken = Taken::from(py, oldest);
+    fn taken<T>(&self, taken: PyResult<T>) -> PyResult<Option<T>> {
         self.settle();
         taken.map(Some)
     }
@@ -205,7 +220,7 @@ impl Queue {
         let py = slf.py();
         match slf.get().receive(py, patience(block, timeout)?)? {
             Some(taken) => taken.object(),
-            None => Err(PyErr::from_value(imported(&EMPTY, py, "queue", "Empty")?.call0()?)),
+            None => Err(Queue::empty_error(py)?),
         }
     }
 

@@ -47,6 +47,11 @@ impl<'py> Message<'py> {
         Message { head, head_bytes, body }
     }
 
+    /// Bytes that were made before.
+    pub(crate) fn made(bytes: Pickle) -> Message<'py> {
+        Message { head: [0; 9], head_bytes: 0, body: Body::Pickle(bytes) }
+    }
+
     pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
         if value.is_exact_instance_of::<PyInt>() {
             if let Ok(number) = value.extract::<i64>() {

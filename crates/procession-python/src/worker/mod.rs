@@ -1,5 +1,6 @@
 //! The loop of a worker process: claim, rebuild, call, encode, publish; no bytecode of ours per task.
 
+pub(crate) mod callee;
 mod functions;
 pub(crate) mod interrupts;
 mod memory;

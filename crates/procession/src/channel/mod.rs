@@ -6,6 +6,7 @@ mod connection;
 mod eagerness;
 mod frame;
 mod habit;
+pub mod neutral;
 mod pipe;
 mod queue;
 mod ring;

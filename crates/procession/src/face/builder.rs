@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::crew::Terms;
+use super::crew::{Foreign, Terms};
 use super::drive::Inner;
 use super::pool::Pool;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Initializer, Stateless};
 use crate::process::StartMethod;
 
@@ -223,6 +223,17 @@ impl Builder {
         self
     }
 
+    /// A pool whose workers are another program.
+    pub(super) fn build_foreign(self, foreign: Foreign) -> Result<Pool> {
+        self.failure.map_or(Ok(()), Err)?;
+        if self.terms.initializer.is_some() {
+            let message =
+                "an initializer is a Rust function, which Python workers cannot call: have their module do it";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(Pool::with_workers(Inner::new(self.terms, Some(foreign))?))
+    }
+
     /// Makes the pool and starts its workers.
     ///
     /// ```
@@ -235,7 +246,7 @@ impl Builder {
     /// As [`Pool::new`].
     pub fn build(self) -> Result<Pool> {
         self.failure.map_or(Ok(()), Err)?;
-        Ok(Pool::with_workers(Inner::new(self.terms)?))
+        Ok(Pool::with_workers(Inner::new(self.terms, None)?))
     }
 }
 

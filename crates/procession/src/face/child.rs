@@ -12,6 +12,8 @@ use crate::process::{self, Arrival, Progress};
 /// An order starts with one of these.
 pub(super) const CALL: u8 = 1;
 pub(super) const WORK: u8 = 2;
+/// For a function of another language: a version and the function's name come before what `WORK` has.
+pub(super) const WORK_FOR: u8 = 3;
 
 /// The code of a child whose function panicked, as that of a program whose `main` does.
 const PANICKED: i32 = 101;
@@ -52,7 +54,7 @@ fn carry_out(arrival: &Arrival) -> Result<i32> {
     function::remember_panics();
     match arrival.order.split_first() {
         Some((&CALL, order)) => call(arrival, order),
-        Some((&WORK, order)) => worker::work(arrival, order),
+        Some((&WORK, order)) => worker::work(arrival, order, None),
         _ => Err(Error::new(ErrorKind::Protocol, "an order of an unknown kind")),
     }
 }

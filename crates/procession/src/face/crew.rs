@@ -5,14 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::child::WORK;
+use super::child::{WORK, WORK_FOR};
 use super::error::TaskError;
 use super::job::Answer;
 use super::wire::Reply;
+use crate::channel::neutral::WIRE_VERSION;
 use crate::error::{Error, Result};
 use crate::platform::{self, Watched, file_key};
 use crate::pool::{Driver, JobId};
-use crate::process::{self, StartMethod, Started};
+use crate::process::{self, Program, StartMethod, Started};
 
 /// What a pool asks of its workers.
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +80,18 @@ struct Known {
     users: usize,
 }
 
+/// A program of another language that workers are, and the name of the function that they call.
+#[derive(Clone, Debug)]
+pub(super) struct Foreign {
+    pub program: Program,
+    pub function: &'static str,
+}
+
 /// The workers of a pool.
 #[derive(Debug, Default)]
 pub(super) struct Crew {
+    /// None: workers are this program.
+    foreign: Option<Foreign>,
     pub members: HashMap<usize, Member>,
     known: HashMap<u64, Known>,
     by_file: HashMap<(u64, u64), u64>,
@@ -90,6 +100,10 @@ pub(super) struct Crew {
 }
 
 impl Crew {
+    pub(super) fn of(foreign: Option<Foreign>) -> Crew {
+        Crew { foreign, ..Crew::default() }
+    }
+
     /// Starts a worker.
     pub(super) fn start(&mut self, driver: &mut Driver, terms: &Terms) -> Result<()> {
         let seat = driver.invite(None)?;
@@ -140,13 +154,25 @@ impl Crew {
     }
 
     fn start_at(&self, seat: &crate::pool::Invitation, terms: &Terms) -> Result<Member> {
-        let mut order = vec![WORK];
+        let mut order = Vec::new();
+        match &self.foreign {
+            Some(foreign) => {
+                order.push(WORK_FOR);
+                order.extend_from_slice(&WIRE_VERSION.to_le_bytes());
+                order.extend_from_slice(&(foreign.function.len() as u64).to_le_bytes());
+                order.extend_from_slice(foreign.function.as_bytes());
+            }
+            None => order.push(WORK),
+        }
         order.extend_from_slice(&(seat.index as u64).to_le_bytes());
         order.extend_from_slice(&terms.max_tasks.to_le_bytes());
         order.push(terms.retires.into());
         order.extend(terms.initializer.iter().flat_map(|distance| distance.to_le_bytes()));
         let files = [&seat.pool, &seat.own, &seat.parent].map(AsFd::as_fd);
-        let started = process::start(terms.start_method, &order, &files, 0)?;
+        let started = match &self.foreign {
+            Some(foreign) => process::start_program(&foreign.program, &order, &files, 0)?,
+            None => process::start(terms.start_method, &order, &files, 0)?,
+        };
         let mut unsent: Vec<_> = self.known.iter().map(|(n, known)| (*n, Some(known.file.clone()))).collect();
         unsent.sort_unstable_by_key(|(number, _)| *number);
         // Tells that no other of the numbers so far will come.

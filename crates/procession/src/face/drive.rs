@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
-use super::crew::{Crew, Terms};
+use super::crew::{Crew, Foreign, Terms};
 use super::error::TaskError;
 use super::job::{Function, Job};
 use crate::channel::{MAX_WORKERS, Spin};
@@ -85,14 +85,15 @@ pub(super) struct Shared {
 
 impl Inner {
     /// A pool with its workers on their way.
-    pub(super) fn new(terms: Terms) -> Result<Arc<Inner>> {
+    pub(super) fn new(terms: Terms, foreign: Option<Foreign>) -> Result<Arc<Inner>> {
         check_workers(terms.workers)?;
         let mut driver = Driver::new(terms.workers)?;
         let program = std::env::args_os().next().unwrap_or_default();
         let program = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
-        let method = if terms.start_method == Some(StartMethod::Spawn) { "spawn" } else { "forkserver" };
+        let spawns = foreign.is_some() || terms.start_method == Some(StartMethod::Spawn);
+        let method = if spawns { "spawn" } else { "forkserver" };
         driver.board.entitle(&program, method, terms.workers, terms.memory);
-        let mut crew = Crew::default();
+        let mut crew = Crew::of(foreign);
         for _ in 0..terms.workers {
             if let Err(error) = crew.start(&mut driver, &terms) {
                 crew.members.values().for_each(|member| member.started.child.kill());

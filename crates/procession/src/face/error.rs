@@ -62,6 +62,16 @@ pub enum TaskError {
         /// Which, and why.
         message: String,
     },
+    /// The function of a [`PythonPool`](crate::PythonPool) raised an exception.
+    #[non_exhaustive]
+    Raised {
+        /// The exception's class, as Python prints it: `ValueError`, `package.module.OwnError`.
+        kind: String,
+        /// Its text.
+        message: String,
+        /// Where it was raised, as Python prints it.
+        traceback: String,
+    },
     /// No process could be had to run it.
     #[non_exhaustive]
     NoProcess {
@@ -84,6 +94,8 @@ impl fmt::Display for TaskError {
             TaskError::OverMemory => f.write_str("took more memory than allowed"),
             TaskError::Cancelled => f.write_str("cancelled"),
             TaskError::Codec { message } => f.write_str(message),
+            TaskError::Raised { kind, message, .. } if message.is_empty() => f.write_str(kind),
+            TaskError::Raised { kind, message, .. } => write!(f, "{kind}: {message}"),
             TaskError::NoProcess { message } => write!(f, "no process could be had: {message}"),
         }
     }
@@ -120,6 +132,7 @@ impl From<Failure> for TaskError {
         match failure {
             Failure::Panicked { message, location } => TaskError::Panicked { message, location },
             Failure::Codec { message } => TaskError::Codec { message },
+            Failure::Raised { kind, message, traceback } => TaskError::Raised { kind, message, traceback },
         }
     }
 }
@@ -145,7 +158,10 @@ impl From<TaskError> for Error {
             TaskError::TimedOut => ErrorKind::TimedOut,
             TaskError::Cancelled => ErrorKind::Closed,
             TaskError::Crashed { .. } | TaskError::Exited { .. } | TaskError::OverMemory => ErrorKind::WorkerDied,
-            TaskError::Panicked { .. } | TaskError::Codec { .. } | TaskError::NoProcess { .. } => ErrorKind::TaskFailed,
+            TaskError::Panicked { .. }
+            | TaskError::Codec { .. }
+            | TaskError::Raised { .. }
+            | TaskError::NoProcess { .. } => ErrorKind::TaskFailed,
         };
         Error::new(kind, error.to_string())
     }
@@ -177,9 +193,9 @@ pub struct MapError {
 }
 
 impl MapError {
-    /// Of a call of `F`.
-    pub(super) fn of<F>(index: Option<usize>, error: impl Into<TaskError>) -> MapError {
-        MapError { function: std::any::type_name::<F>(), index, error: error.into() }
+    /// Of a call of the function of this name.
+    pub(super) fn named(function: &'static str, index: Option<usize>, error: impl Into<TaskError>) -> MapError {
+        MapError { function, index, error: error.into() }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::error::TaskError;
+use crate::function::Form;
 use crate::pool::{Entry, Grant};
 use crate::shared_memory::Block;
 
@@ -14,7 +15,7 @@ use crate::shared_memory::Block;
 const SMALL_BYTES: usize = 22;
 
 /// A function as the workers of a pool know it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Function {
     /// What leads every record.
     pub preamble: Vec<u8>,
@@ -24,6 +25,8 @@ pub(super) struct Function {
     pub files: Vec<u64>,
     /// Its name, and what names it among those of this program.
     pub title: &'static str,
+    /// In which form arguments and results cross.
+    pub form: Form,
     pub crossing: u64,
 }
 

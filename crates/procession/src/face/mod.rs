@@ -1,14 +1,18 @@
 //! The Rust face: processes and pools that run Rust functions, on the same engine as the Python one.
 
 mod builder;
+mod callee;
 mod child;
 mod crew;
 mod drive;
 mod error;
+pub mod foreign;
+mod given;
 mod job;
 mod outcome;
 mod pool;
 mod process;
+mod python;
 mod shared;
 mod stream;
 mod task;
@@ -21,8 +25,10 @@ pub use crate::process::StartMethod;
 pub use builder::Builder;
 pub use child::init;
 pub use error::{MapError, TaskError};
+pub use given::given;
 pub use pool::Pool;
 pub use process::{ExitStatus, Process};
+pub use python::{PythonBuilder, PythonPool};
 pub use shared::{
     Barrier, Condition, Connection, Event, Lock, LockGuard, Permit, Poisoned, Queue, RwLock, RwLockReadGuard,
     RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard, pipe,

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{MapError, TaskError};
 use super::job::Answer;
-use crate::function::{self};
+use crate::function::{self, Form};
 
 /// What a task's argument and result can be: bytes and back.
 pub(super) type Outcome<R> = std::result::Result<R, TaskError>;
@@ -12,13 +12,13 @@ pub(super) type Outcome<R> = std::result::Result<R, TaskError>;
 pub(super) type Mapped<R> = std::result::Result<Vec<R>, MapError>;
 
 /// The result within an answer.
-pub(super) fn rebuild<R: DeserializeOwned + 'static>(answer: Option<Answer>) -> Outcome<R> {
+pub(super) fn rebuild<R: DeserializeOwned + 'static>(form: Form, answer: Option<Answer>) -> Outcome<R> {
     let value = match answer {
         None => return Err(TaskError::Cancelled),
         Some(Answer::Failed(error)) => return Err(*error),
-        Some(Answer::Small(size, bytes)) => function::decode(&bytes[..usize::from(size)]),
-        Some(Answer::Large(bytes)) => function::decode_owned(bytes),
-        Some(Answer::Attached(bytes, files)) => function::receiving(files, || function::decode(&bytes)),
+        Some(Answer::Small(size, bytes)) => form.decode(&bytes[..usize::from(size)]),
+        Some(Answer::Large(bytes)) => form.decode_owned(bytes),
+        Some(Answer::Attached(bytes, files)) => function::receiving(files, || form.decode(&bytes)),
     };
     value.map_err(TaskError::unreadable::<R>)
 }

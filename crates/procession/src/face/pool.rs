@@ -12,7 +12,7 @@ use super::outcome::{Mapped, Outcome, rebuild};
 use super::task::Task;
 use super::wire::{Item, Preamble};
 use crate::error::Result;
-use crate::function::{self, Bare, Stateless, WithState};
+use crate::function::{self, Bare, Form, Stateless, WithState};
 use crate::pool::{Chunk, JobId};
 
 /// Worker processes that run tasks, whichever is free the next one.
@@ -138,9 +138,7 @@ impl Pool {
     {
         let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
         match function {
-            Ok(function) => {
-                self.run_all(function, items, false).into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
-            }
+            Ok(function) => self.each(function, items),
             Err(error) => {
                 let error = TaskError::from(error);
                 items.into_iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
@@ -210,17 +208,27 @@ impl Pool {
             Ok(function) => function,
             Err(error) => return Task::failed(error.into()),
         };
+        self.submit_to(function, &argument)
+    }
+
+    /// As [`Pool::submit`], for a function that the workers know.
+    pub(super) fn submit_to<A, R>(&self, function: Arc<Function>, argument: &A) -> Task<R>
+    where
+        A: Serialize + 'static,
+        R: DeserializeOwned + 'static,
+    {
         self.start_keeper();
+        let form = function.form;
         let mut bytes = Vec::new();
         let mut files = Vec::new();
-        if let Err(message) = self.encode(&argument, &mut bytes, &mut files) {
+        if let Err(message) = self.encode(form, argument, &mut bytes, &mut files) {
             return Task::failed(TaskError::Codec { message: format!("the argument cannot be sent: {message}") });
         }
         let ends = vec![bytes.len()];
         let mut job = new_job(function, Items::Row { bytes, ends }, 1, files);
         job.is_detached = true;
         job.method = "submit";
-        Task::new(self.inner.clone(), self.inner.submit(job, true, Chunk::Adaptive))
+        Task::new(self.inner.clone(), self.inner.submit(job, true, Chunk::Adaptive), form)
     }
 
     /// The ids of the worker processes just now.
@@ -279,18 +287,19 @@ impl Pool {
         let mut bytes = Vec::new();
         preamble.encode(&mut bytes);
         let title = function::arrived(crossing).map_or("", function::Crossing::name);
-        Ok(Arc::new(Function { preamble: bytes, block, files, title, crossing }))
+        Ok(Arc::new(Function { preamble: bytes, block, files, title, form: Form::Own, crossing }))
     }
 
     /// Adds a value to `into` as an item; the numbers of its descriptors go to `files` too.
     pub(super) fn encode<T: Serialize + 'static>(
         &self,
+        form: Form,
         value: &T,
         into: &mut Vec<u8>,
         files: &mut Vec<u64>,
     ) -> std::result::Result<(), String> {
         Item::encode(into, |into| {
-            let (encoded, attached) = function::sending(|| function::encode(value, into));
+            let (encoded, attached) = function::sending(|| form.encode(value, into));
             encoded?;
             if attached.is_empty() {
                 return Ok(Vec::new());
@@ -306,6 +315,18 @@ impl Pool {
         })
     }
 
+    /// Calls a function for all items; each has an outcome of its own.
+    pub(super) fn each<A, R, I>(&self, function: Arc<Function>, items: I) -> std::vec::IntoIter<Outcome<R>>
+    where
+        A: Serialize + 'static,
+        R: DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let form = function.form;
+        let answers = self.run_all(function, items, false).into_iter();
+        answers.map(|answer| rebuild(form, answer)).collect::<Vec<_>>().into_iter()
+    }
+
     /// Calls a function for all items, which is `F` to its user.
     pub(super) fn map_all<F, A, R, I>(&self, function: Result<Arc<Function>>, items: I) -> Mapped<R>
     where
@@ -313,26 +334,39 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = function.map_err(|error| MapError::of::<F>(None, error))?;
+        self.map_named(std::any::type_name::<F>(), function, items)
+    }
+
+    /// As [`Pool::map_all`], of a function of this name.
+    pub(super) fn map_named<A, R, I>(&self, name: &'static str, function: Result<Arc<Function>>, items: I) -> Mapped<R>
+    where
+        A: Serialize + 'static,
+        R: DeserializeOwned + 'static,
+        I: IntoIterator<Item = A>,
+    {
+        let function = function.map_err(|error| MapError::named(name, None, error))?;
+        let form = function.form;
         let answers = self.run_all(function, items, true);
         let failure = |answer: &Option<Answer>| answer.as_ref().and_then(Answer::failure).cloned();
         let failed = answers.iter().enumerate().find_map(|(index, answer)| Some((index, failure(answer)?)));
         if let Some((index, failure)) = failed {
-            return Err(MapError::of::<F>(Some(index), failure));
+            return Err(MapError::named(name, Some(index), failure));
         }
         let rebuilt = answers.into_iter().enumerate();
-        rebuilt.map(|(index, answer)| rebuild(answer).map_err(|error| MapError::of::<F>(Some(index), error))).collect()
+        let rebuilt =
+            rebuilt.map(|(index, answer)| rebuild(form, answer).map_err(|e| MapError::named(name, Some(index), e)));
+        rebuilt.collect()
     }
 
     /// Runs all items and waits; where the first failure ends it, answers are missing.
     pub(super) fn run_all<A, I>(&self, function: Arc<Function>, items: I, is_strict: bool) -> Vec<Option<Answer>>
     where
-        A: Serialize + DeserializeOwned + 'static,
+        A: Serialize + 'static,
         I: IntoIterator<Item = A>,
     {
         let (mut bytes, mut ends, mut files) = (Vec::new(), Vec::new(), Vec::new());
         for item in items {
-            if let Err(message) = self.encode(&item, &mut bytes, &mut files) {
+            if let Err(message) = self.encode(function.form, &item, &mut bytes, &mut files) {
                 Item::encode_failure(&mut bytes, &format!("the argument cannot be sent: {message}"));
             }
             ends.push(bytes.len());

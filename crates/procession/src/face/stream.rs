@@ -13,7 +13,7 @@ use super::outcome::{Outcome, rebuild};
 use super::pool::Pool;
 use super::wire::Item;
 use crate::error::Result;
-use crate::function::{Bare, Stateless};
+use crate::function::{Bare, Form, Stateless};
 use crate::pool::{Chunk, JobId};
 
 /// The most items that are out, and the most bytes.
@@ -23,6 +23,7 @@ const MOST_BYTES: usize = 16 << 20;
 /// The common part of both iterators.
 struct Stream<'p, I> {
     pool: &'p Pool,
+    form: Form,
     job: std::result::Result<JobId, TaskError>,
     /// None when it is exhausted.
     items: Option<I>,
@@ -38,6 +39,7 @@ where
     I::Item: Serialize + 'static,
 {
     fn new(pool: &Pool, function: Result<Arc<Function>>, items: I, is_ordered: bool) -> Stream<'_, I> {
+        let form = function.as_ref().map_or(Form::Own, |function| function.form);
         let job = function.map(|function| {
             let mut job = new_job(function, Items::Each { base: 0, items: VecDeque::new() }, 0, Vec::new());
             job.method = if is_ordered { "imap" } else { "imap_unordered" };
@@ -47,7 +49,7 @@ where
             pool.inner.submit(job, false, Chunk::Adaptive)
         });
         let job = job.map_err(TaskError::from);
-        Stream { pool, job, items: Some(items), window: 0, out: 0, bytes: 0 }
+        Stream { pool, form, job, items: Some(items), window: 0, out: 0, bytes: 0 }
     }
 
     /// Takes items from the iterator as long as there is room for them.
@@ -63,7 +65,7 @@ where
                 break;
             };
             let mut bytes = Vec::new();
-            if let Err(message) = self.pool.encode(&item, &mut bytes, &mut files) {
+            if let Err(message) = self.pool.encode(self.form, &item, &mut bytes, &mut files) {
                 Item::encode_failure(&mut bytes, &format!("the argument cannot be sent: {message}"));
             }
             self.bytes = if self.bytes == 0 { bytes.len() } else { (7 * self.bytes + bytes.len()) / 8 };
@@ -208,7 +210,7 @@ macro_rules! iterator {
 
             fn next(&mut self) -> Option<$item> {
                 let (number, answer) = self.stream.next()?;
-                Some($give(number, rebuild(answer)))
+                Some($give(number, rebuild(self.stream.form, answer)))
             }
         }
 

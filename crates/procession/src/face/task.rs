@@ -13,6 +13,7 @@ use super::error::TaskError;
 use super::job::{Answers, Job};
 use super::outcome::{Outcome, rebuild};
 use super::wait::{Alarm, sealed::Source};
+use crate::function::Form;
 use crate::pool::JobId;
 
 /// A task that was submitted; from [`Pool::submit`](crate::Pool::submit). Dropping it lets the task run on.
@@ -36,7 +37,7 @@ pub struct Task<R> {
 }
 
 enum State {
-    Sent { inner: Arc<Inner>, job: JobId },
+    Sent { inner: Arc<Inner>, job: JobId, form: Form },
     Failed(TaskError),
 }
 
@@ -47,8 +48,8 @@ impl<R> std::fmt::Debug for Task<R> {
 }
 
 impl<R: DeserializeOwned + 'static> Task<R> {
-    pub(super) fn new(inner: Arc<Inner>, job: JobId) -> Task<R> {
-        Task { state: State::Sent { inner, job }, result: PhantomData }
+    pub(super) fn new(inner: Arc<Inner>, job: JobId, form: Form) -> Task<R> {
+        Task { state: State::Sent { inner, job, form }, result: PhantomData }
     }
 
     pub(super) fn failed(error: TaskError) -> Task<R> {
@@ -93,9 +94,9 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     }
 
     fn wait_until(self, until: Option<Instant>) -> Result<Outcome<R>, Task<R>> {
-        let (inner, job) = match &self.state {
+        let (inner, job, form) = match &self.state {
             State::Failed(error) => return Ok(Err(error.clone())),
-            State::Sent { inner, job } => (inner, *job),
+            State::Sent { inner, job, form } => (inner, *job, *form),
         };
         if let Err(error) = inner.check_ours() {
             return Ok(Err(error.into()));
@@ -103,7 +104,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
         if !inner.wait(until, |shared| shared.jobs.get(&job).is_none_or(Job::is_done)) {
             return Err(self);
         }
-        Ok(taken(inner, job))
+        Ok(taken(inner, job, form))
     }
 
     /// Whether the outcome is there.
@@ -137,7 +138,7 @@ impl<R: DeserializeOwned + 'static> Task<R> {
     /// # Ok(()) }
     /// ```
     pub fn cancel(&self) -> bool {
-        let State::Sent { inner, job } = &self.state else { return false };
+        let State::Sent { inner, job, .. } = &self.state else { return false };
         if !inner.is_ours() {
             return false;
         }
@@ -159,14 +160,14 @@ impl<R> Source for Task<R> {
             State::Failed(_) => true,
             State::Sent { inner, .. } if !inner.is_ours() => true,
             // Nobody may be driving: look once.
-            State::Sent { inner, job } => {
+            State::Sent { inner, job, .. } => {
                 inner.wait(Some(Instant::now()), |shared| shared.jobs.get(job).is_none_or(Job::is_done))
             }
         })
     }
 
     fn watch(&self, alarm: &Arc<Alarm>) -> crate::Result<Option<RawFd>> {
-        let State::Sent { inner, job } = &self.state else { return Ok(None) };
+        let State::Sent { inner, job, .. } = &self.state else { return Ok(None) };
         inner.check_ours()?;
         if let Some(job) = inner.shared().jobs.get_mut(job) {
             job.waker = Some(Waker::from(Arc::new(Ring(alarm.clone()))));
@@ -183,11 +184,12 @@ impl Wake for Ring {
     }
 }
 
-fn taken<R: DeserializeOwned + 'static>(inner: &Inner, job: JobId) -> Outcome<R> {
-    rebuild(match inner.forget(job).0.map(|job| job.answers) {
+fn taken<R: DeserializeOwned + 'static>(inner: &Inner, job: JobId, form: Form) -> Outcome<R> {
+    let answer = match inner.forget(job).0.map(|job| job.answers) {
         Some(Answers::Ordered { mut answers, .. }) => answers.pop_front().flatten(),
         _ => None,
-    })
+    };
+    rebuild(form, answer)
 }
 
 /// The outcome, for any executor: the pool's own thread drives meanwhile. Not to be polled after it was ready.
@@ -197,9 +199,9 @@ impl<R: DeserializeOwned + 'static> Future for Task<R> {
 
     fn poll(self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Outcome<R>> {
         use std::task::Poll;
-        let (inner, job) = match &self.state {
+        let (inner, job, form) = match &self.state {
             State::Failed(error) => return Poll::Ready(Err(error.clone())),
-            State::Sent { inner, job } => (inner, *job),
+            State::Sent { inner, job, form } => (inner, *job, *form),
         };
         if let Err(error) = inner.check_ours() {
             return Poll::Ready(Err(error.into()));
@@ -212,7 +214,7 @@ impl<R: DeserializeOwned + 'static> Future for Task<R> {
             }
             None => {
                 drop(shared);
-                Poll::Ready(taken(inner, job))
+                Poll::Ready(taken(inner, job, form))
             }
         }
     }
@@ -220,7 +222,7 @@ impl<R: DeserializeOwned + 'static> Future for Task<R> {
 
 impl<R> Drop for Task<R> {
     fn drop(&mut self) {
-        if let State::Sent { inner, job } = &self.state
+        if let State::Sent { inner, job, .. } = &self.state
             && inner.is_ours()
         {
             let mut shared = inner.shared();

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 
 use super::error::TaskError;
 use super::job::Function;
-use super::outcome::{Mapped, Outcome, rebuild};
+use super::outcome::{Mapped, Outcome};
 use super::pool::Pool;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{Stateless, WithContext};
+use crate::function::{Form, Stateless, WithContext};
 
 /// A [`Pool`] with a context; from [`Pool::with`].
 ///
@@ -73,10 +73,7 @@ impl<C: Serialize + DeserializeOwned + 'static> With<'_, C> {
         I: IntoIterator<Item = A>,
     {
         match WithContext::<F, C, A, R>::crossing(function).and_then(|crossing| self.function(crossing)) {
-            Ok(function) => {
-                let answers = self.pool.run_all(function, items, false);
-                answers.into_iter().map(rebuild).collect::<Vec<_>>().into_iter()
-            }
+            Ok(function) => self.pool.each(function, items),
             Err(error) => {
                 let error = TaskError::from(error);
                 items.into_iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
@@ -120,7 +117,7 @@ impl Pool {
         self.inner.check_ours()?;
         let mut bytes = Vec::new();
         let mut files = Vec::new();
-        self.encode(&context, &mut bytes, &mut files)
+        self.encode(Form::Own, &context, &mut bytes, &mut files)
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the context cannot be sent: {reason}")))?;
         Ok(With { pool: self, bytes, files, context: PhantomData })
     }

@@ -6,6 +6,7 @@ use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::callee::{Called, Callee, FOREIGN, Find};
 use super::wire::{Item, Preamble, Reply};
 use crate::channel::FrameKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -35,10 +36,12 @@ struct Seat {
     /// All descriptors with a smaller number have come, or are gone.
     seen: u64,
     out: Vec<u8>,
+    /// The function of another language.
+    callee: Option<Arc<dyn Callee>>,
 }
 
 /// Serves a pool until it is closed, or as many items are done as `order` says (0: no limit).
-pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
+pub(super) fn work(arrival: &Arrival, order: &[u8], find: Option<Find<'_>>) -> Result<i32> {
     platform::leave_termination_to(parent_id() as i32)?;
     let nonsense = || Error::new(ErrorKind::Protocol, "an order without a seat");
     let (index, rest) = order.split_first_chunk().ok_or_else(nonsense)?;
@@ -51,9 +54,18 @@ pub(super) fn work(arrival: &Arrival, order: &[u8]) -> Result<i32> {
     let index = u64::from_le_bytes(*index);
     let worker = Worker::open(index as usize, next()?, next()?, next()?)?;
     let notes = arrival.notes.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;
-    let (routines, files) = (Vec::new(), HashMap::new());
-    let mut seat =
-        Seat { worker, retires: *retires != 0, index, noted: 0, routines, files, notes, seen: 0, out: Vec::new() };
+    let (routines, files, out) = (Vec::new(), HashMap::new(), Vec::new());
+    let retires = *retires != 0;
+    let mut seat = Seat { worker, retires, index, noted: 0, routines, files, notes, seen: 0, out, callee: None };
+    if let Some(find) = find {
+        match find() {
+            Ok(callee) => seat.callee = Some(callee),
+            Err(failure) => {
+                seat.worker.init_failed(&failure.encode())?;
+                return Ok(1);
+            }
+        }
+    }
     let mut left = if limit == 0 { u64::MAX } else { limit };
     if let Some(distance) = rest.first_chunk() {
         let crossing = function::arrived(u64::from_le_bytes(*distance)).ok_or_else(nonsense)?;
@@ -173,6 +185,10 @@ impl Seat {
             drop(self.routines.remove(0));
         }
         let nonsense = || Error::new(ErrorKind::Protocol, "a record without a function");
+        if preamble.crossing == FOREIGN {
+            let callee = self.callee.clone().ok_or_else(nonsense)?;
+            return Ok(Ok(Box::new(Called(callee))));
+        }
         let crossing = function::arrived(preamble.crossing).ok_or_else(nonsense)?;
         let mut context = Vec::new();
         if preamble.context_size > 0

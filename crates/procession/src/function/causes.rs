@@ -45,6 +45,14 @@ pub(super) fn told<T>(work: impl FnOnce() -> postcard::Result<T>) -> Result<T, S
     }
 }
 
+/// As [`told`], of a form whose errors keep the words of the parts.
+pub(super) fn told_by<T, E: Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(payload) => Err(of_panic(payload)),
+    }
+}
+
 fn taken() -> Option<String> {
     IS_KEPT.set(false);
     CAUSE.take()

@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Panicked { message: String, location: String },
     /// The argument or the result could not be turned into bytes or back.
     Codec { message: String },
+    /// The function, of another language, raised an exception.
+    Raised { kind: String, message: String, traceback: String },
 }
 
 impl Failure {

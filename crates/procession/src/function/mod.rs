@@ -8,8 +8,10 @@ mod attachments;
 mod causes;
 mod codec;
 mod failure;
+mod form;
 #[cfg(feature = "json")]
 mod json;
+mod neutral;
 #[cfg(feature = "bytemuck")]
 mod plain;
 mod routines;
@@ -20,9 +22,14 @@ pub(crate) use causes::{unread, unwritten};
 pub use codec::Bytes;
 pub(crate) use codec::{as_bytes, decode, decode_owned, encode};
 pub(crate) use failure::{Failure, guarded, remember_panics};
+pub(crate) use form::Form;
 #[cfg(feature = "json")]
 pub use json::Json;
+pub use neutral::Array;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use neutral::decode_neutral;
+pub(crate) use neutral::{OWN_NAME, SHARED_NAME, item_of, title};
 #[cfg(feature = "bytemuck")]
 pub use plain::Plain;
-pub(crate) use routines::{Bare, Crossing, Initializer, Routine, WithContext, WithState, arrived};
+pub(crate) use routines::{Bare, Crossing, Initializer, Ran, Routine, WithContext, WithState, arrived};
 pub use stateless::Stateless;

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
+use crate::channel::neutral::{Reader, Token, WIRE_VERSION};
 use crate::channel::{
     Attempt, Consumer, FRAME_BYTES, Frame, FrameKind, HEAD_BYTES, PIPE_SEGMENT_BYTES, Pipe, Producer, Queue, Receiving,
     SLOTS, Slots, measure_run, receive_body, shown,
 };
 use crate::face::decode_body;
-use crate::function::{Bare, Bytes, Failure, arrived, decode, decode_owned, fetch, receiving};
+use crate::function::{Array, Bare, Bytes, Failure, arrived, decode, decode_neutral, decode_owned, fetch, receiving};
 use crate::platform::{self, Mapping, Stream};
 use crate::pool::{Content, ENTRIES, RecordHead, content};
 use crate::shared_memory::{Segment, copy_in, copy_out, copy_to, word32, word64};
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("slots", slots),
     ("record", record),
     ("codec", codec),
+    ("neutral", neutral),
     ("routine", routine),
     ("rights", rights),
     ("message", message),
@@ -208,6 +210,29 @@ pub fn codec(bytes: &[u8]) {
     let _ = Failure::decode(bytes);
 }
 
+/// Values that programs of another language write: token by token, as a binding rebuilds them, and as Rust values.
+pub fn neutral(bytes: &[u8]) {
+    type Several = (String, Vec<u32>, Option<Bytes>, Vec<(u8, i64)>, std::collections::BTreeMap<String, Vec<bool>>);
+    let mut reader = Reader::new(bytes);
+    let mut taken = 0;
+    while let Ok(token) = reader.token() {
+        taken += 1;
+        match token {
+            Token::Array { items, .. } => assert!(items.len() < bytes.len()),
+            Token::Text(text) => assert!(text.len() < bytes.len()),
+            Token::List(count) | Token::Tuple(count) => assert!(count < bytes.len() as u64),
+            Token::Dict(count) => assert!(2 * count < bytes.len() as u64),
+            _ => {}
+        }
+    }
+    assert!(taken <= bytes.len());
+    whole(decode_neutral::<Several>(bytes));
+    whole(decode_neutral::<Result<char, Box<(f64, [u16; 3])>>>(bytes));
+    whole(decode_neutral::<(Array<f64>, Array<u8>)>(bytes));
+    whole(decode_neutral::<Vec<f32>>(bytes));
+    whole(decode_neutral::<crate::Event>(bytes));
+}
+
 fn lengths((text, numbers): (String, Vec<u16>)) -> usize {
     text.len() + numbers.len()
 }
@@ -362,8 +387,10 @@ pub fn queue(bytes: &[u8]) {
     let mut input = Input(bytes);
     let Ok(file) = platform::memory_file("fuzz", BYTES, true) else { return };
     let Ok(mapping) = Mapping::new(&file, 0, BYTES, false) else { return };
+    // As `create` does: the version, without which it is not opened;
+    copy_in(&mapping, 296, &u64::from(WIRE_VERSION).to_ne_bytes());
     let Ok(queue) = Queue::open(file) else { return };
-    // As `create` does: room for messages, and no free chunk.
+    // room for messages, and no free chunk.
     copy_in(&mapping, 280, &1000u64.to_ne_bytes());
     copy_in(&mapping, 256, &u64::from(u32::MAX >> 1).to_ne_bytes());
     copy_in(&mapping, 272, &1u64.to_ne_bytes());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::channel::neutral::{ItemType, SharedAt, SharedKind, Writer};
 use crate::channel::{Badge, Frame, FrameKind, HEAD_BYTES, RUN_END};
 use crate::face::{Item, Preamble};
 use crate::function::{Bytes, Failure, encode};
@@ -52,6 +53,38 @@ fn values() -> Vec<Vec<u8>> {
     let _ = encode(&several, &mut all[1]);
     let _ = encode(&vec![1.5f64, f64::NAN], &mut all[2]);
     let _ = encode(&vec![vec!["a".to_owned()], vec![]], &mut all[3]);
+    all
+}
+
+/// Values as programs of another language write them.
+fn neutral() -> Vec<Vec<u8>> {
+    let mut all = vec![Vec::new(); 4];
+    let mut writer = Writer::new(&mut all[0]);
+    writer.tuple(5);
+    writer.text("text");
+    writer.list(2);
+    [1, 1 << 100].into_iter().for_each(|number| writer.int(number));
+    writer.none();
+    writer.list(0);
+    writer.dict(1);
+    writer.text("key");
+    writer.list(2);
+    [true, false].into_iter().for_each(|truth| writer.bool(truth));
+    let mut writer = Writer::new(&mut all[1]);
+    writer.tuple(2);
+    writer.array(ItemType { kind: b'f', size: 8 }, true, &[1, 2]);
+    writer.raw(&[0; 16]);
+    writer.array(ItemType { kind: b'u', size: 1 }, false, &[]);
+    writer.raw(&[7]);
+    let mut writer = Writer::new(&mut all[2]);
+    writer.dict(1);
+    writer.text("Err");
+    writer.tuple(2);
+    writer.float(0.5);
+    writer.bytes(&[1, 2, 3]);
+    let item = ItemType { kind: 0, size: 0 };
+    let place = SharedAt { kind: SharedKind::Event, item, file: 0, at: 64, size: 64 };
+    Writer::new(&mut all[3]).shared(&place);
     all
 }
 
@@ -118,6 +151,7 @@ pub fn seeds() -> Vec<Seeds> {
         ("look", shown()),
         ("record", vec![record(), record()[24..].to_vec()]),
         ("codec", values()),
+        ("neutral", neutral()),
         ("routine", vec![argument("text", &[1, 2]), argument("", &[]), vec![1; 20]]),
         ("rights", vec![vec![2, 0, 1, 2, 3, b'n'], vec![0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]]),
         (

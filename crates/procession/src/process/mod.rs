@@ -2,6 +2,7 @@
 
 mod arrive;
 mod forkserver;
+mod given;
 mod lifeline;
 mod order;
 mod serve;
@@ -10,9 +11,11 @@ mod statuses;
 
 pub use crate::platform::{FIRST_DESCRIPTOR, duplicate, spawn};
 pub use arrive::{Arrival, arrive};
+pub(crate) use given::check_version;
+pub use given::{GIVEN, Given, given_bytes, take_given};
 pub use lifeline::hold;
 pub use order::Progress;
-pub use start::{StartMethod, Started, start};
+pub use start::{Program, StartMethod, Started, start, start_program};
 pub use statuses::{ENTRIES, Statuses};
 
 #[cfg(test)]

@@ -83,13 +83,43 @@ pub fn start(how: Option<StartMethod>, order: &[u8], files: &[BorrowedFd<'_>], m
     }
 }
 
+/// Another program than this one, which carries out orders all the same.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its file.
+    pub path: CString,
+    /// Its arguments; the first is its name.
+    pub arguments: Vec<CString>,
+    /// Variables of its environment, as `NAME=value`, beside those of this process.
+    pub variables: Vec<CString>,
+}
+
+/// Starts another program to carry out `order`, with copies of `files`; it blocks the signals in `mask`.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_program(program: &Program, order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result<Started> {
+    begin(order, files, |role, descriptors| {
+        let name = |entry: &CString| entry.as_bytes().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+        let others =
+            environment().into_iter().filter(|entry| !program.variables.iter().any(|it| name(it) == name(entry)));
+        let marker = CString::new(format!("{MARKER}={role}")).ok();
+        let environment: Vec<CString> = others.chain(program.variables.iter().cloned()).chain(marker).collect();
+        Child::of(platform::spawn(&program.path, &program.arguments, &environment, descriptors, mask)?)
+    })
+}
+
 fn spawn(order: &[u8], files: &[BorrowedFd<'_>], mask: u64) -> Result<Started> {
+    begin(order, files, |role, descriptors| run(role, descriptors, mask))
+}
+
+fn begin(order: &[u8], files: &[BorrowedFd<'_>], run: impl FnOnce(&str, &[RawFd]) -> Result<Child>) -> Result<Started> {
     let file = OrderFile::create(order, None)?;
     let (notes, theirs) = platform::note_pair()?;
     let parent = platform::own_pidfd()?;
     let own = [file.descriptor().as_fd(), parent.as_fd(), theirs.as_fd()];
     let descriptors: Vec<RawFd> = own.iter().chain(files).map(AsRawFd::as_raw_fd).collect();
-    let child = run(&format!("{CHILD}{}", files.len()), &descriptors, mask)?;
+    let child = run(&format!("{CHILD}{}", files.len()), &descriptors)?;
     Ok(Started { child, notes, file })
 }
 

@@ -19,7 +19,7 @@ impl Event {
     }
 
     #[classattr]
-    const BYTES: usize = sync::Event::BYTES;
+    pub(crate) const BYTES: usize = sync::Event::BYTES;
 
     /// Whether the event is set.
     fn is_set(&self) -> bool {

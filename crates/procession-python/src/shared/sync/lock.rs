@@ -35,7 +35,7 @@ impl Lock {
     }
 
     #[classattr]
-    const BYTES: usize = sync::Lock::BYTES;
+    pub(crate) const BYTES: usize = sync::Lock::BYTES;
 
     /// Whether anybody holds the lock.
     fn locked(&self) -> bool {
@@ -96,7 +96,7 @@ impl RLock {
     }
 
     #[classattr]
-    const BYTES: usize = sync::RLock::BYTES;
+    pub(crate) const BYTES: usize = sync::RLock::BYTES;
 
     /// Whether anybody holds the lock.
     fn locked(&self) -> bool {

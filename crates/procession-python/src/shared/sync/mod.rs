@@ -20,8 +20,10 @@ use pyo3::prelude::*;
 
 use crate::error::raised;
 use crate::wait::{after, limit, until_done};
+pub(crate) use event::Event;
 pub(crate) use lock::{Lock, RLock};
 pub(crate) use quick::Held;
+pub(crate) use semaphore::Semaphore;
 
 /// A cell on its way into the primitive that will live in it, and where it was.
 #[pyclass(frozen, module = "procession._procession")]
@@ -40,6 +42,13 @@ impl Cell {
     fn open(descriptor: i32, place: usize, size: usize) -> PyResult<Cell> {
         let file = procession::platform::adopt(descriptor).map_err(raised)?;
         Ok(Cell(Mutex::new(Some(sync::Cell::open(file, place, size).map_err(raised)?))))
+    }
+}
+
+impl Cell {
+    /// A cell for Python.
+    pub(crate) fn of(cell: sync::Cell) -> Cell {
+        Cell(Mutex::new(Some(cell)))
     }
 }
 
@@ -150,12 +159,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Cell>()?;
     module.add_class::<Lock>()?;
     module.add_class::<RLock>()?;
-    module.add_class::<semaphore::Semaphore>()?;
+    module.add_class::<Semaphore>()?;
     quick::add::<Lock>(module.py())?;
     quick::add::<RLock>(module.py())?;
-    quick::add::<semaphore::Semaphore>(module.py())?;
+    quick::add::<Semaphore>(module.py())?;
     quick::add_scope::<condition::Condition>(module.py())?;
-    module.add_class::<event::Event>()?;
+    module.add_class::<Event>()?;
     module.add_class::<condition::Condition>()?;
     module.add_class::<barrier::Barrier>()?;
     module.add_class::<barrier::Arrived>()?;

@@ -40,7 +40,7 @@ impl Semaphore {
     }
 
     #[classattr]
-    const BYTES: usize = sync::Semaphore::BYTES;
+    pub(crate) const BYTES: usize = sync::Semaphore::BYTES;
 
     #[classattr]
     const MOST: u32 = sync::Semaphore::MOST;

@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, Instant};
 
+use crate::channel::neutral::WIRE_VERSION;
 use crate::channel::words::sleeps;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{Doorbell, file_size, identity, is_alive, memory_file, reserve, wait, wake};
@@ -42,6 +43,8 @@ const MOST: usize = 280;
 /// Not 0 once somebody has asked for the queue's shared bell; read and written by who has the lock, as the bell is rung and
 /// hushed, but for a look before a wait.
 const LISTENED: usize = 288;
+/// The version of this layout in the low half; in the high half in which form the messages are.
+const FORMAT: usize = 296;
 /// Changes with every message put; whoever finds the queue empty sleeps on it. Next to it: how many sleep.
 const PUTS: usize = 320;
 const GETTERS: usize = 324;
@@ -58,6 +61,10 @@ const DONES: usize = 448;
 const NUMBERS: usize = 456;
 /// One 32-bit word a chunk: the next of its chain, or of the free ones.
 const NEXT: usize = 4096;
+
+/// The forms of messages.
+const OWN: u64 = 0;
+const NEUTRAL: u64 = 1;
 
 const CHUNK_BYTES: usize = 64 * 1024;
 /// A chunk whose memory was given back to the system while it is free.
@@ -109,6 +116,18 @@ impl Queue {
     /// # Errors
     /// The system's.
     pub fn create(most: u32) -> Result<Queue> {
+        Queue::create_of(most, OWN)
+    }
+
+    /// As [`Queue::create`], of messages in the neutral form: those of [`Queue::create`] are in that of whoever puts them.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create_neutral(most: u32) -> Result<Queue> {
+        Queue::create_of(most, NEUTRAL)
+    }
+
+    fn create_of(most: u32, form: u64) -> Result<Queue> {
         let mut answer = Err(Error::new(ErrorKind::Os, "no memory for a queue"));
         for size in SIZES {
             answer = memory_file("procession-queue", size, false).and_then(|file| Queue::map(file, size));
@@ -119,6 +138,7 @@ impl Queue {
         let queue = answer?;
         reserve(&queue, 0, NEXT)?;
         queue.word64(MOST).store(most.into(), Ordering::Relaxed);
+        queue.word64(FORMAT).store(u64::from(WIRE_VERSION) | form << 32, Ordering::Relaxed);
         queue.word64(FREE).store(NONE.into(), Ordering::Relaxed);
         let first = Place { chunk: queue.take_chunk()?, offset: 0 };
         queue.word64(HEAD).store(first.word(), Ordering::Relaxed);
@@ -129,10 +149,26 @@ impl Queue {
     /// The queue behind a descriptor that another process passed here.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` when the file is too small to be a queue's.
+    /// The system's; `InvalidInput` when the file is too small to be a queue's; `Protocol` when the queue was made by another
+    /// version.
     pub fn open(file: OwnedFd) -> Result<Queue> {
         let size = file_size(&file)?;
-        Queue::map(file, size)
+        let queue = Queue::map(file, size)?;
+        let format = queue.word64(FORMAT).load(Ordering::Acquire);
+        if format as u32 != WIRE_VERSION || format >> 32 > NEUTRAL {
+            let theirs = format as u32;
+            let message = format!(
+                "a queue of version {theirs} of what programs share, where this program's procession has version \
+                 {WIRE_VERSION}: both need the same"
+            );
+            return Err(Error::new(ErrorKind::Protocol, message));
+        }
+        Ok(queue)
+    }
+
+    /// Whether its messages are in the neutral form, for programs of every language.
+    pub fn is_neutral(&self) -> bool {
+        self.word64(FORMAT).load(Ordering::Relaxed) >> 32 == NEUTRAL
     }
 
     fn map(file: OwnedFd, size: usize) -> Result<Queue> {

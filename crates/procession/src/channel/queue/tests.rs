@@ -209,3 +209,17 @@ fn a_bell_that_a_dead_owner_left_wrong_is_put_right() {
     one.put(b"b", b"").unwrap();
     assert!(rings(bell) && get(&other).is_some() && !rings(bell));
 }
+
+#[test]
+fn a_queue_of_another_version_is_refused_in_words() {
+    let queue = Queue::create_neutral(9).unwrap();
+    let again = || Queue::open(queue.as_fd().try_clone_to_owned().unwrap());
+    assert!(again().unwrap().is_neutral());
+    assert!(!Queue::create(9).unwrap().is_neutral());
+    for format in [0, u64::from(WIRE_VERSION + 1), u64::from(WIRE_VERSION) | 7 << 32] {
+        queue.word64(FORMAT).store(format, Ordering::Relaxed);
+        let error = again().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(error.to_string().contains("version"), "{error}");
+    }
+}

@@ -10,10 +10,16 @@ use super::Shared;
 use super::deliver::tally;
 use crate::platform::Ending;
 use crate::pool::{Death, JobId};
-use crate::process::Progress;
+use crate::process::{Progress, Started};
 
 /// The longest pause before a worker is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a program of another language refused its order, in its words: no other would take it either.
+fn refusal(started: &Started) -> Option<String> {
+    let is_refused = matches!(started.progress(), Ok(Progress::Failed));
+    is_refused.then(|| String::from_utf8_lossy(&started.outcome().unwrap_or_default()).into_owned())
+}
 
 impl Shared {
     pub(super) fn bury(&mut self, death: &Death, terms: &Terms) {
@@ -59,7 +65,12 @@ impl Shared {
             self.false_starts += 1;
             let ending = ending.unwrap_or(Ending::Exited(1));
             let arrived = member.as_ref().is_some_and(|m| !matches!(m.started.progress(), Ok(Progress::Started)));
-            let why = if arrived { ending.into() } else { never_arrived(ending) };
+            let refused = member.as_ref().and_then(|member| refusal(&member.started));
+            let why = match refused {
+                Some(message) => TaskError::NoProcess { message },
+                None if arrived => ending.into(),
+                None => never_arrived(ending),
+            };
             if self.false_starts > terms.restarts || matches!(why, TaskError::NoProcess { .. }) {
                 return self.break_down(why);
             }

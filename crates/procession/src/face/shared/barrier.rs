@@ -133,13 +133,13 @@ impl Barrier {
 
 impl Serialize for Barrier {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_cell(self.barrier.cell(), serializer)
+        write_cell(None, self.barrier.cell(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Barrier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let cell = read_cell(deserializer, sync::Barrier::bytes(1))?;
+        let cell = read_cell(None, deserializer, sync::Barrier::bytes(1))?;
         Ok(Barrier { barrier: Arc::new(sync::Barrier::open_cell(cell)) })
     }
 }

@@ -174,13 +174,13 @@ impl Condition {
 
 impl Serialize for Condition {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_cell(self.waiters.cell(), serializer)
+        write_cell(None, self.waiters.cell(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let cell = read_cell(deserializer, Waiters::bytes(1))?;
+        let cell = read_cell(None, deserializer, Waiters::bytes(1))?;
         Ok(Condition { waiters: Arc::new(Waiters::open(cell, 0)) })
     }
 }

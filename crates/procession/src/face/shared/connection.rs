@@ -183,12 +183,12 @@ impl<S, R> Source for Connection<S, R> {
 
 impl<S, R> Serialize for Connection<S, R> {
     fn serialize<T: Serializer>(&self, serializer: T) -> std::result::Result<T::Ok, T::Error> {
-        write_file(self.end.as_fd(), 0, 0, serializer)
+        write_file(None, self.end.as_fd(), 0, 0, serializer)
     }
 }
 
 impl<'de, S, R> Deserialize<'de> for Connection<S, R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        read_file(deserializer).map(|(file, _, _)| Connection::of(Pipe::new(file)))
+        read_file(deserializer).map(|place| Connection::of(Pipe::new(place.file)))
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{after, in_time, patiently, read_cell, write_cell};
+use crate::channel::neutral::SharedKind;
 use crate::error::Result;
 use crate::sync::{self, Cell};
 
@@ -131,12 +132,14 @@ impl Event {
 
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_cell(self.event.cell(), serializer)
+        write_cell(Some(SharedKind::Event), self.event.cell(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Ok(Event { event: Arc::new(sync::Event::new(read_cell(deserializer, sync::Event::BYTES)?)) })
+        Ok(Event {
+            event: Arc::new(sync::Event::new(read_cell(Some(SharedKind::Event), deserializer, sync::Event::BYTES)?)),
+        })
     }
 }

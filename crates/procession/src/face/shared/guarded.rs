@@ -22,6 +22,8 @@ pub(super) const GUARDED_AT: usize = 64;
 pub(super) struct Guarded {
     file: OwnedFd,
     pub mapping: Arc<Mapping>,
+    /// Where in the file the lock is; of all that this program makes at its beginning.
+    pub base: usize,
 }
 
 impl Guarded {
@@ -29,32 +31,37 @@ impl Guarded {
     pub(super) fn create(size: usize, reserve: bool) -> Result<Guarded> {
         let too_much = || Error::new(ErrorKind::InvalidInput, "more than can be addressed");
         let size = size.checked_add(GUARDED_AT).filter(|size| *size < 1 << 46).ok_or_else(too_much)?;
-        Guarded::map(memory_file("procession-shared", size, reserve)?, size)
+        Guarded::map(memory_file("procession-shared", size, reserve)?, size, 0)
     }
 
     /// That behind a descriptor from another process.
     pub(super) fn open(file: OwnedFd) -> Result<Guarded> {
-        let size = file_size(&file)?;
-        if size < GUARDED_AT {
-            return Err(Error::new(ErrorKind::Protocol, "too little memory for what it is said to be"));
-        }
-        Guarded::map(file, size)
+        Guarded::open_at(file, 0)
     }
 
-    fn map(file: OwnedFd, size: usize) -> Result<Guarded> {
+    /// That whose lock is at `base` of the memory behind a descriptor from another process.
+    pub(super) fn open_at(file: OwnedFd, base: usize) -> Result<Guarded> {
+        let size = file_size(&file)?;
+        if size.checked_sub(GUARDED_AT).is_none_or(|most| base > most) || !base.is_multiple_of(GUARDED_AT) {
+            return Err(Error::new(ErrorKind::Protocol, "too little memory for what it is said to be"));
+        }
+        Guarded::map(file, size, base)
+    }
+
+    fn map(file: OwnedFd, size: usize, base: usize) -> Result<Guarded> {
         let mapping = Arc::new(Mapping::new(&file, 0, size, true)?);
-        Ok(Guarded { file, mapping })
+        Ok(Guarded { file, mapping, base })
     }
 
     /// How many bytes are guarded.
     pub(super) fn size(&self) -> usize {
-        self.mapping.size() - GUARDED_AT
+        self.mapping.size() - GUARDED_AT - self.base
     }
 
     /// A word of the head, or of what is guarded.
     #[inline]
     pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
-        word64(&self.mapping, offset).expect("a word of the head lies in its file")
+        word64(&self.mapping, self.base + offset).expect("a word of the head lies in its file")
     }
 
     /// Takes the lock if it is free.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::guarded::{Guarded, Poisoned, judged};
-use super::{after, in_time, kept, read_file, write_file};
+use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
+use super::{after, check_kind, in_time, kept, read_file, write_file};
+use crate::channel::neutral::SharedKind;
 use crate::error::Result;
 use crate::function::unread;
 use crate::sync::Acquired;
@@ -154,17 +155,27 @@ impl<T> Clone for Lock<T> {
     }
 }
 
+/// Whether a lock has no value, so that programs of another language can have it.
+const fn is_bare<T>() -> bool {
+    size_of::<T>() == 0
+}
+
 impl<T> Serialize for Lock<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_file(&*self.memory, 0, self.memory.size(), serializer)
+        if is_bare::<T>() {
+            return write_file(Some(SharedKind::Lock), &*self.memory, self.memory.base, GUARDED_AT, serializer);
+        }
+        write_file(None, &*self.memory, 0, self.memory.size(), serializer)
     }
 }
 
 impl<'de, T> Deserialize<'de> for Lock<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let (file, _, _) = read_file(deserializer)?;
-        let memory = Guarded::open(file).map_err(unread)?;
-        Ok(Lock { memory: Arc::new(memory), value: PhantomData })
+        let place = read_file(deserializer)?;
+        let kind = is_bare::<T>().then_some(SharedKind::Lock);
+        check_kind(place.kind.map_or(0, |kind| kind as u8), kind)?;
+        let memory = if is_bare::<T>() { Guarded::open_at(place.file, place.at) } else { Guarded::open(place.file) };
+        Ok(Lock { memory: Arc::new(memory.map_err(unread)?), value: PhantomData })
     }
 }
 

@@ -23,13 +23,14 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Permit, Semaphore};
 pub use slice::{SharedSlice, SliceGuard};
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serializer};
 
+use crate::channel::neutral::{ItemType, SharedKind};
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{attach, fetch, unread, unwritten};
+use crate::function::{OWN_NAME, SHARED_NAME, attach, fetch, unread, unwritten};
 use crate::sync::Cell;
 
 /// Calls `wait` until it is not ended by a signal.
@@ -54,42 +55,95 @@ fn after(limit: Duration) -> Option<Instant> {
     Instant::now().checked_add(limit)
 }
 
-/// What stands in the bytes of an argument for a part of shared memory.
-#[derive(Serialize, Deserialize)]
+/// What a shared thing is to programs of another language; none if it is nothing to them.
+type Kind = Option<SharedKind>;
+
+/// Numbers that are none.
+const NO_ITEM: ItemType = ItemType { kind: 0, size: 0 };
+
+/// What stands in the bytes of an argument for a part of shared memory: what it is to programs of another language (or
+/// zeros), of what numbers it is made, the number of its descriptor, and where it lies behind that.
+type Written = (u8, u8, u8, u32, u64, u64);
+
+/// A part of shared memory that has come.
 struct Place {
-    file: u32,
-    at: u64,
-    size: u64,
+    kind: Kind,
+    item: ItemType,
+    file: OwnedFd,
+    at: usize,
+    size: usize,
+}
+
+fn write_place<S: Serializer>(
+    kind: Kind,
+    item: ItemType,
+    [file, at, size]: [u64; 3],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let name = if kind.is_some() { SHARED_NAME } else { OWN_NAME };
+    let written: Written = (kind.map_or(0, |kind| kind as u8), item.kind, item.size, file as u32, at, size);
+    serializer.serialize_newtype_struct(name, &written)
+}
+
+fn read_place<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Written, D::Error> {
+    struct Parts;
+    impl<'de> serde::de::Visitor<'de> for Parts {
+        type Value = Written;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("something that processes share")
+        }
+
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> std::result::Result<Written, D::Error> {
+            Deserialize::deserialize(inner)
+        }
+    }
+    deserializer.deserialize_newtype_struct(SHARED_NAME, Parts)
+}
+
+/// Refuses what is something else to programs of another language.
+fn check_kind<E: serde::de::Error>(found: u8, expected: Kind) -> std::result::Result<(), E> {
+    let (known, expected) = (SharedKind::of(found), expected.map_or("something of Rust alone", SharedKind::name));
+    match known {
+        found if found.map_or("something of Rust alone", SharedKind::name) == expected => Ok(()),
+        Some(found) => Err(unread(format_args!("{} where {expected} is expected", found.name()))),
+        None => Err(unread(format_args!("{expected} is expected"))),
+    }
 }
 
 fn write_file<S: Serializer>(
+    kind: Kind,
     file: impl AsFd,
     at: usize,
     size: usize,
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
     let file = attach(file.as_fd()).map_err(unwritten)?;
-    Place { file, at: at as u64, size: size as u64 }.serialize(serializer)
+    write_place(kind, NO_ITEM, [file.into(), at as u64, size as u64], serializer)
 }
 
-fn read_file<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<(std::os::fd::OwnedFd, usize, usize), D::Error> {
-    let place = Place::deserialize(deserializer)?;
-    let file = fetch(place.file).map_err(unread)?;
-    Ok((file, place.at as usize, place.size as usize))
+fn read_file<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Place, D::Error> {
+    let (kind, item, bytes, file, at, size) = read_place(deserializer)?;
+    let file = fetch(file).map_err(unread)?;
+    let item = ItemType { kind: item, size: bytes };
+    Ok(Place { kind: SharedKind::of(kind), item, file, at: at as usize, size: size as usize })
 }
 
-fn write_cell<S: Serializer>(cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+fn write_cell<S: Serializer>(kind: Kind, cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     let (_, at, size) = cell.share().map_err(unwritten)?;
-    write_file(cell, at, size, serializer)
+    write_file(kind, cell, at, size, serializer)
 }
 
-fn read_cell<'de, D: Deserializer<'de>>(deserializer: D, least: usize) -> std::result::Result<Cell, D::Error> {
-    let (file, at, size) = read_file(deserializer)?;
-    if size < least {
+fn read_cell<'de, D: Deserializer<'de>>(
+    kind: Kind,
+    deserializer: D,
+    least: usize,
+) -> std::result::Result<Cell, D::Error> {
+    let place = read_file(deserializer)?;
+    check_kind(place.kind.map_or(0, |kind| kind as u8), kind)?;
+    if place.size < least {
         let error = Error::new(ErrorKind::Protocol, "too little memory for what it is said to be");
         return Err(unread(error));
     }
-    Cell::open(file, at, size).map_err(unread)
+    Cell::open(place.file, place.at, place.size).map_err(unread)
 }

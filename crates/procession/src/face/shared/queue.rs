@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::wait::{Alarm, sealed::Source};
-use super::{after, in_time, patiently};
+use super::{NO_ITEM, after, check_kind, in_time, patiently, read_place, write_place};
 use crate::channel;
+use crate::channel::neutral::SharedKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::{attach, decode, encode, fetch, receiving, sending, unread, unwritten};
+use crate::function::{Form, attach, fetch, receiving, sending, unread, unwritten};
 use crate::platform::{MOST_FILES, note_pair, peek, receive_note_now, send_note};
 
 /// As many messages as a queue can count.
@@ -52,9 +53,9 @@ pub struct Queue<T> {
 struct Parts {
     queue: Arc<channel::Queue>,
     bell: OnceLock<channel::QueueBell>,
-    /// Two ends of a socket, for the descriptors of messages that are in the queue.
-    into: OwnedFd,
-    out: OwnedFd,
+    form: Form,
+    /// Two ends of a socket, for the descriptors of messages that are in the queue; none if its messages have none.
+    notes: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
@@ -89,8 +90,44 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     /// The system's.
     pub fn bounded(most: u32) -> Result<Queue<T>> {
         let queue = channel::Queue::create(most.max(1))?;
-        let (into, out) = note_pair()?;
-        Ok(Queue { parts: Arc::new(Parts::of(queue, into, out)), message: PhantomData })
+        Ok(Queue { parts: Arc::new(Parts::of(queue, Some(note_pair()?))), message: PhantomData })
+    }
+
+    /// As [`Queue::new`], for programs of every language: a Python program that is handed it has a `procession.neutral.Queue`.
+    ///
+    /// Messages are plain values and [`Array`](crate::Array)s, without descriptors: what processes share is handed over in
+    /// the arguments of tasks and programs. The form of the messages is documented in docs/wire.md.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// let queue = procession::Queue::neutral()?;
+    /// queue.put(("one".to_string(), 1))?;
+    /// assert_eq!(queue.get()?, ("one".to_string(), 1));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn neutral() -> Result<Queue<T>> {
+        Queue::bounded_neutral(UNBOUNDED)
+    }
+
+    /// As [`Queue::neutral`], for at most `most` messages.
+    ///
+    /// ```
+    /// # fn main() -> procession::Result<()> {
+    /// use std::time::Duration;
+    /// let queue = procession::Queue::bounded_neutral(1)?;
+    /// queue.put(1)?;
+    /// assert_eq!(queue.put_timeout(2, Duration::from_millis(10))?, Err(2));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bounded_neutral(most: u32) -> Result<Queue<T>> {
+        let queue = channel::Queue::create_neutral(most.max(1))?;
+        Ok(Queue { parts: Arc::new(Parts::of(queue, None)), message: PhantomData })
     }
 
     /// Puts a message, waiting for room in a bounded queue.
@@ -128,7 +165,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     fn put_until(&self, message: &T, until: Option<Instant>) -> Result<()> {
         let mut bytes = Vec::new();
-        let (encoded, files) = sending(|| encode(message, &mut bytes));
+        let form = self.parts.form;
+        let (encoded, files) = sending(|| form.encode(message, &mut bytes));
         encoded
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the message cannot be sent: {reason}")))?;
         let put = self.put_bytes(bytes, &files, until);
@@ -138,6 +176,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     fn put_bytes(&self, mut bytes: Vec<u8>, files: &[OwnedFd], until: Option<Instant>) -> Result<()> {
         let queue = &self.parts.queue;
+        let Some(_) = &self.parts.notes else { return self.put_neutral(&bytes, files, until) };
         if files.is_empty() {
             while !patiently(|| queue.put(&PLAIN, &bytes))? {
                 patiently(|| queue.wait_for_room(until))?;
@@ -157,6 +196,18 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
                 std::thread::sleep(FILES_AGAIN);
             }
         }
+    }
+
+    fn put_neutral(&self, bytes: &[u8], files: &[OwnedFd], until: Option<Instant>) -> Result<()> {
+        if !files.is_empty() {
+            let message = "a queue for programs of every language has no room for descriptors: what processes share is handed \
+                           over in the arguments of tasks and programs";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        while !patiently(|| self.parts.queue.put(&[], bytes))? {
+            patiently(|| self.parts.queue.wait_for_room(until))?;
+        }
+        Ok(())
     }
 
     /// Waits for a message.
@@ -227,6 +278,12 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 
     fn take_silently(&self) -> Result<Option<T>> {
         let Some(oldest) = patiently(|| self.parts.queue.oldest())? else { return Ok(None) };
+        if self.parts.notes.is_none() {
+            let mut bytes = vec![0; oldest.size()];
+            oldest.copy(0, &mut bytes)?;
+            oldest.take();
+            return self.rebuilt(&bytes, Vec::new());
+        }
         let mut word = [0; WORD_BYTES];
         let size = oldest.size().checked_sub(WORD_BYTES);
         let size = size.ok_or_else(|| Error::new(ErrorKind::Protocol, "the queue's memory is damaged"))?;
@@ -251,7 +308,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 
     fn rebuilt(&self, bytes: &[u8], files: Vec<Arc<OwnedFd>>) -> Result<Option<T>> {
-        receiving(files, || decode(bytes))
+        receiving(files, || self.parts.form.decode(bytes))
             .map(Some)
             .map_err(|reason| Error::new(ErrorKind::Protocol, format!("a message could not be rebuilt: {reason}")))
     }
@@ -311,8 +368,9 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
 }
 
 impl Parts {
-    fn of(queue: channel::Queue, into: OwnedFd, out: OwnedFd) -> Parts {
-        Parts { queue: Arc::new(queue), bell: OnceLock::new(), into, out }
+    fn of(queue: channel::Queue, notes: Option<(OwnedFd, OwnedFd)>) -> Parts {
+        let form = if queue.is_neutral() { Form::Neutral } else { Form::Own };
+        Parts { queue: Arc::new(queue), bell: OnceLock::new(), form, notes }
     }
 
     /// What is readable while there are messages shows what is so now, where somebody has asked for it.
@@ -325,9 +383,10 @@ impl Parts {
     /// Sends the descriptors of message `number`; false if there is no room for them now. Whoever takes the next message passes
     /// over those of one that did not come to be.
     fn send(&self, number: u64, files: &[OwnedFd]) -> Result<bool> {
+        let Some((into, _)) = &self.notes else { return Ok(false) };
         for some in files.chunks(MOST_FILES) {
             let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
-            if !send_note(&self.into, &number.to_ne_bytes(), &some)? {
+            if !send_note(into, &number.to_ne_bytes(), &some)? {
                 return Ok(false);
             }
         }
@@ -336,12 +395,13 @@ impl Parts {
 
     fn receive(&self, number: u64) -> Result<Vec<Arc<OwnedFd>>> {
         let mut files = Vec::new();
-        while let Some(first) = peek::<WORD_BYTES>(&self.out)? {
+        let Some((_, out)) = &self.notes else { return Ok(files) };
+        while let Some(first) = peek::<WORD_BYTES>(out)? {
             let first = first.first_chunk().map_or(0, |word| u64::from_ne_bytes(*word));
             if first > number {
                 break;
             }
-            let (_, some) = receive_note_now(&self.out)?.unwrap_or_default();
+            let (_, some) = receive_note_now(out)?.unwrap_or_default();
             files.extend(some.into_iter().filter(|_| first == number).map(Arc::new));
         }
         Ok(files)
@@ -369,18 +429,31 @@ impl<T> Clone for Queue<T> {
 
 impl<T> Serialize for Queue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let parts = [self.parts.queue.as_fd(), self.parts.into.as_fd(), self.parts.out.as_fd()];
-        let numbers = parts.map(|file| attach(file).map_err(unwritten));
-        let [queue, into, out] = numbers;
-        (queue?, into?, out?).serialize(serializer)
+        let attached = |file: BorrowedFd<'_>| attach(file).map(u64::from).map_err(unwritten);
+        let queue = attached(self.parts.queue.as_fd())?;
+        match &self.parts.notes {
+            Some((into, out)) => {
+                write_place(None, NO_ITEM, [queue, attached(into.as_fd())?, attached(out.as_fd())?], serializer)
+            }
+            None => write_place(Some(SharedKind::Queue), NO_ITEM, [queue, 0, 0], serializer),
+        }
     }
 }
 
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let (queue, into, out) = <(u32, u32, u32)>::deserialize(deserializer)?;
-        let open =
-            || -> Result<Parts> { Ok(Parts::of(channel::Queue::open(fetch(queue)?)?, fetch(into)?, fetch(out)?)) };
+        let (kind, _, _, queue, into, out) = read_place(deserializer)?;
+        if kind != 0 {
+            check_kind(kind, Some(SharedKind::Queue))?;
+        }
+        let open = || -> Result<Parts> {
+            let memory = channel::Queue::open(fetch(queue)?)?;
+            if memory.is_neutral() != (kind != 0) {
+                return Err(Error::new(ErrorKind::Protocol, "a queue whose messages are in another form"));
+            }
+            let notes = if kind != 0 { None } else { Some((fetch(into as u32)?, fetch(out as u32)?)) };
+            Ok(Parts::of(memory, notes))
+        };
         Ok(Queue { parts: Arc::new(open().map_err(unread)?), message: PhantomData })
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{after, in_time, patiently, read_cell, write_cell};
+use crate::channel::neutral::SharedKind;
 use crate::error::Result;
 use crate::sync::{self, Cell};
 
@@ -127,13 +128,13 @@ impl Semaphore {
 
 impl Serialize for Semaphore {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_cell(self.semaphore.cell(), serializer)
+        write_cell(Some(SharedKind::Semaphore), self.semaphore.cell(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Semaphore {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let cell = read_cell(deserializer, sync::Semaphore::BYTES)?;
+        let cell = read_cell(Some(SharedKind::Semaphore), deserializer, sync::Semaphore::BYTES)?;
         Ok(Semaphore { semaphore: Arc::new(sync::Semaphore::open(cell)) })
     }
 }

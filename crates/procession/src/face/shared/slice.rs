@@ -2,15 +2,17 @@
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
-use super::{after, in_time, read_file, write_file};
+use super::{after, check_kind, in_time, read_file, write_file, write_place};
+use crate::channel::neutral::SharedKind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::function::unread;
+use crate::function::{attach, item_of, title, unread, unwritten};
 use crate::shared_memory::{Number, Row};
 use crate::sync::Acquired;
 
@@ -174,17 +176,29 @@ impl<T> Clone for SharedSlice<T> {
     }
 }
 
-impl<T> Serialize for SharedSlice<T> {
+impl<T: Number> Serialize for SharedSlice<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        write_file(&*self.memory, size_of::<T>(), self.memory.size(), serializer)
+        let (size, item) = (self.memory.size(), item_of::<T>());
+        let Some(item) = item else { return write_file(None, &*self.memory, size_of::<T>(), size, serializer) };
+        let file = attach(self.memory.as_fd()).map_err(unwritten)?;
+        write_place(Some(SharedKind::Slice), item, [file.into(), 0, size as u64], serializer)
     }
 }
 
 impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let (file, item, size) = read_file(deserializer)?;
-        let memory = Guarded::open(file).map_err(unread)?;
-        if item != size_of::<T>() || align_of::<T>() > GUARDED_AT || size != memory.size() {
+        let place = read_file(deserializer)?;
+        let item = item_of::<T>();
+        check_kind(place.kind.map_or(0, |kind| kind as u8), item.map(|_| SharedKind::Slice))?;
+        if let Some(expected) = item
+            && place.item != expected
+        {
+            let (found, expected) = (title(place.item), title(expected));
+            return Err(unread(format_args!("a shared slice of {found} where one of {expected} is expected")));
+        }
+        let memory = Guarded::open(place.file).map_err(unread)?;
+        let other = item.is_none() && place.at != size_of::<T>();
+        if other || align_of::<T>() > GUARDED_AT || place.size != memory.size() {
             return Err(unread("a shared slice of other numbers"));
         }
         Ok(SharedSlice { memory: Arc::new(memory), number: PhantomData })
