@@ -252,7 +252,7 @@ pub(crate) fn is_referred_to_by(object: &Bound<'_, PyAny>, references: isize) ->
 /// Have all that this process sees in place of others' blocks be its own, and its children's, from now on.
 #[pyfunction]
 fn before_fork() -> PyResult<()> {
-    Ok(detach_all().map_err(raised)?)
+    detach_all().map_err(raised)
 }
 
 /// New shared memory of `size` bytes, as a memoryview that can be written to.

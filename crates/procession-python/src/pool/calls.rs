@@ -77,7 +77,7 @@ impl PoolCore {
     /// `support.worker_ended` was called.
     fn seated(&self, index: usize, sentinel: i32, pid: u32) -> PyResult<()> {
         let sentinel = Watched::Lent(sentinel);
-        Ok(self.owned.get()?.shared().driver.seated(index, sentinel, pid).map_err(raised)?)
+        self.owned.get()?.shared().driver.seated(index, sentinel, pid).map_err(raised)
     }
 
     /// The worker of seat `index` could not be started.

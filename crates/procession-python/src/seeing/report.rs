@@ -14,7 +14,7 @@ pub struct Report(pub channel::Report);
 impl Report {
     /// Has the next stacks begin at the beginning again.
     fn rewind(&self) -> PyResult<()> {
-        Ok(self.0.rewind().map_err(raised)?)
+        self.0.rewind().map_err(raised)
     }
 
     /// How many bytes were written since.

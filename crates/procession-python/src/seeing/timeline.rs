@@ -13,13 +13,13 @@ use crate::error::raised;
 #[pyfunction]
 #[pyo3(signature = (path, head, resolution))]
 fn start_recording(path: PathBuf, head: Option<&[u8]>, resolution: f64) -> PyResult<()> {
-    Ok(timeline::start(&path, head, Duration::from_secs_f64(resolution)).map_err(raised)?)
+    timeline::start(&path, head, Duration::from_secs_f64(resolution)).map_err(raised)
 }
 
 /// Ends that; False where nothing is recorded.
 #[pyfunction]
 fn stop_recording() -> PyResult<bool> {
-    Ok(timeline::stop().map_err(raised)?)
+    timeline::stop().map_err(raised)
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

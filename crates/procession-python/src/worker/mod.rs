@@ -60,7 +60,7 @@ impl WorkerCore {
     /// `support` makes failures portable: `support.failure(exc)` and `support.unsendable(exc, value)` return bytes.
     #[new]
     fn new(py: Python<'_>, index: usize, pool: i32, own: i32, parent: i32, support: Py<PyAny>) -> PyResult<WorkerCore> {
-        let open = |fd: i32| -> PyResult<OwnedFd> { Ok(procession::platform::adopt(fd).map_err(raised)?) };
+        let open = |fd: i32| -> PyResult<OwnedFd> { procession::platform::adopt(fd).map_err(raised) };
         let worker = Worker::open(index, open(pool)?, open(own)?, open(parent)?).map_err(raised)?;
         Ok(WorkerCore {
             worker,
@@ -114,7 +114,7 @@ impl WorkerCore {
 
     /// Reports that the initializer failed with `failure`, bytes of `support.failure`.
     fn init_failed(&mut self, failure: &[u8]) -> PyResult<()> {
-        Ok(self.worker.init_failed(failure).map_err(raised)?)
+        self.worker.init_failed(failure).map_err(raised)
     }
 
     /// Runs records until the pool is closed, `limit` chunks are done (0: no limit), or more than `memory` bytes are kept.
@@ -157,11 +157,11 @@ impl WorkerCore {
                     }
                     self.record(py, head, &mut left)?;
                     if left == 0 || self.worker.is_heavy() {
-                        return Ok(self.worker.leaving().map_err(raised)?);
+                        return self.worker.leaving().map_err(raised);
                     }
                     py.check_signals()?;
                 }
-                Ok(Turn::Leave) => return Ok(self.worker.leaving().map_err(raised)?),
+                Ok(Turn::Leave) => return self.worker.leaving().map_err(raised),
                 Ok(Turn::Stop) => return Ok(()),
                 Ok(Turn::Idle) => {
                     if !untidy {

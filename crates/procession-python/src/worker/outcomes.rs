@@ -30,7 +30,7 @@ impl WorkerCore {
     pub(super) fn returned(&mut self, result: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(number) = values::as_int(result) {
             let mut framed = values::framed_int(number);
-            return Ok(self.worker.returned_small(&mut framed, false).map_err(raised)?);
+            return self.worker.returned_small(&mut framed, false).map_err(raised);
         }
         self.returned_slow(result)
     }
@@ -46,7 +46,7 @@ impl WorkerCore {
                 if answer.is_err() {
                     self.forget_sent();
                 }
-                return Ok(answer.map_err(raised)?);
+                return answer.map_err(raised);
             }
         }
         let mut out = std::mem::take(&mut self.out);
@@ -98,7 +98,7 @@ impl WorkerCore {
         let py = result.py();
         let failure = self.support.bind(py).call_method1("unsendable", (traced(py, &error), result))?;
         let failure = failure.cast::<PyBytes>()?.as_bytes();
-        Ok(self.worker.outcome(FrameKind::Raised, failure).map_err(raised)?)
+        self.worker.outcome(FrameKind::Raised, failure).map_err(raised)
     }
 
     #[cold]
@@ -107,6 +107,6 @@ impl WorkerCore {
         let _scope = Scope::to_parent();
         let failure = self.support.bind(py).call_method1("failure", (traced(py, &error),))?;
         let failure = failure.cast::<PyBytes>()?.as_bytes();
-        Ok(self.worker.outcome(FrameKind::Raised, failure).map_err(raised)?)
+        self.worker.outcome(FrameKind::Raised, failure).map_err(raised)
     }
 }

@@ -78,7 +78,7 @@ impl WorkerCore {
         if let (Ok(_), Mode::Map, 1) = (&share.function, preamble.mode, head.chunk) {
             match self.plain_rows(py, &preamble, head, &mut body, left, &mut share)? {
                 Some(count) => done = count,
-                None => return Ok(self.worker.hand_back().map_err(raised)?),
+                None => return self.worker.hand_back().map_err(raised),
             }
         }
         while done < head.count {
@@ -90,11 +90,11 @@ impl WorkerCore {
             // Items that share the function are as many as may make a group.
             if let (Ok(function), 1) = (&share.function, head.chunk) {
                 let Ok(group) = self.group(py, head.count - done, &mut body) else {
-                    return Ok(self.worker.undecodable().map_err(raised)?);
+                    return self.worker.undecodable().map_err(raised);
                 };
                 if let Some(items) = group {
                     if !self.run_group(py, function.bind(py), preamble.mode, head, &items, &mut done, left)? {
-                        return Ok(self.worker.hand_back().map_err(raised)?);
+                        return self.worker.hand_back().map_err(raised);
                     }
                     continue;
                 }
@@ -110,14 +110,14 @@ impl WorkerCore {
                 }
             };
             if !ran {
-                return Ok(self.worker.undecodable().map_err(raised)?);
+                return self.worker.undecodable().map_err(raised);
             }
             done += size;
             if self.unwanted || !self.goes_on(head, done, left) {
-                return Ok(self.worker.hand_back().map_err(raised)?);
+                return self.worker.hand_back().map_err(raised);
             }
         }
-        Ok(self.worker.done().map_err(raised)?)
+        self.worker.done().map_err(raised)
     }
 
     /// The function for the items from `at` on; that of those before is let go of first.
