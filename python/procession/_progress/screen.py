@@ -1,5 +1,7 @@
 """The one bar of this process on its terminal, with a line for each map that is waited for."""
 
+import contextlib
+import io
 import os
 import sys
 import threading
@@ -74,6 +76,28 @@ class Line:
             self._screen = None
 
 
+class _Own(io.TextIOWrapper):
+    """A stream of a bar's own to a terminal.
+
+    What a terminal that is gone did not take stays in no buffer of the program's, over which it would fail at its end.
+    """
+
+    def end(self):
+        """Close it."""
+        with contextlib.suppress(OSError):
+            self.close()
+
+
+def _own(stream):
+    """Return a stream of a bar's own to where another one writes, or that one if it has no descriptor to share."""
+    try:
+        stream.flush()
+        file = os.fdopen(os.dup(stream.fileno()), "wb")
+    except (AttributeError, OSError, ValueError):
+        return stream
+    return _Own(file, encoding=stream.encoding, errors=stream.errors, line_buffering=True)
+
+
 class Screen:
     """What is drawn on the terminal.
 
@@ -85,7 +109,7 @@ class Screen:
         self._pid = os.getpid()
         self.lines = []
         self._is_gone = False
-        self._stream = above.underlying(sys.stderr)
+        self._stream = _own(above.underlying(sys.stderr))
         self._turn = threading.RLock()
         if kind == "rich":
             from procession._progress.with_rich import Terminal
@@ -142,6 +166,8 @@ class Screen:
             if is_last:
                 self._around.end()
                 self._write(self._terminal.end, [line.progress] if line.progress is not None else [])
+                if isinstance(self._stream, _Own):
+                    self._stream.end()
                 return
             if was_first and line.progress is not None:
                 self._write(self._terminal.keep, line.progress)
