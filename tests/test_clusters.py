@@ -374,7 +374,7 @@ def test_objects_are_those_of_all_nodes(cluster, context):
         assert len({early.get(timeout=suite.LIMIT_S), early.get(timeout=suite.LIMIT_S)}) == 2 == len(meeting.get())
 
         pool.starmap(objects.count, [(lock, value, array)] * 20, 1)
-        assert value.value == 45 and array[:] == [20.5, 1.5, 2.5] == list(array) and len(array) == 3
+        assert value.value == 25 and array[:] == [20.5, 21.5, 2.5] == list(array) and len(array) == 3
         waiting = pool.apply_async(objects.wait_for, (condition, event, value, 99))
         assert event.wait(suite.LIMIT_S)
         with condition:

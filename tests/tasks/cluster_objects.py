@@ -29,7 +29,7 @@ def meet(_):
 
 def count(lock, value, array):
     with lock:
-        value.value += 1
+        array[1] += 1
     with value.get_lock():
         value.value += 1
     with array:

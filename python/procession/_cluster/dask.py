@@ -131,7 +131,8 @@ class Dask(Engine):
 
     def places(self):
         """Return the worker processes of the cluster."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        # Not `scheduler_info`: what the client asks for now and then, which has no workers, may be what that returns.
+        workers = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         return [Place(address, worker["nthreads"]) for address, worker in workers.items()]
 
     def host(self):
