@@ -60,6 +60,8 @@ CALLS = {
     "starmap": lambda pool, task: pool.starmap(tell_and_sleep_of, [task] * 100),
     "apply": lambda pool, task: pool.apply(tell_and_sleep, (task,)),
     "stubborn tasks": lambda pool, task: pool.map(tell_and_stay, [task] * 100, 50),
+    "a further option": lambda pool, task: pool.map(tell_and_sleep, [task] * 100, 50, priority=1),
+    "an option of apply": lambda pool, task: pool.apply(tell_and_sleep, (task,), priority=1),
     "tasks with a deadline": lambda pool, task: pool.map(tell_and_sleep, [task] * 100, timeout=HOURS),
 }
 

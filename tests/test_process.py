@@ -109,14 +109,15 @@ def test_a_process_that_runs_is_alive_although_its_start_has_not_returned():
     seen = []
 
     def look():
-        seen.extend([runs.wait(30), process.is_alive()])
+        if runs.wait(10):  # else it was another fork
+            seen.append(process.is_alive())
 
     after_forks.append(look)
     try:
         process.start()
     finally:
         after_forks.clear()
-    assert seen == [True, True]
+    assert seen == [True]
     process.join()
     assert not process.is_alive()
 

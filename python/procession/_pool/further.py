@@ -4,6 +4,7 @@ change it. A method that is given none never comes here.
 
 import sys
 import threading
+from itertools import starmap
 
 from procession._pool import wishes
 from procession._pool.crew import stay_at_exit
@@ -99,28 +100,30 @@ class Call:
         if Terms.further:  # what all pools have
             options = {**Terms.further, **options}
         self.options = options
+        held: list = []  # the job, as soon as there is one: whatever interrupts this from then on gives it up
         try:
             for name, module in OPTIONS.items():
                 if name in options:
                     _loaded(module).take(self, options[name])
             if self.values:
                 self._change_values()
-            job = self._hand_in()
+            self._hand_in(held)
         except BaseException as error:
+            if held:
+                held[0].cancel(error)
             for end in self.ended:
                 end()
             if isinstance(error, Exception):
                 stay_at_exit(error)
             raise
-        for wrap in self.around:
-            job = wrap(job)
-        answer = _ANSWERS[self.order](self.pool, job)
-        if self.is_over and self.callbacks:
-            self.callbacks[0]([])  # which nobody calls where nothing runs
-        if not self.waits:
-            return answer
+        job = held[0]
         try:
-            return answer.get()
+            for wrap in self.around:
+                job = wrap(job)
+            answer = _ANSWERS[self.order](self.pool, job)
+            if self.is_over and self.callbacks:
+                self.callbacks[0]([])  # which nobody calls where nothing runs
+            return answer.get() if self.waits else answer
         except BaseException as error:
             job.cancel(error)  # nobody else has it; one that is done stays as it is
             raise
@@ -152,18 +155,27 @@ class Call:
         by_time = before.by_time if by_time is None else by_time
         wishes.change(self, collector=wishes.Collector(told or before.told, failed or before.failed, by_time))
 
-    def _hand_in(self):
+    def _hand_in(self, held):
         core = self.pool._core
+        given: tuple[Any, ...]
         if self.order == "apply":
             args, kwds = self.items
-            return core.apply_async(self.function, args, kwds, self.callbacks, self.wishes)
-        if self.order in ("map", "starmap"):
+            method = core.apply_async
+            given = self.function, args, kwds, self.callbacks, self.wishes
+        elif self.order in ("map", "starmap"):
             is_star = self.order == "starmap"
             # A caller that waits needs no thread for it.
             begun = self._tell if self.waits or not isinstance(core, PoolCore) else None
-            return core.map_async(self.function, self.items, self.chunk, is_star, self.callbacks, self.wishes, begun)
-        ordered = self.order == "imap"
-        return core.imap(self.function, iter(self.items), self.chunk, ordered, self.most, self.wishes)
+            method = core.map_async
+            given = self.function, self.items, self.chunk, is_star, self.callbacks, self.wishes, begun
+        else:
+            ordered = self.order == "imap"
+            method = core.imap
+            given = self.function, iter(self.items), self.chunk, ordered, self.most, self.wishes
+        # Compiled code calls it and notes what it returns: between the two no handler of a signal can raise.
+        held.extend(starmap(method, [given]))
+        if not held:
+            raise RuntimeError(f"{self.order}() raised StopIteration")
 
     def _tell(self, job):
         for tell in self.begun:
