@@ -446,6 +446,18 @@ def test_a_wait_for_an_object_heeds_ctrl_c_and_loses_nothing(context):
     assert pending.get(timeout=suite.LIMIT_S) == "here"
 
 
+def test_no_item_waits_behind_those_of_other_jobs_while_a_node_has_none_of_them(context):
+    with context.Pool(2) as pool:
+        event = context.Event()
+        for hand_in in (pool.apply_async, lambda function, items: pool.map_async(function, items, 1)):
+            long = hand_in(objects.await_event, (event,))
+            assert pool.map_async(abs, range(-6, 0), 1).get(suite.LIMIT_S / 2) == [6, 5, 4, 3, 2, 1]
+            assert not long.ready()
+            event.set()
+            assert long.get(suite.LIMIT_S) in (True, [True])
+            event.clear()
+
+
 def test_a_lock_goes_on_from_a_worker_that_was_killed(context):
     lock, robust, permits = context.Lock(), context.RLock(robust=True), context.Semaphore(1)
     with context.Pool() as pool:

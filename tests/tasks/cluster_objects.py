@@ -36,6 +36,10 @@ def count(lock, value, array):
         array[0] += 1
 
 
+def await_event(event):
+    return event.wait(LIMIT_S)
+
+
 def wait_for(condition, event, value, wanted):
     with condition:
         event.set()

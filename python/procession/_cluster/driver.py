@@ -172,6 +172,8 @@ class Driver(threading.Thread):
         for ahead in (False, True):
             for node in sorted(ready, key=Node.load):
                 for work in (self._calls, *self._works):
+                    if node.is_taken(work) and not all(other.is_taken(work) for other in self.nodes.values()):
+                        continue  # others' items may take long, and a node without them has room sooner or later
                     while node.has_room():
                         parcel = work.next_parcel(node, len(self.nodes), ahead)
                         if parcel is None:

@@ -60,6 +60,10 @@ class Node:
         """Return how many items of a job have no outcome yet that are here."""
         return sum(parcel.left for parcel in self.flights.values() if parcel.work is work)
 
+    def is_taken(self, work):
+        """Return whether other jobs have an item here for each worker."""
+        return sum(parcel.left for parcel in self.flights.values() if parcel.work is not work) >= self.workers
+
     def has_room(self):
         """Return whether its flights leave memory for more."""
         return sum(parcel.nbytes for parcel in self.flights.values()) < 2 * MOST_BYTES
