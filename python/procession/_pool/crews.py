@@ -103,9 +103,13 @@ class _Desk:
             TypeError: the function cannot be called.
         """
         job = self._job(order, function, items, chunk, wishes, callbacks, most)
-        if begun is not None:
-            begun(job)
-        self.hand_in(job)
+        try:
+            if begun is not None:
+                begun(job)
+            self.hand_in(job)
+        except BaseException as error:
+            job.cancel(error)  # nobody has it
+            raise
         return job
 
     def _complete(self, order, function, items, chunk, wishes):

@@ -63,7 +63,7 @@ class Call:
         waits: whether the method waits for the value and returns it.
         options: the options that were asked for, by name.
         begun: functions that get the job as soon as there is one; of a crew that computes in the caller, before that.
-        ended: functions that are called if there is none, as an option was refused or it could not be handed in.
+        ended: functions that are called if an option was refused, or the call ended while it was handed in.
         around: functions that get the job, or what the one before made of it, and return what is to stand in its
             place: an `Around`.
         values: functions that get the list of results of a map, or what the one before made of it, and return what is
