@@ -206,10 +206,7 @@ impl WorkerCore {
         left: &mut u64,
     ) -> PyResult<bool> {
         for index in 0..items.len() {
-            let value = items.get_item(index)?;
-            // The list lets go of what has run.
-            items.set_item(index, py.None())?;
-            self.item(py, function, mode, Ok(value), false)?;
+            self.item(py, function, mode, Ok(taken_out(items, index)?), false)?;
             *done += 1;
             if !self.goes_on(head, *done, left) {
                 return Ok(false);
@@ -236,10 +233,7 @@ impl WorkerCore {
                 Err(_) => return Ok(false),
             };
             for index in 0..size as usize {
-                let value = values.get_item(index)?;
-                // The list lets go of what has run.
-                values.set_item(index, py.None())?;
-                self.item(py, function, mode, Ok(value), index + 1 < size as usize)?;
+                self.item(py, function, mode, Ok(taken_out(&values, index)?), index + 1 < size as usize)?;
                 if self.unwanted {
                     break;
                 }
@@ -392,4 +386,11 @@ fn plain_items<'py>(
 
 fn body_of(record: &[u8]) -> &[u8] {
     RecordHead::decode(record).map_or(&[], |(_, body)| body)
+}
+
+/// An item of a list, which lets go of it: what has run is not kept by those that wait.
+fn taken_out<'py>(items: &Bound<'py, PyList>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+    let value = items.get_item(index)?;
+    items.set_item(index, items.py().None())?;
+    Ok(value)
 }
