@@ -78,14 +78,15 @@ pub(crate) fn is_asked_alone(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let name = name.to_str()?;
     Ok(!OTHERS.contains(&name)
         && !LIBRARIES.contains(&name)
-        && !is_of_arrow(class, name)?
+        && !is_of_arrow(class, name)
         && !class.is_subclass_of::<PyType>()?
         && !is_array(class))
 }
 
 /// Whether a class of a name is one of the arrays of pyarrow.
-fn is_of_arrow(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
-    Ok(name.ends_with(ARROW_SUFFIX) && class.module()?.to_str()? == ARROW)
+fn is_of_arrow(class: &Bound<'_, PyType>, name: &str) -> bool {
+    let module = || class.module().is_ok_and(|module| module.to_str().is_ok_and(|module| module == ARROW));
+    name.ends_with(ARROW_SUFFIX) && module()
 }
 
 /// Who has registered a reducer. A class may be in several tables: those that come first count.
@@ -359,7 +360,7 @@ impl Reducers {
         }
         let is_of_library = self.library_names.bind(py).contains(&name)?
             || is_large_array(object, class)
-            || name.cast::<PyString>()?.to_str().is_ok_and(|name| is_of_arrow(class, name).unwrap_or(false));
+            || name.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|name| is_of_arrow(class, name)));
         if is_of_library {
             return Ok(Kind::Library);
         }
