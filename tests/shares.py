@@ -32,7 +32,26 @@ class Share:
                 self._ours[file] = False
         return self._ours[file]
 
+    def _items(self, items):
+        """Yield those of `items` that are ours, a file when its first one is reached."""
+        return (item for item in items if self.takes(item.path))
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item):
-        """Leave out what another run does; True tells pytest that nothing is to be done any more."""
-        return None if self.takes(item.path) else True
+    def pytest_runtestloop(self, session):
+        """Run what is ours, as pytest's own loop runs all. Each test is told which of ours comes next: by that pytest
+        ends the fixtures of a file or a folder."""
+        if session.config.option.collectonly or (
+            session.testsfailed and not session.config.option.continue_on_collection_errors
+        ):
+            return None  # pytest's own says what there is to say
+        items = self._items(session.items)
+        item = next(items, None)
+        while item is not None:
+            upcoming = next(items, None)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=upcoming)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+            item = upcoming
+        return True

@@ -33,3 +33,18 @@ def test_files_that_another_run_has_taken_are_left_out(tmp_path):
     assert [line for line in run.stdout.splitlines() if line.endswith("over")] and "b is over" in run.stdout, run
     assert "d is over" in run.stdout and "a is over" not in run.stdout
     assert len(list(taken.iterdir())) == 4
+
+
+def test_a_folder_is_over_although_another_run_has_the_rest_of_it(tmp_path):
+    taken = tmp_path / "taken"
+    folder = tmp_path / "files" / "inner"
+    taken.mkdir()
+    folder.mkdir(parents=True)
+    for place, name in [(folder, "a"), (folder, "b"), (folder.parent, "c")]:
+        (place / f"test_{name}.py").write_text(FILE.format(name=name, failing=3))
+    (taken / f"{folder.name}-test_b.py").touch()
+    files = [folder, folder.parent / "test_c.py"]
+    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, *files]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+    assert run.returncode == 0 and "6 passed" in run.stdout, run
+    assert run.stdout.index("a is over") < run.stdout.index("c is over")
