@@ -79,7 +79,7 @@ def test_clean():
     memory.unlink()
 """
 SAID = {
-    "process": ["process * of <Popen: *: sleep 60, made at *test_leaks.py:*"],
+    "process": ["process * of <Popen: *, which * after * s of CPU time: sleep 60, made at *test_leaks.py:*"],
     "zombie": ["zombie * of <Popen: *: it has ended, and nobody has waited for it, made at *test_leaks.py:*"],
     "descriptor": ["descriptor * to *test_leaks.py of <*TextIOWrapper*, made at *test_leaks.py:*"],
     "socket": ["socket, descriptor * to socket:* of <socket.socket fd=*, made at *test_leaks.py:*"],

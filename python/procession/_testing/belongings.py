@@ -54,6 +54,21 @@ def state_of(pid: int) -> "tuple[str, str] | None":
     return fields[0].decode(), fields[19].decode()
 
 
+def doing(pid: int) -> str:
+    """Return in words what a process does: its main thread's state, the place in the kernel where it sleeps if that may
+    be known, and the CPU time that it has had."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open(f"/proc/{pid}/wchan", "rb") as file:
+            place = file.read().decode(errors="replace").strip("0\n\0")
+    except OSError:
+        return "has just ended"
+    words = {b"R": "runs", b"S": "sleeps", b"D": "waits for a device", b"T": "is stopped", b"t": "is traced"}
+    used = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return words.get(fields[0], "ends") + (f" in {place}" if place else "") + f", after {used:.2f} s of CPU time"
+
+
 def command_of(pid: int) -> str:
     """Return the command line of a process as text, which is empty for a zombie."""
     try:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tracemalloc
 
-from procession._testing.belongings import command_of, state_of
+from procession._testing.belongings import command_of, doing, state_of
 from procession._testing.names import is_of_program, place_of
 
 TYPE_CHECKING = False  # checkers take it for true
@@ -92,7 +92,8 @@ def _of_process(pid, thing):
     if is_zombie:
         return "zombie", f"zombie {pid}{whose}: it has ended, and nobody has waited for it", _made_at(thing)
     command = command_of(pid)[:100]
-    return "process", f"process {pid}{whose}" + (f": {command}" if command else ""), _made_at(thing)
+    what = f"process {pid}{whose}, which {doing(pid)}" + (f": {command}" if command else "")
+    return "process", what, _made_at(thing)
 
 
 def _of_descriptor(number, target, objects):
