@@ -7,7 +7,7 @@ import procession
 import pytest
 from opentelemetry import baggage, context as telemetry_context, trace
 from procession import telemetry
-from procession._pool import tracing
+from procession._pool import further, tracing
 from procession._pool.worker import Terms
 from procession.futures import ProcessPoolExecutor
 from procession.pool import Pool
@@ -91,6 +91,24 @@ def test_calls_of_an_executor_are_in_the_trace_in_which_they_were_submitted(root
             found = [*(future.result(LIMIT_S) for future in futures), *lazy, *by_item]
         assert found == [in_trace(root)] * 12
         assert other.result(LIMIT_S)[:2] == (root.trace_id, inner.get_span_context().span_id)
+
+
+def test_calls_that_are_in_no_trace_go_as_without_opentelemetry(root, monkeypatch):
+    entered, run = [], further.Call.run
+    monkeypatch.setattr(further.Call, "run", lambda call, options: entered.append(call.order) or run(call, options))
+    with Pool(1) as pool, ProcessPoolExecutor(1) as executor:
+        token = telemetry_context.attach(telemetry_context.Context())
+        try:
+            assert pool.apply(abs, (-1,)) == pool.apply_async(abs, (-1,)).get(LIMIT_S) == 1
+            assert pool.map(abs, [-1]) == pool.map_async(abs, [-1]).get(LIMIT_S) == list(pool.imap(abs, [-1])) == [1]
+            assert executor.submit(abs, -1).result(LIMIT_S) == 1
+            assert not entered
+            assert pool.map(abs, [-1], on_error="return") == [1]
+        finally:
+            telemetry_context.detach(token)
+        assert pool.apply(traced.look, (1,)) == executor.submit(traced.look, 1).result(LIMIT_S) == in_trace(root)
+    pool.join()
+    assert entered == ["map", "apply", "apply"]
 
 
 def test_what_cannot_be_sent_or_kept_is_told_of_as_without_spans(root, tmp_path):

@@ -42,6 +42,9 @@ else:
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
+# The options of calls that are what they are where the call is submitted, and their modules.
+_CAPTURED = {"context": "procession._pool.context_vars", "tracing": "procession._pool.tracing"}
+
 _all_engines: "weakref.WeakSet[_Engine]" = weakref.WeakSet()
 
 
@@ -314,12 +317,11 @@ class _Engine:
     def submit(self, fn, args, kwargs, wanted):
         """Queue a call; `wanted` goes to `apply_async`."""
         self._check_ours()
-        context_vars = sys.modules.get("procession._pool.context_vars")
-        if context_vars is not None:  # here, as the call may reach the pool from another thread
-            wanted = {**wanted, "context": context_vars.captured()}
-        tracing = sys.modules.get("procession._pool.tracing")
-        if tracing is not None:
-            wanted = {**wanted, "tracing": tracing.captured()}
+        for name, module in _CAPTURED.items():
+            loaded: Any = sys.modules.get(module)
+            if loaded is not None and name in loaded.Terms.further:
+                # Here, as the call may reach the pool from another thread.
+                wanted = {**wanted, name: loaded.captured()}
         future = PoolFuture()
         with self._lock:
             self._begun_pool()

@@ -208,7 +208,7 @@ class Pool(_Maps):
             WorkerDied: its worker ended, and `retries` further tries did not help.
         """
         self._check_running()
-        if further or self._further:
+        if (further or self._further) and (further := self._with_common(further)):
             return self._run(further, "apply", func, (args, kwds), wishes(timeout, retries, retry_on))
         try:
             if timeout is None and retries == 0 and retry_on == ():
@@ -239,7 +239,7 @@ class Pool(_Maps):
         self._check_running()
         callbacks = _callbacks(callback, error_callback)
         wanted = wishes(timeout, retries, retry_on)
-        if further or self._further:
+        if (further or self._further) and (further := self._with_common(further)):
             return self._run(further, "apply", func, (args, kwds), wanted, callbacks=callbacks, waits=False)
         try:
             return ApplyResult(self, self._core.apply_async(func, args, kwds, callbacks, wanted))
@@ -359,7 +359,7 @@ class Pool(_Maps):
     def _map(self, func, iterable, chunksize, star, wanted, further):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
-        if further or self._further:
+        if (further or self._further) and (further := self._with_common(further)):
             return self._run(further, "starmap" if star else "map", func, iterable, wanted, chunk=chunksize)
         try:
             return self._core.map(func, iterable, chunksize, star, wanted)
@@ -370,7 +370,7 @@ class Pool(_Maps):
     def _map_async(self, func, iterable, chunksize, star, callbacks, wanted, further):
         self._check_running()
         iterable, chunksize = self._sized(iterable, chunksize)
-        if further or self._further:
+        if (further or self._further) and (further := self._with_common(further)):
             order = "starmap" if star else "map"
             return self._run(further, order, func, iterable, wanted, chunk=chunksize, callbacks=callbacks, waits=False)
         try:
@@ -382,7 +382,18 @@ class Pool(_Maps):
     def _run(self, further, *call, **settings):
         from procession._pool import further as options
 
-        return options.Call(self, *call, **settings).run({**self._further, **further})
+        return options.Call(self, *call, **settings).run(further)
+
+    def _with_common(self, further):
+        """Return the options of a call, with those of its pool; nothing where all that pools have in common is a trace,
+        and the caller is in none."""
+        common = {"tracing"}
+        if self._further is not Terms.further or self._further.keys() != common or not further.keys() <= common:
+            return {**self._further, **further}
+        from procession._pool import tracing
+
+        told = further["tracing"] if further else tracing.captured()
+        return {} if told is None else {"tracing": told}
 
     def _sized(self, iterable, chunksize):
         if chunksize is not None:
@@ -400,7 +411,7 @@ class Pool(_Maps):
         if buffersize is not None:
             buffersize = positive(buffersize, "buffersize")
         ordered = kind is IMapIterator
-        if further or self._further:
+        if (further or self._further) and (further := self._with_common(further)):
             order = "imap" if ordered else "imap_unordered"
             return self._run(further, order, func, iterable, wanted, chunk=chunksize, most=buffersize, waits=False)
         try:
