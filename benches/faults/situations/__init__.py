@@ -5,6 +5,8 @@ looks at what is left afterwards.
 """
 
 SITUATIONS = {}
+# Those that leave their process another one: its signal handlers, its CPUs, its user, its mounts.
+ALONE = set()
 
 
 def situation(function):
@@ -13,6 +15,12 @@ def situation(function):
     if name in SITUATIONS:
         raise ValueError(f"two situations are called {name}")
     SITUATIONS[name] = function
+    return function
+
+
+def alone(function):
+    """Says of a situation that its process is of no use for another one."""
+    ALONE.add(function.__name__)
     return function
 
 

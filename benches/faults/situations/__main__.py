@@ -24,7 +24,7 @@ def main():
     failed = 0
     for name in chosen:
         for method in options.start_method or procession.get_all_start_methods():
-            verdict = run(name, method)
+            verdict = run([name], method)
             failed += not verdict.ok
             print(f"{method:10} {name}: {verdict.what} ({verdict.seconds:.1f} s)", flush=True)
             if not verdict.ok:

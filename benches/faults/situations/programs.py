@@ -8,7 +8,7 @@ import time
 
 import procession
 
-from benches.faults.situations import failure, situation, works
+from benches.faults.situations import alone, failure, situation, works
 
 LIMIT_S = 60
 
@@ -134,6 +134,7 @@ def new_pools_after_fork(ctx):
 
 
 @situation
+@alone
 def a_handler_that_reaps_everything(ctx):
     """A SIGCHLD handler with waitpid(-1) takes no outcome away."""
 
@@ -149,6 +150,7 @@ def a_handler_that_reaps_everything(ctx):
 
 
 @situation
+@alone
 def an_ignored_sigchld(ctx):
     """The kernel reaps by itself, and nothing is missed."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

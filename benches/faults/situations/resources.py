@@ -4,7 +4,7 @@ import errno
 import os
 import resource
 
-from benches.faults.situations import situation, works
+from benches.faults.situations import alone, situation, works
 
 LIMIT_S = 60
 
@@ -60,6 +60,7 @@ def descriptors_run_out_while_a_pool_works(ctx):
 
 
 @situation
+@alone
 def no_more_processes(ctx):
     """Making a pool fails with EAGAIN where it is this process that forks; afterwards everything works again."""
     with ctx.Pool(1) as pool:
@@ -109,6 +110,7 @@ def no_space_for_a_large_result(ctx):
 
 
 @situation
+@alone
 def no_space_for_a_large_argument(ctx):
     """The call fails with an error, or goes another way; small ones go on."""
     import signal
@@ -145,6 +147,7 @@ def little_address_space(ctx):
 
 
 @situation
+@alone
 def a_single_cpu(ctx):
     """Everything works when parent and workers share one CPU."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -156,6 +159,7 @@ def a_single_cpu(ctx):
 
 
 @situation
+@alone
 def no_shared_memory_file_system(ctx):
     """Nothing needs /dev/shm unless the user names a segment."""
     if os.getuid() != 0 or _hide_shm() != 0:

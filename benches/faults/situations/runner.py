@@ -1,4 +1,4 @@
-"""Runs one situation in a process of its own, under a limit, and looks at what is left when it is gone."""
+"""Runs situations in a process of their own, under a limit, and looks at what is left when it is gone."""
 
 import importlib
 import os
@@ -17,15 +17,19 @@ from benches.faults.situations import SITUATIONS, works
 for _area in ("objects", "iterables", "processes", "resources", "programs", "sharing"):
     importlib.import_module(f"benches.faults.situations.{_area}")
 CATALOG = dict(SITUATIONS)
-LIMIT_S = 240
+LIMIT_S = 600
 GONE_LIMIT_S = 5.0
 
 
-def run(name, start_method):
-    """Runs one situation.
+def run(names, start_method):
+    """Runs situations one after another in one process, up to the first in which procession misbehaves.
+
+    Args:
+        names: which; those in `ALONE` by themselves only.
+        start_method: how workers and processes are started.
 
     Returns:
-        A `Verdict`.
+        A `Verdict`, whose detail says last which situation was tried.
     """
     marker = uuid.uuid4().hex
     started = time.monotonic()
@@ -36,7 +40,7 @@ def run(name, start_method):
             "TMPDIR": folder,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
-        command = [sys.executable, "-X", "faulthandler", "-m", "benches.faults.situations.runner", name, start_method]
+        command = [sys.executable, "-X", "faulthandler", "-m", "benches.faults.situations.runner", start_method, *names]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -65,10 +69,10 @@ def run(name, start_method):
 
 
 def main():
-    """Is the program of one situation: what it has of processes, threads, descriptors and segments must not grow."""
+    """Is their program: what it has of processes, threads, descriptors and segments must not grow in any of them."""
     import procession
 
-    name, start_method = sys.argv[1:]
+    start_method, *names = sys.argv[1:]
     context = procession.get_context(start_method)
     with context.Pool(2) as pool:
         works(pool)
@@ -76,10 +80,12 @@ def main():
     segment = procession.shared_memory.SharedMemory(create=True, size=1)
     segment.close()
     segment.unlink()
-    before = footprint()
-    CATALOG[name](context)
-    if left := growth(before):
-        raise AssertionError(f"leaves {left}")
+    for name in names:
+        print(name, flush=True)
+        before = footprint()
+        CATALOG[name](context)
+        if left := growth(before):
+            raise AssertionError(f"leaves {left}")
 
 
 if __name__ == "__main__":

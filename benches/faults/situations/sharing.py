@@ -192,19 +192,20 @@ def fight(lock, counter, stop):
 @situation
 def a_lock_under_fire(ctx):
     """Owners are killed at random while others acquire; it is free in the end."""
-    warnings.simplefilter("ignore")
     lock, counter, stop = ctx.Lock(), ctx.RawValue("q", 0), ctx.Event()
-    for _ in range(8):
-        fighters = [ctx.Process(target=fight, args=(lock, counter, stop)) for _ in range(3)]
-        for fighter in fighters:
-            fighter.start()
-        before, deadline = counter.value, time.monotonic() + LIMIT_S
-        while counter.value < before + 1000 and time.monotonic() < deadline:
-            assert lock.acquire(timeout=LIMIT_S)
-            lock.release()
-        for fighter in fighters:
-            die_by(fighter)
-    assert lock.acquire(timeout=LIMIT_S)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(8):
+            fighters = [ctx.Process(target=fight, args=(lock, counter, stop)) for _ in range(3)]
+            for fighter in fighters:
+                fighter.start()
+            before, deadline = counter.value, time.monotonic() + LIMIT_S
+            while counter.value < before + 1000 and time.monotonic() < deadline:
+                assert lock.acquire(timeout=LIMIT_S)
+                lock.release()
+            for fighter in fighters:
+                die_by(fighter)
+        assert lock.acquire(timeout=LIMIT_S)
     lock.release()
 
 
