@@ -5,8 +5,10 @@ import sys
 import textwrap
 
 import pytest
+from tasks.apart import by_case, told_apart
 
-LIMIT_S = 60
+LIMIT_S = 300
+pytestmark = pytest.mark.timeout(LIMIT_S + 60)
 COPIES = ("fork", "forkserver")
 
 HEAD = """
@@ -35,6 +37,11 @@ with context.Pool(2) as pool:
 
 def run(tmp_path, method, names, use=MAP):
     """Run a program: `names` at its top, `use` under the guard; return what it warned of."""
+    return warnings_in(output(tmp_path, method, names, use).splitlines())
+
+
+def output(tmp_path, method, names, use):
+    """Run a program as `run` does; return what comes to its errors."""
     (tmp_path / "helper.py").write_text(HELPER)
     (tmp_path / "program.py").write_text(
         HEAD
@@ -45,9 +52,20 @@ def run(tmp_path, method, names, use=MAP):
     command = [sys.executable, "program.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    lines = [line for line in done.stderr.splitlines() if "Random" in line.partition(": ")[2].partition(":")[0]]
-    assert len(lines) == done.stderr.count("Warning: ") + done.stderr.count("SameRandomNumbers: "), done.stderr
-    return [line.partition("SameRandomNumbers: ")[2] for line in lines]
+    return done.stderr
+
+
+def warnings_in(lines):
+    found = [line for line in lines if "Random" in line.partition(": ")[2].partition(":")[0]]
+    assert len(found) == sum("Warning: " in line or "SameRandomNumbers: " in line for line in lines), lines
+    return [line.partition("SameRandomNumbers: ")[2] for line in found]
+
+
+def run_all(tmp_path, method, cases, names, expected):
+    """Run a program that tries cases in turn; return what each warned of, and what is expected of it, by its name."""
+    top, guarded, wanted = told_apart(cases, MAP, lambda case: (names(case), "", None, expected(case)))
+    found = by_case(output(tmp_path, method, top, guarded))
+    return {case: (warnings_in(lines), text) for case, lines, text in zip(cases, found, wanted, strict=True)}
 
 
 SHARED = {
@@ -73,18 +91,18 @@ SHARED = {
 OF_BOTH = ["numpy's generator", "one in an object", "one in another module"]
 
 
-@pytest.mark.parametrize(
-    "method, case", [*(("fork", case) for case in SHARED), *(("forkserver", case) for case in OF_BOTH)]
-)
-def test_a_generator_that_workers_have_copies_of_is_told_once(tmp_path, method, case):
-    names, expected = SHARED[case]
-    (text,) = run(tmp_path, method, names)
-    assert expected in text and "draws from a random generator" in text and "SeedSequence.spawn" in text
+@pytest.mark.parametrize("method, cases", [("fork", list(SHARED)), ("forkserver", OF_BOTH)], ids=COPIES)
+def test_a_generator_that_workers_have_copies_of_is_told_once(tmp_path, method, cases):
+    told = run_all(tmp_path, method, cases, lambda case: SHARED[case][0], lambda case: SHARED[case][1])
+    for case, (texts, expected) in told.items():
+        assert len(texts) == 1, (case, texts)
+        assert expected in texts[0] and "draws from a random generator" in texts[0], (case, expected, texts)
+        assert "SeedSequence.spawn" in texts[0]
 
 
-@pytest.mark.parametrize("case", OF_BOTH)
-def test_spawned_workers_make_their_own(tmp_path, case):
-    assert run(tmp_path, "spawn", SHARED[case][0]) == []
+def test_spawned_workers_make_their_own(tmp_path):
+    told = run_all(tmp_path, "spawn", OF_BOTH, lambda case: SHARED[case][0], lambda case: "")
+    assert [texts for texts, _ in told.values()] == [[]] * len(OF_BOTH)
 
 
 OWN = {
@@ -101,12 +119,13 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize(
-    "method, case",
-    [*(("fork", case) for case in OWN), *(("forkserver", case) for case in OWN if case.startswith("one"))],
-)
-def test_nothing_is_said_where_each_worker_has_its_own(tmp_path, method, case):
-    assert run(tmp_path, method, OWN[case]) == []
+@pytest.mark.parametrize("method, cases", [
+    ("fork", list(OWN)),
+    ("forkserver", [case for case in OWN if case.startswith("one")]),
+], ids=COPIES)  # fmt: skip
+def test_nothing_is_said_where_each_worker_has_its_own(tmp_path, method, cases):
+    told = run_all(tmp_path, method, cases, lambda case: OWN[case], lambda case: "")
+    assert {case: texts for case, (texts, _) in told.items() if texts} == {} and len(told) == len(cases)
 
 
 @pytest.mark.parametrize("method", COPIES)
