@@ -63,7 +63,7 @@ if __name__ == "__main__":
     manager.start()
     manager.ask()
     manager.shutdown()
-    pool = context.Pool(2, work.initialize)
+    pool = context.Pool(1, work.initialize)
     pool.map(work.task, range(4))
     {end}
 """
@@ -83,13 +83,17 @@ if __name__ == "__main__":
             result = pool.apply_async(work.hang, (announce,))
             announce.acquire()
 """
-# As `coverage combine` and `coverage report` do it.
+# As `coverage combine` and `coverage report` do it, in one folder after the other.
 REPORT = """
 import io
+import os
+import sys
 import coverage
-coverage = coverage.Coverage()
-coverage.combine()
-print(coverage.report(include="work.py", file=io.StringIO()))
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    measured = coverage.Coverage()
+    measured.combine()
+    print(measured.report(include="work.py", file=io.StringIO()))
 """
 SETTINGS = {
     "multiprocessing": "concurrency = multiprocessing",
@@ -100,22 +104,25 @@ SETTINGS = {
 }
 
 
-def measured(tmp_path, settings, program, *command):
-    """Return which percentage of `work.py` coverage has seen of a program."""
-    tmp_path.mkdir()
-    (tmp_path / "work.py").write_text(WORK)
-    (tmp_path / "program.py").write_text(program)
-    (tmp_path / ".coveragerc").write_text(f"[run]\nsource = .\nparallel = True\nbranch = True\n{settings}\n")
+def call(folder, *arguments):
+    """Run Python in a folder, without what tells coverage of the tests themselves; return what it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    called = [sys.executable, *arguments]
+    done = subprocess.run(called, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
-    def run(*arguments):
-        called = [sys.executable, *arguments]
-        done = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    run(*command)
-    return float(run("-c", REPORT))
+def measured(tmp_path, *programs):
+    """Return which percentage of `work.py` coverage has seen of each program, given as settings, text and command."""
+    folders = [tmp_path / str(number) for number in range(len(programs))]
+    for folder, (settings, program, command) in zip(folders, programs, strict=True):
+        folder.mkdir()
+        (folder / "work.py").write_text(WORK)
+        (folder / "program.py").write_text(program)
+        (folder / ".coveragerc").write_text(f"[run]\nsource = .\nparallel = True\nbranch = True\n{settings}\n")
+        call(folder, *command)
+    return [float(line) for line in call(tmp_path, "-c", REPORT, *folders).split()]
 
 
 def run(*arguments):
@@ -132,9 +139,9 @@ def test_children_are_measured_as_those_of_the_standard_library(tmp_path, method
     settings = SETTINGS[name]
     theirs = PROGRAM.format(package="multiprocessing.managers, multiprocessing", end=CLOSED)
     theirs = theirs.replace(" as multiprocessing", "")
-    ours = measured(tmp_path / "ours", settings, PROGRAM.format(package="procession", end=CLOSED),
-                    *run("program.py", method))  # fmt: skip
-    standard = measured(tmp_path / "theirs", settings, theirs, *run("program.py", method))
+    command = run("program.py", method)
+    programs = [PROGRAM.format(package="procession", end=CLOSED), theirs]
+    ours, standard = measured(tmp_path, *((settings, program, command) for program in programs))
     if "concurrency" in settings:
         assert ours == standard
     else:  # which sees nothing of what is forked
@@ -154,22 +161,28 @@ def test_workers_that_are_terminated_idle_have_been_measured(tmp_path, method, c
     program = PROGRAM.format(package=package, end=TERMINATED)
     if package != "procession":
         program = program.replace(" as multiprocessing", "")
-    seen = measured(tmp_path / "run", SETTINGS["multiprocessing"], program, *command, method)
+    (seen,) = measured(tmp_path, (SETTINGS["multiprocessing"], program, (*command, method)))
     assert seen > 60
 
 
-def test_a_busy_worker_is_measured_until_it_is_terminated_if_coverage_is_to_heed_that(tmp_path, context):
-    method = context.get_start_method()
-    with_it = measured(tmp_path / "with", SETTINGS["with sigterm"], BUSY, *run("program.py", method))
-    without = measured(tmp_path / "without", SETTINGS["multiprocessing"], BUSY, *run("program.py", method))
-    assert with_it > without
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """What coverage sees of a busy worker that it is not to heed."""
+    return measured(tmp_path_factory.mktemp("without"), (SETTINGS["multiprocessing"], BUSY, run("program.py", "fork")))[
+        0
+    ]
+
+
+def test_a_busy_worker_is_measured_until_it_is_terminated_if_coverage_is_to_heed_that(tmp_path, context, without):
+    (seen,) = measured(tmp_path, (SETTINGS["with sigterm"], BUSY, run("program.py", context.get_start_method())))
+    assert seen > without
 
 
 @pytest.fixture(scope="module")
 def of_nothing(tmp_path_factory):
     """What coverage sees of a program that only imports."""
-    folder = tmp_path_factory.mktemp("nothing") / "run"
-    return measured(folder, SETTINGS["multiprocessing"], "import work\n", *run("program.py"))
+    program = SETTINGS["multiprocessing"], "import work\n", run("program.py")
+    return measured(tmp_path_factory.mktemp("nothing"), program)[0]
 
 
 def test_a_child_of_a_child_is_measured(tmp_path, context, of_nothing):
@@ -190,5 +203,5 @@ if __name__ == "__main__":
     process.start()
     process.join()
 """
-    seen = measured(tmp_path / "seen", SETTINGS["multiprocessing"], program, *run("program.py", context._name))
+    (seen,) = measured(tmp_path, (SETTINGS["multiprocessing"], program, run("program.py", context._name)))
     assert seen > of_nothing

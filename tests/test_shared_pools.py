@@ -75,7 +75,7 @@ def test_closing_and_joining_waits_for_the_tasks_of_the_handle(shared):
     pool = shared()
     with pytest.raises(ValueError, match="still running"):
         pool.join()
-    results = [pool.apply_async(nap, (0.05,)) for _ in range(200)] + [pool.map_async(square, range(10))]
+    results = [pool.apply_async(nap, (0.05,)) for _ in range(40)] + [pool.map_async(square, range(10))]
     unread = pool.imap(square, range(1000))
     assert next(unread) == 0
     failed = pool.apply_async(raise_value_error, (3,))
