@@ -109,14 +109,15 @@ def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(context):
 
 def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
     with context.Pool() as pool:
-        whole = pool.map_async(tasks.slow_square, range(60), 1)
+        whole = pool.map_async(tasks.slow_drawn, range(60), 1, seed=3)
         lazy = pool.imap_unordered(tasks.slow_square, range(60))
         single = [pool.apply_async(tasks.slow_square, (n,)) for n in range(20)]
         first = next(lazy)
         victim = cluster.nodes.pop(0)
         workers = cluster.workers_of(victim)
         cluster.lose(victim)
-        assert whole.get(suite.LIMIT_S) == [n * n for n in range(60)]
+        drawn = [numpy.random.default_rng(child).random() for child in numpy.random.SeedSequence(3).spawn(60)]
+        assert [(found[0], found[3]) for found in whole.get(suite.LIMIT_S)] == list(enumerate(drawn))
         assert sorted([first, *lazy]) == [n * n for n in range(60)]
         assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(20)]
         until = time.monotonic() + suite.LIMIT_S
@@ -128,6 +129,7 @@ def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
             assert time.monotonic() < until, "nobody works in the place of a lost node"
             time.sleep(0.05)
         assert pool.map(suite.double, range(4), 1) == [0, 2, 4, 6]
+        assert [worker.place for worker in pool.stats().workers] == [0, 1]
 
 
 def test_processes_run_on_nodes_and_end_as_they_do_here(context, capfd):
@@ -353,13 +355,44 @@ def test_options_of_a_method_do_what_they_do_here_or_are_refused(context, tmp_pa
         begun = pool.map(tasks.where, range(3), 1, resume=tmp_path / "journal")
         assert pool.map(tasks.where, range(6), 1, resume=tmp_path / "journal")[:3] == begun
         for refused in (
-            lambda: pool.map(suite.double, range(3), seed=1),
-            lambda: pool.map(suite.double, range(3), priority=1),
+            lambda: context.Pool(2, resources={"card": 1}),
             lambda: pool.resize(3),
             lambda: pool.share(bytearray(5), writable=True),
         ):
             with pytest.raises(NotImplementedError, match="use a pool of processes"):
                 refused()
+
+
+def test_tasks_know_their_places_and_draw_what_they_do_on_one_machine(context, tmp_path):
+    found = []
+    for make in (functools.partial(procession.Pool, crew="serial"), context.Pool):
+        with make(2, seed=7) as pool:
+            lazy = [read(tasks.drawn, range(9), 4) for read in (pool.imap, pool.imap_unordered)]
+            found.append([pool.map(tasks.drawn, range(9), 2), *map(sorted, lazy), pool.starmap(tasks.drawn, [(1, 2)] * 4)])
+            found[-1] += [pool.apply(tasks.drawn), pool.apply_async(tasks.drawn, (1,)).get(suite.LIMIT_S)]
+            found[-1] += [pool.map(tasks.drawn_by_all, range(4), seed=[1, 2], seed_globals=True)]
+            found[-1] += [pool.map(tasks.drawn_at_second, range(4), 1, retries=1, retry_on=OSError)]
+            journal = tmp_path / make.__class__.__name__
+            found[-1] += [pool.map(tasks.drawn, range(size), resume=journal, seed=2) for size in (3, 6)]
+            if make == context.Pool:
+                assert set(pool.map(tasks.worker, range(20), 1)) == {(0, 0), (1, 1)}
+                assert [worker.place for worker in pool.stats().workers] == [0, 1]
+    assert found[0] == found[1] and found[0][0][3][:3] == (3, "drawn", 0)
+
+
+def test_the_longest_and_the_most_urgent_go_first(context):
+    event = context.Event()
+    with context.Pool(1) as pool:
+        assert pool.map(tasks.nth, [3, 1, 2, 5, 4], order="longest", cost=int) == [2, 4, 3, 0, 1]
+        assert pool.map(tasks.nth, range(7), 3, order="longest", cost=int) == [9, 10, 11, 5, 6, 7, 8]
+        blocks = pool.apply_async(objects.await_event, (event,))
+        while not pool.stats().running:
+            time.sleep(0.01)
+        usual = pool.map_async(tasks.nth, range(20), 1)
+        urgent = pool.apply_async(tasks.nth, (0,), priority=5)
+        assert pool.stats().done == 12  # the node knows of all by now
+        event.set()
+        assert urgent.get(suite.LIMIT_S) == 12 and usual.get(suite.LIMIT_S) == list(range(13, 33)) and blocks.get()
 
 
 def test_objects_are_those_of_all_nodes(cluster, context):
@@ -549,6 +582,7 @@ def test_an_agent_whose_pool_has_ended_says_so(monkeypatch):
         "initializer": None,
         "program": agent.here(),
         "key": keys.own(),
+        "places": [0],
     }
     ended = agent.Agent(terms)
     ended.await_end(suite.LIMIT_S)

@@ -1,15 +1,52 @@
 """Functions that run on the nodes of a cluster."""
 
+import itertools
 import os
+import random
 import signal
 import time
 
 import numpy
+import procession
+
+counted = itertools.count()
 
 
 def slow_square(number):
     time.sleep(0.05)
     return number * number
+
+
+def slow_drawn(_):
+    time.sleep(0.05)
+    return drawn(_)
+
+
+def drawn(*_):
+    """Return what a task knows of itself, and draws."""
+    task = procession.current_task()
+    return task.index, task.function, task.tries, task.rng.random(), task.random.random()
+
+
+def drawn_by_all(_):
+    return procession.current_task().index, random.random(), numpy.random.random()
+
+
+def drawn_at_second(_):
+    if procession.current_task().tries == 0:
+        procession.current_task().rng.random()
+        raise OSError
+    return drawn()
+
+
+def worker(_):
+    time.sleep(0.01)
+    return procession.current_task().worker, procession.current_worker().index
+
+
+def nth(_):
+    """Return how many times this worker was asked before."""
+    return next(counted)
 
 
 def die(_):

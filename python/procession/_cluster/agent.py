@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from dataclasses import replace
 from functools import partial
 
 from procession import context
@@ -10,6 +11,7 @@ from procession._cluster.mailbox import COLLECT_S as COLLECT_S, Mailbox
 from procession._cluster.packing import Raised, apart, seal
 from procession._cluster.work import Begin, Call, Failed, Star, Whole
 from procession._objects import main_module
+from procession._pool.stats import PoolStats
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Agent(Mailbox):
 
     Args:
         terms: a dict: how many workers there are (`count`), the other options of a pool (`options`), the settings of
-            each worker (`settings`), the pickle of the initializer and its arguments, or None (`initializer`), the
+            each worker (`settings`) and which of the program's pool it is (`places`), the pickle of the initializer and its arguments, or None (`initializer`), the
             program's process (`program`) and its `keys.Key` (`key`).
     """
 
@@ -43,9 +45,10 @@ class Agent(Mailbox):
             options["capture_output"] = partial(self._tell, "line")
         for name in {name for settings in terms["settings"] for name in settings}:
             options[name] = partial(_setting, terms["settings"], name)
-        options["initializer"] = Begin(terms["initializer"], terms["key"])
+        options["initializer"] = Begin(terms["initializer"], terms["key"], terms["places"])
         self._pool = context.get_context("forkserver").Pool(terms["count"], **options)
         self._core = self._pool._core
+        self._places = terms["places"]
         self._calls: dict = {}  # the functions of jobs
         self._parcels: dict = {}
         self.begin()
@@ -60,18 +63,23 @@ class Agent(Mailbox):
         self._pool.join()
 
     def _job_ordered(self, name, function, star, retry_on, title):
-        self._calls[name] = (Star if star else Call)(apart(function), retry_on, title)
+        self._calls[name] = Star if star else Call, apart(function), retry_on, title
 
     def _forget_ordered(self, name):
         self._calls.pop(name, None)
 
-    def _parcel_ordered(self, number, name, items, chunk, wishes):
+    def _parcel_ordered(self, number, name, places, items, chunk, wishes):
         """A part of a map: outcomes are told in order."""
-        self._map(number, self._calls[name], items, chunk, wishes, ordered=True)
+        self._map(number, self._call(name, places), items, chunk, wishes, ordered=True)
 
-    def _each_ordered(self, number, name, items, chunk, wishes):
-        """A part of a map whose outcomes are told as they come, each with its place."""
-        self._map(number, self._calls[name].placed(), list(enumerate(items)), chunk, wishes, ordered=False)
+    def _each_ordered(self, number, name, places, items, chunk, wishes):
+        """A part of a map whose outcomes are told as they come, each with its place in it."""
+        call = self._call(name, places).placed()
+        self._map(number, call, list(enumerate(items)), chunk, wishes, ordered=False)
+
+    def _call(self, name, places):
+        kind, *function = self._calls[name]
+        return kind(*function, places)
 
     def _map(self, number, call, items, chunk, wishes, ordered):
         parcel = self._parcels[number] = _Parcel(number, len(items), ordered)
@@ -86,8 +94,8 @@ class Agent(Mailbox):
     def _calls_ordered(self, number, functions, calls):
         """Several calls."""
         parcel = self._parcels[number] = _Parcel(number, len(calls))
-        for place, (function, args, retry_on, wishes, title) in enumerate(calls):
-            call = Whole(functions[function], retry_on, title)
+        for place, (function, args, retry_on, wishes, title, call_number) in enumerate(calls):
+            call = Whole(functions[function], retry_on, title, (call_number,))
             callbacks = partial(self._came, number, place), partial(self._failed, number, place)
             try:
                 parcel.handles.append(self._core.apply_async(call, (args,), {}, callbacks, wishes))
@@ -113,12 +121,19 @@ class Agent(Mailbox):
 
         def ask():
             try:
-                answer = seal(getattr(self._pool, method)(*arguments))
+                answer = seal(self._known(getattr(self._pool, method)(*arguments)))
             except Exception as error:
                 answer = Raised.by(error)
             self._tell("answer", number, answer)
 
         threading.Thread(target=ask, name="ClusterAgentAnswer", daemon=True).start()
+
+    def _known(self, answer):
+        """Return an answer with the workers that the program knows."""
+        if not isinstance(answer, PoolStats):
+            return answer
+        workers = [replace(worker, place=self._places[worker.place]) for worker in answer.workers]
+        return replace(answer, workers=tuple(workers))
 
     # -- outcomes -----------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class Nodes(Crew):
 
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
-        + ("cpu_affinity", "forward_logs", "capture_output")
+        + ("cpu_affinity", "forward_logs", "capture_output", "seed", "seed_globals", "order", "priority")
     )
     shares_memory = False
     whole = "a pool of a cluster"
@@ -66,11 +66,11 @@ class Nodes(Crew):
         options["capture_output"] = terms.on_line is not None
         program, key = here(), keys.own()
 
-        def terms_for(first, workers):
-            settings = [terms.settings.wished(first + place) for place in range(workers)]
+        def terms_for(places):
+            settings = [terms.settings.wished(place) for place in places]
             return {
-                "count": workers, "options": options, "settings": settings, "initializer": initial, "program": program,
-                "key": key,
+                "count": len(places), "options": options, "settings": settings, "places": places,
+                "initializer": initial, "program": program, "key": key,
             }  # fmt: skip
 
         engine = self.make_engine()
@@ -133,16 +133,13 @@ class Nodes(Crew):
 
     def survey(self):
         """Return what goes on in all nodes, a `procession.pool.PoolStats`; waits for their answers."""
-        from dataclasses import replace
-
         from procession._pool.stats import PoolStats
 
         found = [stats for _, stats in self._ask(ANSWER_S, "stats")]
         workers = [worker for stats in found for worker in stats.workers]
-        workers = [replace(worker, place=place) for place, worker in enumerate(workers)]
         names = ("waiting", "running", "done", "failed", "retried", "deaths")
         sums: Any = {name: sum(getattr(stats, name) for stats in found) for name in names}
-        return PoolStats(tuple(workers), memory_limit=next((stats.memory_limit for stats in found), None), **sums)
+        return PoolStats(tuple(sorted(workers, key=lambda worker: worker.place)), memory_limit=next((stats.memory_limit for stats in found), None), **sums)
 
     def stacks(self, limit):
         """Return the stacks of all workers as text; nodes wait for them at most `limit` seconds."""

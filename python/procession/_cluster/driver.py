@@ -12,11 +12,12 @@ from types import FunctionType
 
 from procession import _exceptions
 from procession._cluster.events import Events
-from procession._cluster.flights import Calls, Lazy, Node, Work
+from procession._cluster.flights import Calls, Lazy, Node, Ordered, Work
 from procession._cluster.packing import Message, is_plain, outcome_of, seal
 from procession._cluster.work import Again
 from procession._pool.jobs import Failure, Stream
 from procession._pool.texts import function_name
+from procession._pool.wishes import Wishes
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Driver(threading.Thread):
         self._staff = staff
         self._works: deque = deque()  # those that may have something to send, in turn
         self._by_job: dict = {}
-        self._calls = Calls()
+        self._calls = {0: Calls()}  # by their priority
         self._numbers = iter(range(1, 1 << 62))
         self._answers: dict = {}
         self._sealed: dict = {}  # functions that calls have in common which have come together
@@ -110,12 +111,16 @@ class Driver(threading.Thread):
             limit, tries, classes = job.wishes or (None, 0, None)
             if tries and classes:
                 retry_on = seal(classes)
-            wishes = None if job.wishes is None else (limit, tries, None if retry_on is None else (Again,))
+            again = None if retry_on is None else (Again,)
+            wishes = (limit, tries, again) if job.wishes or job.priority else None
+            if job.priority:
+                wishes = Wishes(*wishes, priority=job.priority)
             if work is None:
                 args, kwds = job.items[0]
                 given = seal((tuple(args), dict(kwds))) if kwds else _given(tuple(args))
                 function = self._sealed_once(job.function)
-                self._calls.add(job, function, (given, retry_on, wishes, function_name(job.function)))
+                calls = self._calls.get(job.priority) or self._calls.setdefault(job.priority, Calls(job.priority))
+                calls.add(job, function, (given, retry_on, wishes, function_name(job.function), job.number))
                 return
             work.function, work.retry_on, work.wishes = seal(job.function), retry_on, wishes
         except BaseException as error:
@@ -155,7 +160,7 @@ class Driver(threading.Thread):
                 if work is not None and parcel.work is work:
                     del node.flights[number]
                     node.orders.append(("cancel", number, None))
-                elif work is None and parcel.work is self._calls and job in parcel.places:
+                elif work is None and parcel.work.kind == "calls" and job in parcel.places:
                     place = parcel.places.index(job)
                     if not parcel.is_over[place]:
                         node.orders.append(("cancel", number, place))
@@ -169,9 +174,10 @@ class Driver(threading.Thread):
         """Send each node what it has room for."""
         ready = [node for node in self.nodes.values() if node.posting < MOST_POSTS]
         self._works.rotate(-1)
+        works = self._in_turn()
         for ahead in (False, True):
             for node in sorted(ready, key=Node.load):
-                for work in (self._calls, *self._works):
+                for work in works:
                     if node.is_taken(work) and not all(other.is_taken(work) for other in self.nodes.values()):
                         continue  # others' items may take long, and a node without them has room sooner or later
                     while node.has_room():
@@ -184,16 +190,24 @@ class Driver(threading.Thread):
                 orders, node.orders = node.orders, []
                 self._post(node, orders)
 
+    def _in_turn(self):
+        """Return what there may be something to send of, the most urgent first."""
+        works = [*self._calls.values(), *self._works]
+        if len(self._calls) > 1 or any(work.priority for work in self._works):
+            now = monotonic()
+            works = sorted((work for work in works if not work.is_empty()), key=lambda work: -work.urgency(now))
+        return works
+
     def _load(self, node, parcel):
         work = parcel.work
+        work.served_at = parcel.posted = monotonic()
         for place, error in parcel.failed.items():
             self._deliver(work, [place], [Failure(error)])
         if not parcel.items:
             return
         parcel.number = number = next(self._numbers)
-        parcel.posted = monotonic()
         node.flights[number] = parcel
-        if work is self._calls:
+        if work.kind == "calls":
             functions = list({id(one[0]): one[0] for one in parcel.items}.values())
             numbers = {id(function): number for number, function in enumerate(functions)}
             calls = [(numbers[id(function)], *call) for function, call in parcel.items]
@@ -204,7 +218,7 @@ class Driver(threading.Thread):
             star, title = work.job.order == "starmap", function_name(work.job.function)
             node.orders.append(("job", work.name, work.function, star, work.retry_on, title))
         chunk = work.chunk_for(parcel, node)
-        node.orders.append((work.kind, number, work.name, parcel.items, chunk, work.wishes))
+        node.orders.append((work.kind, number, work.name, parcel.places, parcel.items, chunk, work.wishes))
 
     def _post(self, node, orders):
         number, node.posts = node.posts, node.posts + 1
@@ -266,7 +280,7 @@ class Driver(threading.Thread):
         work.pace.learn(len(parcel.items), now - began, node.workers)
 
     def _deliver(self, work, places, outcomes):
-        if work is self._calls:
+        if work.kind == "calls":
             for job, outcome in zip(places, outcomes, strict=True):
                 job.deliver(0, [outcome])
         elif isinstance(places, range):
@@ -355,4 +369,5 @@ def work_of(job, number, chunk):
     """Return what is to be cut of a job; None for a single call."""
     if job.order == "apply":
         return None
-    return (Lazy if isinstance(job, Stream) else Work)(number, job, chunk)
+    kind = Lazy if isinstance(job, Stream) else Work if job.sequence is None else Ordered
+    return kind(number, job, chunk, job.priority)

@@ -1,6 +1,8 @@
-"""What is on its way to the nodes, and how much goes at once: neither clock nor thread nor engine is asked here."""
+"""What is on its way to the nodes, and how much goes at once: neither thread nor engine is asked here."""
 
 from collections import deque
+from itertools import chain
+from time import monotonic
 
 from procession._cluster.packing import seal_item, size_of
 
@@ -139,14 +141,17 @@ class Work:
         name: a number that no other job has.
         job: a `jobs.Whole`.
         chunk: how many items a worker is to take at once, or None.
+        priority: how urgent it is.
     """
 
     kind = "parcel"
 
-    def __init__(self, name, job, chunk):
+    def __init__(self, name, job, chunk, priority=0):
         self.name = name
         self.job = job
         self.chunk = chunk
+        self.priority = priority
+        self.served_at = monotonic()  # when something of it went out last
         self.function = None  # the pickle
         self.wishes = None
         self.retry_on = None
@@ -158,6 +163,10 @@ class Work:
     def is_empty(self):
         """Return whether nothing waits here."""
         return not self.again and self._next >= len(self.job.items)
+
+    def urgency(self, now):
+        """Return how urgent it is by now: it gains one for each second that nothing of it went out."""
+        return self.priority + int(now - self.served_at)
 
     def next_parcel(self, node, nodes, ahead):
         """Return the next parcel for a node, None where nothing waits or the node has enough of it.
@@ -180,24 +189,23 @@ class Work:
         start = self._next
         size = min(size, max(node.workers, -(-(len(items) - start) // (2 * nodes))))
         self._next = min(len(items), start + max(size, self.chunk or 1))
-        return self._seal(start, items[start : self._next])
+        return self._seal(range(start, self._next), items[start : self._next])
 
-    def _seal(self, start, items):
+    def _seal(self, places: "Any", items):
         """Return a parcel of items; those that cannot travel have their outcome."""
         sealed, nbytes = [], 0
-        places: Any = range(start, start + len(items))
         failed = {}
         for number, item in enumerate(items):
             try:
                 one = seal_item(item)
             except Exception as error:
-                failed[start + number] = error
+                failed[places[number]] = error
                 continue
             sealed.append(one)
             nbytes += size_of(one)
             if nbytes >= MOST_BYTES and number + 1 < len(items):
+                self._give_back(places[number + 1 :], items[number + 1 :])
                 places = places[: number + 1]
-                self._give_back(start + number + 1, items[number + 1 :])
                 break
         if failed:
             places = [place for place in places if place not in failed]
@@ -205,25 +213,43 @@ class Work:
         parcel.failed = failed
         return parcel
 
-    def _give_back(self, start, items):
-        self._next = start
+    def _give_back(self, places, items):
+        self._next -= len(places)
 
     def chunk_for(self, parcel, node):
         """Return how many items of a parcel a worker of the node is to take at once."""
         return self.chunk or max(1, len(parcel.items) // (4 * node.workers))
 
 
+class Ordered(Work):
+    """A map whose items go out in an order of its own."""
+
+    def __init__(self, name, job, chunk, priority=0):
+        super().__init__(name, job, chunk or 1, priority)
+        chunks = (range(first, first + self.chunk) for first in (self.chunk * number for number in job.sequence))
+        self._order = [place for place in chain.from_iterable(chunks) if place < len(job.items)]
+
+    def _cut(self, size, node, nodes):
+        items, start = self.job.items, self._next
+        size = max(min(size, max(node.workers, (len(items) - start) // (2 * nodes))), 1)
+        self._next = min(len(items), start + -(-size // self.chunk) * self.chunk)
+        places = self._order[start : self._next]
+        return self._seal(places, [items[place] for place in places])
+
+
 class Lazy(Work):
     """A map whose items come one after the other."""
 
-    def __init__(self, name, job, chunk):
-        super().__init__(name, job, chunk)
+    def __init__(self, name, job, chunk, priority=0):
+        super().__init__(name, job, chunk, priority)
         self.kind = "each" if job.order == "imap_unordered" else "parcel"
         self._waiting: deque = deque()  # pieces: the place of the first item, and the items
         self.count = 0  # how many wait
 
     def add(self, start, items):
         """Take items that have come."""
+        if self.is_empty():
+            self.served_at = monotonic()
         self._waiting.append((start, items))
         self.count += len(items)
 
@@ -239,24 +265,26 @@ class Lazy(Work):
             self._waiting.appendleft((start + cut, items[cut:]))
             items = items[:cut]
         self.count -= len(items)
-        return self._seal(start, items)
+        return self._seal(range(start, start + len(items)), items)
 
-    def _give_back(self, start, items):
-        self._waiting.appendleft((start, items))
+    def _give_back(self, places, items):
+        self._waiting.appendleft((places[0], items))
         self.count += len(items)
 
 
 class Calls(Work):
-    """All single calls that wait, of one job each."""
+    """All single calls of one priority that wait, of one job each."""
 
     kind = "calls"
 
-    def __init__(self):
-        super().__init__(0, None, None)
+    def __init__(self, priority=0):
+        super().__init__(0, None, None, priority)
         self._waiting: deque = deque()
 
     def add(self, job, function, call):
         """Take a call: the pickle of its function, which several may share, and the rest of what is told of it."""
+        if self.is_empty():
+            self.served_at = monotonic()
         self._waiting.append((job, (function, call)))
 
     def is_empty(self):

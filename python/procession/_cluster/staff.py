@@ -29,7 +29,7 @@ class Staff:
     Args:
         engine: the `engine.Engine`.
         count: how many workers the pool has.
-        terms_for: returns the terms of an agent, for the number of its first worker and how many it has.
+        terms_for: returns the terms of an agent, for the list of which of the pool its workers are, from 0.
     """
 
     def __init__(self, engine, count, terms_for):
@@ -38,9 +38,10 @@ class Staff:
         self._terms_for = terms_for
         self._tell = None
         self._coming: dict = {}  # by the key of the node: how many workers
-        self._handles: dict = {}  # of the agents that have started and are not dismissed, by their ids
+        # The agents that have started and are not dismissed, by the ids of their handles, and their workers' places.
+        self._handles: dict = {}
         self._is_over = False
-        self._there = 0
+        self._free = list(range(count))  # places without a worker
         self._next_try = 0.0
         self._looks = False  # whether a thread looks for nodes just now
         self._lock = threading.Lock()
@@ -79,22 +80,22 @@ class Staff:
 
     def _hire(self, place, workers, tell):
         with self._lock:
-            first, self._there = self._there, self._there + workers
+            seats, self._free = self._free[:workers], self._free[workers:]
             self._coming[place.key] = workers
 
         def start():
             handle = error = None
             try:
-                handle = self._engine.start(place, self._terms_for(first, workers))
+                handle = self._engine.start(place, self._terms_for(seats))
             except BaseException as raised:
                 error = raised
             with self._lock:
                 self._coming.pop(place.key, None)
                 is_late = self._is_over
                 if error is not None:
-                    self._there -= workers
+                    self._release(seats)
                 elif not is_late:
-                    self._handles[id(handle)] = handle
+                    self._handles[id(handle)] = handle, seats
             if not is_late:
                 tell(("hired", place, workers, handle, error))
             elif error is None:
@@ -106,14 +107,15 @@ class Staff:
 
     def lost(self, node):
         """A node is lost: its workers are missing."""
-        with self._lock:
-            self._there -= node.workers
-            self._next_try = monotonic() + RETRY_S
+        self._next_try = monotonic() + RETRY_S
         self.dismiss(node.handle)
+
+    def _release(self, seats):
+        self._free = sorted([*self._free, *seats])
 
     def fill(self, nodes):
         """Start agents for missing workers on nodes that have none."""
-        if self._looks or self._there >= self._count or monotonic() < self._next_try:
+        if self._looks or not self._free or monotonic() < self._next_try:
             return
         self._looks = True
         threading.Thread(target=self._look_for, args=(set(nodes),), name="ClusterLook", daemon=True).start()
@@ -123,7 +125,7 @@ class Staff:
         try:
             places = [place for place in self._engine.places() if place.key not in taken | set(self._coming)]
             if places and not self._is_over:
-                for place, workers in shares(places, self._count - self._there):
+                for place, workers in shares(places, len(self._free)):
                     self._hire(place, workers, self._tell)
         except Exception:
             pass  # and tried again
@@ -134,7 +136,8 @@ class Staff:
     def dismiss(self, handle):
         """End an agent, without waiting for it."""
         with self._lock:
-            self._handles.pop(id(handle), None)
+            _, seats = self._handles.pop(id(handle), (None, ()))
+            self._release(seats)
         thread = threading.Thread(target=self._engine.drop, args=(handle,), name="ClusterEnd", daemon=True)
         thread.start()
         self._leaving = [*(other for other in self._leaving if other.is_alive()), thread]
@@ -143,7 +146,7 @@ class Staff:
         """End all agents, those that start just now as well; wait for that, at most `limit` seconds."""
         with self._lock:
             self._is_over = True
-            handles = list(self._handles.values())
+            handles = [handle for handle, _ in self._handles.values()]
         for handle in handles:
             self.dismiss(handle)
         until = monotonic() + limit

@@ -6,6 +6,7 @@ from procession import _exceptions
 from procession._cluster import keys
 from procession._cluster.packing import Raised, Sealed, is_plain, seal
 from procession._objects import failures
+from procession._pool import current, worker
 from procession._pool.jobs import stopped
 
 __all__ = ["Again", "Begin", "Call", "Failed", "Star", "Whole"]
@@ -40,37 +41,54 @@ class Begin:
     Args:
         sealed: the pickle of the program's own, and of its arguments; None for none.
         key: the `keys.Key` of the program.
+        places: which of the program's pool the workers are.
     """
 
-    def __init__(self, sealed, key):
+    def __init__(self, sealed, key, places):
         self._sealed = sealed
         self._key = key
+        self._places = places
 
     def __call__(self):
         keys.adopt(self._key)
+        worker._place = self._places[worker._place]
         if self._sealed is None:
             return
         function, arguments = self._sealed.open()
         function(*arguments)
 
 
-class _Opened:
+class _Opened(current.Knowing):
     """Opens a function, once for all calls that this object is used for.
 
     Args:
         sealed: its pickle.
         retry_on: the pickle of a tuple of exceptions that are tried again, or None.
         title: the name of the function, for people.
+        places: the places in the program's map of the items of this one; of a single call its number, alone.
     """
 
-    def __init__(self, sealed, retry_on, title):
+    def __init__(self, sealed, retry_on, title, places):
         self.__qualname__ = title
         self._sealed = sealed
         self._retry_on = retry_on
+        self._places = places
         self._function = None
 
     def __reduce__(self):
-        return type(self), (self._sealed, self._retry_on, self.__qualname__)
+        return type(self), (self._sealed, self._retry_on, self.__qualname__, self._places)
+
+    def place_of(self, item):
+        """Return the place of an item in the program's map."""
+        return self._places[item]
+
+    def task_of(self, item, call):
+        """Return the index, and the seed, of a task in the program's map."""
+        return self._known(self.place_of(item))
+
+    def _known(self, place):
+        informed = current.as_informed(self._function)
+        return (place, None) if informed is None else informed.of(place)
 
     def _open(self):
         sealed = self._sealed
@@ -94,6 +112,7 @@ class Call(_Opened):
     star = False
 
     def __call__(self, item):
+        current.begin()
         try:
             function = self._function or self._open()
             given = item.open() if type(item) is Sealed else item
@@ -128,7 +147,17 @@ class Placed(Call):
 class Whole(_Opened):
     """The function of a single call."""
 
+    def place_of(self, item):
+        """Return its place: it is alone."""
+        return 0
+
+    def task_of(self, item, call):
+        """Return the number of the call, and its seed."""
+        (number,) = self._places
+        return number, self._known(0)[1]
+
     def __call__(self, given):
+        current.begin()
         try:
             function = self._function or self._open()
             args, kwds = given.open() if type(given) is Sealed else (given, {})

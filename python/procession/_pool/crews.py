@@ -126,7 +126,7 @@ class _Desk:
     def _job(self, order, function, items, chunk, wishes, callbacks=None, most=None):
         if not callable(function):
             raise TypeError(f"a task must be callable, not {function!r}")
-        collector = None
+        collector = wished = None
         if wishes is not None:
             wished = named_wishes(wishes)
             collector, wishes = wished.collector, self.crew.granted(wished)
@@ -138,6 +138,8 @@ class _Desk:
                 items = list(items)
             job = Whole(self.crew, order, function, items, chunk, wishes, callbacks)
         job.collector, job.number = collector, next(self.crew.numbers)
+        if wished is not None:
+            job.priority, job.sequence = wished.priority, wished.order
         return job
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from procession._pool.informed import Informed
     from procession._pool.seeds import Seed
 
-__all__ = ["Task", "Worker", "current_task", "current_worker"]
+__all__ = ["Knowing", "Task", "Worker", "current_task", "current_worker"]
 
 # What a thread of the program itself computes, a `jobs.Spot`; and the worker that it is: of a crew of threads, or the
 # serial one.
@@ -112,6 +112,22 @@ class Task:
             interrupts.say(done, total, _behind + ("" if text is None else str(text)))
 
 
+class Knowing:
+    """A function that knows more of its tasks than their worker does."""
+
+    def place_of(self, item: int) -> int:
+        """Return the place in the job of its program of an item of the job that its worker knows."""
+        return item
+
+    def task_of(self, item: int, call: int | None) -> "tuple[int, Seed | None]":
+        """Return the index, and the seed, of the task with an item of those that its worker knows.
+
+        Args:
+            call: the number of the call, as its worker knows it, None in a map.
+        """
+        raise NotImplementedError
+
+
 def current_task() -> Task:
     """Return the task that runs in this process, a quiet one where none does."""
     global _last
@@ -129,14 +145,13 @@ def current_task() -> Task:
     from procession._pool.texts import function_name
 
     job, index = item
-    informed = as_informed(function)
-    if informed is None:
+    if not isinstance(function, Knowing):
         return Task(function_name(function), job - 1 if is_call else index, interrupts, item, *interrupts.given())
     task = _last
     if task is None or task._item != item or task._pid != os.getpid():
-        index, seed = informed.of(index)
-        place = job - 1 if is_call else index
-        task = _last = Task(function_name(function), place, interrupts, item, *interrupts.given())
+        index, seed = function.task_of(index, job - 1 if is_call else None)
+        _, *given = interrupts.given()
+        task = _last = Task(function_name(function), index, interrupts, item, worker._place, *given)
         task._seed = seed
     return task
 

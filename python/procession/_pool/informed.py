@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["GloballySeeded", "Informed", "Starred", "everywhere", "informed"]
 
 
-class Informed(functools.partial):
+class Informed(current.Knowing, functools.partial):
     """A function that is called as it is; it brings along what its tasks are to know.
 
     Attributes:
@@ -30,6 +30,12 @@ class Informed(functools.partial):
         """Return the place in the whole map, and the seed, of the task with an item."""
         place = item if self.places is None else self.places[item]
         return place, None if self.seed is None else self.seed.child(place)
+
+
+    def task_of(self, item: int, call: "int | None") -> "tuple[int, seeds.Seed | None]":
+        """Return the index, and the seed, of a task: see `current.Knowing`."""
+        place, seed = self.of(item)
+        return place if call is None else call, seed
 
 
 class GloballySeeded(Informed):

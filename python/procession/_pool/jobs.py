@@ -18,7 +18,7 @@ from procession._pool.current import as_informed
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 __all__ = ["LOOK_AHEAD_ITEMS", "Failure", "Job", "Stream", "Supplier", "Whole"]
@@ -104,6 +104,8 @@ class Job:
         is_computed_by_its_caller: whether whoever hands it in, or reads it, computes it.
         said: what its tasks have said of themselves, by workers: the item, and done, total and text.
         number: which of the jobs of its pool it is, from 0.
+        priority: how urgent it is; the higher goes first.
+        sequence: the numbers of its chunks, in the order in which they are to go out; None: from the first on.
         collector: who is told of outcomes: what is called with a list of places and results that have come, what is
             called with place, item and exception and returns the result to take, both or None, and whether the failure
             that comes first counts, not that of the first item. None: nobody.
@@ -111,7 +113,8 @@ class Job:
 
     failed = retried = 0
     tick: "Callable[[], object] | None" = None
-    number = 0
+    number = priority = 0
+    sequence: "Sequence[int] | None" = None
     is_computed_by_its_caller = False
     collector: "Any" = None
     _most_done = 0

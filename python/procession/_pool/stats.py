@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from procession._pool.current import Knowing
 from procession._pool.texts import function_name
 
 __all__ = ["PoolStats", "TaskStats", "WorkerStats"]
@@ -93,7 +94,10 @@ def of(crew):
             continue
         task = None
         if described is not None:
-            task = TaskStats(function_name(described[0]), described[2], seconds)
+            function, _, item = described[:3]
+            if isinstance(function, Knowing):
+                item = function.place_of(item)
+            task = TaskStats(function_name(function), item, seconds)
         workers.append(WorkerStats(member.place, member.process.name, pid, state, served, age, rss, task))
     running = sum(worker.task is not None for worker in workers)
     return PoolStats(tuple(workers), waiting, running, done, failed, retried, deaths, crew.memory_limit)
