@@ -339,6 +339,28 @@ def test_the_example_runs(cluster, tmp_path):
     assert last.startswith("2,262 primes below 20,000, ")
 
 
+def test_a_call_takes_what_it_is_given_as_it_is_then(context):
+    changed, (ours, theirs) = [1], context.Pipe()
+    with context.Pool(1) as pool:
+        calls = [
+            pool.apply_async(tasks.as_it_came, (changed,)),
+            pool.apply_async(tasks.as_it_came, (), {"value": changed}),
+            pool.apply_async(functools.partial(tasks.as_it_came, changed)),
+        ]
+        changed.append(2)
+        talks = pool.apply_async(objects.talk, (theirs,))
+        theirs.close()
+        assert [call.get(suite.LIMIT_S) for call in calls] == [[1]] * 3
+        assert ours.recv() == [1, [2]] and ours.recv_bytes() == b"bytes"
+        ours.send(objects.Point(4))
+        assert talks.get(suite.LIMIT_S) == 4
+        failed: list = []
+        bad = pool.apply_async(tasks.as_it_came, (threading.Lock(),), error_callback=failed.append)
+        with pytest.raises((TypeError, AttributeError), match="thread"):
+            bad.get(suite.LIMIT_S)
+        assert [type(error) for error in failed] == [type(bad._core._error)]
+
+
 def test_an_executor_runs_on_a_cluster(context):
     with ProcessPoolExecutor(2, mp_context=context) as executor:
         assert list(executor.map(suite.double, range(20), chunksize=3)) == [2 * n for n in range(20)]
@@ -368,7 +390,8 @@ def test_tasks_know_their_places_and_draw_what_they_do_on_one_machine(context, t
     for make in (functools.partial(procession.Pool, crew="serial"), context.Pool):
         with make(2, seed=7) as pool:
             lazy = [read(tasks.drawn, range(9), 4) for read in (pool.imap, pool.imap_unordered)]
-            found.append([pool.map(tasks.drawn, range(9), 2), *map(sorted, lazy), pool.starmap(tasks.drawn, [(1, 2)] * 4)])
+            found.append([pool.map(tasks.drawn, range(9), 2), *map(sorted, lazy)])
+            found[-1] += [pool.starmap(tasks.drawn, [(1, 2)] * 4)]
             found[-1] += [pool.apply(tasks.drawn), pool.apply_async(tasks.drawn, (1,)).get(suite.LIMIT_S)]
             found[-1] += [pool.map(tasks.drawn_by_all, range(4), seed=[1, 2], seed_globals=True)]
             found[-1] += [pool.map(tasks.drawn_at_second, range(4), 1, retries=1, retry_on=OSError)]
@@ -610,7 +633,7 @@ class TwoPlaces(Engine):
 @pytest.mark.parametrize("is_in_time", [True, False])
 def test_agents_that_nobody_has_heard_of_end_with_the_others(is_in_time, monkeypatch):
     engine, told = TwoPlaces(), []
-    agents = staff.Staff(engine, 2, lambda first, workers: None)
+    agents = staff.Staff(engine, 2, lambda places: None)
     if is_in_time:
         engine.lets.set()
         agents.begin(told.append)

@@ -33,8 +33,8 @@ class Agent(Mailbox):
 
     Args:
         terms: a dict: how many workers there are (`count`), the other options of a pool (`options`), the settings of
-            each worker (`settings`) and which of the program's pool it is (`places`), the pickle of the initializer and its arguments, or None (`initializer`), the
-            program's process (`program`) and its `keys.Key` (`key`).
+            each worker (`settings`) and which of the program's pool it is (`places`), the pickle of the initializer and
+            its arguments, or None (`initializer`), the program's process (`program`) and its `keys.Key` (`key`).
     """
 
     def __init__(self, terms):

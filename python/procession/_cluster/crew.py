@@ -4,13 +4,15 @@ import itertools
 import queue
 import threading
 from time import monotonic
+from types import FunctionType
 
 from procession._cluster import keys
 from procession._cluster.agent import here
 from procession._cluster.driver import Driver, work_of
 from procession._cluster.events import Events
-from procession._cluster.packing import seal
+from procession._cluster.packing import is_plain, seal
 from procession._cluster.staff import Staff
+from procession._cluster.work import is_fixed
 from procession._pool.crews import Crew
 from procession._pool.jobs import Failure, Stream, Supplier, _slice_of
 
@@ -86,7 +88,11 @@ class Nodes(Crew):
         driver.start()
 
     def start(self, job):
-        """Have a job worked off by nodes."""
+        """Have a job worked off by nodes. All of a single call is pickled at once, as it is now."""
+        if job.order == "apply":
+            job.supplier = _Told(job, self._driver)
+            self._driver.events.put(("call", job, *_sealed_call(job)))
+            return
         work = work_of(job, next(self._numbers), job.chunk)
         if isinstance(job, Stream):
             job.supplier = supplier = _Source(job, work, self._driver)
@@ -136,10 +142,10 @@ class Nodes(Crew):
         from procession._pool.stats import PoolStats
 
         found = [stats for _, stats in self._ask(ANSWER_S, "stats")]
-        workers = [worker for stats in found for worker in stats.workers]
+        workers = sorted((one for stats in found for one in stats.workers), key=lambda worker: worker.place)
         names = ("waiting", "running", "done", "failed", "retried", "deaths")
         sums: Any = {name: sum(getattr(stats, name) for stats in found) for name in names}
-        return PoolStats(tuple(sorted(workers, key=lambda worker: worker.place)), memory_limit=next((stats.memory_limit for stats in found), None), **sums)
+        return PoolStats(tuple(workers), memory_limit=next((stats.memory_limit for stats in found), None), **sums)
 
     def stacks(self, limit):
         """Return the stacks of all workers as text; nodes wait for them at most `limit` seconds."""
@@ -168,6 +174,18 @@ class Nodes(Crew):
                 found.append(answer)
         self._driver.events.put(("answered", waiting))
         return found
+
+
+def _sealed_call(job):
+    """Return what travels for the arguments of a call, or the `Failure` to pickle it, and the pickle of its function,
+    None where that can be made later."""
+    try:
+        args, kwds = job.items[0]
+        args = tuple(args)
+        given = args if not kwds and is_plain(args) else seal((args, dict(kwds)))
+        return given, None if type(job.function) is FunctionType and is_fixed(job.function) else seal(job.function)
+    except Exception as error:  # the caller hears of it as of what the call raises
+        return Failure(error), None
 
 
 class _Told(Supplier):

@@ -8,12 +8,11 @@ import queue
 import threading
 from collections import deque
 from time import monotonic
-from types import FunctionType
 
 from procession import _exceptions
 from procession._cluster.events import Events
 from procession._cluster.flights import Calls, Lazy, Node, Ordered, Work
-from procession._cluster.packing import Message, is_plain, outcome_of, seal
+from procession._cluster.packing import Message, outcome_of, seal
 from procession._cluster.work import Again
 from procession._pool.jobs import Failure, Stream
 from procession._pool.texts import function_name
@@ -103,25 +102,11 @@ class Driver(threading.Thread):
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
     def _on_job(self, job, work):
-        """A job is new. Its function, and all of a single call, is pickled here: the caller does not wait for it."""
+        """A job is new. The function of a map is pickled here: the caller does not wait for it."""
         if job.done():
             return
         try:
-            retry_on = None
-            limit, tries, classes = job.wishes or (None, 0, None)
-            if tries and classes:
-                retry_on = seal(classes)
-            again = None if retry_on is None else (Again,)
-            wishes = (limit, tries, again) if job.wishes or job.priority else None
-            if job.priority:
-                wishes = Wishes(*wishes, priority=job.priority)
-            if work is None:
-                args, kwds = job.items[0]
-                given = seal((tuple(args), dict(kwds))) if kwds else _given(tuple(args))
-                function = self._sealed_once(job.function)
-                calls = self._calls.get(job.priority) or self._calls.setdefault(job.priority, Calls(job.priority))
-                calls.add(job, function, (given, retry_on, wishes, function_name(job.function), job.number))
-                return
+            wishes, retry_on = _wishes_of(job)
             work.function, work.retry_on, work.wishes = seal(job.function), retry_on, wishes
         except BaseException as error:
             job.settle(False, error)
@@ -129,10 +114,28 @@ class Driver(threading.Thread):
         self._by_job[id(job)] = work
         self._works.append(work)
 
+    def _on_call(self, job, given, function):
+        """A single call is new.
+
+        Args:
+            given: what travels of its arguments, or the `Failure` to pickle them.
+            function: its pickle; None where nothing can have changed it since.
+        """
+        if job.done():
+            return
+        try:
+            if type(given) is Failure:
+                raise given.error
+            wishes, retry_on = _wishes_of(job)
+            if function is None:
+                function = self._sealed_once(job.function)
+            calls = self._calls.get(job.priority) or self._calls.setdefault(job.priority, Calls(job.priority))
+            calls.add(job, function, (given, retry_on, wishes, function_name(job.function), job.number))
+        except BaseException as error:
+            job.settle(False, error)
+
     def _sealed_once(self, function):
         """Return the pickle of a function, made once for all calls that have come together."""
-        if type(function) is not FunctionType:
-            return seal(function)
         known = self._sealed.get(function)
         if known is None:
             known = self._sealed[function] = seal(function)
@@ -360,14 +363,17 @@ class Driver(threading.Thread):
         self.over.set()
 
 
-def _given(args):
-    """Return what travels for positional arguments."""
-    return args if is_plain(args) else seal((args, {}))
+def _wishes_of(job):
+    """Return what a node's pool is to heed for the tasks of a job, and the pickle of what they are tried again for."""
+    limit, tries, classes = job.wishes or (None, 0, None)
+    retry_on = seal(classes) if tries and classes else None
+    again = None if retry_on is None else (Again,)
+    if job.priority:
+        return Wishes(limit, tries, again, priority=job.priority), retry_on
+    return (None if job.wishes is None else (limit, tries, again)), retry_on
 
 
 def work_of(job, number, chunk):
-    """Return what is to be cut of a job; None for a single call."""
-    if job.order == "apply":
-        return None
+    """Return what is to be cut of a map."""
     kind = Lazy if isinstance(job, Stream) else Work if job.sequence is None else Ordered
     return kind(number, job, chunk, job.priority)

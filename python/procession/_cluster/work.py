@@ -9,7 +9,7 @@ from procession._objects import failures
 from procession._pool import current, worker
 from procession._pool.jobs import stopped
 
-__all__ = ["Again", "Begin", "Call", "Failed", "Star", "Whole"]
+__all__ = ["Again", "Begin", "Call", "Failed", "Star", "Whole", "is_fixed"]
 
 # Functions that nothing can have changed since they were opened, by their pickles.
 _kept: dict = {}
@@ -95,7 +95,7 @@ class _Opened(current.Knowing):
         function = None if sealed.parts else _kept.get(sealed.data)
         if function is None:
             function = sealed.open()
-            if not sealed.parts and _is_fixed(function):
+            if not sealed.parts and is_fixed(function):
                 if len(_kept) >= _MOST_KEPT:
                     _kept.clear()
                 _kept[sealed.data] = function
@@ -188,7 +188,7 @@ def _told(error, function, retry_on):
     return (Again if again else Failed)(Raised.by(error))
 
 
-def _is_fixed(function):
+def is_fixed(function):
     """Return whether a function is the same after any number of calls."""
     if type(function) is not types.FunctionType:
         return isinstance(function, types.BuiltinFunctionType | type)

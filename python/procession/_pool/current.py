@@ -134,7 +134,7 @@ def current_task() -> Task:
     spot = getattr(here, "task", None)
     if spot is not None and spot[0] == os.getpid():
         return spot[1].task_at(spot)
-    worker = sys.modules.get("procession._pool.worker")
+    worker: Any = sys.modules.get("procession._pool.worker")
     tasks = getattr(worker, "_tasks", None)
     if tasks is None or tasks[3] != os.getpid():
         return Task()

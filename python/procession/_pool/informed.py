@@ -31,7 +31,6 @@ class Informed(current.Knowing, functools.partial):
         place = item if self.places is None else self.places[item]
         return place, None if self.seed is None else self.seed.child(place)
 
-
     def task_of(self, item: int, call: "int | None") -> "tuple[int, seeds.Seed | None]":
         """Return the index, and the seed, of a task: see `current.Knowing`."""
         place, seed = self.of(item)
