@@ -6,9 +6,10 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
-from tests.cluster_nodes import LIMIT_S, Processes, wait_until
+from tests.cluster_nodes import LIMIT_S, Processes
 
 # Ray listens on all addresses of the machine, so whoever calls it has to have a key, which all processes get from here.
 # It looks at these variables when it is imported.
@@ -23,22 +24,51 @@ class Cluster(Processes):
     """A head and its nodes."""
 
     engine, variable = "ray", "RAY_ADDRESS"
-    _head = None
+    _head = _temporary = None
+    address = ""
 
     def begin(self, nodes):
         """Start all of it, and wait for that."""
         import ray
 
-        self._temporary = Path(tempfile.mkdtemp(prefix="ray"))  # a short path: there are sockets in it
         options = ("--head", "--port", 0, "--include-dashboard", "false", "--num-cpus", 0)
-        self._head = self._start(*options, "--temp-dir", self._temporary)
-        file = self._temporary / "ray_current_cluster"
-        wait_until(lambda: file.exists() and file.read_text(), self._head)
-        self.address = file.read_text().strip()
+        until = time.monotonic() + LIMIT_S
+        while not self.address:
+            assert time.monotonic() < until, "the head does not start"
+            self._remove()
+            self._temporary = Path(tempfile.mkdtemp(prefix="ray"))  # a short path: there are sockets in it
+            self._head = self._start(*options, "--temp-dir", self._temporary)
+            self.address = self._address()
         ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
         for count in range(1, nodes + 1):  # one after the other: two at once may be in each other's way
             node = self.add()
-            wait_until(lambda count=count: sum("CPU" in each["Resources"] for each in ray.nodes()) == count, node)
+            while sum("CPU" in each["Resources"] for each in ray.nodes()) < count:
+                assert time.monotonic() < until + nodes * LIMIT_S, "a node does not start"
+                if node.poll() is not None:
+                    self.nodes.remove(node)
+                    node = self.add()
+                time.sleep(0.1)
+
+    def _address(self):
+        """Return the address of the head once it has started, an empty text where it has given that up: it does so
+        when it has taken half a minute, as it may on a busy machine."""
+        file = self._temporary / "ray_current_cluster"
+        while self._head.poll() is None:
+            if file.exists() and (address := file.read_text().strip()):
+                return address
+            time.sleep(0.1)
+        return ""
+
+    def _remove(self):
+        """End what is left of a head."""
+        import psutil
+
+        if self._temporary is None:
+            return
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(self._temporary) in word for word in process.info["cmdline"] or ()):
+                process.kill()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def add(self):
         """Start a node; does not wait for it."""
@@ -49,7 +79,8 @@ class Cluster(Processes):
         common = ("--block", "--node-ip-address", "127.0.0.1", "--object-store-memory", 300_000_000)
         ports = ("--min-worker-port", 0, "--max-worker-port", 0)  # several nodes on one machine
         words = ("start", *options, *common, *ports)
-        return self.run("ray.log", "ray.scripts.scripts", *words, RAY_USAGE_STATS_ENABLED="0")
+        patience = {"RAY_gcs_server_port_wait_time_s": str(LIMIT_S)}
+        return self.run("ray.log", "ray.scripts.scripts", *words, RAY_USAGE_STATS_ENABLED="0", **patience)
 
     def workers_of(self, node):
         """Return the processes that actors on a node have started."""
@@ -97,7 +128,7 @@ class Cluster(Processes):
             node.kill()
             node.wait(LIMIT_S)
         psutil.wait_procs(processes, LIMIT_S)
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._remove()
 
 
 def _descendants(node):
