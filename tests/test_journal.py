@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import pickle
+import struct
 import subprocess
 import sys
 
@@ -138,6 +139,51 @@ journal = Journal(sys.argv[1], {})
 print("open", flush=True)
 sys.stdin.read()
 """
+
+
+def flip(path, at):
+    """Change a bit of a file."""
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 0x10]))
+
+
+def test_a_large_part_that_was_damaged_is_computed_again_and_no_other(tmp_path, monkeypatch):
+    path = str(tmp_path / "run.journal")
+    first = Journal(path, CALL)
+    arrays = [numpy.arange(150_000 + number, dtype="f8") for number in range(3)]
+    for place, array in enumerate(arrays):
+        keep(first, (place, 1, array))
+    first.close()
+    spots = [frame.parts[0][0] for frame in scan(path).frames]
+    for damaged, start in enumerate(spots):
+        for at in (start, start + 1_000_000, start + arrays[damaged].nbytes - 1):
+            flip(path + ".data", at)
+            assert sorted(results_of(path)) == [place for place in range(3) if place != damaged], at
+            flip(path + ".data", at)
+    assert all((results_of(path)[place] == array).all() for place, array in enumerate(arrays))
+    # What lies between the parts is nobody's. Journals from before there were sums are taken as they are.
+    flip(path + ".data", spots[2] - 1)
+    assert sorted(results_of(path)) == [0, 1, 2]
+    monkeypatch.setattr(journal, "_SUMMED", b"R")
+    monkeypatch.setitem(journal._PARTS, b"R", Unsummed())
+    old = Journal(str(tmp_path / "old.journal"), CALL)
+    keep(old, (0, 1, arrays[0]), (1, 1, 5))
+    old.close()
+    monkeypatch.undo()
+    assert scan(tmp_path / "old.journal").frames[0].parts == [(0, arrays[0].nbytes, None)]
+    found = results_of(tmp_path / "old.journal")
+    assert (found[0] == arrays[0]).all() and found[1] == 5
+
+
+class Unsummed:
+    """Packs parts as they were before they had sums."""
+
+    @staticmethod
+    def pack(offset, size, _):
+        return struct.pack("<QQ", offset, size)
 
 
 def test_a_journal_belongs_to_one_map_at_a_time_and_to_nobody_after_a_kill(tmp_path, monkeypatch):

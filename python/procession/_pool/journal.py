@@ -5,12 +5,14 @@ The file only grows. It begins with a line that says what it is; frames follow, 
     length of the body    8 bytes, little endian
     digest of the body    8 bytes, BLAKE2b
     body                  the first: "D", JSON that describes the call
-                          all others: "R", how many results (4 bytes) and large parts (4 bytes) follow; the places of
+                          all others: "S", how many results (4 bytes) and large parts (4 bytes) follow; the places of
                           the results (8 bytes each), the digests of their items (4 bytes each); where each large part
-                          lies in the file beside, and how long it is (8 bytes each); a pickle of the list of results
+                          lies in the file beside, how long it is (8 bytes each), its CRC-32 (4 bytes); a pickle of the
+                          list of results. "R", of journals that were written before, is the same without those sums
 
 What a program that was killed had begun to write is cut off when the next one opens the file. Large parts lie in
-`NAME.data`, and are there before the frame that names them.
+`NAME.data`, and are there before the frame that names them. Who opens the file compares their sums: a result of which a
+part is damaged is as one that is not there.
 """
 
 import fcntl
@@ -22,6 +24,7 @@ import pickle
 import stat
 import struct
 import threading
+import zlib
 from time import monotonic, sleep
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -35,7 +38,9 @@ MAGIC = b"procession journal 1\n"
 _HEAD = struct.Struct("<Q8s")
 _COUNTS = struct.Struct("<II")
 _PLACE, _DIGEST = 8, 4
-_PART = struct.Struct("<QQ")
+# Where a large part lies, and its sum; in frames of the older kind there is none.
+_PARTS = {b"S": struct.Struct("<QQI"), b"R": struct.Struct("<QQ")}
+_SUMMED = b"S"
 # Parts of so many bytes lie beside the journal, where they can be mapped.
 LARGE = 1 << 16
 # Where they begin there: what numpy and others like best.
@@ -43,6 +48,8 @@ _ALIGNED = 64
 _PROTOCOL = 5
 # How long to wait for the journal of a program that is about to end.
 _LOCK_PATIENCE_S = 5.0
+# How much of a part is read at once to sum it up.
+_STEP = 1 << 20
 
 
 class NoJournal(ValueError):
@@ -50,12 +57,18 @@ class NoJournal(ValueError):
 
 
 class Frame:
-    """A frame with results: where their pickle is, their places, the digests of the items, and its large parts."""
+    """A frame with results: where their pickle is, their places, the digests of the items, and its large parts, each
+    with its sum, None where that was not written."""
 
     __slots__ = ("digests", "parts", "places", "size", "start")
 
     def __init__(
-        self, start: int, size: int, places: tuple[int, ...], digests: tuple[int, ...], parts: list[tuple[int, int]]
+        self,
+        start: int,
+        size: int,
+        places: tuple[int, ...],
+        digests: tuple[int, ...],
+        parts: list[tuple[int, int, int | None]],
     ) -> None:
         self.start = start
         self.size = size
@@ -130,12 +143,13 @@ def _take(found, body, start, size):
         count, parts = _COUNTS.unpack_from(head)
         digests_at = _COUNTS.size + count * _PLACE
         places_end = digests_at + count * _DIGEST
-        parts_end = places_end + parts * _PART.size
-        if kind != b"R" or parts_end > len(head):
+        layout = _PARTS.get(kind)
+        parts_end = places_end + parts * (layout.size if layout else 0)
+        if layout is None or parts_end > len(head):
             return False
         places = struct.unpack_from(f"<{count}Q", head, _COUNTS.size)
         digests = struct.unpack_from(f"<{count}I", head, digests_at)
-        where = list(_PART.iter_unpack(head[places_end:parts_end]))
+        where = [(part + (None,))[:3] for part in layout.iter_unpack(head[places_end:parts_end])]
     except struct.error:
         return False
     found.frames.append(Frame(start + 1 + parts_end, size - 1 - parts_end, places, digests, where))
@@ -220,16 +234,30 @@ class Journal:
         self.description = found.description
         os.ftruncate(self._file, found.valid)
         self._end = found.valid
-        ends = [offset + size for frame in found.frames for offset, size in frame.parts]
+        ends = [offset + size for frame in found.frames for offset, size, _ in frame.parts]
         if ends:
             # A machine that went down may have kept the frame and not what lies beside.
             there = os.fstat(self._open_data()).st_size
             self._data_end = min(max(ends), there)
         for number, frame in enumerate(found.frames):
-            if all(offset + size <= self._data_end for offset, size in frame.parts):
+            if all(self._is_whole(*part) for part in frame.parts):
                 for at, (place, digest) in enumerate(zip(frame.places, frame.digests, strict=True)):
                     self.results[place] = number, at, digest
         self._frames = found.frames
+
+    def _is_whole(self, offset, size, there):
+        """Whether a large part is there, with the sum that it had when it was written."""
+        if offset + size > self._data_end:
+            return False
+        if there is None:
+            return True
+        found, room = 0, bytearray(min(size, _STEP))
+        for start in range(offset, offset + size, _STEP):
+            view = memoryview(room)[: min(_STEP, offset + size - start)]
+            if os.preadv(self._open_data(), [view], start) != len(view):
+                return False
+            found = zlib.crc32(view, found)
+        return found == there
 
     def _begin(self, description):
         self.description = description
@@ -283,8 +311,8 @@ class Journal:
                 where = self._append_parts([part.raw() for part in parts])
                 count = len(places)
                 heads = struct.pack(f"<{count}Q{count}I", *places, *digests)
-                beside = [_PART.pack(*spot) for spot in where]
-                self._append(_framed(b"".join([b"R", _COUNTS.pack(count, len(beside)), heads, *beside, pickled])))
+                beside = [_PARTS[_SUMMED].pack(*spot) for spot in where]
+                self._append(_framed(b"".join([_SUMMED, _COUNTS.pack(count, len(beside)), heads, *beside, pickled])))
             except OSError as error:
                 if error.filename is None:  # for who has to make room
                     error.filename = self.path
@@ -297,7 +325,7 @@ class Journal:
             for part in parts:
                 at = -(-self._data_end // _ALIGNED) * _ALIGNED
                 _write_all(data, part, at)
-                where.append((at, part.nbytes))
+                where.append((at, part.nbytes, zlib.crc32(part)))
                 self._data_end = at + part.nbytes
             if self._fsync:
                 os.fdatasync(data)
@@ -330,7 +358,7 @@ class Journal:
                 # Whatever is appended from now on is nobody's who reads what was there.
                 self._map = mmap.mmap(self._data, self._data_end, access=mmap.ACCESS_COPY)
             view = memoryview(self._map)
-            parts = [view[offset : offset + size] for offset, size in frame.parts]
+            parts = [view[offset : offset + size] for offset, size, _ in frame.parts]
         return pickle.loads(os.pread(self._file, frame.size, frame.start), buffers=parts)
 
     def __del__(self) -> None:
