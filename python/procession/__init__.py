@@ -66,6 +66,27 @@ _SUBMODULES = frozenset((
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
+    # Here, where pyright takes them for public.
+    from procession import (
+        connection as connection,
+        context as context,
+        dummy as dummy,
+        forkserver as forkserver,
+        futures as futures,
+        heap as heap,
+        managers as managers,
+        pool as pool,
+        process as process,
+        queues as queues,
+        reduction as reduction,
+        resource_sharer as resource_sharer,
+        resource_tracker as resource_tracker,
+        shared_memory as shared_memory,
+        sharedctypes as sharedctypes,
+        spawn as spawn,
+        synchronize as synchronize,
+        util as util,
+    )
     from procession._typed.package import *  # what `__getattr__` and `_METHODS` give
 
 SUBDEBUG = 5

@@ -1,25 +1,6 @@
 """The names of the package, which its `__getattr__` and its `_METHODS` give at run time."""
 
-from procession import (
-    connection as connection,
-    context as context,
-    dummy as dummy,
-    forkserver as forkserver,
-    futures as futures,
-    heap as heap,
-    managers as managers,
-    pool as pool,
-    process as process,
-    queues as queues,
-    reduction as reduction,
-    resource_sharer as resource_sharer,
-    resource_tracker as resource_tracker,
-    shared_memory as shared_memory,
-    sharedctypes as sharedctypes,
-    spawn as spawn,
-    synchronize as synchronize,
-    util as util,
-)
+import procession.reduction as _reduction
 from procession._drop_in import install as install
 from procession._exceptions import (
     NodeLost as NodeLost,
@@ -54,7 +35,7 @@ from procession.scopes import open_pool as open_pool, scope as scope
 from procession.shared_pools import end_shared_pools as end_shared_pools, shared_pool as shared_pool
 from procession.synchronize import OwnerDied as OwnerDied
 
-reducer = reduction
+reducer = _reduction
 Array = _default_context.Array
 Barrier = _default_context.Barrier
 BoundedSemaphore = _default_context.BoundedSemaphore
