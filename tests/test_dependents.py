@@ -1,5 +1,6 @@
 """The command that runs the tests of other libraries: what it finds, and makes of it. No library is fetched here."""
 
+import argparse
 import sys
 
 import pytest
@@ -87,3 +88,18 @@ def test_an_unknown_client_is_refused(capsys):
     with pytest.raises(SystemExit):
         command.main(["nobody"])
     assert "no such client: nobody" in capsys.readouterr().err
+
+
+def test_what_fails_at_times_with_the_standard_library_too_is_no_difference(sample, monkeypatch, capsys):
+    def ran(client, python, folder, mode, only=()):
+        ends = {"a": "passed", "b": "passed"} if mode == "std" else {"a": "failed", "b": "failed"}
+        if mode == "std" and "a" in only:
+            ends["a"] = "failed"
+        return outcomes_of(**{test: end for test, end in ends.items() if not only or test in only})
+
+    monkeypatch.setattr(command, "prepare", lambda client, folder: sys.executable)
+    monkeypatch.setattr(command, "run", ran)
+    options = argparse.Namespace(only=[], modes=["run"], detail=100)
+    rows, bad = command.compare(*sample, [], options)
+    assert bad == ["sample/run/b"] and rows[-1].endswith("1 worse, 0 better")
+    assert "a: fails at times with the standard library, too" in capsys.readouterr().out

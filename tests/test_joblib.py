@@ -166,3 +166,66 @@ def test_a_program_that_names_no_number_of_jobs_computes_serially(tmp_path):
     command = [sys.executable, "-m", "procession", str(tmp_path / "program.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
     assert done.stdout == "_StandIn 1\n_StandIn 1\n1\n"
+
+
+OWN_POOLS = """
+import functools
+import sys
+import multiprocessing
+import numpy
+from joblib.pool import MemmappingPool, PicklingPool
+
+class Plain:
+    def __init__(self, value):
+        self.value = value
+
+def times_ten(plain):
+    return Plain, (plain.value * 10,)
+
+def plus_one(plain):
+    return Plain, (plain.value + 1,)
+
+def value_of(plain):
+    return plain.value
+
+def put(array, place):
+    array[place] = place
+    return type(array).__name__
+
+def same(array):
+    return array
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    in_file = numpy.memmap(sys.argv[2], dtype=int, shape=8, mode="w+")
+    with MemmappingPool(1, max_nbytes=1000) as pool:
+        pool.map(functools.partial(put, in_file), range(1))
+        pool.starmap(put, ((in_file, place) for place in range(1, 3)))
+        pool.starmap_async(put, [(in_file, 3)]).get()
+        pool.apply(put, (in_file, 4))
+        pool.apply_async(put, (in_file,), {"place": 5}).get()
+        print(in_file, [type(array).__name__ for array in pool.imap(same, [in_file, in_file[:2]])])
+        large = numpy.zeros(1000)
+        print(pool.apply(lambda array: (type(array).__name__, array.flags.writeable), (large,)))
+        print(type(pool.map(same, [large])[0]).__name__)
+    with PicklingPool(1, {Plain: times_ten}, {Plain: plus_one}) as pool:
+        print(pool.map(value_of, [Plain(4)]), pool.map(same, [Plain(4)])[0].value)
+        try:
+            pool.map(None, [1])
+        except TypeError:
+            print("TypeError")
+"""
+OF_OWN_POOLS = """[0 1 2 3 4 5 0 0] ['memmap', 'memmap']
+('memmap', False)
+ndarray
+[40] 41
+TypeError
+"""
+
+
+def test_pools_of_joblib_pickle_by_their_own_reducers(context, tmp_path):
+    pytest.importorskip("numpy")
+    (tmp_path / "program.py").write_text(OWN_POOLS)
+    command = [sys.executable, "-m", "procession", "program.py", context.get_start_method(), "array"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    assert done.stdout == OF_OWN_POOLS, done.stderr

@@ -218,7 +218,8 @@ LAYERS = {
     "pool": "pool _pool _progress",
     "managers": "managers _manager",
     "report": "_report",
-    "faces": "context shared_pools scopes futures joblib dummy telemetry popen_fork popen_forkserver popen_spawn_posix",
+    "faces": "context shared_pools scopes futures joblib _reducing dummy telemetry popen_fork popen_forkserver "
+    "popen_spawn_posix",
     "clusters": "_cluster",
     "tests": "testing _testing",
     "entries": "__init__ __main__ cli mpi _forkserver_main _rust_worker __pyinstaller",

@@ -218,9 +218,15 @@ class _StandIn(ProcessionBackend):
 
 
 def stand_in() -> None:
-    """Be the backend under the names of joblib's own too, for programs that must not be changed."""
+    """Be the backend under the names of joblib's own too, and its pools, for programs that must not be changed."""
     for name in ("loky", "multiprocessing"):
         register_parallel_backend(name, _StandIn)
+    pools = sys.modules.get("joblib.pool")
+    if pools is not None:
+        from procession._reducing import ReducingPool
+
+        if pools.PicklingPool.__bases__ == ReducingPool.__bases__:
+            pools.PicklingPool.__bases__ = (ReducingPool,)
 
 
 register()

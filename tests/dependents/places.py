@@ -12,7 +12,7 @@ from tests.cpython.suite import change
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
 TOOLS = ("pytest==9.2.0", "cloudpickle==3.1.3")
-_FETCH_S = 300.0
+_FETCH_S = 1800.0
 
 
 class NotThere(Exception):
