@@ -70,6 +70,13 @@ def take_and_stay(lock, taken, times=1):
     stay()
 
 
+def take_all_and_stay(locks, taken):
+    for lock in locks:
+        lock.acquire()
+    taken.set()
+    stay()
+
+
 def killed(context, target, *args):
     """Run `target(*args, ready)` until it says that it is ready, and kill it."""
     ready = context.Event()
@@ -92,13 +99,25 @@ def is_to_be_had(lock, told):
     lock.release()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_a_killed_client_held_goes_to_the_next(manager, context, kind):
-    lock = getattr(manager, kind)()
-    killed(context, take_and_stay, lock)
-    is_to_be_had(lock, told="Semaphore" not in kind)
-    with lock:  # and that is told once
-        pass
+def of_all_kinds(manager, kinds=KINDS):
+    """Return locks of a manager, by their kinds; one client holds all of them at once."""
+    return {kind: getattr(manager, kind)() for kind in kinds}
+
+
+def stay_taken(locks):
+    """Check that no lock is to be had, nor is soon."""
+    first, *others = locks
+    assert not first.acquire(True, SOON_S)
+    assert not any(lock.acquire(False) for lock in others)
+
+
+def test_what_a_killed_client_held_goes_to_the_next(manager, context):
+    locks = of_all_kinds(manager)
+    killed(context, take_all_and_stay, list(locks.values()))
+    for kind, lock in locks.items():
+        is_to_be_had(lock, told="Semaphore" not in kind)
+        with lock:  # and that is told once
+            pass
 
 
 def take_often(lock, taken):
@@ -134,17 +153,18 @@ def test_a_warning_made_an_error_leaves_nobody_with_the_lock(manager, context):
     assert not lock.locked()
 
 
-def take_and_wait_for(lock, values, taken):
-    with lock:
-        taken.set()
-        values.get()
+def take_and_wait_for(locks, values, taken):
+    for lock in locks:
+        lock.acquire()
+    taken.set()
+    values.get()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_client_that_is_killed_while_it_waits_for_something_else_gives_up_what_it_holds(manager, context, kind):
-    lock, values = getattr(manager, kind)(), manager.Queue()
-    killed(context, take_and_wait_for, lock, values)
-    is_to_be_had(lock, told="Semaphore" not in kind)
+def test_a_client_that_is_killed_while_it_waits_for_something_else_gives_up_what_it_holds(manager, context):
+    locks = of_all_kinds(manager)
+    killed(context, take_and_wait_for, list(locks.values()), manager.Queue())
+    for kind, lock in locks.items():
+        is_to_be_had(lock, told="Semaphore" not in kind)
 
 
 def take_in_threads(locks, taken):
@@ -181,16 +201,19 @@ def take_and_disconnect(locks, taken, go_on, released):
     released.set()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_client_that_lives_keeps_what_it_holds_without_a_connection(manager, context, kind):
-    lock = getattr(manager, kind)()
+def test_a_client_that_lives_keeps_what_it_holds_without_a_connection(manager, context):
+    locks = list(of_all_kinds(manager).values())
     taken, go_on, released = (context.Event() for _ in range(3))
-    child = context.Process(target=take_and_disconnect, args=([lock], taken, go_on, released))
+    child = context.Process(target=take_and_disconnect, args=(locks, taken, go_on, released))
     child.start()
-    assert taken.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
+    assert taken.wait(LIMIT_S)
+    stay_taken(locks)
     go_on.set()
-    assert lock.acquire(True, LIMIT_S) and released.wait(LIMIT_S)
-    lock.release()
+    for lock in locks:
+        assert lock.acquire(True, LIMIT_S)
+    assert released.wait(LIMIT_S)
+    for lock in locks:
+        lock.release()
     child.join(LIMIT_S)
     assert child.exitcode == 0
 
@@ -216,44 +239,50 @@ def test_a_lock_outlives_the_thread_that_took_it(manager, context):
     child.join(LIMIT_S)
 
 
-def take_and_fork(lock, taken, go_on):
-    lock.acquire()
+def take_and_fork(locks, taken, go_on):
+    for lock in locks:
+        lock.acquire()
     pid = os.fork()
     if pid == 0:
-        lock.acquire(False)  # the fork is another client, which ends now
+        for lock in locks:
+            lock.acquire(False)  # the fork is another client, which ends now
         os._exit(0)
     os.waitpid(pid, 0)
     taken.set()
     go_on.wait(LIMIT_S)
-    lock.release()
+    for lock in locks:
+        lock.release()
 
 
-@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
-def test_the_end_of_a_fork_takes_nothing_from_its_parent(manager, context, kind):
-    lock = getattr(manager, kind)()
+def test_the_end_of_a_fork_takes_nothing_from_its_parent(manager, context):
+    locks = list(of_all_kinds(manager, ["Lock", "RLock", "Semaphore"]).values())
     taken, go_on = context.Event(), context.Event()
-    child = context.Process(target=take_and_fork, args=(lock, taken, go_on))
+    child = context.Process(target=take_and_fork, args=(locks, taken, go_on))
     child.start()
-    assert taken.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
+    assert taken.wait(LIMIT_S)
+    stay_taken(locks)
     go_on.set()
-    assert lock.acquire(True, LIMIT_S)
-    lock.release()
+    for lock in locks:
+        assert lock.acquire(True, LIMIT_S)
+        lock.release()
     child.join(LIMIT_S)
     assert child.exitcode == 0
 
 
-def release_for(lock, released):
-    lock.release()
+def release_for(locks, released):
+    for lock in locks:
+        lock.release()
     released.set()
     stay()
 
 
-@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
-def test_what_another_client_gave_back_is_not_given_back_again(manager, context, kind):
-    lock = getattr(manager, kind)()
-    lock.acquire()
-    killed(context, release_for, lock)
-    assert lock.acquire(False) and not lock.acquire(False)
+def test_what_another_client_gave_back_is_not_given_back_again(manager, context):
+    locks = list(of_all_kinds(manager, ["Lock", "Semaphore"]).values())
+    for lock in locks:
+        lock.acquire()
+    killed(context, release_for, locks)
+    for lock in locks:
+        assert lock.acquire(False) and not lock.acquire(False)
 
 
 def wait_for_notice(condition, waits):
@@ -302,8 +331,9 @@ def get_from(address, waits):
 
 
 @pytest.mark.filterwarnings("ignore::procession.ForkBesideThreads")
-@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue"])
-@pytest.mark.parametrize("address", [None, ("127.0.0.1", 0)], ids=["local", "network"])
+@pytest.mark.parametrize("address, kind", [
+    (None, "Queue"), (None, "LifoQueue"), (None, "PriorityQueue"), (("127.0.0.1", 0), "Queue"),
+], ids=["local", "local, last first", "local, by priority", "network"])  # fmt: skip
 def test_a_killed_waiter_of_a_queue_takes_nothing_from_it(context, address, kind):
     items = getattr(queue, kind)()
     Queues.register("Queue", lambda: items, exposed=("get", "put"))
@@ -377,14 +407,14 @@ def test_a_killed_party_of_a_barrier_is_not_counted(manager, context):
     assert child.exitcode == 0 and not barrier.broken
 
 
-@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "Condition"])
-def test_a_lock_of_the_users_own_goes_to_the_next_as_well(context, kind):
+def test_a_lock_of_the_users_own_goes_to_the_next_as_well(context):
     with OwnLocks(ctx=context) as manager:
-        lock = getattr(manager, kind)()
-        killed(context, take_and_stay, lock)
-        is_to_be_had(lock, told=kind == "Lock")
-        with lock:
-            pass
+        locks = of_all_kinds(manager, ["Lock", "RLock", "Semaphore", "Condition"])
+        killed(context, take_all_and_stay, list(locks.values()))
+        for kind, lock in locks.items():
+            is_to_be_had(lock, told=kind == "Lock")
+            with lock:
+                pass
 
 
 def from_elsewhere(target, lock, ready):
@@ -402,16 +432,23 @@ def take_alone(lock, taken):
     stay()
 
 
-@pytest.mark.parametrize(("kind", "take"), [("Lock", take_alone), ("RLock", take_and_stay), ("Semaphore", take_alone)])
-def test_what_a_client_from_elsewhere_held_goes_to_the_next_when_it_ends(manager, context, kind, take):
-    lock = getattr(manager, kind)()
-    ready = context.Event()
-    child = context.Process(target=from_elsewhere, args=(take, lock, ready))
-    child.start()
-    assert ready.wait(LIMIT_S) and not lock.acquire(True, SOON_S)
-    child.kill()
-    child.join(LIMIT_S)
-    is_to_be_had(lock, told="Semaphore" not in kind)
+TAKEN = {"Lock": take_alone, "RLock": take_and_stay, "Semaphore": take_alone}
+
+
+def test_what_a_client_from_elsewhere_held_goes_to_the_next_when_it_ends(manager, context):
+    locks = of_all_kinds(manager, TAKEN)
+    children = []
+    for kind, lock in locks.items():
+        ready = context.Event()
+        children.append(context.Process(target=from_elsewhere, args=(TAKEN[kind], lock, ready)))
+        children[-1].start()
+        assert ready.wait(LIMIT_S)
+    stay_taken(locks.values())
+    for child in children:
+        child.kill()
+        child.join(LIMIT_S)
+    for kind, lock in locks.items():
+        is_to_be_had(lock, told="Semaphore" not in kind)
 
 
 def take_and_wait_with(waited, lock, ready):
@@ -422,24 +459,27 @@ def take_and_wait_with(waited, lock, ready):
     (waited.get if hasattr(waited, "get") else waited.wait)()
 
 
-@pytest.mark.parametrize("kind", ["Queue", "Event", "Condition", "Barrier"])
-def test_what_a_client_from_elsewhere_held_goes_to_the_next_whatever_it_waits_for(manager, context, kind):
-    lock, ready = manager.Lock(), context.Event()
-    waited = getattr(manager, kind)(*[2] * (kind == "Barrier"))
-    target = functools.partial(take_and_wait_with, waited)
-    child = context.Process(target=from_elsewhere, args=(target, lock, ready))
-    child.start()
-    assert ready.wait(LIMIT_S)
-    if kind == "Condition":
-        with waited:  # to be had when that one waits
-            pass
-    while kind == "Barrier" and waited.n_waiting < 1:
-        assert child.is_alive()
-    assert not lock.acquire(True, SOON_S)
-    child.kill()
-    child.join(LIMIT_S)
-    is_to_be_had(lock, told=True)
-    assert kind != "Barrier" or waited.n_waiting == 0
+def test_what_a_client_from_elsewhere_held_goes_to_the_next_whatever_it_waits_for(manager, context):
+    barrier = manager.Barrier(2)
+    waited = [manager.Queue(), manager.Event(), manager.Condition(), barrier]
+    locks = [manager.Lock() for _ in waited]
+    children = []
+    for what, lock in zip(waited, locks, strict=True):
+        ready = context.Event()
+        target = functools.partial(take_and_wait_with, what)
+        children.append(context.Process(target=from_elsewhere, args=(target, lock, ready)))
+        children[-1].start()
+        assert ready.wait(LIMIT_S)
+    with waited[2]:  # to be had when that one waits
+        pass
+    while barrier.n_waiting < 1:
+        assert children[-1].is_alive()
+    stay_taken(locks)
+    for child, lock in zip(children, locks, strict=True):
+        child.kill()
+        child.join(LIMIT_S)
+        is_to_be_had(lock, told=True)
+    assert barrier.n_waiting == 0
 
 
 STANDARD_CLIENT = """
@@ -508,18 +548,19 @@ def test_a_condition_shares_the_lock_of_a_proxy(manager, context):
     is_to_be_had(lock, told=True)
 
 
-def take_both_and_end(lock, marker):
-    lock.acquire()
-    marker.acquire()
+def take_all_and_end(locks):
+    for lock in locks:
+        lock.acquire()
 
 
-@pytest.mark.parametrize("kind", ["Lock", "Semaphore", "BoundedSemaphore"])
-def test_what_a_client_had_when_it_ended_another_may_give_back(manager, context, kind):
-    lock, marker = getattr(manager, kind)(), manager.Lock()
-    child = context.Process(target=take_both_and_end, args=(lock, marker))
+def test_what_a_client_had_when_it_ended_another_may_give_back(manager, context):
+    locks = list(of_all_kinds(manager, ["Lock", "Semaphore", "BoundedSemaphore"]).values())
+    marker = manager.Lock()
+    child = context.Process(target=take_all_and_end, args=([*locks, marker],))
     child.start()
     child.join(LIMIT_S)
     is_to_be_had(marker, told=True)  # so the server knows that the client has ended
-    lock.release()
-    assert lock.acquire(False) and not lock.acquire(False)
-    lock.release()
+    for lock in locks:
+        lock.release()
+        assert lock.acquire(False) and not lock.acquire(False)
+        lock.release()
