@@ -111,19 +111,30 @@ THEIRS = 'import multiprocessing; multiprocessing.current_process().authkey = b"
 OURS = 'procession.current_process().authkey = b"ours"'
 
 
-@pytest.mark.parametrize(
-    "library_first, set_key, set_our_key",
-    [(True, "", ""), (False, "", ""), (True, THEIRS, ""), (True, "", OURS), (False, "", OURS)],
-    ids=["library first", "library later", "its key is set", "our key is set", "our key is set, library later"],
-)
-def test_what_is_sent_by_the_standard_library_arrives(context, tmp_path, library_first, set_key, set_our_key):
+CASES = {
+    "library first": (True, "", ""),
+    "library later": (False, "", ""),
+    "its key is set": (True, THEIRS, ""),
+    "our key is set": (True, "", OURS),
+    "our key is set, library later": (False, "", OURS),
+}
+# Children that are no copies are told the key; those of a server, once it runs.
+CELLS = [("fork", case) for case in CASES]
+CELLS += [
+    (method, case) for method in ("spawn", "forkserver") for case in ("its key is set", "our key is set, library later")
+]
+
+
+@pytest.mark.parametrize("method, case", CELLS)
+def test_what_is_sent_by_the_standard_library_arrives(tmp_path, method, case):
+    library_first, set_key, set_our_key = CASES[case]
     (tmp_path / "library.py").write_text(LIBRARY)
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(library_first=library_first, set_key=set_key, set_our_key=set_our_key))
     # The standard library serves descriptors from a thread, which a fork is warned of.
     ignored = "ignore:a process is forked while other threads run"
     done = subprocess.run(
-        [sys.executable, "-W", ignored, program, context.get_start_method()],
+        [sys.executable, "-W", ignored, program, method],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

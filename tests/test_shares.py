@@ -18,6 +18,13 @@ def test_it(number):
 """
 
 
+def pytest_run(taken, *files):
+    """Run pytest without the plugins that are installed, which take longer to load than all of these tests."""
+    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, "-c", os.devnull, *files]
+    env = {**os.environ, "PYTHONPATH": ".", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, env=env)
+
+
 def test_files_that_another_run_has_taken_are_left_out(tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()
@@ -27,8 +34,7 @@ def test_files_that_another_run_has_taken_are_left_out(tmp_path):
         (files / f"test_{name}.py").write_text(FILE.format(name=name, failing=failing))
         if name in "ac":
             (taken / f"{files.name}-test_{name}.py").touch()
-    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, files]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+    run = pytest_run(taken, files)
     assert run.returncode == 1 and "1 failed, 5 passed" in run.stdout, run
     assert [line for line in run.stdout.splitlines() if line.endswith("over")] and "b is over" in run.stdout, run
     assert "d is over" in run.stdout and "a is over" not in run.stdout
@@ -43,8 +49,6 @@ def test_a_folder_is_over_although_another_run_has_the_rest_of_it(tmp_path):
     for place, name in [(folder, "a"), (folder, "b"), (folder.parent, "c")]:
         (place / f"test_{name}.py").write_text(FILE.format(name=name, failing=3))
     (taken / f"{folder.name}-test_b.py").touch()
-    files = [folder, folder.parent / "test_c.py"]
-    command = [sys.executable, "-m", "pytest", "-sq", "-p", "tests.shares", "--taken", taken, *files]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": "."})
+    run = pytest_run(taken, folder, folder.parent / "test_c.py")
     assert run.returncode == 0 and "6 passed" in run.stdout, run
     assert run.stdout.index("a is over") < run.stdout.index("c is over")

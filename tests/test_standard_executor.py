@@ -58,8 +58,10 @@ NAMES = """
 TOLD = "BrokenProcessPool True\n8 [1, 2, 3] 32\n2 procession.futures\n"
 
 
-@pytest.mark.parametrize("before", ["", "import procession.futures", "import procession.joblib"])
-@pytest.mark.parametrize("method", METHODS)
+# What is imported before matters to the program itself, and to workers that import its file anew.
+@pytest.mark.parametrize("method, before", [
+    *((method, "") for method in METHODS), ("fork", "import procession.futures"), ("spawn", "import procession.joblib"),
+])  # fmt: skip
 def test_the_executor_of_an_unchanged_program_survives_killed_workers(tmp_path, method, before):
     if "joblib" in before:
         pytest.importorskip("joblib")
@@ -75,8 +77,7 @@ INSTALLED = """
 """
 
 
-@pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method, first", [*((method, True) for method in METHODS), ("spawn", False)])
 def test_the_executor_of_a_program_that_installs_survives_killed_workers(tmp_path, method, first):
     write(tmp_path, "library.py", "from concurrent.futures import ProcessPoolExecutor\n")
     before = textwrap.dedent(INSTALLED.replace("FIRST", str(first)))
