@@ -1,12 +1,16 @@
 """Plain values through pipes and queues: their pickles, written and read by hand, are like any others."""
 
+import gc
 import multiprocessing.connection
 import pickle
+import sys
 import threading
 
 import numpy
 import procession
 import pytest
+from procession import _procession as engine
+from procession._objects import reducers
 from tasks.children import join, start
 
 SIZES = [0, 2047, 2048, 16_000, 16_384, 65_535, 65_536, 100_000, 5_000_000]
@@ -146,3 +150,18 @@ def test_a_registered_reducer_and_a_derived_class_are_heeded():
             assert queue.get() == [0.0, 0.0]
         finally:
             procession.reduction.ForkingPickler._extra_reducers.pop(numpy.ndarray, None)
+
+
+def test_what_a_pickler_remembers_of_a_large_object_is_gone_with_the_next_small_one():
+    def largest():
+        return max(sys.getsizeof(one) for one in gc.get_objects() if type(one) is reducers._Pickler)
+
+    large = [(number, str(number)) for number in range(100_000)]
+    assert pickle.loads(engine.dumps(large)) == large
+    assert pickle.loads(engine.dumps([ValueError("small")]))[0].args == ("small",)
+    assert largest() < 100_000
+    middle = large[:1000]
+    for number in range(3):  # and of some that are not so large
+        assert pickle.loads(engine.dumps(middle)) == middle
+        assert pickle.loads(engine.dumps([KeyError(number)]))[0].args == (number,)
+        assert largest() < 10_000

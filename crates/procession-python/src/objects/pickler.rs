@@ -4,9 +4,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use procession::shared_memory::{View, append};
 use pyo3::buffer::PyBuffer;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::memory::buffer::{bytes_of, copy_of, parts_of, put};
 use crate::memory::lent::Lent;
@@ -16,6 +17,12 @@ use crate::objects::unsettled::pickling;
 
 /// The most memory that a pickler keeps to write into.
 const MOST_KEPT: usize = 1 << 20;
+/// A pickler remembers what it has pickled in a table, which stays as large as it was once, and takes that long to clear. It
+/// gets a new one before pickles that are so many times smaller, and after one of more bytes than this.
+const MUCH_SMALLER: usize = 4;
+const MOST_REMEMBERED: usize = 1 << 20;
+/// A table for fewer bytes is cleared at once.
+const WORTH_A_NEW_TABLE: usize = 1 << 10;
 
 /// A part that the pickle is made without, and where it lies: a buffer, or large bytes of that kind.
 pub(crate) struct Apart {
@@ -162,8 +169,11 @@ impl Announced {
 /// A C pickler and where it writes.
 struct Pickler {
     sink: Py<Sink>,
+    pickler: Py<PyAny>,
     dump: Py<PyAny>,
     clear: Py<PyAny>,
+    /// How many bytes the largest pickle had since its table was new.
+    largest: usize,
 }
 
 impl Pickler {
@@ -172,7 +182,18 @@ impl Pickler {
         let pickler = py.import(crate::package::REDUCERS)?.getattr("make_pickler")?.call1((sink.clone_ref(py),))?;
         let dump = pickler.getattr("dump")?.unbind();
         let clear = pickler.getattr("clear_memo")?.unbind();
-        Ok(Pickler { sink, dump, clear })
+        Ok(Pickler { sink, pickler: pickler.unbind(), dump, clear, largest: 0 })
+    }
+
+    /// Forgets what was pickled last, of so many bytes.
+    fn forget(&mut self, py: Python<'_>, size: usize) -> PyResult<()> {
+        self.largest = self.largest.max(size);
+        let is_large = self.largest > MOST_REMEMBERED;
+        if is_large || self.largest > WORTH_A_NEW_TABLE && self.largest > size * MUCH_SMALLER {
+            self.largest = 0;
+            return self.pickler.setattr(py, intern!(py, "memo"), PyDict::new(py));
+        }
+        self.clear.call0(py).map(drop)
     }
 }
 
@@ -225,7 +246,7 @@ pub(crate) fn pickle_with(
 ) -> PyResult<Vec<Apart>> {
     let py = object.py();
     let idle = IDLE.lock().expect("no panic while locked").pop();
-    let pickler = match idle {
+    let mut pickler = match idle {
         Some(pickler) => pickler,
         None => Pickler::new(py)?,
     };
@@ -236,6 +257,7 @@ pub(crate) fn pickle_with(
         None => dump(),
     };
     let Written { mut bytes, apart, .. } = std::mem::take(&mut *sink.written());
+    let size = bytes.len();
     if answer.is_ok() {
         take(&mut bytes, &apart);
     }
@@ -246,7 +268,7 @@ pub(crate) fn pickle_with(
     // One that failed half way is not used again.
     note_culprit(answer.is_err());
     answer?;
-    pickler.clear.call0(py)?;
+    pickler.forget(py, size)?;
     IDLE.lock().expect("no panic while locked").push(pickler);
     Ok(apart)
 }
