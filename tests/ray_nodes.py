@@ -32,7 +32,7 @@ class Cluster(Processes):
         import ray
 
         options = ("--head", "--port", 0, "--include-dashboard", "false", "--num-cpus", 0)
-        until = time.monotonic() + LIMIT_S
+        until = time.monotonic() + 3 * LIMIT_S
         while not self.address:
             assert time.monotonic() < until, "the head does not start"
             self._remove()
@@ -40,14 +40,8 @@ class Cluster(Processes):
             self._head = self._start(*options, "--temp-dir", self._temporary)
             self.address = self._address()
         ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-        for count in range(1, nodes + 1):  # one after the other: two at once may be in each other's way
-            node = self.add()
-            while sum("CPU" in each["Resources"] for each in ray.nodes()) < count:
-                assert time.monotonic() < until + nodes * LIMIT_S, "a node does not start"
-                if node.poll() is not None:
-                    self.nodes.remove(node)
-                    node = self.add()
-                time.sleep(0.1)
+        for _ in range(nodes):  # one after the other: two at once may be in each other's way
+            self.add()
 
     def _address(self):
         """Return the address of the head once it has started, an empty text where it has given that up: it does so
@@ -71,9 +65,17 @@ class Cluster(Processes):
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def add(self):
-        """Start a node; does not wait for it."""
-        self.nodes.append(self._start("--address", self.address, "--num-cpus", 1))
-        return self.nodes[-1]
+        """Start a node, again where it gives that up as a head does, and wait for it."""
+        import ray
+
+        before, node, until = {each["NodeID"] for each in ray.nodes()}, None, time.monotonic() + 3 * LIMIT_S
+        while {each["NodeID"] for each in ray.nodes()} <= before:
+            assert time.monotonic() < until, "a node does not start"
+            if node is None or node.poll() is not None:
+                self.nodes = [other for other in self.nodes if other is not node]
+                self.nodes.append(node := self._start("--address", self.address, "--num-cpus", 1))
+            time.sleep(0.1)
+        return node
 
     def _start(self, *options):
         common = ("--block", "--node-ip-address", "127.0.0.1", "--object-store-memory", 300_000_000)
