@@ -3,6 +3,7 @@
 A long file: all of it is tried on one cluster, which takes long to start.
 """
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -63,8 +64,21 @@ def nothing_left_behind():
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("check", suite.CHECKS, ids=lambda check: check.__name__)
-def test_a_cluster_does_what_a_pool_needs(check, context, tmp_path):
+# They may have one pool in common: it takes long to start.
+OF_ONE_POOL = [
+    suite.calls, suite.maps, suite.lazy_maps, suite.endless_maps, suite.awaiting, suite.wishes, suite.wrong_arguments,
+]  # fmt: skip
+
+
+@pytest.mark.timeout(300)  # of all of them
+def test_a_pool_on_a_cluster_does_what_is_asked_of_one(context, tmp_path):
+    with context.Pool(2) as pool:
+        for check in OF_ONE_POOL:
+            check(lambda: contextlib.nullcontext(pool), crew.Nodes.offers, tmp_path)
+
+
+@pytest.mark.parametrize("check", [check for check in suite.CHECKS if check not in OF_ONE_POOL])
+def test_pools_on_a_cluster_begin_and_end_as_elsewhere(check, context, tmp_path):
     check(lambda processes=2, **options: context.Pool(processes, **options), crew.Nodes.offers, tmp_path)
 
 
@@ -109,17 +123,17 @@ def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(context):
 
 def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
     with context.Pool() as pool:
-        whole = pool.map_async(tasks.slow_drawn, range(60), 1, seed=3)
-        lazy = pool.imap_unordered(tasks.slow_square, range(60))
-        single = [pool.apply_async(tasks.slow_square, (n,)) for n in range(20)]
+        whole = pool.map_async(tasks.slow_drawn, range(40), 1, seed=3)
+        lazy = pool.imap_unordered(tasks.slow_square, range(40))
+        single = [pool.apply_async(tasks.slow_square, (n,)) for n in range(10)]
         first = next(lazy)
         victim = cluster.nodes.pop(0)
         workers = cluster.workers_of(victim)
         cluster.lose(victim)
-        drawn = [numpy.random.default_rng(child).random() for child in numpy.random.SeedSequence(3).spawn(60)]
+        drawn = [numpy.random.default_rng(child).random() for child in numpy.random.SeedSequence(3).spawn(40)]
         assert [(found[0], found[3]) for found in whole.get(suite.LIMIT_S)] == list(enumerate(drawn))
-        assert sorted([first, *lazy]) == [n * n for n in range(60)]
-        assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(20)]
+        assert sorted([first, *lazy]) == [n * n for n in range(40)]
+        assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(10)]
         until = time.monotonic() + suite.LIMIT_S
         while any((state := state_of(pid)) and state[0] != "Z" for pid in workers):
             assert time.monotonic() < until, "workers of a lost node go on"
@@ -378,7 +392,6 @@ def test_options_of_a_method_do_what_they_do_here_or_are_refused(context, tmp_pa
         assert pool.map(tasks.where, range(6), 1, resume=tmp_path / "journal")[:3] == begun
         for refused in (
             lambda: context.Pool(2, resources={"card": 1}),
-            lambda: pool.resize(3),
             lambda: pool.share(bytearray(5), writable=True),
         ):
             with pytest.raises(NotImplementedError, match="use a pool of processes"):
@@ -401,6 +414,29 @@ def test_tasks_know_their_places_and_draw_what_they_do_on_one_machine(context, t
                 assert set(pool.map(tasks.worker, range(20), 1)) == {(0, 0), (1, 1)}
                 assert [worker.place for worker in pool.stats().workers] == [0, 1]
     assert found[0] == found[1] and found[0][0][3][:3] == (3, "drawn", 0)
+
+
+def test_a_pool_grows_and_shrinks_over_the_nodes(context):
+    def await_workers(count):
+        until = time.monotonic() + suite.LIMIT_S
+        while len(numbers := {one.place for one in pool.stats().workers if one.state != "leaving"}) != count:
+            assert time.monotonic() < until, f"it has other workers: {pool.stats()}"
+            time.sleep(0.05)
+        return numbers
+
+    with context.Pool(1, env=lambda number: {"NUMBER": str(number)}) as pool:
+        whole = pool.map_async(tasks.slow_square, range(100), 1)
+        pool.resize(3)
+        assert await_workers(3) == {0, 1, 2}
+        found = set(pool.map(tasks.worker_and_variable, range(60), 1))
+        assert found <= {(n, str(n)) for n in range(3)} and len(found) > 1
+        pool.resize(1)
+        await_workers(1)
+        assert whole.get(suite.LIMIT_S) == [n * n for n in range(100)] and pool.map(abs, [-1]) == [1]
+        assert len(pool._pool) == pool._processes == 1
+        pool.resize(2)
+        await_workers(2)
+        assert pool.map(suite.double, range(9), 1) == [2 * n for n in range(9)] and len(pool._pool) == 2
 
 
 def test_the_longest_and_the_most_urgent_go_first(context):

@@ -44,6 +44,11 @@ def worker(_):
     return procession.current_task().worker, procession.current_worker().index
 
 
+def worker_and_variable(_):
+    time.sleep(0.01)
+    return procession.current_worker().index, os.environ["NUMBER"]
+
+
 def nth(_):
     """Return how many times this worker was asked before."""
     return next(counted)

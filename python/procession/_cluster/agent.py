@@ -48,7 +48,7 @@ class Agent(Mailbox):
         options["initializer"] = Begin(terms["initializer"], terms["key"], terms["places"])
         self._pool = context.get_context("forkserver").Pool(terms["count"], **options)
         self._core = self._pool._core
-        self._places = terms["places"]
+        self._places, self._settings = terms["places"], terms["settings"]
         self._calls: dict = {}  # the functions of jobs
         self._parcels: dict = {}
         self.begin()
@@ -115,6 +115,15 @@ class Agent(Mailbox):
                 parcel.job.close()
         for handle in parcel.handles if place is None else parcel.handles[place : place + 1]:
             handle.cancel(CancelledError("the task was cancelled"))
+
+    def _resize_ordered(self, workers, places, settings):
+        """Have so many workers; `places` and `settings` are those of them, and of more that there once were."""
+        self._places[:] = places  # which those that start from now on are told of
+        self._settings[:] = settings
+        try:
+            self._pool.resize(workers)
+        except (OSError, ValueError):  # no more could be started, or the pool is broken: it says so for each task
+            pass
 
     def _ask_ordered(self, number, method, *arguments):
         """Stacks are waited for elsewhere, so that outcomes go on."""

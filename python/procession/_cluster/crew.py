@@ -48,6 +48,7 @@ class Nodes(Crew):
     def __init__(self, ctx, terms):
         super().__init__(ctx, terms)
         self._driver: Any = None
+        self._count = terms.count
         self._numbers = itertools.count(1)
 
     def make_engine(self):
@@ -107,6 +108,18 @@ class Nodes(Crew):
         if job.order != "apply" and self._driver is not None:
             self._driver.events.put(("done", job))
         super().done(job)
+
+    @property
+    def count(self):
+        """How many workers there are to be."""
+        return self._count
+
+    def resize(self, count):
+        """Have `count` workers from now on, shared out over the nodes that there are."""
+        for number in range(count):  # an error of a function of the user's is raised here
+            self.terms.settings.wished(number)
+        self._count = count
+        self._driver.events.put(("resize", count))
 
     def dismiss(self):
         """Let the nodes go."""

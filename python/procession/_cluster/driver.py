@@ -89,7 +89,9 @@ class Driver(threading.Thread):
     def _look(self, now):
         """See to what nobody tells of."""
         for node in list(self.nodes.values()):
-            if now - node.heard_at > FROZEN_S:
+            if node.leaves and not node.flights and not self._answers:
+                self._lose(node, "it has left")
+            elif now - node.heard_at > FROZEN_S:
                 self._lose(node, f"it told nothing for {FROZEN_S:g} seconds")
         self._staff.fill(self.nodes)
         if self.nodes:
@@ -175,21 +177,22 @@ class Driver(threading.Thread):
 
     def _place(self):
         """Send each node what it has room for."""
-        ready = [node for node in self.nodes.values() if node.posting < MOST_POSTS]
+        staying = [node for node in self.nodes.values() if not node.leaves]
+        ready = [node for node in staying if node.posting < MOST_POSTS]
         self._works.rotate(-1)
         works = self._in_turn()
         for ahead in (False, True):
             for node in sorted(ready, key=Node.load):
                 for work in works:
-                    if node.is_taken(work) and not all(other.is_taken(work) for other in self.nodes.values()):
+                    if node.is_taken(work) and not all(other.is_taken(work) for other in staying):
                         continue  # others' items may take long, and a node without them has room sooner or later
                     while node.has_room():
-                        parcel = work.next_parcel(node, len(self.nodes), ahead)
+                        parcel = work.next_parcel(node, len(staying), ahead)
                         if parcel is None:
                             break
                         self._load(node, parcel)
-        for node in ready:
-            if node.orders:
+        for node in self.nodes.values():
+            if node.orders and node.posting < MOST_POSTS:
                 orders, node.orders = node.orders, []
                 self._post(node, orders)
 
@@ -324,6 +327,21 @@ class Driver(threading.Thread):
         self.nodes[place.key] = node
         self._crew.processes.append(node)
         self._collect(node)
+
+    def _on_resize(self, count):
+        """The pool is to have so many workers."""
+        self._staff.resize(count)
+
+    def _on_share(self, key, workers):
+        """A node is to have so many workers; with none its agent leaves when it has done what it has."""
+        node = self.nodes.get(key)
+        if node is None:
+            return
+        node.leaves = workers == 0
+        if workers not in (0, node.workers):
+            seats = self._staff.change(node, workers)
+            node.workers = workers
+            node.orders.append(("resize", workers, seats, self._staff.terms_of(seats)["settings"]))
 
     def _on_gone(self, key):
         """The engine says that a node is lost."""

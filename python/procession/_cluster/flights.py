@@ -39,6 +39,7 @@ class Node:
         heard: the number of the last news from there; `heard_at` is when it came.
         flights: the parcels there by their numbers.
         told: the names of the jobs whose function it has.
+        leaves: whether it gets no more, and its agent ends when it has done what it has.
     """
 
     def __init__(self, key, workers, handle, now):
@@ -52,6 +53,7 @@ class Node:
         self.heard_at = now
         self.flights: dict = {}
         self.told: set = set()
+        self.leaves = False
         self.name = f"node {key}"
 
     def load(self):

@@ -1,7 +1,12 @@
 """The agents of a pool: on which nodes, with how many workers, started again where they are lost."""
 
+import itertools
 import threading
 from time import monotonic
+
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Staff", "shares"]
 
@@ -36,12 +41,14 @@ class Staff:
         self._engine = engine
         self._count = count
         self._terms_for = terms_for
-        self._tell = None
+        self._tell: Any = None
         self._coming: dict = {}  # by the key of the node: how many workers
-        # The agents that have started and are not dismissed, by the ids of their handles, and their workers' places.
+        # The agents that have started and are not dismissed, by the ids of their handles, and their workers' numbers.
         self._handles: dict = {}
         self._is_over = False
-        self._free = list(range(count))  # places without a worker
+        self._there = 0  # how many workers there are, or come
+        self._taken: set = set()  # the numbers of workers
+        self._deals = False  # whether workers are to be shared out anew
         self._next_try = 0.0
         self._looks = False  # whether a thread looks for nodes just now
         self._lock = threading.Lock()
@@ -80,7 +87,8 @@ class Staff:
 
     def _hire(self, place, workers, tell):
         with self._lock:
-            seats, self._free = self._free[:workers], self._free[workers:]
+            seats = self._take(workers)
+            self._there += workers
             self._coming[place.key] = workers
 
         def start():
@@ -93,7 +101,8 @@ class Staff:
                 self._coming.pop(place.key, None)
                 is_late = self._is_over
                 if error is not None:
-                    self._release(seats)
+                    self._there -= workers
+                    self._taken.difference_update(seats)
                 elif not is_late:
                     self._handles[id(handle)] = handle, seats
             if not is_late:
@@ -107,37 +116,78 @@ class Staff:
 
     def lost(self, node):
         """A node is lost: its workers are missing."""
-        self._next_try = monotonic() + RETRY_S
+        with self._lock:
+            self._there -= node.workers
+            self._next_try = monotonic() + RETRY_S
         self.dismiss(node.handle)
 
-    def _release(self, seats):
-        self._free = sorted([*self._free, *seats])
+    def _take(self, workers):
+        """Return the lowest numbers that no worker has."""
+        free = (number for number in itertools.count() if number not in self._taken)
+        seats = list(itertools.islice(free, workers))
+        self._taken.update(seats)
+        return seats
+
+    def resize(self, count):
+        """Have so many workers; `fill` says how many of them each node is to have."""
+        self._count = count
+        self._deals = True
+        self._next_try = 0.0
+
+    def change(self, node, workers):
+        """A node is to have so many workers from now on; return their numbers, and those of more that it once had."""
+        with self._lock:
+            handle, seats = self._handles[id(node.handle)]
+            self._there += workers - node.workers
+            seats = [*seats, *self._take(workers - len(seats))] if workers > len(seats) else seats
+            self._handles[id(handle)] = handle, seats
+            return seats
+
+    def terms_of(self, seats):
+        """Return the terms of workers of these numbers."""
+        return self._terms_for(seats)
 
     def fill(self, nodes):
-        """Start agents for missing workers on nodes that have none."""
-        if self._looks or not self._free or monotonic() < self._next_try:
+        """Start agents for missing workers on nodes that have none; after `resize` tell how many workers each other
+        node is to have, by `("share", key, workers)`."""
+        if self._looks or monotonic() < self._next_try or not (self._deals or self._there < self._count):
             return
-        self._looks = True
-        threading.Thread(target=self._look_for, args=(set(nodes),), name="ClusterLook", daemon=True).start()
+        self._looks, deals, self._deals = True, self._deals, False
+        threading.Thread(target=self._look_for, args=(set(nodes), deals), name="ClusterLook", daemon=True).start()
 
-    def _look_for(self, taken):
+    def _look_for(self, taken, deals):
         """Ask which nodes there are, which may take long while the cluster is on its way out, and start agents."""
         try:
-            places = [place for place in self._engine.places() if place.key not in taken | set(self._coming)]
+            places, coming = self._engine.places(), set(self._coming)
+            if deals:
+                self._deal(places, taken, coming)
+                return
+            places = [place for place in places if place.key not in taken | coming]
             if places and not self._is_over:
-                for place, workers in shares(places, len(self._free)):
+                for place, workers in shares(places, self._count - self._there):
                     self._hire(place, workers, self._tell)
         except Exception:
-            pass  # and tried again
+            self._deals |= deals  # and tried again
         finally:
             self._next_try = monotonic() + RETRY_S
             self._looks = False
+
+    def _deal(self, places, taken, coming):
+        """Share the workers out over all nodes."""
+        self._deals |= bool(coming)  # which have the shares of before
+        for place, workers in [*shares(places, self._count), *((place, 0) for place in places)]:
+            if place.key in taken:
+                taken.remove(place.key)
+                self._tell(("share", place.key, workers))
+            elif workers and place.key not in coming and not self._is_over:
+                self._hire(place, workers, self._tell)
+            coming.add(place.key)
 
     def dismiss(self, handle):
         """End an agent, without waiting for it."""
         with self._lock:
             _, seats = self._handles.pop(id(handle), (None, ()))
-            self._release(seats)
+            self._taken.difference_update(seats)
         thread = threading.Thread(target=self._engine.drop, args=(handle,), name="ClusterEnd", daemon=True)
         thread.start()
         self._leaving = [*(other for other in self._leaving if other.is_alive()), thread]
