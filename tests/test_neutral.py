@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import signal
 import struct
 import subprocess
@@ -15,6 +16,10 @@ import numpy
 import procession
 import pytest
 from procession import _procession as engine, neutral
+from procession._report.file import read
+from procession._report.functions import summaries
+from procession._report.page import page
+from procession._report.trace import trace
 
 ROOT = Path(__file__).parent.parent
 LIMIT_S = 100
@@ -211,12 +216,12 @@ def test_queues_and_slices_go_to_children_by_each_start_method(context):
 
 
 @pytest.fixture(scope="module")
-def program():
-    """The path of the crate's example, which is built for the first test that asks for it."""
+def examples():
+    """The paths of two of the crate's examples, by their names. They are built for the first test that asks for one."""
     cargo = [os.environ.get("CARGO", "cargo"), "build", "-q", "-p", "procession", "--all-features"]
     path = os.pathsep.join([os.environ.get("PATH", ""), str(Path.home() / ".cargo/bin")])
     done = subprocess.run(
-        [*cargo, "--example", "conversation", "--message-format", "json"],
+        [*cargo, "--example", "conversation", "--example", "dice", "--message-format", "json"],
         cwd=ROOT,
         env={**os.environ, "PATH": path},
         capture_output=True,
@@ -225,7 +230,12 @@ def program():
     )
     assert done.returncode == 0, done.stderr
     built = [json.loads(line) for line in done.stdout.splitlines()]
-    return next(one["executable"] for one in built if one.get("executable") and one["target"]["name"] == "conversation")
+    return {one["target"]["name"]: one["executable"] for one in built if one.get("executable")}
+
+
+@pytest.fixture(scope="module")
+def program(examples):
+    return examples["conversation"]
 
 
 @contextlib.contextmanager
@@ -295,6 +305,40 @@ def test_a_rust_program_that_is_given_something_else_says_so(program, capfd):
         neutral.Program([])
     with pytest.raises(TypeError, match="no neutral form"):
         neutral.Program(program, object()).start()
+
+
+def test_a_rust_program_draws_as_numpy_does_and_its_recording_is_read_as_any_other(examples, tmp_path):
+    path = tmp_path / "dice.procession"
+    done = subprocess.run([examples["dice"], "7", path], capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    drawn = int(done.stdout.splitlines()[1])
+    assert drawn == numpy.random.SeedSequence(7).spawn(4)[3].generate_state(1, "uint64")[0]
+    run = read(path)
+    (throws,) = [one for one in summaries(run) if one.function.endswith("::throw")]
+    assert (throws.tasks, throws.failed, run.is_whole, len(run.pools)) == (13, 1, True, 2)
+    assert [failure.text for failure in run.failures if "no dice to throw" in failure.text]
+    assert run.program == "dice" and "<html" in page(run) and "Rust" in page(run) and trace(run)["traceEvents"]
+
+
+# What a program of another version would have written of itself, before the one that reads it begins.
+OTHER_VERSION = """
+import os, sys
+os.pwrite(3, (99).to_bytes(4, "little"), 8)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_program_or_a_queue_of_another_version_is_refused_with_both_versions(program, capfd):
+    both = f"version 99.* version {engine.WIRE_VERSION}"
+    child = neutral.Program([sys.executable, "-c", OTHER_VERSION, program], {"orders": neutral.Queue()})
+    child.start()
+    child.join(LIMIT_S)
+    assert child.exitcode == 1 and re.search(both, capfd.readouterr().err, re.DOTALL)
+    child.close()
+    data, descriptors = engine.neutral_dumps(neutral.Queue())
+    os.pwrite(descriptors[0], (99).to_bytes(4, "little"), 296)
+    with pytest.raises(OSError, match=both):
+        engine.neutral_loads(data, descriptors)
 
 
 PARENT = """

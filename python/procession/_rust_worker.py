@@ -12,6 +12,9 @@ def _find(name):
     os.environ.pop("PROCESSION_CHILD", None)
     from importlib import import_module
 
+    from procession._pool.current import here
+
+    here.task = os.getpid(), _Tasks(name)
     module, _, path = name.partition(":")
     function = import_module(module)
     for part in path.split("."):
@@ -19,6 +22,38 @@ def _find(name):
     if not callable(function):
         raise TypeError(f"{name} is no function, but {type(function).__name__}")
     return function
+
+
+class _Tasks:
+    """What `current_task()` asks for the task that runs in a worker's thread.
+
+    Args:
+        function: the name of what is called.
+    """
+
+    def __init__(self, function):
+        self._function = function.partition(":")[2]
+        self._number, self._last = 0, None
+
+    def task_at(self, _):
+        """Return the task that runs, the same one until the next begins: its generators go on."""
+        from procession._pool.current import Task
+        from procession._procession import rust_task
+
+        known = rust_task()
+        if known is None:
+            return Task()
+        number, index, seed = known
+        if number != self._number:
+            self._number, self._last = number, Task(self._function, index, seed=_seed(*seed) if seed else None)
+        return self._last
+
+
+def _seed(numbers, key):
+    """Return the seed that a Rust program has made of numbers; one number is the seed itself, as in Python."""
+    from procession._pool.seeds import Seed
+
+    return Seed(numbers[0] if len(numbers) == 1 else tuple(numbers), tuple(key))
 
 
 def main() -> None:

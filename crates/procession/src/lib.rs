@@ -129,9 +129,10 @@ pub use error::{Error, ErrorKind, Result};
 pub use face::foreign;
 #[cfg(not(loom))]
 pub use face::{
-    Barrier, Builder, Condition, Connection, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard, MapError, Permit,
-    Poisoned, Pool, Process, PythonBuilder, PythonPool, Queue, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
-    SharedSlice, SliceGuard, StartMethod, Task, TaskError, Waitable, With, given, init, pipe, wait, wait_timeout,
+    Barrier, Builder, Condition, Connection, CurrentTask, Event, ExitStatus, Imap, ImapUnordered, Lock, LockGuard,
+    MapError, Permit, Poisoned, Pool, Process, PythonBuilder, PythonPool, Queue, Recording, RwLock, RwLockReadGuard,
+    RwLockWriteGuard, Seed, Seeded, Semaphore, SharedSlice, SliceGuard, StartMethod, Task, TaskError, Waitable, With,
+    current_task, given, init, pipe, recording, wait, wait_timeout,
 };
 #[cfg(all(feature = "json", not(loom)))]
 pub use function::Json;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use procession::{Array, Bytes, Event, Lock, Poisoned, Pool, PythonPool, Queue, Semaphore, SharedSlice, TaskError};
+use procession::{
+    Array, Bytes, Event, Lock, Poisoned, Pool, PythonPool, Queue, Seed, Semaphore, SharedSlice, TaskError,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -156,4 +158,62 @@ fn a_lock_that_a_dead_python_worker_held_is_given_on() {
     assert!(lock.lock().is_ok());
     assert!(matches!(call::<_, ()>(&pool, ("hold_slice", numbers.clone())), Err(TaskError::Crashed { .. })));
     assert_eq!(numbers.lock().unwrap_or_else(Poisoned::into_inner)[0], 7);
+}
+
+#[test]
+fn a_worker_of_another_version_says_which_both_have() {
+    use std::os::unix::fs::PermissionsExt;
+    // What a program of another version would have written into the order, before its worker reads it.
+    let (path, interpreter) = (std::env::temp_dir().join(format!("other-{}", std::process::id())), interpreter());
+    let interpreter = std::path::absolute(interpreter).unwrap();
+    let script = format!(
+        "#!{0}\nimport os, sys\nos.pwrite(3, (99).to_bytes(4, 'little'), 49)\nos.execv('{0}', ['{0}', *sys.argv[1:]])\n",
+        interpreter.display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    let pool = Pool::builder().workers(1).python("builtins:abs").interpreter(&path).build().unwrap();
+    let text = pool.submit::<_, i32>(-1).wait().unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    let ours = procession::channel::neutral::WIRE_VERSION;
+    assert!(text.contains("version 99") && text.contains(&format!("version {ours}")), "{text}");
+}
+
+#[test]
+fn seeds_are_those_of_numpy() {
+    let pool = pool_of("tasks:dispatch", 1);
+    let numbers = [0, 7, u64::from(u32::MAX), 1 << 32, u64::MAX];
+    let mut cases = Vec::new();
+    for number in numbers {
+        cases.push((Seed::from(number), vec![number], vec![]));
+        cases.push((Seed::from([number, 3, number, 4, 5]), vec![number, 3, number, 4, 5], vec![]));
+        cases.push((Seed::from(3).child(number), vec![3], vec![number]));
+        cases.push((Seed::from([1, number]).child(0).child(number), vec![1, number], vec![0, number]));
+        cases.push((Seed::from([number; 7]).child(2), vec![number; 7], vec![2]));
+    }
+    for (seed, entropy, key) in cases {
+        let words: Vec<u32> = call(&pool, ("state_of", entropy, key, 11)).unwrap();
+        assert_eq!(words, seed.words::<11>(), "{seed:?}");
+    }
+}
+
+#[test]
+fn python_tasks_draw_from_the_seed_of_the_rust_program() {
+    type Drawn = (u64, Vec<u64>, u64);
+    let draws = |pool: &PythonPool| pool.map::<_, Drawn, _>((0..20).map(|_| ("draw", 3))).unwrap();
+    let (one, three) = (pool_of("tasks:dispatch", 1), pool_of("tasks:dispatch", 3));
+    let drawn = draws(&one.seeded(2024));
+    assert_eq!(drawn, draws(&three.seeded(2024)));
+    assert_ne!(drawn, draws(&three.seeded(2025)));
+    assert!(drawn.iter().enumerate().all(|(place, (index, ..))| place as u64 == *index));
+    let mut all: Vec<u64> = drawn.iter().flat_map(|(_, numbers, more)| numbers.iter().chain([more])).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 80);
+    // Without a seed nobody knows them.
+    assert_ne!(draws(&one), draws(&one));
+    let seeded = one.seeded([1, 2]);
+    let each: Vec<Drawn> = seeded.imap([("draw", 2), ("draw", 2)]).collect::<Result<_, _>>().unwrap();
+    assert_eq!(seeded.submit(("draw", 2)).wait(), Ok(each[0].clone()));
+    assert_ne!(each[0].1, each[1].1);
 }

@@ -305,7 +305,7 @@ def _footer(run):
     methods = sorted({pool.method for pool in run.pools}) or ["–"]
     facts = [
         f"procession {about.get('procession', '?')}",
-        str(about.get("python", "?")),
+        str(about.get("python") or about.get("language", "?")),
         str(about.get("system", "?")),
         f"{run.cpus} {_plural(run.cpus, 'CPU')}",
         f"start method {', '.join(methods)}",

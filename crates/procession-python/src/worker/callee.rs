@@ -59,7 +59,18 @@ fn serve_rust_pool(py: Python<'_>, find: Py<PyAny>) -> PyResult<i32> {
     py.detach(|| foreign::serve(&found)).map_err(raised)
 }
 
-/// Adds the room's function.
+/// What a seed is made of: numbers, and the places of children.
+type SeedNumbers = (Vec<u64>, Vec<u64>);
+
+/// The task of a Rust program that runs in this thread: its number among those of this worker, its place, and of its seed, if
+/// it has one, the numbers and the places that lead from there to it; None where none runs.
+#[pyfunction]
+fn rust_task() -> Option<(u64, u64, Option<SeedNumbers>)> {
+    foreign::task_here().map(|task| (task.number, task.index, task.seed))
+}
+
+/// Adds the room's functions.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(rust_task, module)?)?;
     module.add_function(wrap_pyfunction!(serve_rust_pool, module)?)
 }

@@ -22,7 +22,7 @@ use crate::process::StartMethod;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder {
-    terms: Terms,
+    pub(super) terms: Terms,
     /// Why the pool cannot be made.
     failure: Option<Error>,
 }
@@ -42,6 +42,7 @@ impl Builder {
                 restarts: 8,
                 pause: Duration::from_millis(10),
                 initializer: None,
+                seed: None,
             },
             failure: None,
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::child::{WORK, WORK_FOR};
 use super::error::TaskError;
 use super::job::Answer;
+use super::seed::Seed;
 use super::wire::Reply;
 use crate::channel::neutral::WIRE_VERSION;
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::pool::{Driver, JobId};
 use crate::process::{self, Program, StartMethod, Started};
 
 /// What a pool asks of its workers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub workers: usize,
     /// None: whichever works.
@@ -32,6 +33,8 @@ pub(super) struct Terms {
     pub pause: Duration,
     /// What names the function that each worker calls first.
     pub initializer: Option<u64>,
+    /// What all calls have children of.
+    pub seed: Option<Seed>,
 }
 
 /// A task that is to blame for the end of its worker.

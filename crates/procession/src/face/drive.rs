@@ -9,6 +9,8 @@ mod deaths;
 mod deliver;
 mod feed;
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -18,6 +20,7 @@ use rustc_hash::FxHashMap;
 use super::crew::{Crew, Foreign, Terms};
 use super::error::TaskError;
 use super::job::{Function, Job};
+use super::seed::Seed;
 use crate::channel::{MAX_WORKERS, Spin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, pid_of};
@@ -51,6 +54,8 @@ pub(super) struct Inner {
     /// Rung when tasks come that nobody waits for.
     keeper_bell: Condvar,
     waiter: Arc<Waiter>,
+    /// How many calls have had a child of the pool's seed.
+    seeded: AtomicU64,
 }
 
 /// The part of a pool that changes.
@@ -127,7 +132,8 @@ impl Inner {
             start_again_at: now,
         };
         let (changed, keeper_bell) = (Condvar::new(), Condvar::new());
-        Ok(Arc::new(Inner { terms, owner: identity(), shared: Mutex::new(shared), changed, keeper_bell, waiter }))
+        let (owner, shared, seeded) = (identity(), Mutex::new(shared), AtomicU64::new(0));
+        Ok(Arc::new(Inner { terms, owner, shared, changed, keeper_bell, waiter, seeded }))
     }
 
     /// Whether this is the process that has the workers.
@@ -146,6 +152,11 @@ impl Inner {
         let owner = pid_of(self.owner);
         let message = format!("this pool belongs to process {owner}: make a Pool in the process that uses it");
         Err(Error::new(ErrorKind::InvalidInput, message))
+    }
+
+    /// The seed of the next call, where the pool has one.
+    pub(super) fn next_seed(&self) -> Option<Seed> {
+        Some(self.terms.seed.as_ref()?.child(self.seeded.fetch_add(1, Relaxed)))
     }
 
     /// The part that changes; no code of a user runs while it is held.

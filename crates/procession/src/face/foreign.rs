@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 pub use super::callee::{Callee, Raised};
 use super::child::WORK_FOR;
+use super::current;
+use super::seed::Seed;
 use super::worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure};
@@ -35,6 +37,24 @@ pub fn serve(find: &dyn Fn(&str) -> Found) -> Result<i32> {
     let (name, order) = rest.split_at_checked(u64::from_le_bytes(*size) as usize).ok_or_else(nonsense)?;
     let name = std::str::from_utf8(name).map_err(|_| nonsense())?;
     worker::work(&arrival, order, Some(&|| find(name).map_err(Failure::from)))
+}
+
+/// A task of a Rust program's pool, as its worker knows it.
+#[derive(Clone, Debug)]
+pub struct TaskHere {
+    /// How many tasks its worker has begun by now: no other task of it has this number.
+    pub number: u64,
+    /// Its place in its map.
+    pub index: u64,
+    /// What its seed was made of, and the places that lead from there to it; none without a seed.
+    pub seed: Option<(Vec<u64>, Vec<u64>)>,
+}
+
+/// The task that runs in this thread; none where none does.
+pub fn task_here() -> Option<TaskHere> {
+    let task = current::current_task();
+    let seed = task.given().map(Seed::numbers).map(|(entropy, key)| (entropy.to_vec(), key.to_vec()));
+    Some(TaskHere { number: current::begun()?, index: task.index()?, seed })
 }
 
 /// A copy of the descriptor of this number among those of the value that is being rebuilt.

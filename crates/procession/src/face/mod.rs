@@ -4,6 +4,7 @@ mod builder;
 mod callee;
 mod child;
 mod crew;
+mod current;
 mod drive;
 mod error;
 pub mod foreign;
@@ -13,6 +14,9 @@ mod outcome;
 mod pool;
 mod process;
 mod python;
+mod recording;
+mod seed;
+mod seeded;
 mod shared;
 mod stream;
 mod task;
@@ -24,11 +28,15 @@ mod worker;
 pub use crate::process::StartMethod;
 pub use builder::Builder;
 pub use child::init;
+pub use current::{CurrentTask, current_task};
 pub use error::{MapError, TaskError};
 pub use given::given;
 pub use pool::Pool;
 pub use process::{ExitStatus, Process};
 pub use python::{PythonBuilder, PythonPool};
+pub use recording::{Recording, recording};
+pub use seed::Seed;
+pub use seeded::Seeded;
 pub use shared::{
     Barrier, Condition, Connection, Event, Lock, LockGuard, Permit, Poisoned, Queue, RwLock, RwLockReadGuard,
     RwLockWriteGuard, Semaphore, SharedSlice, SliceGuard, pipe,

@@ -9,6 +9,7 @@ use super::drive::Inner;
 use super::error::{MapError, TaskError};
 use super::job::{Answer, Answers, Function, Items, Job, new_job};
 use super::outcome::{Mapped, Outcome, rebuild};
+use super::seed::Seed;
 use super::task::Task;
 use super::wire::{Item, Preamble};
 use crate::error::Result;
@@ -35,7 +36,9 @@ use crate::pool::{Chunk, JobId};
 /// ```
 pub struct Pool {
     pub(super) inner: Arc<Inner>,
-    keeper: Mutex<Option<std::thread::JoinHandle<()>>>,
+    keeper: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+    /// What each call draws from; of a view of the pool, which does not end it.
+    seed: Option<Seed>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -46,7 +49,25 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     pub(super) fn with_workers(inner: Arc<Inner>) -> Pool {
-        Pool { inner, keeper: Mutex::new(None) }
+        Pool { inner, keeper: Arc::default(), seed: None }
+    }
+
+    /// The same pool, whose calls each have this seed.
+    pub(super) fn view(&self, seed: Seed) -> Pool {
+        Pool { inner: self.inner.clone(), keeper: self.keeper.clone(), seed: Some(seed) }
+    }
+
+    /// The seed of the next call.
+    fn next_seed(&self) -> Option<Seed> {
+        self.seed.clone().or_else(|| self.inner.next_seed())
+    }
+
+    /// A function that the workers know, for the next call.
+    pub(super) fn with_next_seed(&self, function: &Arc<Function>) -> Arc<Function> {
+        let Some(seed) = self.next_seed() else { return function.clone() };
+        let mut seeded = (**function).clone();
+        Preamble::seed(&mut seeded.preamble, &seed.encode());
+        Arc::new(seeded)
     }
 
     /// How many workers it has: those that [`Pool::resize`] has told to end do not count.
@@ -266,8 +287,17 @@ impl Pool {
         }
     }
 
-    /// A function as the workers know it; `context` gives the bytes that are kept for them.
+    /// A function as the workers know it, for the next call; `context` gives the bytes that are kept for them.
     pub(super) fn function(
+        &self,
+        crossing: u64,
+        context: impl FnOnce(&mut Vec<u64>) -> Result<Vec<u8>>,
+    ) -> Result<Arc<Function>> {
+        self.unseeded(crossing, context).map(|function| self.with_next_seed(&function))
+    }
+
+    /// As [`Pool::function`], for whoever adds the seed.
+    pub(super) fn unseeded(
         &self,
         crossing: u64,
         context: impl FnOnce(&mut Vec<u64>) -> Result<Vec<u8>>,
@@ -282,6 +312,7 @@ impl Pool {
             routine: shared.new_id(),
             context_at: block.map_or(0, |block| block.offset as u64),
             context_size: context.len() as u64,
+            seed: &[],
         };
         drop(shared);
         let mut bytes = Vec::new();
@@ -385,11 +416,14 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if self.seed.is_some() {
+            return;
+        }
         if !self.inner.is_ours() {
             // A copy in a process that was forked: all of it stays, as its parts may be locked or half changed, and its
             // thread is not there to be waited for.
             std::mem::forget(self.inner.clone());
-            std::mem::forget(self.keeper.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            std::mem::forget(self.keeper.clone());
             return;
         }
         self.inner.close();

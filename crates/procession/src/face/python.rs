@@ -19,6 +19,7 @@ use super::crew::Foreign;
 use super::job::Function;
 use super::outcome::{Mapped, Outcome};
 use super::pool::Pool;
+use super::seed::Seed;
 use super::stream::{Imap, ImapUnordered};
 use super::task::Task;
 
@@ -150,7 +151,7 @@ impl PythonBuilder {
         let function = interned(&self.function);
         let foreign = Foreign { program: Program { path, arguments, variables }, function };
         let pool = self.pool.build_foreign(foreign)?;
-        let mut known = (*pool.function(FOREIGN, |_| Ok(Vec::new()))?).clone();
+        let mut known = (*pool.unseeded(FOREIGN, |_| Ok(Vec::new()))?).clone();
         (known.form, known.title) = (Form::Neutral, function);
         Ok(PythonPool { pool, function: Arc::new(known) })
     }
@@ -247,7 +248,7 @@ impl PythonPool {
         R: DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        self.pool.each(self.function.clone(), items)
+        self.pool.each(self.pool.with_next_seed(&self.function), items)
     }
 
     /// As [`Pool::imap`].
@@ -346,6 +347,11 @@ impl PythonPool {
 
     fn known(&self) -> Result<Arc<Function>> {
         self.pool.inner.check_ours()?;
-        Ok(self.function.clone())
+        Ok(self.pool.with_next_seed(&self.function))
+    }
+
+    /// The same pool, whose calls each have this seed.
+    pub(super) fn view(&self, seed: Seed) -> PythonPool {
+        PythonPool { pool: self.pool.view(seed), function: self.function.clone() }
     }
 }

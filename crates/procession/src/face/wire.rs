@@ -15,7 +15,7 @@ fn word(bytes: &mut &[u8]) -> Result<u64> {
 
 /// What all items of a record share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Preamble {
+pub(crate) struct Preamble<'a> {
     /// Names the function in this executable.
     pub crossing: u64,
     /// Names the function with its context or state in this pool.
@@ -24,19 +24,32 @@ pub(crate) struct Preamble {
     pub context_at: u64,
     /// The bytes of the context; 0 when there is none.
     pub context_size: u64,
+    /// The bytes of the seed that its tasks have children of; none without.
+    pub seed: &'a [u8],
 }
 
-impl Preamble {
+impl<'a> Preamble<'a> {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        for word in [self.crossing, self.routine, self.context_at, self.context_size] {
+        for word in [self.crossing, self.routine, self.context_at, self.context_size, self.seed.len() as u64] {
             into.extend_from_slice(&word.to_le_bytes());
         }
+        into.extend_from_slice(self.seed);
+    }
+
+    /// Gives the encoded preamble `bytes` a seed, in place of the one that it has.
+    pub(crate) fn seed(bytes: &mut Vec<u8>, seed: &[u8]) {
+        bytes.truncate(4 * 8);
+        bytes.extend_from_slice(&(seed.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(seed);
     }
 
     /// Takes it from the start of `bytes`.
-    pub(crate) fn decode(bytes: &mut &[u8]) -> Result<Preamble> {
-        let (crossing, routine) = (word(bytes)?, word(bytes)?);
-        Ok(Preamble { crossing, routine, context_at: word(bytes)?, context_size: word(bytes)? })
+    pub(crate) fn decode(bytes: &mut &'a [u8]) -> Result<Preamble<'a>> {
+        let (crossing, routine, context_at, context_size) = (word(bytes)?, word(bytes)?, word(bytes)?, word(bytes)?);
+        let size = usize::try_from(word(bytes)?).map_err(|_| cut_off())?;
+        let (seed, rest) = bytes.split_at_checked(size).ok_or_else(cut_off)?;
+        *bytes = rest;
+        Ok(Preamble { crossing, routine, context_at, context_size, seed })
     }
 }
 
@@ -155,9 +168,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_come_back(words in any::<[u64; 4]>(), numbers in any::<Vec<u64>>(), argument in any::<Vec<u8>>()) {
+        fn records_come_back(words in any::<[u64; 4]>(), numbers in any::<Vec<u64>>(), argument in any::<Vec<u8>>(),
+                             seed in any::<Vec<u8>>()) {
             let [crossing, routine, context_at, context_size] = words;
-            let preamble = Preamble { crossing, routine, context_at, context_size };
+            let preamble = Preamble { crossing, routine, context_at, context_size, seed: &seed };
             let mut bytes = Vec::new();
             preamble.encode(&mut bytes);
             Item::encode(&mut bytes, |into| {
@@ -167,6 +181,10 @@ mod tests {
             Item::encode_failure(&mut bytes, "no");
             let mut rest = &bytes[..];
             prop_assert_eq!(Preamble::decode(&mut rest).unwrap(), preamble);
+            let mut other = Vec::new();
+            Preamble { seed: b"another", ..preamble }.encode(&mut other);
+            Preamble::seed(&mut other, &seed);
+            prop_assert_eq!(Preamble::decode(&mut &other[..]).unwrap(), preamble);
             let item = Item::decode(&mut rest).unwrap();
             prop_assert_eq!(item.files().collect::<Vec<_>>(), numbers);
             prop_assert_eq!(item.bytes, &argument[..]);

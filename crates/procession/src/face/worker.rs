@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::callee::{Called, Callee, FOREIGN, Find};
+use super::current;
 use super::wire::{Item, Preamble, Reply};
 use crate::channel::FrameKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,6 +103,7 @@ impl Seat {
         let record = self.worker.take_body();
         let body = RecordHead::decode(&record).map_or(&[][..], |(_, body)| body);
         let answer = self.items(head, body, left);
+        current::rests();
         self.worker.put_body(record);
         answer
     }
@@ -109,11 +111,13 @@ impl Seat {
     fn items(&mut self, head: RecordHead, mut body: &[u8], left: &mut u64) -> Result<()> {
         let preamble = Preamble::decode(&mut body)?;
         let mut routine = self.routine(&preamble)?;
+        current::begin(preamble.crossing, preamble.seed);
         for done in 1..=head.count {
             let item = Item::decode(&mut body)?;
             if done > 1 {
                 self.worker.decoding();
             }
+            current::runs(head.first + u64::from(done) - 1);
             let panicked = self.item(&mut routine, &item)?;
             *left = if panicked && self.retires { 0 } else { left.saturating_sub(1) };
             if done == head.count {
@@ -173,11 +177,11 @@ impl Seat {
             }
         }
         let reply = Reply::Attached { index: self.index, note: self.noted, count: files.len() as u64, bytes };
-        self.worker.outcome(FrameKind::Raised, &reply.encode())
+        self.worker.returned_with_more(&reply.encode())
     }
 
     /// The function of a record, made on first sight.
-    fn routine(&mut self, preamble: &Preamble) -> Result<std::result::Result<Box<dyn Routine>, Failure>> {
+    fn routine(&mut self, preamble: &Preamble<'_>) -> Result<std::result::Result<Box<dyn Routine>, Failure>> {
         if let Some(at) = self.routines.iter().position(|(name, _)| *name == preamble.routine) {
             return Ok(Ok(self.routines.remove(at).1));
         }
@@ -205,7 +209,7 @@ impl Seat {
         Ok(function::receiving(files, || function::guarded(|| crossing.prepare(context.bytes))))
     }
 
-    fn keep(&mut self, preamble: &Preamble, routine: std::result::Result<Box<dyn Routine>, Failure>) {
+    fn keep(&mut self, preamble: &Preamble<'_>, routine: std::result::Result<Box<dyn Routine>, Failure>) {
         let Ok(routine) = routine else { return };
         self.routines.push((preamble.routine, routine));
     }

@@ -30,7 +30,7 @@ fn frames() -> Vec<Vec<u8>> {
 fn record() -> Vec<u8> {
     let grant = Grant { job: 3, first: 0, count: 2, chunk: 1 };
     let mut bytes = RecordHead::of(&grant, Given { timed: true, ..Given::default() }).encode().to_vec();
-    Preamble { crossing: 4096, routine: 1, context_at: 0, context_size: 0 }.encode(&mut bytes);
+    Preamble { crossing: 4096, routine: 1, context_at: 0, context_size: 0, seed: &[] }.encode(&mut bytes);
     let item = |into: &mut Vec<u8>| {
         into.extend_from_slice(b"an argument");
         Ok::<_, ()>(vec![0, 1])

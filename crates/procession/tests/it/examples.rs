@@ -29,6 +29,7 @@ fn the_examples_run() {
     assert!((1..=4).all(|n| four.contains(&format!("Process {n}: {n}\n"))), "{four}");
     assert!(run("primes").starts_with("17984 primes below 200000"));
     assert_eq!(run("word_count").lines().count(), 10);
+    assert_eq!(run("dice"), run_with("dice", &["2024"]));
     let isolation = run("crash_isolation");
     for expected in
         ["1: panicked at", "2: the process was ended by signal 6", "3: took longer", "4: the function ended"]

@@ -26,6 +26,8 @@ macro_rules! suite {
             mod pool;
             #[path = "process.rs"]
             mod process;
+            #[path = "seeds.rs"]
+            mod seeds;
         }
     };
 }

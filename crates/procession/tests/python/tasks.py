@@ -4,6 +4,7 @@ import os
 import signal
 
 import numpy
+import procession
 from procession import neutral
 
 
@@ -72,3 +73,14 @@ def make():
     queue, numbers = neutral.Queue(), neutral.SharedSlice("i", [1, -2])
     queue.put(["made", None])
     return queue, numbers
+
+
+def state_of(entropy, key, count):
+    """Return the words that numpy makes of a seed."""
+    return numpy.random.SeedSequence(list(entropy), spawn_key=tuple(key)).generate_state(count).tolist()
+
+
+def draw(times):
+    """Return the place of the task, and what its two generators give; they go on from call to call."""
+    numbers = [int(procession.current_task().rng.integers(2**63)) for _ in range(times)]
+    return procession.current_task().index, numbers, procession.current_task().random.getrandbits(63)

@@ -12,7 +12,7 @@ pub use write::Writer;
 
 /// Of all that programs of two languages share: this form, the words of what is shared, the order of a worker. Whoever attaches
 /// to something of another version says so.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// How deep lists, tuples and dicts nest.
 pub const MOST_DEPTH: usize = 128;

@@ -7,9 +7,9 @@ use super::super::error::TaskError;
 use super::super::job::Answer;
 use super::super::process::never_arrived;
 use super::Shared;
-use super::deliver::tally;
+use super::deliver::{explain, tally};
 use crate::platform::Ending;
-use crate::pool::{Death, JobId};
+use crate::pool::{Death, JobId, timeline};
 use crate::process::{Progress, Started};
 
 /// The longest pause before a worker is started again.
@@ -43,6 +43,9 @@ impl Shared {
                 None => why.clone(),
             };
             let Some(job) = self.jobs.get_mut(&lost.job) else { continue };
+            if timeline::recording() != 0 {
+                explain(&counts, lost.job, lost.item, Some(&why));
+            }
             let tried = job.retried.entry(lost.item).or_default();
             if *tried < terms.retries && why != TaskError::Cancelled {
                 *tried += 1;

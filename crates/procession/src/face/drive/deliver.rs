@@ -1,16 +1,25 @@
 //! Handing what came in to its jobs.
 
 use super::super::crew::Terms;
+use super::super::error::TaskError;
 use super::super::job::{Answer, Job};
 use super::super::wire::Reply;
 use super::Shared;
-use crate::pool::{Batch, Counts};
+use crate::pool::{Batch, Counts, JobId, timeline};
 
 /// Shows what a job has come to since it had so many outcomes, and failures among them.
 pub(super) fn tally(counts: &Counts, job: &Job, (done, failed): (u64, u64)) {
     let fallen = job.failed - failed;
     counts.done(job.entry, (job.done - done).saturating_sub(fallen));
     (0..fallen).for_each(|_| counts.failed(job.entry));
+}
+
+/// Tells a recording why an item has failed, if it has.
+#[cold]
+pub(super) fn explain(counts: &Counts, job: JobId, item: u64, failure: Option<&TaskError>) {
+    if let Some(failure) = failure {
+        counts.explain(job, item, failure.to_string().lines().next().unwrap_or(""));
+    }
 }
 
 impl Shared {
@@ -32,7 +41,13 @@ impl Shared {
                         bytes = after;
                     }
                 }
-                None => job.store(outcome.item, reply.unwrap_or_else(|| Answer::returned(bytes))),
+                None => {
+                    let answer = reply.unwrap_or_else(|| Answer::returned(bytes));
+                    if timeline::recording() != 0 {
+                        explain(&counts, outcome.job, outcome.item, answer.failure());
+                    }
+                    job.store(outcome.item, answer);
+                }
             }
             tally(&counts, job, before);
             if !was_done && job.is_done() {

@@ -1,4 +1,5 @@
-//! Clocks that all processes share.
+//! Clocks that all processes share, and what the time is here.
+#![allow(unsafe_code)]
 
 use std::time::Duration;
 
@@ -16,4 +17,15 @@ pub fn coarse_now() -> Duration {
 pub fn monotonic_now() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// The date and the time of day here, to the minute.
+pub fn local_now() -> String {
+    let now = clock_gettime(ClockId::Realtime).tv_sec;
+    // SAFETY: a structure of numbers and a pointer that is not looked at.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to what they should, and it keeps neither.
+    unsafe { libc::localtime_r(&now, &mut parts) };
+    let (year, month) = (parts.tm_year + 1900, parts.tm_mon + 1);
+    format!("{year}-{month:02}-{:02} {:02}:{:02}", parts.tm_mday, parts.tm_hour, parts.tm_min)
 }

@@ -24,6 +24,7 @@ mod own;
 mod poller;
 mod process;
 mod processors;
+mod random;
 mod rights;
 mod signals;
 mod stream;
@@ -31,7 +32,7 @@ mod thread_calls;
 
 pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
 pub use child::{Child, Ending, Memory, collect, memory_of, own_pidfd, pidfd_of, send_signal};
-pub use clock::{coarse_now, monotonic_now};
+pub use clock::{coarse_now, local_now, monotonic_now};
 pub use descriptors::{
     Readiness, Watched, adopt, descriptor_limits, descriptors_for, file_key, open_nothing, set_descriptor_limit,
     wait_descriptors, with_borrowed,
@@ -70,6 +71,7 @@ pub(crate) use own::Own;
 pub use poller::{Poller, Ready, SignalGuard};
 pub use process::{FIRST_DESCRIPTOR, above_streams, duplicate, end_now, spawn};
 pub use processors::processors;
+pub use random::random_bytes;
 pub use rights::{
     MOST_FILES, NOTE_BYTES, note_pair, peek, receive_beside, receive_note, receive_note_now, send_beside, send_note,
     stream_pair,

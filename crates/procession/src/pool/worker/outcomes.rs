@@ -26,9 +26,7 @@ impl Worker {
     /// No memory for a large payload: the item is not reported then.
     #[inline]
     pub fn outcome(&mut self, kind: FrameKind, payload: &[u8]) -> Result<()> {
-        let (bells, parent) = (&self.bells, &self.parent);
-        let mut stuck = || wake(bells, parent);
-        self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)?;
+        self.tell_outcome(kind, payload)?;
         if kind == FrameKind::Raised
             && let Some(rows) = &mut self.rows
         {
@@ -36,6 +34,23 @@ impl Worker {
         }
         self.next += 1;
         Ok(())
+    }
+
+    /// The result of the item that ran, with more beside it: in the words of the face, but it has not failed.
+    ///
+    /// # Errors
+    /// As [`Worker::outcome`].
+    pub fn returned_with_more(&mut self, payload: &[u8]) -> Result<()> {
+        self.tell_outcome(FrameKind::Raised, payload)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn tell_outcome(&mut self, kind: FrameKind, payload: &[u8]) -> Result<()> {
+        let (bells, parent) = (&self.bells, &self.parent);
+        let mut stuck = || wake(bells, parent);
+        self.ring.write(kind, self.ticket, self.next, payload, &mut stuck)
     }
 
     /// The result of the item that ran: all but the first byte of `framed`, which is room for the size of a small one. It is
