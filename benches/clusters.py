@@ -127,7 +127,7 @@ def apply(way):
 
 @row(16, rays_pool=8, client=8, executor=8)
 def function_of_64_mib(way):
-    way.all(functools.partial(total, numpy.zeros(8 << 20)), range(16))
+    way.each(functools.partial(total, numpy.zeros(8 << 20)), range(16))
 
 
 @row(4, rays_pool=1, client=1, executor=1)
