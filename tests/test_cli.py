@@ -9,7 +9,7 @@ import pytest
 
 def command(*arguments, **options):
     call = [sys.executable, "-c", "from procession.cli import main; main()", *arguments]
-    return subprocess.run(call, capture_output=True, text=True, timeout=100, **options)
+    return subprocess.run(call, capture_output=True, text=True, timeout=300, **options)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["bench", "--help"], ["run", "--help"]])
@@ -42,6 +42,7 @@ def test_run_runs_a_program_with_multiprocessing_replaced(tmp_path):
     assert done.stdout == "procession [1, 2] ['an argument']\n", done.stderr
 
 
+@pytest.mark.timeout(360)  # of many pools, one after the other
 def test_bench_prints_a_row_for_each_workload():
     from procession.cli.bench import ROWS
 
@@ -55,6 +56,6 @@ def test_a_bench_whose_output_nobody_reads_ends_quietly():
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-c", "from procession.cli import main; main()", "bench", "--quick", "--rounds", "1"]
-    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=110)
     os.close(writer)
     assert (result.returncode, result.stderr) == (1, "")

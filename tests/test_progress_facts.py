@@ -1,6 +1,7 @@
 """How far a map is: numbers and words out of counts and times."""
 
 import pytest
+from procession._pool.amounts import whole_span
 from procession._progress import words
 from procession._progress.facts import Counts, Meter, TaskProgress
 
@@ -75,7 +76,7 @@ def test_an_endless_map_has_a_rate_and_no_end():
     [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min"), (180000, "2 d 2 h")],
 )
 def test_durations(seconds, text):
-    assert words.duration(seconds) == text
+    assert whole_span(seconds) == text
 
 
 def test_a_line_says_all():

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from procession._pool.amounts import size, span
 from procession._report import findings as finders
 from procession._report.findings import findings
 from procession._report.functions import summaries
@@ -12,7 +13,6 @@ from procession._report.page import data, page
 from procession._report.run import DIED, RAISED, UNFINISHED, Failure, Job, Life, PoolNote, Row, Run, thinned
 from procession._report.schedule import job_time, longest_first, predicted
 from procession._report.trace import trace
-from procession._report.words import size, span
 
 
 def run_of(rows, lanes=2, seconds=10.0, cpus=2, jobs=("work",), ready=0.0):

@@ -280,7 +280,7 @@ def test_the_command_tells_what_is_in_a_journal_and_executes_nothing_of_it(tmp_p
     command(["journal", path])
     out = capsys.readouterr().out
     assert "function: abs\nseed:     4/\n" in out and "results:  3\nplaces:   0-2\n" in out
-    assert "unused:   4 bytes" in out
+    assert "unused:   4 B at" in out
     command(["journal", path, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["places"] == [[0, 2]] and found["results"] == 3 and found["bytes"] == os.path.getsize(path)

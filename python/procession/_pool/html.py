@@ -2,7 +2,8 @@
 
 from html import escape
 
-from procession._pool.texts import clean, function_name, in_units
+from procession._pool.amounts import size
+from procession._pool.texts import clean, function_name
 
 __all__ = ["STYLE", "bar", "of_pool", "of_result", "of_stats", "table"]
 
@@ -65,7 +66,7 @@ def _worker(worker):
     state = f'<span style="color:{_COLORS.get(worker.state, "inherit")}">{text(worker.state)}</span>'
     task = worker.task
     now = ["", ""] if task is None else [text(f"{task.function}[{task.index}]"), f"{task.seconds:.1f} s"]
-    return [str(worker.place), str(worker.pid), state, in_units(worker.rss), f"{worker.done:,}", *now]
+    return [str(worker.place), str(worker.pid), state, size(worker.rss), f"{worker.done:,}", *now]
 
 
 def of_result(result):

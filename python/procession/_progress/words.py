@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 from procession._pool import texts
+from procession._pool.amounts import whole_span
 
-__all__ = ["MOST_TASKS", "Row", "bar", "clean", "colored", "duration", "facts", "line", "rows"]
+__all__ = ["MOST_TASKS", "Row", "bar", "clean", "colored", "facts", "line", "rows"]
 
 # The most tasks that have a line of their own.
 MOST_TASKS = 8
@@ -49,19 +50,6 @@ def colored(line):
     return _ORDERS.sub(lambda order: order[1] or "", line)
 
 
-def duration(seconds):
-    """Return a number of seconds as a text such as `6 s`, `3 min 5 s` or `2 h 10 min`."""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = whole // 60
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} d {minutes // 60 % 24} h"
-
-
 def _speed(rate):
     if rate <= 0:
         return ""
@@ -78,15 +66,15 @@ def _counts(done, total):
 
 def _time(progress):
     if progress.ended:
-        return duration(progress.seconds) if progress.seconds >= 0.5 else f"{progress.seconds:.2f} s"
+        return whole_span(progress.seconds) if progress.seconds >= 0.5 else f"{progress.seconds:.2f} s"
     if progress.done == progress.total:
         return ""
     if progress.left is not None:
-        return f"{duration(progress.left)} left"
+        return f"{whole_span(progress.left)} left"
     last = progress.total is not None and 0 < progress.total - progress.done <= progress.running
     longest = max((task.seconds for task in progress.tasks), default=0.0)
     if last and longest >= 1:
-        return f"last {progress.running} run, longest {duration(longest)}"
+        return f"last {progress.running} run, longest {whole_span(longest)}"
     return ""
 
 
@@ -107,7 +95,7 @@ def _troubles(progress):
 def facts(progress):
     """Return what a bar does not show, as texts."""
     running = [f"{progress.running:,} running"] if progress.running and not progress.ended else []
-    took = duration(progress.seconds) if progress.seconds >= 1 and not progress.ended else ""
+    took = whole_span(progress.seconds) if progress.seconds >= 1 and not progress.ended else ""
     times = ", ".join(text for text in (took, _time(progress)) if text)
     return tuple(text for text in (*running, *_troubles(progress), _speed(progress.rate), times) if text)
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from procession._pool.amounts import size, span
 from procession._report.functions import extents, joined, summaries
 from procession._report.run import DIED, RAISED, UNFINISHED, Run
 from procession._report.schedule import job_time, longest_first
-from procession._report.words import size, span
 
 __all__ = ["FINDERS", "Finding", "findings"]
 

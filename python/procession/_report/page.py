@@ -10,12 +10,12 @@ import json
 import pkgutil
 from html import escape
 
+from procession._pool.amounts import number, percent, size, span
 from procession._pool.texts import clean
 from procession._report.findings import findings
 from procession._report.functions import BINS, summaries
 from procession._report.run import DIED, OUTCOMES, RAISED, thinned
 from procession._report.schedule import predicted
-from procession._report.words import number, percent, size, span
 
 __all__ = ["data", "page"]
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Any
 
+from procession._pool.amounts import size
 from procession._pool.journal import NoJournal, scan
-from procession._pool.texts import in_units
 from procession.cli.text import ascii_only, clean
 
 __all__ = ["contents", "main"]
@@ -80,8 +80,8 @@ def _text(found):
         ("begun", clean(str(found["begun"]))),
         ("results", f"{found['results']:,}"),
         ("places", shown or "none"),
-        ("size", in_units(found["bytes"]) + (f", and {in_units(found['beside'])} beside" if found["beside"] else "")),
+        ("size", size(found["bytes"]) + (f", and {size(found['beside'])} beside" if found["beside"] else "")),
     ]
     if found["unused"]:
-        rows.append(("unused", f"{in_units(found['unused'])} at the end, of a result that was not written whole"))
+        rows.append(("unused", f"{size(found['unused'])} at the end, of a result that was not written whole"))
     return "\n".join(f"{name + ':':10}{value}" for name, value in rows)

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from procession._pool.amounts import number, percent, span
 from procession._report.file import read
 from procession._report.findings import findings
 from procession._report.functions import summaries
 from procession._report.run import Run
-from procession._report.words import number, percent, span
 from procession.cli.text import ascii_only, clean
 
 __all__ = ["document", "main"]

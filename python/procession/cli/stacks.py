@@ -4,10 +4,11 @@ import argparse
 import sys
 from typing import Any
 
+from procession._pool.amounts import short_span
 from procession._pool.stacks import STACKS
 from procession._procession import stacks_of
 from procession.cli.survey import Survey, belonging
-from procession.cli.text import ascii_only, clean, duration
+from procession.cli.text import ascii_only, clean
 
 __all__ = ["main", "stacks"]
 
@@ -55,7 +56,7 @@ def stacks(pool: dict[str, Any], worker: dict[str, Any], limit: float) -> str:
     doing = f"is {worker['state']}"
     if task is not None:
         given = f"({clean(task['arguments'])})" if task["arguments"] else f"[{task['index']}]"
-        doing = f"runs {clean(task['function'] or '?')}{given} for {duration(task['seconds'])}"
+        doing = f"runs {clean(task['function'] or '?')}{given} for {short_span(task['seconds'])}"
     title = f"worker {worker['place']} (pid {worker['pid']}) of {clean(pool['program'])} {doing}\n"
     try:
         found = stacks_of(pool["pid"], worker["number"], worker["pid"], int(STACKS), limit)

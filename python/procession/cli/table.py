@@ -4,8 +4,9 @@ import textwrap
 import time
 from typing import Any
 
+from procession._pool.amounts import short_size, short_span
 from procession.cli.survey import Survey, of_machine, of_memory, running_jobs
-from procession.cli.text import clean, columns, cut, duration, size
+from procession.cli.text import clean, columns, cut
 
 __all__ = ["colored", "cut_lines", "lines_of", "plain"]
 
@@ -77,7 +78,7 @@ def _head(pools, width):
         (f"{working} working", "good" if working else ""),
         (f" · {cpus} CPUs, load ", ""),
         (f"{load:.1f}", "bad" if load > 2 * cpus else ""),
-        (f" · memory {size(used)} of {size(total)}" if width >= WIDE else "", ""),
+        (f" · memory {short_size(used)} of {short_size(total)}" if width >= WIDE else "", ""),
         (time.strftime("   %H:%M:%S"), "dim"),
     ]
 
@@ -88,7 +89,7 @@ def _pool(pool, width, chosen):
         ("▾ ", "good"),
         (clean(pool["program"]), "strong"),
         (f"  pid {pool['pid']} · {count} worker{'' if count == 1 else 's'} · {clean(pool['start_method'])}", "dim"),
-        (f" · up {duration(pool['age'])}", "dim"),
+        (f" · up {short_span(pool['age'])}", "dim"),
     ]
     retried = sum(job["retried"] for job in pool["jobs"])
     odd = [f"{pool['deaths']} died"] * (pool["deaths"] > 0) + [f"{retried} retried"] * (retried > 0)
@@ -124,9 +125,9 @@ def _job(job, past, width):
         (f"   {job['rate']:.1f}/s", ""),
     ]
     if job["ended"] is not None:
-        pieces.append((f"   ended {duration(job['ended'])} ago", "dim"))
+        pieces.append((f"   ended {short_span(job['ended'])} ago", "dim"))
     elif job["left"] is not None:
-        pieces.append((f"   {duration(job['left'])} left", "strong"))
+        pieces.append((f"   {short_span(job['left'])} left", "strong"))
     if job["failed"]:
         pieces.append((f"   ✗ {job['failed']:,} failed", "bad"))
     if len(past) > 1:
@@ -168,7 +169,7 @@ def _fit(text, room):
 def _worker(worker, width, is_chosen):
     task, bar = worker["task"], _bar(width)
     now = "" if task is None else _now(task)
-    seconds = "" if task is None else duration(task["seconds"])
+    seconds = "" if task is None else short_span(task["seconds"])
     on = min(bar, round(bar * worker["cpu_percent"] / 100))
     waits = min(bar - on, round(bar * worker["in_line_percent"] / 100))
     style = "chosen" if is_chosen else ""
@@ -189,7 +190,7 @@ def _worker(worker, width, is_chosen):
         ("█" * on, "good"),
         ("▓" * waits, "line"),
         ("·" * (bar - on - waits), "dim"),
-        (f" {size(worker['rss']):>5} {worker['done']:>7,}  ", style),
+        (f" {short_size(worker['rss']):>5} {worker['done']:>7,}  ", style),
         (_fit(now, _room(width)), style),
         (f" {seconds:>8}", style),
         (f"  {note}" if note and width >= WIDE else "", "line"),

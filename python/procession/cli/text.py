@@ -1,11 +1,11 @@
-"""Pieces of text: what others wrote, numbers for people, and outputs that know few characters."""
+"""Pieces of text: what others wrote, and outputs that know few characters."""
 
 import sys
 import unicodedata
 
 from procession._pool.texts import clean
 
-__all__ = ["ascii_only", "clean", "columns", "cut", "duration", "size"]
+__all__ = ["ascii_only", "clean", "columns", "cut"]
 
 _ASCII = str.maketrans("█▓·▾✗✓▁▂▃▄▅▆▇↑↓→…━╸╺", "#=.vx+__.--=+^v>~=--")
 
@@ -24,27 +24,6 @@ def cut(text: str, most: int) -> str:
     while text and columns(text) > most:
         text = text[:-1]
     return text
-
-
-def size(number: float) -> str:
-    """Return a number of bytes in four or five characters, such as `10M`."""
-    for unit in ("", "K", "M", "G", "T"):
-        if number < 1000 or unit == "T":
-            return f"{number:.1f}{unit}" if unit and number < 10 else f"{number:.0f}{unit}"
-        number /= 1024
-    return ""
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a text for people, such as `0.1 s`, `62.0 s`, `2:15`, `3:02:15`, `2 days`."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02}"
-    if whole < 48 * 3600:
-        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-    return f"{whole // 86400} days"
 
 
 def ascii_only(text: str) -> str:

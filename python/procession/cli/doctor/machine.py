@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from procession._pool import cpus
+from procession._pool.amounts import size
 from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place, check
 
 # Descriptors of a program beside those of its workers, and those of each worker.
@@ -83,7 +84,7 @@ def memory_limit(place: Place) -> Iterator[Finding]:
                 HURTS,
                 "memory-limit",
                 f"The kernel has killed {killed} process{'' if killed == 1 else 'es'} of this control group for "
-                "its memory" + (f", of which there are {limit / GIB:.1f} GiB for {count} workers." if limit else "."),
+                "its memory" + (f", of which there are {size(limit)} for {count} workers." if limit else "."),
                 "Pool(max_memory=...), which fails the task alone; fewer workers",
             )
             return
@@ -91,7 +92,7 @@ def memory_limit(place: Place) -> Iterator[Finding]:
             yield Finding(
                 HURTS,
                 "memory-limit",
-                f"{limit / GIB:.2f} GiB for {count} workers: each has {limit / count / (1 << 20):.0f} MiB.",
+                f"{size(limit)} for {count} workers: each has {size(limit / count)}.",
                 "Pool(max_memory=...), which fails the task alone; fewer workers",
             )
             return
@@ -144,7 +145,7 @@ def shm_size(place: Place) -> Iterator[Finding]:
     try:
         found = os.statvfs(place.shm)
         free = found.f_blocks * found.f_frsize
-        text = f"{place.shm} has {free / (1 << 20):.0f} MiB" if free < GIB else ""
+        text = f"{place.shm} has {size(free)}" if free < GIB else ""
         if not text and not os.access(place.shm, os.W_OK):
             text = f"{place.shm} cannot be written to"
     except OSError:
