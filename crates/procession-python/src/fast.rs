@@ -71,6 +71,7 @@ pub(crate) trait Member {
 /// The arguments of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a, 'py> {
+    this: Borrowed<'a, 'py, PyAny>,
     /// First those by place, then as many as there are names.
     values: &'a [*mut ffi::PyObject],
     by_place: usize,
@@ -79,6 +80,18 @@ pub(crate) struct Given<'a, 'py> {
 }
 
 impl<'a, 'py> Given<'a, 'py> {
+    /// The object whose method is called.
+    #[inline]
+    pub(crate) fn this(&self) -> Borrowed<'a, 'py, PyAny> {
+        self.this
+    }
+
+    /// The one argument, if there is just one, by place.
+    #[inline]
+    pub(crate) fn alone(&self) -> Option<Borrowed<'a, 'py, PyAny>> {
+        (self.values.len() == 1 && self.by_place == 1).then(|| self.value(0))
+    }
+
     /// Whether there are none.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
@@ -162,11 +175,12 @@ unsafe extern "C" fn call<M: Method>(
         //   * `names` is none or a tuple of strings;
         //   * `values` points to so many objects as there are by place and names; it may be null when there are none.
         let (this, given) = unsafe {
-            let this = Borrowed::from_ptr(py, this).cast_unchecked::<M::Of>();
+            let object = Borrowed::from_ptr(py, this);
+            let this = object.cast_unchecked::<M::Of>();
             let names = Borrowed::from_ptr_or_opt(py, names).map(|names| names.cast_unchecked::<PyTuple>());
             let count = by_place + names.map_or(0, |names| names.len());
             let values = if count == 0 { &[] } else { std::slice::from_raw_parts(values, count) };
-            (this, Given { values, by_place, names, py })
+            (this, Given { this: object, values, by_place, names, py })
         };
         M::call(py, this.get(), given)
     })

@@ -38,6 +38,7 @@ fn _procession(module: &Bound<'_, PyModule>) -> PyResult<()> {
     shared::numbers::register(module)?;
     shared::pickle::register(module)?;
     shared::queue::register(module)?;
+    shared::queue_calls::register(module)?;
     objects::reducers::register(module)?;
     shared::simple_queue::register(module)?;
     shared::sync::register(module)?;

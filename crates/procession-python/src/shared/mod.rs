@@ -8,6 +8,7 @@ pub(crate) mod neutral_queue;
 pub(crate) mod numbers;
 pub(crate) mod pickle;
 pub(crate) mod queue;
+pub(crate) mod queue_calls;
 mod queue_message;
 pub(crate) mod simple_queue;
 pub(crate) mod sync;

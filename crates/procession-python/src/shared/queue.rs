@@ -9,7 +9,6 @@ use procession::channel::{self, Attempt, Eagerness, Oldest, QueueBell};
 use pyo3::exceptions::{PyAssertionError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBool;
 
 use crate::error::raised;
 use crate::shared::pickle::imported;
@@ -63,10 +62,20 @@ impl Queue {
     }
 
     fn check_open(slf: &Bound<'_, Queue>) -> PyResult<()> {
-        if slf.get().closed.load(Ordering::Relaxed) {
-            return Err(PyValueError::new_err(format!("Queue {} is closed", slf.repr()?)));
+        if slf.get().is_closed() { Err(Queue::closed_error(slf)) } else { Ok(()) }
+    }
+
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    pub(super) fn closed_error(slf: &Bound<'_, PyAny>) -> PyErr {
+        match slf.repr() {
+            Ok(name) => PyValueError::new_err(format!("Queue {name} is closed")),
+            Err(error) => error,
         }
-        Ok(())
     }
 
     /// What is raised when there is nothing to get in time.
@@ -192,38 +201,6 @@ impl Queue {
         self.queue.as_fd().as_raw_fd()
     }
 
-    /// Put an object; it is pickled now.
-    ///
-    /// Raises Full when there is no room within the time, ValueError on a closed queue.
-    #[pyo3(signature = (obj, block=None, timeout=None), text_signature = "($self, obj, block=True, timeout=None)")]
-    fn put<'py>(
-        slf: &Bound<'py, Queue>,
-        obj: &Bound<'py, PyAny>,
-        block: Option<&Bound<'py, PyAny>>,
-        timeout: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<()> {
-        Queue::check_open(slf)?;
-        let patience = patience(block, timeout)?;
-        slf.get().send(slf.py(), &Message::of(obj)?, patience)
-    }
-
-    /// Take the oldest object out.
-    ///
-    /// Raises Empty when there is none within the time, ValueError on a closed queue.
-    #[pyo3(signature = (block=None, timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn get<'py>(
-        slf: &Bound<'py, Queue>,
-        block: Option<&Bound<'py, PyAny>>,
-        timeout: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        Queue::check_open(slf)?;
-        let py = slf.py();
-        match slf.get().receive(py, patience(block, timeout)?)? {
-            Some(taken) => taken.object(),
-            None => Err(Queue::empty_error(py)?),
-        }
-    }
-
     /// Put an object if there is room now.
     fn put_nowait<'py>(slf: &Bound<'py, Queue>, obj: &Bound<'py, PyAny>) -> PyResult<()> {
         Queue::check_open(slf)?;
@@ -232,7 +209,11 @@ impl Queue {
 
     /// Take the oldest object out if there is one now.
     fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
-        Queue::get(slf, Some(&PyBool::new(slf.py(), false).to_owned().into_any()), None)
+        Queue::check_open(slf)?;
+        match slf.get().receive(slf.py(), Patience::None)? {
+            Some(taken) => taken.object(),
+            None => Err(Queue::empty_error(slf.py())?),
+        }
     }
 
     /// Take up to `most` objects out, waiting for the first; an empty list when the time runs out.

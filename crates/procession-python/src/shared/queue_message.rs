@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
 
 use crate::error::raised;
+use crate::fast::int_of;
 use crate::objects::numeric::{self, Numeric};
 use crate::shared::pickle::{Pickle, pickled, unpickled};
 
@@ -52,24 +53,32 @@ impl<'py> Message<'py> {
         Message { head: [0; 9], head_bytes: 0, body: Body::Pickle(bytes) }
     }
 
-    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+    /// That of an exact number, text or bytes, of None and truths: made without running the program's code.
+    pub(super) fn short(value: &Bound<'py, PyAny>) -> Option<Message<'py>> {
         if value.is_exact_instance_of::<PyInt>() {
-            if let Ok(number) = value.extract::<i64>() {
-                return Ok(Message::new(INT, Some(number.to_le_bytes()), Body::None));
+            if let Some(number) = int_of(value) {
+                return Some(Message::new(INT, Some(number.to_le_bytes()), Body::None));
             }
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            return Ok(Message::new(BYTES, None, Body::Python(bytes.clone())));
+            return Some(Message::new(BYTES, None, Body::Python(bytes.clone())));
         } else if let Ok(text) = value.cast_exact::<PyString>() {
             // A lone surrogate has no UTF-8: pickle knows what to do.
             if let Ok(bytes) = text.encode_utf8() {
-                return Ok(Message::new(TEXT, None, Body::Python(bytes)));
+                return Some(Message::new(TEXT, None, Body::Python(bytes)));
             }
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-            return Ok(Message::new(FLOAT, Some(number.extract::<f64>()?.to_le_bytes()), Body::None));
+            return Some(Message::new(FLOAT, Some(number.value().to_le_bytes()), Body::None));
         } else if value.is_none() {
-            return Ok(Message::new(NONE, None, Body::None));
+            return Some(Message::new(NONE, None, Body::None));
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
-            return Ok(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, Body::None));
+            return Some(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, Body::None));
+        }
+        None
+    }
+
+    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+        if let Some(message) = Message::short(value) {
+            return Ok(message);
         }
         if let Some(kind) = numeric::kind_of(value) {
             let mut code = Pickle::new();
@@ -107,28 +116,23 @@ pub(crate) enum Taken<'py> {
 
 impl<'py> Taken<'py> {
     pub(super) fn from(py: Python<'py>, oldest: Oldest<'_>) -> PyResult<Taken<'py>> {
-        let mut kind = [0];
+        // A kind, and for most of them nothing more than a number.
+        let mut code = [0; 9];
         let damaged = || PyOSError::new_err("a message of the queue is damaged");
         if oldest.size() == 0 {
             oldest.take();
             return Err(damaged());
         }
-        oldest.copy(0, &mut kind).map_err(raised)?;
-        let number = || {
-            let mut number = [0; 8];
-            if oldest.size() != 9 {
-                return Err(damaged());
-            }
-            oldest.copy(1, &mut number).map_err(raised)?;
-            Ok(number)
-        };
-        let taken = match kind[0] {
+        oldest.copy(0, &mut code[..oldest.size().min(9)]).map_err(raised)?;
+        let [kind, number @ ..] = code;
+        let number = || if oldest.size() == 9 { Ok(number) } else { Err(damaged()) };
+        let taken = match kind {
             INT => Taken::Value(i64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
             FLOAT => Taken::Value(f64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
             NONE => Taken::Value(py.None().into_bound(py)),
-            TRUE | FALSE => Taken::Value(PyBool::new(py, kind[0] == TRUE).to_owned().into_any()),
+            TRUE | FALSE => Taken::Value(PyBool::new(py, kind == TRUE).to_owned().into_any()),
             PICKLE => Taken::Pickle(body(py, &oldest)?),
-            ARRAY | NUMBER => Taken::Code(kind[0], body(py, &oldest)?),
+            ARRAY | NUMBER => Taken::Code(kind, body(py, &oldest)?),
             BYTES => Taken::Value(body(py, &oldest)?.into_any()),
             TEXT => {
                 let bytes = body(py, &oldest)?;

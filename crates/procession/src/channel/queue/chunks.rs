@@ -161,8 +161,28 @@ impl Queue {
         Some((Place { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
     }
 
+    /// Writes a record, of a message made of two parts, from `place` on.
+    #[inline]
+    pub(super) fn write_record(&self, place: Place, head: &[u8], body: &[u8]) -> Result<Place> {
+        let size = head.len() + body.len();
+        let whole = RECORD_BYTES + padded(size);
+        let (start, end) = (place.offset as usize, place.offset as usize + whole);
+        // Most lie in one chunk near the queue's beginning: written in one go.
+        if end <= CHUNK_BYTES && self.memory.write_record(self.chunk_start(place.chunk) + start, whole, head, body) {
+            return Ok(Place { offset: end as u32, ..place });
+        }
+        self.write_parts(place, head, body)
+    }
+
+    fn write_parts(&self, place: Place, head: &[u8], body: &[u8]) -> Result<Place> {
+        let size = head.len() + body.len();
+        let padding = &[0; RECORD_BYTES][..padded(size) - size];
+        let record = (size as u64).to_ne_bytes();
+        [&record[..], head, body, padding].iter().try_fold(place, |place, part| self.write(place, part))
+    }
+
     /// Writes `bytes` from `place` on, chaining chunks as needed.
-    pub(super) fn write(&self, mut place: Place, mut bytes: &[u8]) -> Result<Place> {
+    fn write(&self, mut place: Place, mut bytes: &[u8]) -> Result<Place> {
         while !bytes.is_empty() {
             if place.offset as usize == CHUNK_BYTES {
                 let chunk = self.take_chunk()?;

@@ -10,6 +10,8 @@ use super::*;
 #[derive(Debug)]
 pub struct Oldest<'a> {
     queue: &'a Queue,
+    /// The chunk that its record begins in.
+    chunk: u32,
     start: Place,
     size: usize,
     /// Whether it was taken, and was the last.
@@ -21,8 +23,9 @@ impl Queue {
         if self.seems_empty() {
             return Ok(None);
         }
-        let (start, size) = self.place(HEAD).and_then(|head| self.record(head)).ok_or_else(damaged)?;
-        Ok(Some(Oldest { queue: self, start, size, empties: false }))
+        let head = self.place(HEAD).ok_or_else(damaged)?;
+        let (start, size) = self.record(head).ok_or_else(damaged)?;
+        Ok(Some(Oldest { queue: self, chunk: head.chunk, start, size, empties: false }))
     }
 
     /// The oldest message, without waiting for anything.
@@ -93,7 +96,18 @@ impl Oldest<'_> {
     ///
     /// # Errors
     /// `Protocol` when another process wrote nonsense.
-    pub fn copy(&self, offset: usize, mut into: &mut [u8]) -> Result<()> {
+    #[inline]
+    pub fn copy(&self, offset: usize, into: &mut [u8]) -> Result<()> {
+        let (queue, start) = (self.queue, self.start);
+        // Most lie in one chunk.
+        let at = (start.offset as usize).saturating_add(offset);
+        if into.len() > CHUNK_BYTES.saturating_sub(at) {
+            return self.copy_pieces(offset, into);
+        }
+        if queue.memory.read(queue.chunk_start(start.chunk) + at, into) { Ok(()) } else { Err(damaged()) }
+    }
+
+    fn copy_pieces(&self, offset: usize, mut into: &mut [u8]) -> Result<()> {
         let queue = self.queue;
         let mut place = queue.walk(self.start, offset, |_| {}).ok_or_else(damaged)?;
         while !into.is_empty() {
@@ -112,14 +126,13 @@ impl Oldest<'_> {
     /// Takes the message out of the queue.
     pub fn take(mut self) {
         let queue = self.queue;
-        let Some(head) = queue.place(HEAD) else { return };
         let Some(end) = queue.walk(self.start, padded(self.size), |_| {}) else { return };
         queue.word64(HEAD).store(end.word(), Ordering::Release);
         self.empties = queue.word64(COUNTS).fetch_sub(1, Ordering::AcqRel) & MESSAGES == 1;
         if let Some(bell) = queue.heard().filter(|_| self.empties) {
             bell.hush();
         }
-        let mut chunk = head.chunk;
+        let mut chunk = self.chunk;
         // No more than the message can have lain in.
         for _ in 0..padded(self.size) / CHUNK_BYTES + 2 {
             if chunk == end.chunk {

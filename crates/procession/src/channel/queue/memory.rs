@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::Result;
 use crate::platform::{Mapping, read_at, release, reserve, write_at};
-use crate::shared_memory::{copy_in, copy_to, word32, word64};
+use crate::shared_memory::{copy_all, copy_in, copy_to, fill, word32, word64};
 
-use super::CHUNK_BYTES;
+use super::{CHUNK_BYTES, RECORD_BYTES};
 
 /// How much is mapped with a queue, and of the rest at once: whole chunks.
 pub(super) const WINDOW_BYTES: usize = 32 << 20;
@@ -67,6 +67,25 @@ impl Memory {
             Some((window, offset)) => copy_in(&window, offset, bytes),
             None => self.is_within(offset, bytes.len()) && write_at(&self.file, offset, bytes).is_ok(),
         }
+    }
+
+    /// Writes a record of one chunk, of `whole` bytes: its size, two parts and zeros; false if it lies elsewhere than in what
+    /// is mapped with the queue. Nobody reads there before the record is in the queue.
+    #[inline]
+    pub(super) fn write_record(&self, offset: usize, whole: usize, head: &[u8], body: &[u8]) -> bool {
+        let size = head.len() + body.len();
+        let written = fill(&self.first, offset, whole, |into| {
+            let (record, message) = into.split_at_mut(RECORD_BYTES);
+            record.copy_from_slice(&(size as u64).to_ne_bytes());
+            let (message, padding) = message.split_at_mut(size);
+            padding.fill(0);
+            let (into_head, into_body) = message.split_at_mut(head.len());
+            into_head.copy_from_slice(head);
+            if !body.is_empty() {
+                copy_all(body, into_body);
+            }
+        });
+        written.is_some()
     }
 
     /// Reads bytes that lie in one chunk; false if they are out of bounds.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::chunks::{damaged, padded};
+use super::chunks::damaged;
 use super::*;
 
 impl Queue {
@@ -13,11 +13,7 @@ impl Queue {
             return Ok(false);
         }
         let before = self.place(TAIL).ok_or_else(damaged)?;
-        let size = head.len() + body.len();
-        let padding = &[0; RECORD_BYTES][..padded(size) - size];
-        let record = (size as u64).to_ne_bytes();
-        let end = [&record[..], head, body, padding].iter().try_fold(before, |place, part| self.write(place, part));
-        match end {
+        match self.write_record(before, head, body) {
             Ok(end) => {
                 // Rung for nothing, should this process die here, rather than silent for a message that is there.
                 if let Some(bell) = self.heard().filter(|_| self.seems_empty()) {

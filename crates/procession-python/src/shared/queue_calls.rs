@@ -1,0 +1,75 @@
+//! `put` and `get` of a queue, on the shortest way.
+//!
+//! What runs the program's code, as pickling does, is attached for PyO3 first: what it drops goes at once, not with PyO3's next call.
+
+use std::ffi::CStr;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::fast::{Given, Method, add_method};
+use crate::shared::queue::{Patience, Queue, patience};
+use crate::shared::queue_message::{Message, Taken};
+
+struct Put;
+struct Get;
+
+impl Method for Put {
+    type Of = Queue;
+    const NAME: &'static CStr = c"put";
+    const DOC: &'static CStr = c"put($self, obj, block=True, timeout=None)\n--\n\n\
+        Put an object; it is pickled now.\n\n\
+        Raises Full when there is no room within the time, ValueError on a closed queue.";
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, this: &Queue, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        if this.is_closed() {
+            return Err(Queue::closed_error(&given.this()));
+        }
+        let (object, patience) = match given.alone() {
+            Some(object) => (object, Patience::Until(None)),
+            None => {
+                let [object, block, timeout] = given.sorted("put", ["obj", "block", "timeout"])?;
+                let object = object.ok_or_else(|| PyTypeError::new_err("put() lacks its first argument, 'obj'"))?;
+                (object, patience(block.as_deref(), timeout.as_deref())?)
+            }
+        };
+        match Message::short(&object) {
+            Some(message) => this.send(py, &message, patience)?,
+            None => Python::attach(|py| this.send(py, &Message::of(&object)?, patience))?,
+        }
+        Ok(py.None().into_bound(py))
+    }
+}
+
+impl Method for Get {
+    type Of = Queue;
+    const NAME: &'static CStr = c"get";
+    const DOC: &'static CStr = c"get($self, block=True, timeout=None)\n--\n\n\
+        Take the oldest object out.\n\n\
+        Raises Empty when there is none within the time, ValueError on a closed queue.";
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, this: &Queue, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        if this.is_closed() {
+            return Err(Queue::closed_error(&given.this()));
+        }
+        let patience = if given.is_empty() {
+            Patience::Until(None)
+        } else {
+            let [block, timeout] = given.sorted("get", ["block", "timeout"])?;
+            patience(block.as_deref(), timeout.as_deref())?
+        };
+        match this.receive(py, patience)? {
+            Some(Taken::Value(value)) => Ok(value),
+            Some(taken) => Python::attach(|_| taken.object()),
+            None => Err(Queue::empty_error(py)?),
+        }
+    }
+}
+
+/// Puts both into the room's class.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    add_method::<Put>(module.py())?;
+    add_method::<Get>(module.py())
+}
