@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 
 import procession
 import pytest
+from procession import neutral
 from procession._pool import crew
 from procession._procession import PoolCore
 
@@ -25,18 +27,18 @@ def limit_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
 
 
-def raised_by(attempt):
+def raised_by(attempt, limit=limit_files, told_of=lambda error: errno.errorcode.get(error.errno, str(error))):
     """Run `attempt` in a fork with the limit; return the errors' numbers or names that it told."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            limit_files()
+            limit()
             try:
                 attempt()
                 told = "nothing"
             except OSError as error:
-                told = errno.errorcode.get(error.errno, str(error))
+                told = told_of(error)
             except BaseException as error:
                 told = type(error).__name__
             os.write(writing, told.encode())
@@ -63,6 +65,44 @@ def test_what_does_not_fit_is_an_error_at_the_call(attempt, monkeypatch):
     names = (f"procession-full-{os.getpid()}-{number}" for number in itertools.count())
     monkeypatch.setattr(procession.shared_memory, "_make_filename", lambda: f"/{next(names)}")
     assert raised_by(ATTEMPTS[attempt]) in ("EFBIG", "ENOSPC", "ENOMEM", "MemoryError")
+    assert [name for name in os.listdir("/dev/shm") if name.startswith(f"procession-full-{os.getpid()}-")] == []
+
+
+def limit_files_to_one():
+    """Let no file of this process grow beyond 1 MiB, and an attempt end it, as it ends programs of other languages."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB))
+
+
+def run_with(method, *args):
+    """Run a process with such arguments."""
+    child = procession.get_context(method).Process(target=len, args=args)
+    child.start()
+    child.join()
+
+
+SIZED = {
+    "a pool": lambda: procession.get_context("fork").Pool(1),
+    "a queue": lambda: procession.Queue(),
+    "a neutral queue": lambda: neutral.Queue(),
+    "an array": lambda: procession.RawArray("b", 4 * MIB),
+    "a neutral slice": lambda: neutral.SharedSlice("d", MIB),
+    "named shared memory": lambda: procession.shared_memory.SharedMemory(create=True, size=4 * MIB),
+    "a shareable list": lambda: procession.shared_memory.ShareableList([b"x" * (4 * MIB)]),
+    "arguments of a spawned process": lambda: run_with("spawn", b"x" * (4 * MIB)),
+    "arguments of a forkserver's process": lambda: run_with("forkserver", b"x" * (4 * MIB)),
+}
+
+
+@pytest.mark.parametrize("attempt", SIZED)
+def test_an_error_says_that_files_are_limited_and_how_much_is_needed(attempt, monkeypatch):
+    # Names of its own, as other programs use /dev/shm meanwhile.
+    names = (f"procession-full-{os.getpid()}-{number}" for number in itertools.count())
+    monkeypatch.setattr(procession.shared_memory, "_make_filename", lambda: f"/{next(names)}")
+    told = raised_by(SIZED[attempt], limit_files_to_one, lambda error: f"{error.errno} {error}")
+    assert told.startswith(f"{errno.EFBIG} ") and "ulimit -f" in told
+    need, limit = re.search(r"(\d+) bytes of shared memory, where a file may have (\d+):", told).groups()
+    assert int(need) >= 4 * MIB and int(limit) == MIB
     assert [name for name in os.listdir("/dev/shm") if name.startswith(f"procession-full-{os.getpid()}-")] == []
 
 

@@ -70,6 +70,18 @@ def test_only_the_platform_room_calls_the_system():
             assert not re.search(r"\b(libc|rustix)::(?!io::)", code_of(path)), path
 
 
+def test_what_a_process_is_told_at_its_start_is_asked_of_the_c_library():
+    """rustix reads the auxiliary vector itself, where valgrind has the addresses of its own program."""
+    found = [
+        f"{path.name}: {use}"
+        for path in ENGINE.rglob("*.rs")
+        for use in re.findall(r"rustix::(?:param|time::clock|time::\{[^}]*clock)\w*", code_of(path))
+    ]
+    assert found == []
+    features = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["dependencies"]["rustix"]["features"]
+    assert "param" not in features
+
+
 def test_the_package_counts_on_no_call_that_an_interpreter_may_have_been_built_without():
     lacking = re.compile(
         r"\b(os|_?signal|fcntl|select|_?socket)"

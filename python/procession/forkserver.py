@@ -13,6 +13,7 @@ from procession._objects.rights import pair, receive, send
 from procession._procession import (
     Statuses,
     begin_life,
+    check_file_size,
     collect_status,
     end_life,
     has_pidfds,
@@ -167,6 +168,7 @@ class ForkServer:
         data["life"] = not has_pidfds()
         told, self._memory = memoryview(dumps(data)), None
         try:
+            check_file_size(len(told))
             os.ftruncate(memory, 0)
             while told:
                 told = told[os.pwrite(memory, told, os.fstat(memory).st_size) :]

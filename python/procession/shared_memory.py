@@ -8,7 +8,7 @@ import struct
 
 from procession import resource_tracker
 from procession._checks import whole
-from procession._procession import above_streams, reserve_memory
+from procession._procession import above_streams, check_file_size, reserve_memory
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ class SharedMemory:
 
 def _reserve(fd, size):
     """Give a file its size and memory: too little is an OSError here and not a crash at first touch."""
+    check_file_size(size)
     os.ftruncate(fd, size)
     try:
         reserve_memory(fd, size)

@@ -57,6 +57,10 @@ pub struct Error {
 const REFUSED: &str = "; the kernel, or a sandbox's filter of system calls, refuses this call: have it allowed there \
                        (docs/sandboxes.md names what is needed)";
 
+/// The same, of a file that is too large.
+const TOO_LARGE: &str = "; the size of files is limited here (`ulimit -f`, RLIMIT_FSIZE), and what processes share lies in \
+                         files, of memory: have that limit raised (docs/sandboxes.md says how much is needed)";
+
 /// Calls that the system itself never refuses to a user who may make the others.
 const NEVER_FORBIDDEN: [&str; 9] = [
     "pidfd_open",
@@ -101,7 +105,11 @@ impl Error {
     pub fn os(what: &str, errno: i32) -> Error {
         let kind = if errno == rustix::io::Errno::INTR.raw_os_error() { ErrorKind::Interrupted } else { ErrorKind::Os };
         let reason = std::io::Error::from_raw_os_error(errno);
-        let advice = if is_refused(what, errno) { REFUSED } else { "" };
+        let advice = match errno {
+            _ if errno == rustix::io::Errno::FBIG.raw_os_error() => TOO_LARGE,
+            _ if is_refused(what, errno) => REFUSED,
+            _ => "",
+        };
         Error { kind, message: format!("{what}: {reason}{advice}"), errno: Some(errno) }
     }
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from procession import _standard
-from procession._procession import memory_file, spawn_process
+from procession._procession import check_file_size, memory_file, spawn_process
 
 __all__: list[str] = []
 
@@ -133,6 +133,7 @@ def check_frozen():
 
 def file_of(data):
     """Return a descriptor of an anonymous file that holds `data`, at its beginning."""
+    check_file_size(len(data))
     descriptor = memory_file("procession")
     try:
         rest = memoryview(data)

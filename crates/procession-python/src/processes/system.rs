@@ -91,6 +91,12 @@ fn memory_file(py: Python<'_>, name: &str, size: usize) -> PyResult<i32> {
     Ok(file.map_err(raised)?.into_raw_fd())
 }
 
+/// Raises OSError, with need and limit, where this process may not make a file of so many bytes.
+#[pyfunction]
+fn check_file_size(size: usize) -> PyResult<()> {
+    platform::check_file_size(size).map_err(raised)
+}
+
 /// Takes the memory of the first `size` bytes of a file now.
 #[pyfunction]
 fn reserve_memory(py: Python<'_>, file: Number, size: usize) -> PyResult<()> {
@@ -290,6 +296,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(send_signal, module)?)?;
     module.add_function(wrap_pyfunction!(collect_status, module)?)?;
     module.add_function(wrap_pyfunction!(memory_file, module)?)?;
+    module.add_function(wrap_pyfunction!(check_file_size, module)?)?;
     module.add_function(wrap_pyfunction!(reserve_memory, module)?)?;
     module.add_function(wrap_pyfunction!(make_bell, module)?)?;
     module.add_function(wrap_pyfunction!(lacking_descriptors, module)?)?;

@@ -58,6 +58,7 @@ impl OrderFile {
         }
         bytes.extend_from_slice(order);
         bytes.extend_from_slice(&environment);
+        platform::check_file_size(bytes.len())?;
         file.0.write_all_at(&bytes, 0).map_err(file_error)?;
         Ok(file)
     }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, getpid, waitid};
 
 use super::identity::{identity, identity_of, is_alive, pid_of};
 use super::life::{self, has_pidfds};
-use super::{Doorbell, Readiness, wait_descriptors};
+use super::{Doorbell, Readiness, page_size, wait_descriptors};
 use crate::error::{During, Error, ErrorKind, Result};
 
 /// How a process ended.
@@ -228,7 +228,7 @@ pub struct Memory {
 /// The memory of the process `id`.
 pub fn memory_of(id: u32) -> Memory {
     let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
-    let page = rustix::param::page_size() as u64;
+    let page = page_size() as u64;
     let mut sizes = statm.split_ascii_whitespace().skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0) * page);
     let (resident, shared) = (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0));
     Memory { resident, private: resident.saturating_sub(shared) }

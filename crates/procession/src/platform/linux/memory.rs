@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
@@ -29,6 +29,7 @@ pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
         made => (made.during("memfd_create")?, true),
     };
     let file = above_streams(file)?;
+    check_file_size(size)?;
     rustix::fs::ftruncate(&file, size as u64).during("ftruncate")?;
     if reserve {
         self::reserve(&file, 0, size)?;
@@ -41,6 +42,22 @@ pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
         }
     }
     Ok(file)
+}
+
+/// Whether this process may make a file of `size` bytes. It is asked beforehand, as the system does not only refuse a larger one:
+/// it sends SIGXFSZ, which ends programs that do not ignore it.
+///
+/// # Errors
+/// EFBIG, with need and limit.
+pub fn check_file_size(size: usize) -> Result<()> {
+    match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+        Some(most) if size as u64 > most => {
+            let failure = Error::os("ftruncate", Errno::FBIG.raw_os_error());
+            let message = format!("{size} bytes of shared memory, where a file may have {most}: {failure}");
+            Err(failure.with_message(message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a call failed because the kernel does not know it, or a sandbox's filter of calls answers in its place: some say
@@ -173,7 +190,16 @@ pub fn page_size() -> usize {
     if FAKED_PAGE.get() > 0 {
         return FAKED_PAGE.get();
     }
-    rustix::param::page_size()
+    static BYTES: AtomicUsize = AtomicUsize::new(0);
+    let known = BYTES.load(Ordering::Relaxed);
+    if known > 0 {
+        return known;
+    }
+    // The C library is asked: a tool that runs a program itself, as valgrind does, answers it, but lets the kernel answer rustix.
+    // SAFETY: asks for a number.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    BYTES.store(bytes, Ordering::Relaxed);
+    bytes
 }
 
 #[cfg(test)]

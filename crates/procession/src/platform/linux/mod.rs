@@ -59,8 +59,8 @@ pub use lifeline::{end_after, lifeline_thread};
 #[cfg(test)]
 pub(crate) use memory::FAKED_PAGE;
 pub use memory::{
-    Mapping, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size, position,
-    prefer_huge_pages, read_at, release, reserve, set_position, write_at,
+    Mapping, check_file_size, file_size, is_of_fixed_size, machine_bytes, memory_file, memory_file_of, page_size,
+    position, prefer_huge_pages, read_at, release, reserve, set_position, write_at,
 };
 pub use oom::offer_to_oom_killer;
 pub use others::{

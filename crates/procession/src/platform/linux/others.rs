@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::clock::ticks_a_second;
 use super::memory_of;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -137,7 +138,7 @@ pub fn usage_of(pid: u32) -> Usage {
     let mut times = schedstat.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0));
     let mut next = || Duration::from_nanos(times.next().unwrap_or(0));
     let (ran, in_line) = (next(), next());
-    let second = rustix::param::clock_ticks_per_second().max(1);
+    let second = ticks_a_second();
     Usage {
         state: fields.first().and_then(|field| field.bytes().next()).unwrap_or(b'Z'),
         cpu: Duration::from_secs_f64((ticks(11) + ticks(12)) as f64 / second as f64),
