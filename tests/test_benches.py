@@ -65,6 +65,13 @@ def test_what_a_library_does_not_offer_is_told(row, name, start_method, reason):
         measure(row, name, start_method, quick=True)
 
 
+def test_each_limit_of_the_machine_is_a_number():
+    said = subprocess.run([sys.executable, "-m", "benches.limits", "--times", "1"], cwd=ROOT, stdout=subprocess.PIPE)
+    _, _, *rows = said.stdout.decode().splitlines()
+    assert said.returncode == 0 and len(rows) == 9
+    assert all(float(row.strip("|").split("|")[-1]) > 0 for row in rows)
+
+
 def test_a_library_with_a_way_of_its_own_to_start_processes_does_not_answer_for_another():
     with pytest.raises(NotOffered, match="no fork"):
         libraries.load("loky", "fork", each_start_method=True)

@@ -1,5 +1,6 @@
 """Values whose classes say how they are pickled: as items and as results they arrive as pickle would make them."""
 
+import array
 import collections
 import copy
 import dataclasses
@@ -168,7 +169,34 @@ VALUES = [
     len,
     numpy.array(3.5),
     numpy.datetime64(3, "s"),
+    collections.OrderedDict((str(number), [number]) for number in range(20)),
+    array.array("d", range(10)),
+    array.array("u", "text"),
+    numpy.array(["a", "longer text"]),
+    numpy.array([b"a", b"bc"]),
+    numpy.array([1, "a", None, [1.5]] * 10, dtype=object),
+    numpy.array(range(2000), dtype=object),
+    numpy.arange(5).astype("M8[s]"),
+    numpy.arange(5).astype("m8[D]").reshape(1, 5),
+    numpy.array([(1, "a"), (2, "b")], dtype=[("x", "f8"), ("name", "U4")]),
+    numpy.array([(1, 2)], dtype=[("x", ">f8"), ("n", "i4")]),
+    numpy.arange(600, dtype=">i8"),
+    numpy.asfortranarray(numpy.array([["a", "b"], ["c", "d"]])),
+    numpy.arange(24).reshape(2, 3, 4).transpose(1, 0, 2).astype("U3", order="K"),
+    numpy.array(["a", "b", "c"])[::2],
+    numpy.array("one"),
+    numpy.empty((0, 3), dtype="U2"),
+    numpy.ma.masked_array([1.0, 2.0], [True, False]),
+    numpy.ma.masked_array(["a", "b"], [False, True], fill_value="x"),
+    [numpy.array("a"), numpy.array("b")],
+    numpy.dtype("f8"),
+    numpy.dtype("M8[s]"),
+    numpy.dtype([("x", "f8")]),
 ]
+
+
+RECORDS = numpy.dtype([("x", "f8"), ("n", "i4")])
+NESTED = numpy.dtype([("in", [("x", "f8"), ("n", "i4")]), ("more", "i4")])
 
 
 def fresh(index):
@@ -208,7 +236,14 @@ def assert_alike(found, expected):
         assert found.default_factory is expected.default_factory
     if isinstance(expected, collections.deque):
         assert found.maxlen == expected.maxlen
-    assert numpy.array_equal(found, expected) if isinstance(expected, numpy.ndarray) else found == expected
+    if isinstance(expected, numpy.ma.MaskedArray):
+        assert found.mask.tolist() == expected.mask.tolist()
+        assert found.fill_value == expected.fill_value
+    if isinstance(expected, numpy.ndarray):
+        assert (found.dtype, found.shape, found.flags.writeable) == (expected.dtype, expected.shape, True)
+        assert expected.size == 0 or found.strides == expected.copy("K").strides
+        found, expected = found.tolist(), expected.tolist()
+    assert found == expected
 
 
 METHODS = {
@@ -282,6 +317,30 @@ def test_a_class_that_is_registered_while_a_job_runs_is_reduced_so_from_then_on(
         parts = [result.part for result in pool.map(registering, range(60), 60)]
         assert parts == [0] * 30 + [1] * 30
     pool.join()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_type_of_records_that_is_given_other_names_arrives_as_it_was_then(context, alone):
+    with context.Pool(1) as pool:
+        found = pool.map(with_other_names, [(index, alone) for index in range(20)], 20)
+        found = [getattr(one, "dtype", one) for one in found]
+        assert [one.names for one in found] == [(f"x{index // 2}", "n") for index in range(20)]
+        assert all((one is other) == (index % 2 == 0) for index, (one, other) in enumerate(itertools.pairwise(found)))
+        outer = pool.map(with_other_names_within, range(20), 20)
+        assert [one.dtype["in"].names for one in outer] == [(f"x{index // 2}", "n") for index in range(20)]
+    pool.join()
+
+
+def with_other_names(pair):
+    index, alone = pair
+    if index % 2 == 0:
+        RECORDS.names = (f"x{index // 2}", "n")
+    return RECORDS if alone else numpy.zeros(2, RECORDS)
+
+
+def with_other_names_within(index):
+    NESTED["in"].names = (f"x{index // 2}", "n")
+    return numpy.zeros(2, NESTED)
 
 
 def registering(index):

@@ -293,7 +293,7 @@ class Reducers:
     def __new__(
         cls,
         others: Callable[[type], Callable[[Any], Any] | None],
-        libraries: Callable[[type], Callable[[Any], Any] | None],
+        libraries: Callable[[type], tuple[Callable[[Any], Any] | None, bool]] | None,
         by_value: Callable[[Any], Any],
     ) -> Reducers: ...
     def reduce(self, object: Any) -> Any: ...

@@ -43,11 +43,7 @@ def make_pickler(sink):
 def finder(by_value=None, buffers=True):
     """Return what finds the reducers of objects; functions and classes without a name are given to `by_value`, and
     `buffers` says whether the pickle can have some."""
-    return engine.Reducers(other, library if buffers else _none, by_value or _by_value)
-
-
-def _none(cls):
-    return None
+    return engine.Reducers(other, _found if buffers else None, by_value or _by_value)
 
 
 def _by_value(obj):
@@ -84,6 +80,11 @@ LIBRARIES = {
 
 def library(cls):
     """Return how objects of a class of some library are reduced; None if they go their own way."""
+    return _found(cls)[0]
+
+
+def _found(cls):
+    """Return that, and whether it stays so whatever methods the class is given."""
     for base in cls.__mro__:
         module = getattr(base, "__module__", None)
         found = LIBRARIES.get((module.partition(".")[0], base.__name__)) if isinstance(module, str) else None
@@ -91,11 +92,11 @@ def library(cls):
             continue
         name, methods = found
         if cls is base:
-            return _function("library_values.array" if base.__name__ == "ndarray" else name)
+            return _function("library_values.array" if base.__name__ == "ndarray" else name), True
         if methods is None or any(getattr(cls, one, None) is not getattr(base, one, None) for one in methods):
-            return None
-        return _function(name)
-    return None
+            return None, False
+        return _function(name), False
+    return None, True
 
 
 def _function(name):

@@ -9,7 +9,9 @@ use pyo3::types::{
     PyString, PyTuple, PyType,
 };
 
+use crate::objects::naming::is_enumeration;
 use crate::objects::reducers::is_asked_alone;
+use crate::objects::small;
 use crate::package::loaded_module;
 
 /// How instances of a class are pickled.
@@ -23,8 +25,12 @@ pub(super) enum Form {
     Reduced,
     /// By a reducer that is asked once, as it may do more than answer: what it says goes to the pickler if need be.
     Asked,
+    /// By its reducer, which changes nothing, where it is small.
+    Small(small::Kind),
     /// As one of few objects of its class, which stay as they are and are wanted again and again.
     Member,
+    /// As a type of numpy's records, which stays as it is unless it is given other names.
+    Records,
     /// In another way.
     Other,
 }
@@ -37,6 +43,10 @@ pub(super) fn form_of(class: &Bound<'_, PyType>) -> PyResult<Form> {
         Ok(Form::Fields)
     } else if is_enumeration(class)? || is_zone(class)? {
         Ok(Form::Member)
+    } else if is_type_of_arrays(class)? {
+        Ok(if class.name()?.to_str()? == "VoidDType" { Form::Records } else { Form::Member })
+    } else if let Some(kind) = small::kind_of(class) {
+        Ok(Form::Small(kind))
     } else if is_harmless(class)? {
         Ok(Form::Reduced)
     } else if !is_pickled_at_once(class) && is_asked_alone(class)? {
@@ -67,15 +77,6 @@ fn is_pickled_at_once(class: &Bound<'_, PyType>) -> bool {
     own.iter().any(|known| class.is(known))
 }
 
-/// Whether a class is an enumeration whose members are pickled by their values.
-fn is_enumeration(class: &Bound<'_, PyType>) -> PyResult<bool> {
-    let py = class.py();
-    let Some(module) = loaded_module(py, intern!(py, "enum")) else { return Ok(false) };
-    let base = module.getattr(intern!(py, "Enum"))?;
-    let is_one = class.is_subclass(&base)?;
-    Ok(is_one && class.getattr(intern!(py, "__reduce_ex__"))?.is(&base.getattr(intern!(py, "__reduce_ex__"))?))
-}
-
 /// Whether a class is one of time zones, which stay as they are and are what many dates have.
 fn is_zone(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let py = class.py();
@@ -87,6 +88,14 @@ fn is_zone(class: &Bound<'_, PyType>) -> PyResult<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether a class is one of numpy's types of items.
+fn is_type_of_arrays(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let Some(module) = loaded_module(py, intern!(py, "numpy")) else { return Ok(false) };
+    let Some(base) = module.dict().get_item(intern!(py, "dtype"))? else { return Ok(false) };
+    class.is_subclass(&base)
 }
 
 /// What the class of every object has, and how large an object with attributes is that has nothing else.

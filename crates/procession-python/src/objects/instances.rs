@@ -12,6 +12,7 @@ use crate::objects::entries::entries_of;
 use crate::objects::forms::{Form, form_of};
 use crate::objects::naming::is_named;
 use crate::objects::reducers::{has_reducer, note_answer};
+use crate::objects::small;
 
 /// The most items of a tuple, list or dict that is not pickled.
 pub(crate) const TUPLE_ITEMS: usize = 16;
@@ -19,6 +20,8 @@ pub(crate) const TUPLE_ITEMS: usize = 16;
 const MOST: usize = 256;
 /// The protocol that reducers are asked for.
 const PROTOCOL: u8 = 5;
+/// That for arrays, which have no buffers for it.
+const SMALL_PROTOCOL: u8 = 4;
 /// After so many instances of a class that had to be pickled after all no more are asked.
 const MISFITS: u32 = 8;
 
@@ -53,10 +56,12 @@ struct Known {
     form: Form,
     /// The class and the names of the attributes of the instance that came last.
     names: Option<Py<PyTuple>>,
-    /// The callable that made the instance that came last.
+    /// The callable that made the instance that came last; the names of a type of records.
     callable: Option<Py<PyAny>>,
     /// How many instances had to be pickled after all.
     misfits: u32,
+    /// The type of arrays that came last, if others that are equal to it may go as it; or that of records.
+    last: Option<Py<PyAny>>,
 }
 
 impl Classes {
@@ -80,6 +85,47 @@ impl Classes {
     pub(crate) fn is_member(&mut self, value: &Bound<'_, PyAny>) -> bool {
         let class = value.get_type();
         self.known(&class).form == Form::Member && !has_reducer(&class)
+    }
+
+    /// The object that goes for a member: one that came before, for those types of numpy's arrays of which each array has a
+    /// new one.
+    pub(crate) fn canonical<'py>(&mut self, member: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, class) = (member.py(), member.get_type());
+        let known = self.known(&class);
+        let Some(last) = &known.last else {
+            if is_made_anew(member, &class)? {
+                known.last = Some(member.clone().unbind());
+            }
+            return Ok(member.clone());
+        };
+        if last.is(member) || is_made_anew(member, &class)? && last.bind(py).eq(member)? {
+            return Ok(last.bind(py).clone());
+        }
+        if is_made_anew(member, &class)? {
+            let before = known.last.replace(member.clone().unbind());
+            drop(before);
+        }
+        Ok(member.clone())
+    }
+
+    /// Whether a type of records came before and was not given other names since; none if an object is none, or has others in it.
+    pub(crate) fn has_same_names(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
+        let (py, class) = (value.py(), value.get_type());
+        let known = self.known(&class);
+        if known.form != Form::Records || has_reducer(&class) {
+            return Ok(None);
+        }
+        let names = value.getattr(intern!(py, "names"))?;
+        let is_last = |last: &Option<Py<PyAny>>, one: &Bound<'_, PyAny>| last.as_ref().is_some_and(|last| last.is(one));
+        if is_last(&known.last, value) && is_last(&known.callable, &names) {
+            return Ok(Some(true));
+        }
+        if !is_flat(value)? {
+            return Ok(None);
+        }
+        let before = (known.last.replace(value.clone().unbind()), known.callable.replace(names.unbind()));
+        drop(before);
+        Ok(Some(false))
     }
 
     /// What an instance is made of; none if it is to be pickled. Its reducer may be asked if `asks`.
@@ -111,7 +157,7 @@ impl Classes {
                 let Ok(said) = value.call_method1(intern!(value.py(), "__reduce_ex__"), (PROTOCOL,)) else {
                     return Ok(None);
                 };
-                let parts = self.reduction(&class, &said)?;
+                let parts = self.reduction(&class, &said, value.cast::<PyDict>().map_or(0, |dict| dict.len()))?;
                 if !is_harmless {
                     // Its iterators have run through.
                     let ran = parts.as_ref().filter(|parts| parts.items.is_some() || parts.entries.is_some());
@@ -119,14 +165,15 @@ impl Classes {
                 }
                 parts.map(Parts::Reduced)
             }
-            Form::Member | Form::Other => None,
+            Form::Small(kind) if asks => small_parts(value, class, kind)?.map(Parts::Reduced),
+            Form::Small(_) | Form::Member | Form::Records | Form::Other => None,
         })
     }
 
     /// An instance has been asked, and had to be pickled after all, because of its parts.
     pub(crate) fn note_misfit(&mut self, value: &Bound<'_, PyAny>) {
         let known = self.known(&value.get_type());
-        if known.form == Form::Asked {
+        if matches!(known.form, Form::Asked | Form::Small(_)) {
             known.misfits += 3; // one that fits takes one back
             if known.misfits > MISFITS {
                 known.form = Form::Other;
@@ -134,11 +181,12 @@ impl Classes {
         }
     }
 
-    /// What a reducer has said; none if that does not go part by part.
+    /// What a reducer has said of an object with so many entries, if it is a dict; none if that does not go part by part.
     fn reduction<'py>(
         &mut self,
         class: &Bound<'py, PyType>,
         said: &Bound<'py, PyAny>,
+        entries: usize,
     ) -> PyResult<Option<Reduction<'py>>> {
         let callable = said.cast_exact::<PyTuple>().ok().and_then(|said| said.get_item(0).ok());
         let last = self.known(class).callable.as_ref().map(|last| last.bind(said.py()).clone());
@@ -148,7 +196,7 @@ impl Classes {
             (None, _) => false,
         };
         // Looked at last, as it runs iterators through.
-        let read = if fits { read(said)? } else { None };
+        let read = if fits { read(said, entries)? } else { None };
         let known = self.known(class);
         if read.is_some() {
             known.misfits = known.misfits.saturating_sub(1);
@@ -197,6 +245,7 @@ impl Classes {
             names: None,
             callable: None,
             misfits: 0,
+            last: None,
         })
     }
 }
@@ -216,8 +265,53 @@ impl<'py> Reduction<'py> {
     }
 }
 
-/// What a reducer has said, its iterators run through; none, and nothing run, if it is of another kind or large.
-fn read<'py>(said: &Bound<'py, PyAny>) -> PyResult<Option<Reduction<'py>>> {
+/// Whether an object is a type of arrays that is as good as any equal one.
+fn is_made_anew(member: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let name = class.name()?;
+    let is_one = matches!(name.to_str()?, "DateTime64DType" | "TimeDelta64DType" | "StrDType" | "BytesDType");
+    Ok(is_one && member.getattr_opt(intern!(member.py(), "metadata"))?.is_some_and(|metadata| metadata.is_none()))
+}
+
+/// Whether no item of a type of records is records itself, which may be given other names by themselves.
+fn is_flat(records: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = records.py();
+    let fields = records.getattr(intern!(py, "fields"))?;
+    if fields.is_none() {
+        return Ok(records.getattr(intern!(py, "subdtype"))?.is_none());
+    }
+    for field in fields.call_method0(intern!(py, "values"))?.try_iter()? {
+        if field?.get_item(0)?.get_type().is(records.get_type()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What the reducer of a small array says; none if it is to be pickled.
+fn small_parts<'py>(
+    value: &Bound<'py, PyAny>,
+    class: Bound<'py, PyType>,
+    kind: small::Kind,
+) -> PyResult<Option<Reduction<'py>>> {
+    let py = value.py();
+    // Those of numbers have a code.
+    if kind == small::Kind::Array && small::has_numbers(value)? || !small::is_small(value, kind)? {
+        return Ok(None);
+    }
+    // The pickler says what fails, and where.
+    let Ok(said) = value.call_method1(intern!(py, "__reduce_ex__"), (SMALL_PROTOCOL,)) else { return Ok(None) };
+    let Some(read) = read(&said, 0)? else { return Ok(None) };
+    if kind != small::Kind::Array {
+        return Ok(Some(read));
+    }
+    // Any array that is given its state will do, and its class is found without looking for a function first.
+    let arguments = PyTuple::new(py, [PyTuple::new(py, [0])?])?;
+    Ok(Some(Reduction { callable: class.into_any(), arguments, ..read }))
+}
+
+/// What a reducer has said, its iterators run through; none, and nothing run, if it is of another kind or large. An iterator of
+/// the entries of a dict may not say how many they are.
+fn read<'py>(said: &Bound<'py, PyAny>, entries: usize) -> PyResult<Option<Reduction<'py>>> {
     let Ok(parts) = said.cast_exact::<PyTuple>() else { return Ok(None) };
     if !(2..=5).contains(&parts.len()) {
         return Ok(None);
@@ -225,7 +319,12 @@ fn read<'py>(said: &Bound<'py, PyAny>) -> PyResult<Option<Reduction<'py>>> {
     let part = |at: usize| parts.get_item(at).ok().filter(|part| !part.is_none());
     let Some(Ok(arguments)) = part(1).map(Bound::cast_into_exact::<PyTuple>) else { return Ok(None) };
     let Some(callable) = part(0) else { return Ok(None) };
-    if arguments.len() > TUPLE_ITEMS || part(3).or_else(|| part(4)).is_some_and(|all| is_long(&all)) {
+    let is_long = || match (part(3), part(4)) {
+        (None, None) => false,
+        (None, Some(_)) if entries > 0 => entries > TUPLE_ITEMS,
+        (items, entries) => items.iter().chain(&entries).any(is_long),
+    };
+    if arguments.len() > TUPLE_ITEMS || is_long() {
         return Ok(None);
     }
     let all = |at: usize| part(at).map(|all| all.try_iter()?.collect::<PyResult<Vec<_>>>()).transpose();

@@ -9,4 +9,5 @@ pub(crate) mod numpy;
 pub(crate) mod pickler;
 pub(crate) mod rebuilt;
 pub(crate) mod reducers;
+pub(crate) mod small;
 pub(crate) mod unsettled;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyModule, PySet, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyModule, PySet, PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 use rustc_hash::FxHashMap;
 
 use crate::fast::definitions;
@@ -224,4 +224,13 @@ fn found_at<'py>(home: &Bound<'py, PyAny>, path: &Bound<'py, PyString>) -> PyRes
         }
     }
     Ok(Some(found))
+}
+
+/// Whether a class is an enumeration whose members are pickled by their values.
+pub(super) fn is_enumeration(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let Some(module) = loaded_module(py, intern!(py, "enum")) else { return Ok(false) };
+    let base = module.getattr(intern!(py, "Enum"))?;
+    let is_one = class.is_subclass(&base)?;
+    Ok(is_one && class.getattr(intern!(py, "__reduce_ex__"))?.is(&base.getattr(intern!(py, "__reduce_ex__"))?))
 }

@@ -67,6 +67,11 @@ impl Numpy {
     }
 }
 
+/// Whether a class is exactly that of numpy's arrays.
+pub(crate) fn is_plain_array(class: &Bound<'_, PyType>) -> bool {
+    Numpy::loaded(class.py()).is_some_and(|numpy| class.is(&numpy.array))
+}
+
 /// Whether a class is numpy's arrays' or is derived from it.
 pub(crate) fn is_array(class: &Bound<'_, PyType>) -> bool {
     Numpy::loaded(class.py()).is_some_and(|numpy| class.is_subclass(numpy.array.bind(class.py())).unwrap_or(true))

@@ -8,11 +8,12 @@ use pyo3::PyTypeInfo;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyFrozenSet, PyFunction, PyModule, PyString, PyType};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFrozenSet, PyFunction, PyInt, PyModule, PyString, PyType};
 use rustc_hash::FxHashMap;
 
-use crate::objects::naming::is_named;
-use crate::objects::numpy::{is_array, is_large_array};
+use crate::objects::naming::{is_enumeration, is_named};
+use crate::objects::numpy::{is_array, is_large_array, is_plain_array};
+use crate::objects::small;
 use crate::objects::unsettled::{is_settled, note_code};
 use crate::package::loaded_module;
 
@@ -134,7 +135,7 @@ fn registered_reducer<'py>(class: &Bound<'py, PyType>) -> PyResult<Option<Bound<
 fn registered_reducers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let all = PyDict::new(py);
     for (by, known) in TABLES.into_iter().zip(&REGISTERED).rev() {
-        for (class, reducer) in table(py, by, known).iter().flatten() {
+        for (class, reducer) in table(py, by, known).into_iter().flatten() {
             if by != By::Standard || !class.cast::<PyType>().is_ok_and(|class| is_own(class, &reducer)) {
                 all.set_item(class, reducer)?;
             }
@@ -149,10 +150,14 @@ fn asked_names() -> (Vec<&'static str>, Vec<&'static str>) {
     (OTHERS.to_vec(), LIBRARIES.to_vec())
 }
 
-fn table<'py>(py: Python<'py>, by: By, known: &PyOnceLock<Py<PyDict>>) -> Option<Bound<'py, PyDict>> {
-    if let Some(table) = known.get(py) {
-        return Some(table.bind(py).clone());
+fn table<'a, 'py>(py: Python<'py>, by: By, known: &'a PyOnceLock<Py<PyDict>>) -> Option<&'a Bound<'py, PyDict>> {
+    match known.get(py) {
+        Some(table) => Some(table.bind(py)),
+        None => found_table(py, by).map(|table| known.get_or_init(py, || table.unbind()).bind(py)),
     }
+}
+
+fn found_table(py: Python<'_>, by: By) -> Option<Bound<'_, PyDict>> {
     let (module, name) = match by {
         By::Ours => (loaded_module(py, intern!(py, crate::package::REDUCERS))?, intern!(py, "registered")),
         By::Everybody => (loaded_module(py, intern!(py, "copyreg"))?, intern!(py, "dispatch_table")),
@@ -168,8 +173,7 @@ fn table<'py>(py: Python<'py>, by: By, known: &PyOnceLock<Py<PyDict>>) -> Option
     // While a module is being loaded it has none yet.
     let found = module.dict().get_item(name).ok()??;
     let table = if by == By::Standard { found.getattr(intern!(py, "_extra_reducers")).ok()? } else { found };
-    let table = table.cast_into::<PyDict>().ok()?;
-    Some(known.get_or_init(py, || table.unbind()).bind(py).clone())
+    table.cast_into::<PyDict>().ok()
 }
 
 /// The standard library's modules while ours stand in for them.
@@ -191,17 +195,22 @@ fn is_own(class: &Bound<'_, PyType>, reducer: &Bound<'_, PyAny>) -> bool {
         || module == "multiprocessing.managers" && class.name().is_ok_and(|name| name == "array")
 }
 
+/// A class of a library, which is held so that no other gets its address, and its reducer.
+type Found = (Py<PyType>, Option<Py<PyAny>>);
+
 /// Finds how an object is to be reduced: by the reducers that somebody has registered; by those for objects with buffers of
 /// libraries that are loaded; and by value what has no name that the receiver could look up.
 #[pyclass(frozen, module = "procession._procession")]
 pub(crate) struct Reducers {
     /// Called for classes of few names, as it is Python code: for what the interpreter has.
     others: Py<PyAny>,
-    /// The same, for what libraries have, and for subclasses of arrays.
-    libraries: Py<PyAny>,
+    /// The same, for what libraries have, and for subclasses of arrays; none where pickles can have no buffers.
+    libraries: Option<Py<PyAny>>,
     by_value: Py<PyAny>,
     /// Classes of objects, by address, that nobody else is asked about; and whether their pickles run no code of the program.
     plain: Mutex<FxHashMap<usize, (Py<PyType>, bool)>>,
+    /// Classes of libraries, by address, and the reducers that `libraries` has for them, whatever becomes of the class.
+    found: Mutex<FxHashMap<usize, Found>>,
     other_names: Py<PyFrozenSet>,
     library_names: Py<PyFrozenSet>,
 }
@@ -248,13 +257,15 @@ enum Kind {
 
 #[pymethods]
 impl Reducers {
-    /// Calls `others(cls)` or `libraries(cls)`, which return a reducer or None, for classes of some names whose reducers
-    /// nobody has registered; functions and classes without a name are given to `by_value`.
+    /// Calls `others(cls)`, which returns a reducer or None, or `libraries(cls)`, which returns that and whether it stays so,
+    /// for classes of some names whose reducers nobody has registered; functions and classes without a name are given to
+    /// `by_value`. Where pickles can have no buffers, `libraries` is None.
     #[new]
-    fn new(py: Python<'_>, others: Py<PyAny>, libraries: Py<PyAny>, by_value: Py<PyAny>) -> PyResult<Reducers> {
+    fn new(py: Python<'_>, others: Py<PyAny>, libraries: Option<Py<PyAny>>, by_value: Py<PyAny>) -> PyResult<Reducers> {
         let other_names = PyFrozenSet::new(py, OTHERS)?.unbind();
         let library_names = PyFrozenSet::new(py, LIBRARIES)?.unbind();
-        Ok(Reducers { others, libraries, by_value, plain: Mutex::default(), other_names, library_names })
+        let (plain, found) = (Mutex::default(), Mutex::default());
+        Ok(Reducers { others, libraries, by_value, plain, found, other_names, library_names })
     }
 
     /// How `object` is reduced, or `NotImplemented` where the pickler knows.
@@ -286,10 +297,14 @@ impl Reducers {
             }
             return Ok(not_implemented(py));
         }
+        if is_plain_array(&class) {
+            return self.library(object, &class);
+        }
         if object.is_instance_of::<PyType>() {
             return self.global(object);
         }
-        let (kind, find) = match self.kind_of(object, &class)? {
+        let kind = self.kind_of(object, &class)?;
+        let reducer = match kind {
             Kind::Plain => {
                 if !self.note_plain(&class) {
                     note_code();
@@ -298,18 +313,20 @@ impl Reducers {
             }
             Kind::Cached => return self.global(object),
             Kind::Method if has_method(object) => return Ok(not_implemented(py)),
-            kind @ Kind::Library => (kind, &self.libraries),
-            kind @ (Kind::Method | Kind::Other | Kind::Member) => (kind, &self.others),
+            // One that is known by its name alone is reduced by ours.
+            Kind::Member if has_plain_value(object)? && is_enumeration(&class)? => return Ok(not_implemented(py)),
+            Kind::Member if !is_enumeration(&class)? => return Ok(own_way(&class)),
+            Kind::Library => return self.library(object, &class),
+            Kind::Method | Kind::Other | Kind::Member => self.others.bind(py).call1((&class,))?,
         };
-        let reducer = find.bind(py).call1((&class,))?;
-        if !matches!(kind, Kind::Library | Kind::Member) || reducer.is_none() && !is_settled(&class) {
+        if !matches!(kind, Kind::Member) || reducer.is_none() && !is_settled(&class) {
             note_code();
         }
         if reducer.is_none() {
             return Ok(not_implemented(py));
         }
-        // What has buffers or a name is a value like any other: it can be sent to several at once.
-        SPECIAL.fetch_add(usize::from(!matches!(kind, Kind::Library | Kind::Member)), Ordering::Relaxed);
+        // What has a name is a value like any other: it can be sent to several at once.
+        SPECIAL.fetch_add(usize::from(!matches!(kind, Kind::Member)), Ordering::Relaxed);
         reducer.call1((object,))
     }
 }
@@ -334,6 +351,36 @@ impl Reducers {
         drop(plain);
         drop(before);
         is_settled
+    }
+
+    /// How an object of a class of some library is reduced.
+    fn library<'py>(&self, object: &Bound<'py, PyAny>, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(libraries) = &self.libraries else { return Ok(own_way(class)) };
+        if let Some(said) = small::reduced(object, class)? {
+            return Ok(said);
+        }
+        match self.found(class, libraries)? {
+            Some(reducer) => reducer.call1((object,)),
+            None => Ok(own_way(class)),
+        }
+    }
+
+    /// The reducer of a class of some library.
+    fn found<'py>(&self, class: &Bound<'py, PyType>, libraries: &Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, address) = (class.py(), class.as_ptr() as usize);
+        if let Some((_, reducer)) = self.found.lock().expect("no panic while locked").get(&address) {
+            return Ok(reducer.as_ref().map(|reducer| reducer.bind(py).clone()));
+        }
+        let (reducer, stays) = libraries.bind(py).call1((class,))?.extract::<(Bound<'_, PyAny>, bool)>()?;
+        let reducer = (!reducer.is_none()).then_some(reducer);
+        if stays {
+            let mut found = self.found.lock().expect("no panic while locked");
+            let before = if found.len() == MOST_PLAIN { std::mem::take(&mut *found) } else { FxHashMap::default() };
+            found.insert(address, (class.clone().unbind(), reducer.clone().map(Bound::unbind)));
+            drop(found);
+            drop(before);
+        }
+        Ok(reducer)
     }
 
     fn global<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -377,6 +424,26 @@ fn is_known(reducer: &Bound<'_, PyAny>) -> bool {
     let module = module.and_then(|module| Ok(module.cast_into::<PyString>()?));
     let name = module.as_ref().ok().and_then(|module| module.to_str().ok());
     name.and_then(|name| name.split('.').next()).is_some_and(|package| KNOWN.contains(&package))
+}
+
+/// Whether the value of a member of an enumeration is one that copies are equal to.
+fn has_plain_value(member: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let value = member.getattr_opt(intern!(member.py(), "_value_"))?;
+    Ok(value.is_some_and(|value| {
+        value.is_none()
+            || value.is_exact_instance_of::<PyInt>()
+            || value.is_exact_instance_of::<PyString>()
+            || value.is_exact_instance_of::<PyBytes>()
+            || value.is_exact_instance_of::<PyBool>()
+    }))
+}
+
+/// The answer for an object that is reduced as its class says.
+fn own_way<'py>(class: &Bound<'py, PyType>) -> Bound<'py, PyAny> {
+    if !is_settled(class) {
+        note_code();
+    }
+    not_implemented(class.py())
 }
 
 /// Whether an object has a bound method of it under the name of the method's function: not so a private method, nor one

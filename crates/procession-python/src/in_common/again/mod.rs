@@ -127,6 +127,10 @@ impl Sent {
     #[inline]
     pub(crate) fn at_once(&mut self, value: &Bound<'_, PyAny>) -> Option<[u8; values::AGAIN_BYTES]> {
         let place = self.place_of(value)?;
+        if !matches!(self.classes.has_same_names(value), Ok(None | Some(true))) {
+            self.forget(place);
+            return None;
+        }
         let is_same = match &self.places[place].as_ref()?.was {
             Was::Lasting => true,
             Was::Walked(snapshot, parts) => parts.is_empty() && snapshot.holds(value.py()),

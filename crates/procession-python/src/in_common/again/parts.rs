@@ -147,8 +147,19 @@ impl Sent {
         depth: usize,
         references: isize,
     ) -> Result<bool, Trouble> {
-        if self.classes.is_member(value) || may_have_name(value) && (self.place_of(value).is_some() || has_name(value)?)
-        {
+        if self.classes.is_member(value) {
+            let member = self.classes.canonical(value)?;
+            self.class(&member, encoding)?;
+            return Ok(true);
+        }
+        if let Some(is_same) = self.classes.has_same_names(value)? {
+            if let Some(place) = self.place_of(value).filter(|_| !is_same) {
+                self.forget(place);
+            }
+            self.class(value, encoding)?;
+            return Ok(true);
+        }
+        if may_have_name(value) && (self.place_of(value).is_some() || has_name(value)?) {
             self.class(value, encoding)?;
             return Ok(true);
         }

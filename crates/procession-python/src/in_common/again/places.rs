@@ -21,6 +21,10 @@ impl Sent {
         depth: usize,
     ) -> Result<bool, Trouble> {
         let Some(place) = self.place_of(value) else { return Ok(false) };
+        if self.classes.has_same_names(value)? == Some(false) {
+            self.forget(place);
+            return Ok(false);
+        }
         let Some(known) = &self.places[place] else { return Ok(false) };
         let is_opaque = matches!(known.was, Was::Sent(..)) && !known.is_memory;
         if let Was::Sent(sent, sent_at) = &known.was {
