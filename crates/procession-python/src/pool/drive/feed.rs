@@ -50,7 +50,7 @@ impl Inner {
     /// Publishes records, encoded in `body`, as long as the scheduler grants some and there is room; whether other threads have
     /// left theirs to this one meanwhile.
     fn publish_all(&self, py: Python<'_>, body: &mut Vec<u8>) -> PyResult<bool> {
-        let (answer, again) = self.turn.take(|| self.publish_granted(py, body));
+        let (answer, again) = self.pen.take(|| self.publish_granted(py, body));
         if again && answer.is_err() {
             self.waiter.wake();
         }

@@ -9,10 +9,10 @@ mod deliver;
 mod ending;
 mod feed;
 mod idle;
+mod pen;
 mod pull;
 mod rooms;
 mod shelf;
-mod turn;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,8 +30,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::burst::Burst;
 use self::deliver::Deliveries;
 pub(crate) use self::ending::exception;
+use self::pen::Pen;
 pub(crate) use self::rooms::FunctionRoom;
-use self::turn::Turn;
 use crate::error::raised;
 use crate::objects::naming::Receiver;
 use crate::pool::job::Job;
@@ -58,8 +58,8 @@ pub(crate) struct Inner {
     duty: Mutex<Duty>,
     batch: Mutex<Vec<Batch>>,
     deliveries: Mutex<Deliveries>,
-    /// Whose turn it is to encode records.
-    turn: Turn,
+    /// Who has it encodes records.
+    pen: Pen,
     /// Memory to encode records in, used again and again.
     bodies: Mutex<Vec<Vec<u8>>>,
     /// Large arguments of calls that wait to be sent.
@@ -254,7 +254,7 @@ impl Inner {
             duty: Mutex::default(),
             batch: Mutex::default(),
             deliveries: Mutex::default(),
-            turn: Turn::default(),
+            pen: Pen::default(),
             bodies: Mutex::default(),
             burst: Burst::default(),
             followers: Mutex::default(),

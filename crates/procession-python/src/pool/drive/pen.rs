@@ -1,16 +1,16 @@
 //! One thread at a time encodes what a pool sends, as in the standard library: objects may fill the same memory when they are
 //! pickled, one after the other.
 //!
-//! Nobody waits for the turn: who has it looks once more for those who came meanwhile.
+//! Nobody waits for the pen: who has it looks once more for those who came meanwhile.
 
 use std::sync::Mutex;
 use std::thread::ThreadId;
 
 use super::lock;
 
-/// Whose turn it is.
+/// The right to encode, which one thread has.
 #[derive(Default)]
-pub(super) struct Turn(Mutex<State>);
+pub(super) struct Pen(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
     again: bool,
 }
 
-impl Turn {
+impl Pen {
     /// Runs `encode`, unless another thread is at it; gives its answer, and whether others came meanwhile, for whom the caller is
     /// to look once more.
     pub(super) fn take<E>(&self, encode: impl FnOnce() -> Result<(), E>) -> (Result<(), E>, bool) {
@@ -34,7 +34,7 @@ impl Turn {
             }
             (state.holder, state.depth) = (Some(me), state.depth + 1);
         }
-        // Gives the turn up, and says whether others came, at one moment: nobody comes in between unseen.
+        // Gives the pen up, and says whether others came, at one moment: nobody comes in between unseen.
         let mut end = End(self, false);
         let answer = encode();
         let again = end.give_up();
@@ -42,8 +42,8 @@ impl Turn {
     }
 }
 
-/// The turn of a thread, and whether it has given it up.
-struct End<'a>(&'a Turn, bool);
+/// The pen in the hand of a thread, and whether it has given it up.
+struct End<'a>(&'a Pen, bool);
 
 impl End<'_> {
     fn give_up(&mut self) -> bool {
