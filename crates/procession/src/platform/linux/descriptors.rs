@@ -40,8 +40,8 @@ pub fn wait_descriptors(
         .collect();
     let left = until.map(|until| {
         let left = until.saturating_duration_since(Instant::now());
-        let tv_sec = libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX);
-        libc::timespec { tv_sec, tv_nsec: i64::from(left.subsec_nanos()) as _ }
+        let tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        libc::timespec { tv_sec: tv_sec as _, tv_nsec: i64::from(left.subsec_nanos()) as _ }
     });
     let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let mask = guard.map_or(std::ptr::null(), SignalGuard::mask_before);

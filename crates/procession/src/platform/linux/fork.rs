@@ -33,14 +33,51 @@ pub(crate) enum Sibling {
     Other(i32, OwnedFd),
 }
 
-/// Where the C library keeps the number of this thread; the kernel knows, because it clears the place when the thread ends.
-fn thread_number() -> Option<*mut c_int> {
-    let mut place: *mut c_int = ptr::null_mut();
-    // SAFETY: writes one pointer to the address given.
-    let answer = unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, ptr::from_mut(&mut place)) };
-    // SAFETY: the C library gave the kernel this address, of its own record of the thread, which is there while it runs.
-    let is_it = answer == 0 && !place.is_null() && unsafe { *place } == rustix::thread::gettid().as_raw_nonzero().get();
-    is_it.then_some(place)
+/// Where the number of this thread is kept.
+struct Number {
+    /// By the C library.
+    kept: *mut c_int,
+    /// What the kernel clears when the thread ends.
+    cleared: *mut c_int,
+}
+
+impl Number {
+    /// The places for this thread; `None` when the C library is one that is not known.
+    fn of_this_thread() -> Option<Number> {
+        let mut cleared: *mut c_int = ptr::null_mut();
+        // SAFETY: writes one pointer to the address given.
+        if unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, ptr::from_mut(&mut cleared)) } != 0 || cleared.is_null() {
+            return None;
+        }
+        let number = rustix::thread::gettid().as_raw_nonzero().get();
+        // SAFETY: the C library gave the kernel this address, of memory that is there while the thread runs.
+        if unsafe { *cleared } == number {
+            return Some(Number { kept: cleared, cleared }); // glibc
+        }
+        if cfg!(target_env = "musl") {
+            // There the kernel clears the lock of the list of threads, and the number lies in the head of the thread's
+            // record, behind some pointers. One word alone may have its value, else it is not known which it is.
+            // SAFETY: the record, which the thread's handle points to, is longer than that, and this thread's own.
+            let record: *mut c_int = unsafe { libc::pthread_self() } as usize as *mut c_int;
+            let head = (0..16).map(|word| unsafe { record.add(word) });
+            let mut found = head.filter(|word| unsafe { **word } == number);
+            if let (Some(kept), None) = (found.next(), found.next()) {
+                return Some(Number { kept, cleared });
+            }
+        }
+        None
+    }
+
+    /// Writes the number of a thread that has just become the only one of a new process, if the kernel has not.
+    ///
+    /// # Safety
+    /// This thread is the copy of the one that asked for the places, in a process of its own.
+    unsafe fn renew(&self) {
+        if self.kept != self.cleared {
+            // SAFETY: as for this function; the first call returns the number and notes what it is given.
+            unsafe { *self.kept = libc::syscall(libc::SYS_set_tid_address, self.cleared) as c_int };
+        }
+    }
 }
 
 /// Copies this process, which has one thread; the copy is a child of this one's parent, which waits for it and gets its signal.
@@ -57,28 +94,34 @@ pub(crate) fn fork_sibling() -> Result<Sibling> {
         let message = format!("a process with {threads} threads cannot be copied: one may hold a lock");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let number = thread_number().ok_or_else(|| {
+    let number = Number::of_this_thread().ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, "this C library does not say where it keeps the number of a thread")
     })?;
     let (mut robust, mut robust_size): (*mut libc::c_void, usize) = (ptr::null_mut(), 0);
     let mut pidfd: c_int = -1;
-    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
+    let mut flags = libc::CLONE_PARENT | libc::CLONE_PIDFD;
+    if number.kept == number.cleared {
+        flags |= libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID; // the kernel writes it
+    }
     let arguments = CloneArguments {
         flags: flags as u64,
         pidfd: ptr::from_mut(&mut pidfd).addr() as u64,
-        child_tid: number.addr() as u64,
+        child_tid: number.kept.addr() as u64,
         ..CloneArguments::default()
     };
     // SAFETY:
     //   * the first call writes a pointer and a size to the locals given, and the last gives the kernel the same again;
     //   * without CLONE_VM the new process has its own copy of all memory, stacks included, and goes on from here;
     //   * there is no other thread, so nothing in the copy is locked or half changed by somebody who is not there;
-    //   * the kernel writes the new number to `number` in the new process and the pidfd to `pidfd` in this one.
+    //   * the new number is written to where the C library keeps it in the new process, the pidfd to `pidfd` in this one.
     let id = unsafe {
         libc::syscall(libc::SYS_get_robust_list, 0, &mut robust, &mut robust_size);
         let id = libc::syscall(libc::SYS_clone3, &arguments, size_of::<CloneArguments>());
-        if id == 0 && !robust.is_null() {
-            libc::syscall(libc::SYS_set_robust_list, robust, robust_size);
+        if id == 0 {
+            number.renew();
+            if !robust.is_null() {
+                libc::syscall(libc::SYS_set_robust_list, robust, robust_size);
+            }
         }
         id
     };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::SignalGuard;
+use super::{SignalGuard, kernel_thread};
 use crate::error::{Error, Result};
 
 /// The stack's size: the thread touches a page of it.
@@ -45,18 +45,11 @@ pub fn end_after(parent: OwnedFd, grace_ms: u32) -> Result<()> {
 }
 
 fn start(argument: usize) -> Result<c_int> {
-    let flags = libc::CLONE_VM
-        | libc::CLONE_FS
-        | libc::CLONE_FILES
-        | libc::CLONE_SIGHAND
-        | libc::CLONE_THREAD
-        | libc::CLONE_SYSVSEM;
     // SAFETY:
     //   * the mapping is new, and the thread's alone: nothing unmaps it but a start that fails;
     //   * its end is aligned as a stack must be, and the stack grows down from there;
-    //   * `wait_and_kill` has the signature asked for, and its argument is a number, so nothing must outlive anything;
-    //   * the thread has the thread pointer of this one: `wait_and_kill` uses none of what lies there, neither `errno`
-    //     nor thread-locals, only system calls that rustix makes by itself.
+    //   * the argument is a number, so nothing must outlive anything;
+    //   * `wait_and_kill` uses neither `errno` nor thread-locals, only system calls that rustix makes by itself.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
@@ -65,13 +58,11 @@ fn start(argument: usize) -> Result<c_int> {
             return Err(Error::last_os("mmap"));
         }
         let top = stack.byte_add(STACK_BYTES);
-        let thread = libc::clone(wait_and_kill, top, flags, ptr::without_provenance_mut(argument));
-        if thread == -1 {
-            let failure = Error::last_os("clone");
+        let thread = kernel_thread::start(wait_and_kill, top, ptr::without_provenance_mut(argument));
+        if thread.is_err() {
             libc::munmap(stack, STACK_BYTES);
-            return Err(failure);
         }
-        Ok(thread)
+        thread
     }
 }
 

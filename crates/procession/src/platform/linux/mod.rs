@@ -15,6 +15,7 @@ mod futex;
 mod half;
 mod identity;
 mod journal;
+mod kernel_thread;
 mod life;
 mod lifeline;
 mod memory;
