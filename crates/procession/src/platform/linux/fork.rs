@@ -57,12 +57,13 @@ impl Number {
         if cfg!(target_env = "musl") {
             // There the kernel clears the lock of the list of threads, and the number lies in the head of the thread's
             // record, behind some pointers. One word alone may have its value, else it is not known which it is.
-            // SAFETY: the record, which the thread's handle points to, is longer than that, and this thread's own.
+            // SAFETY: a number, for which nothing is asked of this thread.
             let record: *mut c_int = unsafe { libc::pthread_self() } as usize as *mut c_int;
-            let head = (0..16).map(|word| unsafe { record.add(word) });
-            let mut found = head.filter(|word| unsafe { **word } == number);
-            if let (Some(kept), None) = (found.next(), found.next()) {
-                return Some(Number { kept, cleared });
+            // SAFETY: the handle points to the record, which is longer than that and this thread's own.
+            let head: [c_int; 16] = unsafe { record.cast::<[c_int; 16]>().read() };
+            let mut found = head.iter().zip(0..).filter(|(word, _)| **word == number);
+            if let (Some((_, place)), None) = (found.next(), found.next()) {
+                return Some(Number { kept: record.wrapping_add(place), cleared });
             }
         }
         None
