@@ -620,6 +620,14 @@ class Stream(Job):
         """Return how many items have their outcome, and how many are known."""
         return self._came, self._known
 
+    def cancel(self, why):
+        """Give the job up, which nobody has: its items stay as they are, and `why` is told to nobody. False when it was
+        done."""
+        if self._ended:
+            return False
+        self.supplier.give_up(False)
+        return True
+
     def close(self):
         """End the job: no more items are taken, no more outcomes come; a generator of the items is closed."""
         if not self._ended and self.pid == os.getpid():
