@@ -30,7 +30,7 @@ def run(*words, ranks=3, runner=RUNNER, **environment):
 
 
 def test_the_ranks_of_a_job_do_what_a_pool_needs():
-    chosen = "needs and (lazy_maps or ends) or arrives_as_it_was or worker_that_dies"
+    chosen = "asked_of_one or begin_and_end and ends or arrives_as_it_was or worker_that_dies"
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_clusters.py", "-k", chosen, CLUSTERS="mpi")
     assert done.returncode == 0 and re.search(r"\n4 passed, \d+ deselected", done.stdout), done.stdout + done.stderr
 

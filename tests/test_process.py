@@ -108,9 +108,10 @@ def test_a_process_that_runs_is_alive_although_its_start_has_not_returned():
     runs = context.Event()
     process = context.Process(target=runs.set)
     seen = []
+    parent = os.getpid()
 
     def look():
-        if runs.wait(LIMIT):  # else it was another fork
+        if os.getpid() == parent and runs.wait(LIMIT):  # else it was another fork
             seen.append(process.is_alive())
 
     after_forks.append(look)

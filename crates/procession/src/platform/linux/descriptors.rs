@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Doorbell, SignalGuard, duplicate};
 use crate::error::{During, Error, Result};
@@ -130,10 +130,23 @@ impl Watched {
     }
 }
 
+/// A limit of this process and how far it may raise it, by a call of the C library; where a sandbox's filter refuses that
+/// there is no limit that is known. rustix takes it for granted that such a call cannot fail.
+fn limits(call: impl FnOnce(&mut libc::rlimit) -> libc::c_int) -> (u64, u64) {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    if call(&mut limits) == 0 { (limits.rlim_cur, limits.rlim_max) } else { (u64::MAX, u64::MAX) }
+}
+
 /// How many descriptors this process may have, and how many it may allow itself.
 pub fn descriptor_limits() -> (u64, u64) {
-    let limits = getrlimit(Resource::Nofile);
-    (limits.current.unwrap_or(u64::MAX), limits.maximum.unwrap_or(u64::MAX))
+    // SAFETY: writes to the two numbers given.
+    limits(|limits| unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limits) })
+}
+
+/// How large a file may be that this process makes.
+pub(super) fn file_limit() -> u64 {
+    // SAFETY: writes to the two numbers given.
+    limits(|limits| unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limits) }).0
 }
 
 /// Lets this process have so many descriptors.
@@ -141,7 +154,7 @@ pub fn descriptor_limits() -> (u64, u64) {
 /// # Errors
 /// The system's, among them that it may not allow itself so many.
 pub fn set_descriptor_limit(most: u64) -> Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
+    let maximum = Some(descriptor_limits().1).filter(|maximum| *maximum != u64::MAX);
     setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }).during("setrlimit")
 }
 

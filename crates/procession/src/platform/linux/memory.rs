@@ -50,14 +50,13 @@ pub fn memory_file(name: &str, size: usize, reserve: bool) -> Result<OwnedFd> {
 /// # Errors
 /// EFBIG, with need and limit.
 pub fn check_file_size(size: usize) -> Result<()> {
-    match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
-        Some(most) if size as u64 > most => {
-            let failure = Error::os("ftruncate", Errno::FBIG.raw_os_error());
-            let message = format!("{size} bytes of shared memory, where a file may have {most}: {failure}");
-            Err(failure.with_message(message))
-        }
-        _ => Ok(()),
+    let most = super::descriptors::file_limit();
+    if size as u64 <= most {
+        return Ok(());
     }
+    let failure = Error::os("ftruncate", Errno::FBIG.raw_os_error());
+    let message = format!("{size} bytes of shared memory, where a file may have {most}: {failure}");
+    Err(failure.with_message(message))
 }
 
 /// Whether a call failed because the kernel does not know it, or a sandbox's filter of calls answers in its place: some say
