@@ -26,7 +26,6 @@ PACKAGES = "cargo,rustc,ca-certificates"
 # What a binary for aarch64 begins with, and who runs it: kept open, as the program has another root.
 HEAD = r"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
-REGISTERED = f":aarch64:M::{HEAD}:{MASK}:/usr/bin/qemu-aarch64:F"
 LIMIT_S = 200
 # Rust's library for musl takes an unwinder of this name. That of GCC asks glibc where code lies; that of LLVM does not,
 # but was compiled with two checks of glibc's headers.
@@ -56,6 +55,7 @@ class Kind:
         packages: what Debian calls what is needed.
         settings: variables of the environment.
         options: what cargo is told.
+        registered: by what the kernel is to run them, where it cannot by itself.
         prepare: a script that makes what there is no package of.
         known: by a pattern of names, why tests fail that would not on a real machine.
     """
@@ -64,6 +64,7 @@ class Kind:
     packages: tuple
     settings: dict
     options: tuple = ()
+    registered: str = ""
     prepare: str = ""
     known: dict = field(default_factory=dict)
 
@@ -77,6 +78,7 @@ KINDS = {
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": "aarch64-linux-gnu-gcc",
         },
         options=("--offline",),
+        registered=f":aarch64:M::{HEAD}:{MASK}:/usr/bin/qemu-aarch64:F",
         known={  # of qemu 11.1
             r"by_forkserver::|^forkserver::|forked|::fork": "qemu has a thread in each process, which is not copied",
             r"identity|own::|killed|permits|once_and|is_alive": "qemu makes up when a process began, for each thread",
@@ -102,15 +104,18 @@ KINDS = {
 
 
 def inside(kind, *command, **options):
-    """Run a command in the folder, where the kernel has qemu run programs for aarch64."""
+    """Run a command in the folder, where the kernel runs programs of a kind."""
     shared = ["/dev", "/proc", "/sys", REGISTRY, ROOT]
     places = [f"mkdir -p '{DEBIAN}{path}'; mount --rbind '{path}' '{DEBIAN}{path}'" for path in shared]
-    script = [
-        *places,
+    register = [
         f"mount -t binfmt_misc none '{DEBIAN}/proc/sys/fs/binfmt_misc'",
-        f"printf %s '{REGISTERED}' > '{DEBIAN}/tmp/registered'",
+        f"printf %s '{kind.registered}' > '{DEBIAN}/tmp/registered'",
         # A write from outside of the folder would look for qemu outside of it.
         f"chroot '{DEBIAN}' sh -c 'cat /tmp/registered > /proc/sys/fs/binfmt_misc/register'",
+    ]
+    script = [
+        *places,
+        *(register if kind.registered else ()),
         f"exec chroot '{DEBIAN}' sh -c 'cd \"$0\" && exec \"$@\"' '{ROOT}/crates/procession' \"$@\"",
     ]
     around = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", "\n".join(script), "sh"]

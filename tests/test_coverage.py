@@ -168,9 +168,8 @@ def test_workers_that_are_terminated_idle_have_been_measured(tmp_path, method, c
 @pytest.fixture(scope="module")
 def without(tmp_path_factory):
     """What coverage sees of a busy worker that it is not to heed."""
-    return measured(tmp_path_factory.mktemp("without"), (SETTINGS["multiprocessing"], BUSY, run("program.py", "fork")))[
-        0
-    ]
+    program = SETTINGS["multiprocessing"], BUSY, run("program.py", "fork")
+    return measured(tmp_path_factory.mktemp("without"), program)[0]
 
 
 def test_a_busy_worker_is_measured_until_it_is_terminated_if_coverage_is_to_heed_that(tmp_path, context, without):

@@ -82,6 +82,16 @@ def test_what_a_process_is_told_at_its_start_is_asked_of_the_c_library():
     assert "param" not in features
 
 
+def test_limits_are_asked_for_in_a_way_that_may_fail():
+    """rustix takes it for granted that `getrlimit` cannot fail, which it does where a filter refuses the call."""
+    found = [
+        path.name
+        for path in ENGINE.rglob("*.rs")
+        if re.search(r"\bgetrlimit\b", code_of(path).replace("libc::getrlimit", ""))
+    ]
+    assert found == []
+
+
 def test_the_package_counts_on_no_call_that_an_interpreter_may_have_been_built_without():
     lacking = re.compile(
         r"\b(os|_?signal|fcntl|select|_?socket)"

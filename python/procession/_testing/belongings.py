@@ -1,5 +1,6 @@
 """What this process has: children, descriptors, threads; not the helpers that live as long as it does."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -8,7 +9,7 @@ TYPE_CHECKING = False  # checkers take it for true
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Belongings", "command_of", "state_of"]
+__all__ = ["Belongings", "command_of", "doing", "state_of"]
 
 # The modules that have helpers, of this library and of the standard one, the object in each, and its descriptors.
 _HELPERS = (
@@ -43,27 +44,30 @@ class Belongings:
         self.threads = set(threading.enumerate())
 
 
-def state_of(pid: int) -> "tuple[str, str] | None":
-    """Return the state of a process, a letter of proc(5), and when it began; None if there is none."""
+def _stat_of(pid: int) -> "list[bytes] | None":
+    """Return what proc(5) says of a process, from its state on; None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # Its name may hold anything, and ends with the last bracket.
-            fields = file.read().rpartition(b")")[2].split()
+            return file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return fields[0].decode(), fields[19].decode()
+
+
+def state_of(pid: int) -> "tuple[str, str] | None":
+    """Return the state of a process, a letter of proc(5), and when it began; None if there is none."""
+    fields = _stat_of(pid)
+    return None if fields is None else (fields[0].decode(), fields[19].decode())
 
 
 def doing(pid: int) -> str:
     """Return in words what a process does: its main thread's state, the place in the kernel where it sleeps if that may
     be known, and the CPU time that it has had."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        with open(f"/proc/{pid}/wchan", "rb") as file:
-            place = file.read().decode(errors="replace").strip("0\n\0")
-    except OSError:
+    fields, place = _stat_of(pid), ""
+    if fields is None:
         return "has just ended"
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", "rb") as file:
+        place = file.read().decode(errors="replace").strip("0\n\0")
     words = {b"R": "runs", b"S": "sleeps", b"D": "waits for a device", b"T": "is stopped", b"t": "is traced"}
     used = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
     return words.get(fields[0], "ends") + (f" in {place}" if place else "") + f", after {used:.2f} s of CPU time"

@@ -92,19 +92,16 @@ impl Classes {
     pub(crate) fn canonical<'py>(&mut self, member: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (py, class) = (member.py(), member.get_type());
         let known = self.known(&class);
-        let Some(last) = &known.last else {
-            if is_made_anew(member, &class)? {
-                known.last = Some(member.clone().unbind());
-            }
+        if known.last.as_ref().is_some_and(|last| last.is(member)) || !is_made_anew(member, &class)? {
             return Ok(member.clone());
-        };
-        if last.is(member) || is_made_anew(member, &class)? && last.bind(py).eq(member)? {
+        }
+        if let Some(last) = &known.last
+            && last.bind(py).eq(member)?
+        {
             return Ok(last.bind(py).clone());
         }
-        if is_made_anew(member, &class)? {
-            let before = known.last.replace(member.clone().unbind());
-            drop(before);
-        }
+        let before = known.last.replace(member.clone().unbind());
+        drop(before);
         Ok(member.clone())
     }
 

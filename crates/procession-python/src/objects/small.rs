@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::memory::place::LARGE;
-use crate::objects::numpy::Numpy;
+use crate::objects::numpy::{Numpy, is_plain_array};
 use crate::package::loaded_module;
 
 /// From so many objects on an array is looked through for what goes as one buffer.
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 /// Which of these a class is.
 pub(crate) fn kind_of(class: &Bound<'_, PyType>) -> Option<Kind> {
     let py = class.py();
-    if Numpy::loaded(py).is_some_and(|numpy| class.is(&numpy.array)) {
+    if is_plain_array(class) {
         return Some(Kind::Array);
     }
     for (home, name, kind) in [
