@@ -215,25 +215,45 @@ def test_a_map_that_cannot_keep_its_results_fails_with_that_error(tmp_path):
     threads.join()
 
 
-def test_a_map_that_finds_no_room_fails_with_that_error_and_goes_on_later(tmp_path, monkeypatch):
+@pytest.fixture
+def room_for(monkeypatch):
+    """Sets how many bytes a file of this process may have; None: as many as before."""
     signal_before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     monkeypatch.setattr(journal, "_LOCK_PATIENCE_S", 0)
-    room = resource.getrlimit(resource.RLIMIT_FSIZE)
-    kept = []
-    with Pool(2) as pool:
-        for kind in ("map", "imap", "imap_unordered"):
-            path = os.fsencode(tmp_path / kind)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, room[1]))
-            try:
-                for options in ({}, {"on_error": "skip"}):
-                    with pytest.raises(OSError, match=f"too large: .*{kind}") as caught:
-                        list(getattr(pool, kind)(str, range(1000), resume=path, **options))
-                    kept.append(caught.value)  # and with it all that its traceback has
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, room)
-            assert sorted(getattr(pool, kind)(str, range(1000), resume=path), key=int) == [*map(str, range(1000))]
-    pool.join()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, before if size is None else (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, signal_before)
+
+
+@pytest.mark.parametrize("crew", ["processes", "threads", "serial"])
+def test_a_map_that_finds_no_room_fails_with_that_error_and_goes_on_later(crew, tmp_path, room_for):
+    kept = []
+    with Pool(2, crew=crew) as pool:
+        for kind in ("map", "imap", "imap_unordered"):
+            for count in (1, 1000):  # one: all results have come when the first cannot be kept
+                path = os.fsencode(tmp_path / f"{kind}{count}")
+                assert list(getattr(pool, kind)(str, [], resume=path)) == []
+                room_for(os.path.getsize(path))
+                try:
+                    for options in ({}, {"on_error": "skip"}):
+                        with pytest.raises(OSError, match=f"too large: .*{kind}") as caught:
+                            list(getattr(pool, kind)(str, range(count), resume=path, **options))
+                        kept.append(caught.value)  # and with it all that its traceback has
+                finally:
+                    room_for(None)
+                found = sorted(getattr(pool, kind)(str, range(count), resume=path), key=int)
+                assert found == [*map(str, range(count))]
+    pool.join()
+
+
+@pytest.mark.parametrize("kind", ["imap", "imap_unordered"])
+def test_a_result_that_is_read_is_kept(kind, tmp_path):
+    path = tmp_path / "run.journal"
+    with Pool(2) as pool:
+        for result in getattr(pool, kind)(abs, range(200), resume=path):
+            assert result in places_in(path)
+    pool.join()
 
 
 def test_the_code_of_another_python_is_told_of(tmp_path):

@@ -263,10 +263,9 @@ class _Source:
         seen: how many items were taken.
         found: places of items that were taken and have their results, unless they are asked for in order.
         places: those of the others.
-        ending: the error for an item that is another one, or a result that cannot be kept: nothing comes behind it.
+        endings: the errors for an item that is another one, or results that cannot be kept, of which threads may meet
+            several: nothing comes behind the one that is raised.
     """
-
-    ending: "BaseException | None" = None
 
     def __init__(self, journal, places, ordered):
         self.journal = journal
@@ -274,6 +273,7 @@ class _Source:
         self.found: deque = deque()
         self.ordered = ordered
         self.places = places
+        self.endings: list[BaseException] = []
         self._digests = {}
 
     def items(self, source):
@@ -285,8 +285,8 @@ class _Source:
                 digest = item_digest(item)
                 if place in known:
                     if known[place][2] != digest:
-                        self.ending = _other_item(self.journal, place)
-                        raise self.ending
+                        self.endings.append(_other_item(self.journal, place))
+                        raise self.endings[-1]
                     if not self.ordered:
                         self.found.append(place)
                     self.seen = place + 1
@@ -304,7 +304,7 @@ class _Source:
         try:
             self.journal.record(places, [self._digests.pop(place) for place in places], [value for _, value in news])
         except BaseException as error:
-            self.ending = error
+            self.endings.append(error)
             raise
 
 
@@ -381,7 +381,7 @@ class _Lazy(Around):
     def _give_live(self):
         (success, value), self._live = self._live, None
         if not success:
-            if value is self._source.ending:
+            if any(value is ending for ending in self._source.endings):
                 self._source.journal.close()
             raise value
         return (value,)

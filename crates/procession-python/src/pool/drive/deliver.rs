@@ -172,9 +172,12 @@ impl Inner {
             self.counts.done(job.entry, count);
         }
         let tells = job.tells();
-        let mut hear = |item: u64, answer: &Answer| match answer {
-            Ok(value) if tells => news.push((item, value.clone_ref(py))),
-            _ => {}
+        let mut store = |item: u64, answer: Answer, trash: &mut Vec<Py<PyAny>>| match answer {
+            Ok(value) if tells => {
+                news.push((item, value));
+                false
+            }
+            answer => job.store(py, item, answer, trash),
         };
         let shelf = WorkerShelf { segment: outcome.segment.as_ref(), received: Some(&job.received) };
         let run = |count| if tells { None } else { self.store_run(py, job, outcome, count, bytes) };
@@ -185,16 +188,14 @@ impl Inner {
                     let mut last = false;
                     for (item, value) in (outcome.item..outcome.item + u64::from(count)).zip(framed(bytes)) {
                         let answer = self.rebuild(py, value, &shelf, interrupt);
-                        hear(item, &answer);
-                        last |= job.store(py, item, answer, trash);
+                        last |= store(item, answer, trash);
                     }
                     last
                 }
             },
             None if outcome.returned => {
                 let answer = self.rebuild(py, bytes, &shelf, interrupt);
-                hear(outcome.item, &answer);
-                job.store(py, outcome.item, answer, trash)
+                store(outcome.item, answer, trash)
             }
             None => {
                 let failure = self.told(py, job, outcome.item, bytes, interrupt);
@@ -212,33 +213,35 @@ impl Inner {
         self.settle(py, last, told);
     }
 
-    /// The job of what was told has an outcome more, its last if so.
-    fn settle(&self, py: Python<'_>, last: bool, told: &mut Told) {
+    /// The job of what was told has outcomes more, its last if so.
+    fn settle(&self, py: Python<'_>, last: bool, told: &Told) {
+        let Some(job) = &told.job else { return };
         if last {
-            self.tell(py, told);
-            if let Some(job) = &told.job {
-                self.finish(py, job);
-            }
+            self.finish(py, job);
         }
-        if let Some(job) = &told.job
-            && job.unit > 0
-        {
+        if job.unit > 0 {
             self.tell_watchers(py, job);
             self.wake_followers();
         }
     }
 
-    /// Tells of the results of a job that have come; where they cannot be kept, the job fails.
+    /// Tells of the results of a job that have come, and stores them: who reads them knows that they are kept. Where they
+    /// cannot be, the job fails.
     fn tell(&self, py: Python<'_>, told: &mut Told) {
         let news = std::mem::take(&mut told.news);
-        let Some(job) = &told.job else { return };
-        if let Err(error) = job.tell(py, news) {
-            if is_interrupt(py, &error) {
-                told.interrupt = Some(error);
-            } else {
-                self.fail(py, job, &error.value(py).clone().into_any().unbind());
+        let Some(job) = told.job.clone().filter(|_| !news.is_empty()) else { return };
+        if let Err(error) = job.tell(py, &news) {
+            if !is_interrupt(py, &error) {
+                told.trash.extend(news.into_iter().map(|(_, value)| value));
+                return self.fail(py, &job, &error.value(py).clone().into_any().unbind());
             }
+            told.interrupt = Some(error);
         }
+        let mut last = false;
+        for (item, value) in news {
+            last |= job.store(py, item, Ok(value), &mut told.trash);
+        }
+        self.settle(py, last, told);
     }
 
     /// Stores the results of a run, if no code but the interpreter's own runs for that: whether they were the last.
@@ -353,7 +356,7 @@ impl Inner {
 #[derive(Default)]
 struct Told {
     job: Option<Arc<Job>>,
-    /// Results of the job that somebody is to be told of.
+    /// Results of the job that somebody is to be told of before they count.
     news: Vec<(u64, Py<PyAny>)>,
     trash: Vec<Py<PyAny>>,
     interrupt: Option<PyErr>,

@@ -1,5 +1,7 @@
 //! What a call wants to be told of its outcomes: of results as they come, and of failures that become values.
 
+use std::collections::HashSet;
+
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -12,9 +14,13 @@ impl Job {
         self.options.collector.as_ref().is_some_and(|collector| collector.told.is_some())
     }
 
-    /// Tells of results that have come, each with its place; an error means that they could not be kept.
-    pub(crate) fn tell(&self, py: Python<'_>, news: Vec<(u64, Py<PyAny>)>) -> PyResult<()> {
+    /// Tells of results that have come, each with its place, but of those that have an outcome already: the first counts. An
+    /// error means that they could not be kept.
+    pub(crate) fn tell(&self, py: Python<'_>, news: &[(u64, Py<PyAny>)]) -> PyResult<()> {
         let told = self.options.collector.as_ref().and_then(|collector| collector.told.as_ref());
+        let mut heard = HashSet::new();
+        let mut is_new = |item| heard.insert(item) && self.state().lacks(item);
+        let news: Vec<_> = news.iter().filter(|(item, _)| is_new(*item)).map(|(item, value)| (*item, value)).collect();
         match told {
             Some(told) if !news.is_empty() => told.call1(py, (PyList::new(py, news)?,)).map(drop),
             _ => Ok(()),

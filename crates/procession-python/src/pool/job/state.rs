@@ -82,7 +82,7 @@ pub(crate) struct Ended {
 
 impl State {
     /// Whether the item is known and has no outcome.
-    pub(super) fn lacks(&self, item: u64) -> bool {
+    pub(crate) fn lacks(&self, item: u64) -> bool {
         if self.ended {
             return false;
         }
