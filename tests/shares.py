@@ -1,4 +1,5 @@
-"""Runs of pytest at once, of which each takes the next file that none has taken: `-p tests.shares --taken DIR`."""
+"""Runs of pytest at once, of which each takes the next file that none has taken: `-p tests.shares --taken DIR`. What fails
+is written into `DIR/failed`, a test a line as pytest takes them from a file."""
 
 import os
 from pathlib import Path
@@ -15,11 +16,22 @@ def pytest_configure(config):
 
 
 class Share:
-    """Which files this run has taken, and which it has found taken."""
+    """Which files this run has taken, which it has found taken, and what has failed."""
 
     def __init__(self, folder):
         self._folder = folder
         self._ours = {}
+        self._failed = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = yield
+        test = f"{item.path}{item.nodeid[item.nodeid.index('::') :]}"
+        if report.failed and test not in self._failed:
+            self._failed.add(test)
+            with open(self._folder / "failed", "a") as file:  # a line is written in one piece
+                file.write(f"{test}\n")
+        return report
 
     def takes(self, file):
         """Take a file unless another run has; return whether it is ours."""

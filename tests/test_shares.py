@@ -38,7 +38,12 @@ def test_files_that_another_run_has_taken_are_left_out(tmp_path):
     assert run.returncode == 1 and "1 failed, 5 passed" in run.stdout, run
     assert [line for line in run.stdout.splitlines() if line.endswith("over")] and "b is over" in run.stdout, run
     assert "d is over" in run.stdout and "a is over" not in run.stdout
-    assert len(list(taken.iterdir())) == 4
+    assert len(list(taken.glob("files-*"))) == 4
+    failed = taken / "failed"
+    assert failed.read_text() == f"{files}/test_b.py::test_it[2]\n"
+    (files / "test_b.py").write_text(FILE.format(name="b", failing=3))
+    again = pytest_run(tmp_path, f"@{failed}")
+    assert again.returncode == 0 and "1 passed" in again.stdout, again
 
 
 def test_a_folder_is_over_although_another_run_has_the_rest_of_it(tmp_path):
