@@ -122,8 +122,10 @@ def test_a_worker_that_dies_costs_its_task_and_a_cancelled_task_ends(context):
 
 
 def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
-    with context.Pool() as pool:
+    with context.Pool(4, resources={"card": 1}, resource_env={"card": "CARD"}) as pool:
         whole = pool.map_async(tasks.slow_drawn, range(40), 1, seed=3)
+        held = pool.map_async(tasks.hold, range(20), 1, resources={"card": 1})
+        alone = [pool.apply_async(tasks.hold, (n,), resources={"card": 1}, priority=1) for n in range(4)]
         lazy = pool.imap_unordered(tasks.slow_square, range(40))
         single = [pool.apply_async(tasks.slow_square, (n,)) for n in range(10)]
         first = next(lazy)
@@ -134,6 +136,7 @@ def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
         assert [(found[0], found[3]) for found in whole.get(suite.LIMIT_S)] == list(enumerate(drawn))
         assert sorted([first, *lazy]) == [n * n for n in range(40)]
         assert [result.get(suite.LIMIT_S) for result in single] == [n * n for n in range(10)]
+        _check_held([*held.get(suite.LIMIT_S), *(result.get(suite.LIMIT_S) for result in alone)])
         until = time.monotonic() + suite.LIMIT_S
         while any((state := state_of(pid)) and state[0] != "Z" for pid in workers):
             assert time.monotonic() < until, "workers of a lost node go on"
@@ -143,7 +146,18 @@ def test_what_a_lost_node_had_is_done_by_the_others(cluster, context):
             assert time.monotonic() < until, "nobody works in the place of a lost node"
             time.sleep(0.05)
         assert pool.map(suite.double, range(4), 1) == [0, 2, 4, 6]
-        assert [worker.place for worker in pool.stats().workers] == [0, 1]
+        assert [worker.place for worker in pool.stats().workers] == list(range(4))
+
+
+def _check_held(outcomes):
+    """Fail where two tasks held the one card of a node at the same time."""
+    spans: dict = {}
+    for node, held, shown, begun, ended in outcomes:
+        assert (held, shown) == ({"card": (0,)}, "0")
+        spans.setdefault(node, []).append((begun, ended))
+    for times in spans.values():
+        times.sort()
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(times))
 
 
 def test_processes_run_on_nodes_and_end_as_they_do_here(context, capfd):
@@ -390,12 +404,38 @@ def test_options_of_a_method_do_what_they_do_here_or_are_refused(context, tmp_pa
         assert seen[-1].done == seen[-1].total == 5
         begun = pool.map(tasks.where, range(3), 1, resume=tmp_path / "journal")
         assert pool.map(tasks.where, range(6), 1, resume=tmp_path / "journal")[:3] == begun
-        for refused in (
-            lambda: context.Pool(2, resources={"card": 1}),
-            lambda: pool.share(bytearray(5), writable=True),
-        ):
-            with pytest.raises(NotImplementedError, match="use a pool of processes"):
-                refused()
+        with pytest.raises(NotImplementedError, match="use a pool of processes"):
+            pool.share(bytearray(5), writable=True)
+        with pytest.raises(ValueError, match="this pool has no resources"):
+            pool.map(abs, [1], resources={"card": 1})
+
+
+@pytest.mark.parametrize("method", ["starmap", "imap_unordered"])
+def test_who_looks_sees_how_far_tasks_on_nodes_are(method, context):
+    event, seen = context.Event(), []
+
+    def look(progress):
+        seen.append(progress)
+        if {(task.index, task.done, task.total, task.text) for task in progress.tasks} == running:
+            event.set()  # none of them ends before
+
+    running = {(n, n, 4.0, f"part {n}") for n in range(2)}
+    with context.Pool(2) as pool:
+        if method == "starmap":
+            assert pool.starmap(tasks.say_and_wait, [(n, event) for n in range(2)], 1, progress=look) == [True] * 2
+        else:
+            function = functools.partial(tasks.say_and_wait, event=event)
+            assert list(pool.imap_unordered(function, range(2), progress=look)) == [True] * 2
+        assert {task.worker for progress in seen for task in progress.tasks} == {0, 1}
+        pool.map(tasks.drawn_at_second, range(4), 1, retries=1, retry_on=OSError, progress=seen.append)
+    assert (seen[-1].done, seen[-1].retried, seen[-1].ended, seen[-1].tasks) == (4, 4, True, ())
+
+
+def test_kinds_of_calls_of_which_there_are_none_are_forgotten(context):
+    with context.Pool(1) as pool:
+        for priority in range(9):
+            assert pool.apply(abs, (-1,), priority=priority) == 1
+        assert len(pool._core._driver._calls) <= 2
 
 
 def test_tasks_know_their_places_and_draw_what_they_do_on_one_machine(context, tmp_path):

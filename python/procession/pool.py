@@ -99,7 +99,8 @@ class Pool(_Maps):
             and 60 seconds.
         idle_timeout: see there.
         resources: how many units of each kind there are for tasks, such as `{"gpu": 2}`: a task with `resources={"gpu":
-            1}` waits until it can hold so many, numbered from 0: `procession.current_task().resources`.
+            1}` waits until it can hold so many, numbered from 0: `procession.current_task().resources`. On a cluster
+            each node has so many.
         resource_env: by kind, the variable that shows a task the numbers of its units: `CUDA_VISIBLE_DEVICES`, say.
         progress, seed, seed_globals, on_error, first_error, priority: what these options of the methods are for calls
             that have none of their own.

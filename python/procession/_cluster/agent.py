@@ -70,19 +70,19 @@ class Agent(Mailbox):
 
     def _parcel_ordered(self, number, name, places, items, chunk, wishes):
         """A part of a map: outcomes are told in order."""
-        self._map(number, self._call(name, places), items, chunk, wishes, ordered=True)
+        self._map(number, name, self._call(name, places), items, chunk, wishes, ordered=True)
 
     def _each_ordered(self, number, name, places, items, chunk, wishes):
         """A part of a map whose outcomes are told as they come, each with its place in it."""
         call = self._call(name, places).placed()
-        self._map(number, call, list(enumerate(items)), chunk, wishes, ordered=False)
+        self._map(number, name, call, list(enumerate(items)), chunk, wishes, ordered=False)
 
     def _call(self, name, places):
         kind, *function = self._calls[name]
         return kind(*function, places)
 
-    def _map(self, number, call, items, chunk, wishes, ordered):
-        parcel = self._parcels[number] = _Parcel(number, len(items), ordered)
+    def _map(self, number, name, call, items, chunk, wishes, ordered):
+        parcel = self._parcels[number] = _Parcel(number, len(items), ordered, name)
         try:
             parcel.job = self._core.imap(call, iter(items), chunk, ordered, None, wishes)
         except Exception as error:
@@ -101,6 +101,16 @@ class Agent(Mailbox):
                 parcel.handles.append(self._core.apply_async(call, (args,), {}, callbacks, wishes))
             except Exception as error:
                 self._failed(number, place, error)
+
+    def _look_ordered(self, name):
+        """Tell what runs of a map: of each part how many items have an outcome here, and its tasks."""
+        parcels = []
+        for number, parcel in list(self._parcels.items()):
+            if parcel.name == name and parcel.job is not None:
+                _, done, _, _, running = parcel.job.progress()
+                tasks = [(self._places[place], *task) for _, place, *task in running]
+                parcels.append((number, done, tasks))
+        self._tell("running", name, parcels)
 
     def _cancel_ordered(self, number, place):
         """Give up a parcel, or one of its calls."""
@@ -164,6 +174,8 @@ class Agent(Mailbox):
                     break
                 except BaseException as error:
                     outcomes.append(_raised(error))
+            if (is_over or parcel.told + len(outcomes) >= parcel.size) and (retried := parcel.job.progress()[3]):
+                self._tell("retried", parcel.number, retried)  # before the program forgets the part
             self._tell_of(parcel, outcomes, is_over)
             if is_over or parcel.told >= parcel.size:
                 self._parcels.pop(number, None)
@@ -215,16 +227,17 @@ class _Parcel:
     Attributes:
         told: how many outcomes were told.
         last: the last failure.
-        job: of a part of a map.
+        job: of a part of a map, and `name` is that of the map.
         handles: of single calls.
         left: the places of those without an outcome, of a map that is told as it comes.
         unplaced: failures of which the place is not known.
     """
 
-    def __init__(self, number, size, ordered=True):
+    def __init__(self, number, size, ordered=True, name=None):
         self.number = number
         self.size = size
         self.ordered = ordered
+        self.name = name
         self.told = 0
         self.last: Raised | None = None
         self.job: Any = None

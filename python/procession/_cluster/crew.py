@@ -40,7 +40,7 @@ class Nodes(Crew):
 
     offers = frozenset(
         ("timeout", "retries", "stats", "stacks", "maxtasksperchild", "max_age", "max_memory", "env", "nice")
-        + ("cpu_affinity", "forward_logs", "capture_output", "seed", "seed_globals", "order", "priority")
+        + ("cpu_affinity", "forward_logs", "capture_output", "seed", "seed_globals", "order", "priority", "resources")
     )
     shares_memory = False
     whole = "a pool of a cluster"
@@ -49,6 +49,7 @@ class Nodes(Crew):
         super().__init__(ctx, terms)
         self._driver: Any = None
         self._count = terms.count
+        self.resources = terms.resources
         self._numbers = itertools.count(1)
 
     def make_engine(self):
@@ -67,6 +68,8 @@ class Nodes(Crew):
         options = {name: getattr(terms, attribute) for name, attribute in _PASSED.items()}
         options["forward_logs"] = terms.forward_logs
         options["capture_output"] = terms.on_line is not None
+        if terms.resources is not None:  # each node has them
+            options["resources"], options["resource_env"] = terms.resources.counts, terms.resources.shown_in
         program, key = here(), keys.own()
 
         def terms_for(places):
@@ -100,7 +103,7 @@ class Nodes(Crew):
             self._driver.events.put(("job", job, work))
             threading.Thread(target=supplier.take, name="ClusterItems", daemon=True).start()
             return
-        job.supplier = _Told(job, self._driver)
+        job.supplier = _Map(job, work, self._driver)
         self._driver.events.put(("job", job, work))
 
     def done(self, job):
@@ -213,13 +216,32 @@ class _Told(Supplier):
         self._driver.events.put(("cancelled", self.job, closes))
 
 
-class _Source(Supplier):
+class _Map(_Told):
+    """Knows what runs of a map as the nodes told it last, and has them asked again: who looks again knows more."""
+
+    def __init__(self, job, work, driver):
+        super().__init__(job, driver)
+        self._work = work
+
+    def tasks(self):
+        """Return what is computed, and how many items have an outcome that has not come."""
+        self._driver.events.put(("look", self.job))
+        tasks, more, now = [], 0, monotonic()
+        for node in list(self._driver.crew.processes):
+            at, parcels = node.looks.get(self._work.name, (now, ()))
+            for parcel, done, running in parcels:
+                more += max(0, done - (len(parcel.items) - parcel.left))
+                for worker, item, seconds, said in running:
+                    if not parcel.is_over[item]:
+                        tasks.append((0, worker, parcel.places[item], seconds + now - at, said))
+        return tasks, more
+
+
+class _Source(_Map):
     """Takes the items of a lazy map, in a thread of its own: whatever gives them may take its time."""
 
     def __init__(self, job, work, driver):
-        super().__init__(job)
-        self._work = work
-        self._driver = driver
+        super().__init__(job, work, driver)
         self._room = threading.Event()
 
     def take(self):

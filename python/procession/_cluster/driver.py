@@ -34,6 +34,9 @@ NO_NODE_S = 30.0
 END_S = 10.0
 
 
+_USUAL = 0, ()
+
+
 class Driver(threading.Thread):
     """The thread of a pool of a cluster.
 
@@ -48,12 +51,12 @@ class Driver(threading.Thread):
         self.events = Events()
         self.nodes: dict[Any, Any] = {}
         self.over = threading.Event()
-        self._crew = crew
+        self.crew = crew
         self._engine = engine
         self._staff = staff
         self._works: deque = deque()  # those that may have something to send, in turn
         self._by_job: dict = {}
-        self._calls = {0: Calls()}  # by their priority
+        self._calls = {_USUAL: Calls()}  # by their priority and what they hold
         self._numbers = iter(range(1, 1 << 62))
         self._answers: dict = {}
         self._sealed: dict = {}  # functions that calls have in common which have come together
@@ -68,7 +71,7 @@ class Driver(threading.Thread):
                 self._place()
         except BaseException as error:
             self._ends = True
-            self._crew.fail(error)
+            self.crew.fail(error)
             raise
         finally:
             self._end()
@@ -99,7 +102,7 @@ class Driver(threading.Thread):
         elif self._alone_since is None:
             self._alone_since = now
         elif now - self._alone_since > NO_NODE_S or self._engine.is_over():
-            self._crew.fail(_exceptions.NodeLost(f"no node of the pool is left ({self._engine.name})"))
+            self.crew.fail(_exceptions.NodeLost(f"no node of the pool is left ({self._engine.name})"))
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -110,6 +113,7 @@ class Driver(threading.Thread):
         try:
             wishes, retry_on = _wishes_of(job)
             work.function, work.retry_on, work.wishes = seal(job.function), retry_on, wishes
+            work.most = self._most_of(job)
         except BaseException as error:
             job.settle(False, error)
             return
@@ -131,10 +135,15 @@ class Driver(threading.Thread):
             wishes, retry_on = _wishes_of(job)
             if function is None:
                 function = self._sealed_once(job.function)
-            calls = self._calls.get(job.priority) or self._calls.setdefault(job.priority, Calls(job.priority))
+            key = job.priority, job.needs
+            calls = self._calls.get(key) or self._calls.setdefault(key, Calls(job.priority, self._most_of(job)))
             calls.add(job, function, (given, retry_on, wishes, function_name(job.function), job.number))
         except BaseException as error:
             job.settle(False, error)
+
+    def _most_of(self, job):
+        """Return how many tasks of a job a node can run at once, by what they hold, None for any number."""
+        return self.crew.resources.most_of(job.needs) if job.needs else None
 
     def _sealed_once(self, function):
         """Return the pickle of a function, made once for all calls that have come together."""
@@ -171,6 +180,8 @@ class Driver(threading.Thread):
                         node.orders.append(("cancel", number, place))
             if work is not None and work.name in node.told:
                 node.told.discard(work.name)
+                node.asked.discard(work.name)
+                node.looks.pop(work.name, None)
                 node.orders.append(("forget", work.name))
 
     # -- to the nodes -------------------------------------------------------------------------------------------------
@@ -198,11 +209,20 @@ class Driver(threading.Thread):
 
     def _in_turn(self):
         """Return what there may be something to send of, the most urgent first."""
+        if len(self._calls) > 1:
+            self._forget_calls()
         works = [*self._calls.values(), *self._works]
         if len(self._calls) > 1 or any(work.priority for work in self._works):
             now = monotonic()
             works = sorted((work for work in works if not work.is_empty()), key=lambda work: -work.urgency(now))
         return works
+
+    def _forget_calls(self):
+        """Let go of kinds of calls of which none is here, nor at a node, from which they may come back."""
+        out = {id(parcel.work) for node in self.nodes.values() for parcel in node.flights.values()}
+        for key, calls in list(self._calls.items()):
+            if key != _USUAL and calls.is_empty() and id(calls) not in out:
+                del self._calls[key]
 
     def _load(self, node, parcel):
         work = parcel.work
@@ -295,8 +315,28 @@ class Driver(threading.Thread):
             for place, outcome in zip(places, outcomes, strict=True):
                 work.job.deliver(place, [outcome])
 
+    def _on_look(self, job):
+        """Somebody wants to know what runs of a map: ask the nodes that have something of it."""
+        work = self._by_job.get(id(job))
+        for node in self.nodes.values():
+            if work is not None and work.name in node.told and work.name not in node.asked:
+                node.asked.add(work.name)
+                node.orders.append(("look", work.name))
+
+    def _told_running(self, node, name, parcels):
+        if name not in node.asked:
+            return
+        node.asked.discard(name)
+        known = [(node.flights.get(number), *told) for number, *told in parcels]
+        node.looks[name] = monotonic(), [one for one in known if one[0] is not None]
+
+    def _told_retried(self, node, number, times):
+        parcel = node.flights.get(number)
+        if parcel is not None:
+            parcel.work.job.retried += times
+
     def _told_line(self, node, line):
-        self._crew.hear_line(line)
+        self.crew.hear_line(line)
 
     def _told_answer(self, node, number, answer):
         waiting = self._answers.get(number)
@@ -325,7 +365,7 @@ class Driver(threading.Thread):
             self._staff.lost(node)
             return
         self.nodes[place.key] = node
-        self._crew.processes.append(node)
+        self.crew.processes.append(node)
         self._collect(node)
 
     def _on_resize(self, count):
@@ -357,7 +397,7 @@ class Driver(threading.Thread):
         if not self._has(node):
             return
         del self.nodes[node.key]
-        self._crew.processes.remove(node)
+        self.crew.processes.remove(node)
         self._staff.lost(node)
         for parcel in node.flights.values():
             again, given_up = parcel.rest()
@@ -386,8 +426,8 @@ def _wishes_of(job):
     limit, tries, classes = job.wishes or (None, 0, None)
     retry_on = seal(classes) if tries and classes else None
     again = None if retry_on is None else (Again,)
-    if job.priority:
-        return Wishes(limit, tries, again, priority=job.priority), retry_on
+    if job.priority or job.needs:
+        return Wishes(limit, tries, again, priority=job.priority, needs=job.needs), retry_on
     return (None if job.wishes is None else (limit, tries, again)), retry_on
 
 

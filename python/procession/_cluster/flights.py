@@ -39,6 +39,9 @@ class Node:
         heard: the number of the last news from there; `heard_at` is when it came.
         flights: the parcels there by their numbers.
         told: the names of the jobs whose function it has.
+        asked: those of the jobs of which it was asked what runs, and has not told.
+        looks: what it has told of that, by the name of the job: when that was, and pairs of a parcel and what the agent
+            knows of it.
         leaves: whether it gets no more, and its agent ends when it has done what it has.
     """
 
@@ -53,6 +56,8 @@ class Node:
         self.heard_at = now
         self.flights: dict = {}
         self.told: set = set()
+        self.asked: set = set()
+        self.looks: dict = {}
         self.leaves = False
         self.name = f"node {key}"
 
@@ -144,9 +149,13 @@ class Work:
         job: a `jobs.Whole`.
         chunk: how many items a worker is to take at once, or None.
         priority: how urgent it is.
+
+    Attributes:
+        most: how many of its tasks a node can run at once, whatever workers it has; None for any number.
     """
 
     kind = "parcel"
+    most: "int | None" = None
 
     def __init__(self, name, job, chunk, priority=0):
         self.name = name
@@ -179,11 +188,12 @@ class Work:
         """
         if self.is_empty():
             return None
-        size, busy = self.pace.size(node.workers), node.outstanding(self)
-        if busy >= node.workers and not (ahead and busy <= size and not self.pace.is_slow()):
+        workers = node.workers if self.most is None else min(self.most, node.workers)
+        size, busy = self.pace.size(workers), node.outstanding(self)
+        if busy >= workers and not (ahead and busy <= size and not self.pace.is_slow()):
             return None
         if busy and not ahead:
-            size = node.workers - busy
+            size = workers - busy
         return self.again.popleft() if self.again else self._cut(size, node, nodes)
 
     def _cut(self, size, node, nodes):
@@ -275,12 +285,13 @@ class Lazy(Work):
 
 
 class Calls(Work):
-    """All single calls of one priority that wait, of one job each."""
+    """All single calls of one priority, that hold the same, that wait; of one job each."""
 
     kind = "calls"
 
-    def __init__(self, priority=0):
+    def __init__(self, priority=0, most=None):
         super().__init__(0, None, None, priority)
+        self.most = most
         self._waiting: deque = deque()
 
     def add(self, job, function, call):

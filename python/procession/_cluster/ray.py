@@ -38,8 +38,9 @@ class Host:
     """
 
     def __init__(self, terms):
-        if not _was_given(THREADS):
-            os.environ.pop(THREADS, None)  # Ray's own, which workers would take for the wish of their user
+        # Ray's own, which workers would take for the wish of their user.
+        for name in (THREADS, *(terms.get("options", {}).get("resource_env") or {}).values()):
+            _restore(name)
         self._agent = agent_for(terms)
 
     def wait_until_ready(self):
@@ -60,10 +61,15 @@ class Host:
         self._agent.await_end(STOP_S)
 
 
-def _was_given(name):
-    """Return whether this process was started with a variable of that name."""
+def _restore(name):
+    """Have a variable be as it was when this process was started."""
     with open("/proc/self/environ", "rb") as file:
-        return any(row.startswith(name.encode() + b"=") for row in file.read().split(b"\0"))
+        rows = file.read().split(b"\0")
+    given = [row.partition(b"=")[2] for row in rows if row.startswith(os.fsencode(name) + b"=")]
+    if given:
+        os.environ[name] = os.fsdecode(given[0])
+    else:
+        os.environ.pop(name, None)
 
 
 def _packed(message):

@@ -52,7 +52,7 @@ class Staff:
         self._next_try = 0.0
         self._looks = False  # whether a thread looks for nodes just now
         self._lock = threading.Lock()
-        self._leaving: list = []
+        self._leaving: list = []  # pairs: the key of a node, if it is known, and the thread that ends an agent there
 
     def begin(self, tell):
         """Start the first agents, and wait for them; end those that have started when something goes wrong.
@@ -119,7 +119,7 @@ class Staff:
         with self._lock:
             self._there -= node.workers
             self._next_try = monotonic() + RETRY_S
-        self.dismiss(node.handle)
+        self.dismiss(node.handle, node.key)
 
     def _take(self, workers):
         """Return the lowest numbers that no worker has."""
@@ -158,7 +158,9 @@ class Staff:
     def _look_for(self, taken, deals):
         """Ask which nodes there are, which may take long while the cluster is on its way out, and start agents."""
         try:
-            places, coming = self._engine.places(), set(self._coming)
+            # What an agent had, such as units of `resources`, is free when it has ended.
+            leaving = {key for key, thread in list(self._leaving) if thread.is_alive()}
+            places, coming = self._engine.places(), {*self._coming, *leaving}
             if deals:
                 self._deal(places, taken, coming)
                 return
@@ -183,14 +185,14 @@ class Staff:
                 self._hire(place, workers, self._tell)
             coming.add(place.key)
 
-    def dismiss(self, handle):
+    def dismiss(self, handle, key=None):
         """End an agent, without waiting for it."""
         with self._lock:
             _, seats = self._handles.pop(id(handle), (None, ()))
             self._taken.difference_update(seats)
         thread = threading.Thread(target=self._engine.drop, args=(handle,), name="ClusterEnd", daemon=True)
         thread.start()
-        self._leaving = [*(other for other in self._leaving if other.is_alive()), thread]
+        self._leaving = [*(other for other in self._leaving if other[1].is_alive()), (key, thread)]
 
     def end(self, limit):
         """End all agents, those that start just now as well; wait for that, at most `limit` seconds."""
@@ -200,5 +202,5 @@ class Staff:
         for handle in handles:
             self.dismiss(handle)
         until = monotonic() + limit
-        for thread in self._leaving:
+        for _, thread in self._leaving:
             thread.join(max(0.0, until - monotonic()))

@@ -113,6 +113,8 @@ class Crew:
 
     def __init__(self, ctx, terms):
         count = few(terms.count, "the number of processes")
+        if terms.resources is not None:
+            terms.resources.check_names()
         # The engine must not keep its own crew alive: nobody could collect the two.
         self.core = PoolCore(count, proxy(self), terms.max_memory, terms.max_age)
         self.processes = []

@@ -139,7 +139,7 @@ class _Desk:
             job = Whole(self.crew, order, function, items, chunk, wishes, callbacks)
         job.collector, job.number = collector, next(self.crew.numbers)
         if wished is not None:
-            job.priority, job.sequence = wished.priority, wished.order
+            job.priority, job.sequence, job.needs = wished.priority, wished.order, wished.needs
         return job
 
 

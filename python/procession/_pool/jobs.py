@@ -49,6 +49,16 @@ class Supplier:
         together with it."""
         return []
 
+    def tasks(self):
+        """Return what is computed just now, as a job of the engine tells of it, and how many items have an outcome
+        beside those that were delivered."""
+        tasks, more = [], 0
+        for worker, place, computed in self.running():
+            item, said = self.job.said.get(worker, (None, None))
+            tasks.append((0, worker, place, 0.0, said if item == place else None))
+            more += computed
+        return tasks, more
+
     def pull(self):
         """A reader has come and finds nothing: compute an item in this thread, or return False."""
         return False
@@ -106,6 +116,7 @@ class Job:
         number: which of the jobs of its pool it is, from 0.
         priority: how urgent it is; the higher goes first.
         sequence: the numbers of its chunks, in the order in which they are to go out; None: from the first on.
+        needs: pairs of the number of a kind of resource and how many units of it each task holds.
         collector: who is told of outcomes: what is called with a list of places and results that have come, what is
             called with place, item and exception and returns the result to take, both or None, and whether the failure
             that comes first counts, not that of the first item. None: nobody.
@@ -115,6 +126,7 @@ class Job:
     tick: "Callable[[], object] | None" = None
     number = priority = 0
     sequence: "Sequence[int] | None" = None
+    needs: "tuple[tuple[int, int], ...]" = ()
     is_computed_by_its_caller = False
     collector: "Any" = None
     _most_done = 0
@@ -179,11 +191,7 @@ class Job:
     def progress(self):
         """Return how far the job is, as that of an engine does: how many items there are, if that is known, how many
         have their outcome, how many of these have failed, how often one was tried again, and what runs."""
-        running, more = [], 0
-        for worker, place, computed in self.supplier.running():
-            item, said = self.said.get(worker, (None, None))
-            running.append((0, worker, place, 0.0, said if item == place else None))
-            more += computed
+        running, more = self.supplier.tasks()
         done, known = self.counts()
         # What has just got its outcome is not taken back, though it is looked at twice or never.
         self._most_done = done = max(self._most_done, min(done + more, known))

@@ -14,6 +14,8 @@ MOST_UNITS = 2**16 - 1
 class Resources:
     """The units of a pool, of each kind numbered from 0; and which of them the task holds that runs in this process.
 
+    Those of a pool on a cluster are the units of each node.
+
     Args:
         counts: how many there are, by the names of the kinds.
         shown_in: the names of environment variables, by the kinds whose numbers they show to a task.
@@ -26,23 +28,27 @@ class Resources:
         self.counts = _counted(counts, "resources")
         if len(self.counts) > MOST_KINDS:
             raise ValueError(f"resources has {len(self.counts)} kinds: there may be {MOST_KINDS}")
-        self._shown_in = dict(shown_in or {})
-        for kind, variable in self._shown_in.items():
+        self.shown_in = dict(shown_in or {})
+        for kind, variable in self.shown_in.items():
             if kind not in self.counts:
                 raise ValueError(f"resource_env names {kind!r}, of which the pool has none: resources={self.counts}")
             if not isinstance(variable, str):
                 raise TypeError(f"resource_env must have names of variables, not {variable!r}")
-            self._names(kind)
         self._held: dict[str, tuple[int, ...]] = {}
+
+    def check_names(self):
+        """Raise ValueError where this program, whose workers are here, was shown fewer units than there are to be."""
+        for kind in self.shown_in:
+            self._names(kind)
 
     def _names(self, kind):
         """Return the names of the units of a kind: what this program was shown, else their numbers."""
         count = self.counts[kind]
-        shown = [name.strip() for name in os.environ.get(self._shown_in[kind], "").split(",") if name.strip()]
+        shown = [name.strip() for name in os.environ.get(self.shown_in[kind], "").split(",") if name.strip()]
         if not shown:
             return [str(number) for number in range(count)]
         if len(shown) < count:
-            variable = self._shown_in[kind]
+            variable = self.shown_in[kind]
             raise ValueError(f"resources has {count} of {kind!r}, but {variable}={','.join(shown)} names {len(shown)}")
         return shown[:count]
 
@@ -62,11 +68,16 @@ class Resources:
                 )
         return tuple(sorted((kinds.index(kind), count) for kind, count in wanted.items() if count))
 
+    def most_of(self, needs):
+        """Return how many tasks can run at once that hold what `needs` returned, which is something."""
+        counts = list(self.counts.values())
+        return min(counts[kind] // count for kind, count in needs)
+
     # -- in a worker ------------------------------------------------------------------------------------------------
 
     def begin(self):
         """Show a worker none, as long as it holds none."""
-        self._shown = {kind: self._names(kind) for kind in self._shown_in}
+        self._shown = {kind: self._names(kind) for kind in self.shown_in}
         self.hold(())
 
     def hold(self, units):
@@ -76,7 +87,7 @@ class Resources:
         for kind, number in sorted(units):
             held[kinds[kind]] = (*held.get(kinds[kind], ()), number)
         self._held = held
-        for kind, variable in self._shown_in.items():
+        for kind, variable in self.shown_in.items():
             os.environ[variable] = ",".join(self._shown[kind][number] for number in held.get(kind, ()))
 
     def held(self):
