@@ -405,6 +405,18 @@ def test_what_is_odd_is_said(given, note, width):
         assert ("f[3] 3/9 loss 0.5" if width == 120 else "f[3] 3/9") in text
 
 
+def test_what_has_no_room_is_left_out_whole():
+    groups = [[("pools", "")], [(" · load", "")], [(" 12:00", "dim")]]
+    for width, text in ((18, "pools · load 12:00"), (17, "pools · load"), (11, "pools"), (4, "poo…")):
+        assert table.plain(table.cut_lines([table.fitted(groups, (2, 1), width)], width)) == text
+    job = {"function": "a_function", "method": "imap_unordered", "total": 1000, "done": 10, "failed": 3}
+    job |= {"ended": None, "left": 50.0, "rate": 1234.5}
+    for width in (80, 120):
+        text = table.plain([table._job(job, [1.0] * 20, width)])
+        assert len(text) <= width and "3 failed" in text and "50.0 s left" in text and "a_function" in text
+        assert ("by imap_unordered" in text) == (width == 120)
+
+
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_where_nothing_is_to_be_seen_all_of_that_is_said(width):
     survey = Survey()

@@ -125,7 +125,8 @@ class Ray(Engine):
                 free = ray.available_resources().get("CPU", 0)
                 raise TimeoutError(
                     f"node {place.key} has not given {wanted} of its {place.cpus} CPUs to a pool in {START_S:g} "
-                    f"seconds; {free:g} are free in the whole cluster: other pools, actors and tasks have the rest"
+                    f"seconds; {free:g} are free in the whole cluster: other pools, actors and tasks have the rest, "
+                    "or the node is too busy to start a process in that time"
                 )
             ray.get(ready)
         except BaseException:

@@ -140,27 +140,24 @@ class View:
         marked = next((at for at, line in enumerate(lines) if line and line[0][1] == "chosen"), 0)
         first = max(0, min(marked - room // 2, len(lines) - room)) if len(lines) > room else 0
         shown = lines[first : first + room]
-        return [*shown, *[[]] * (room - len(shown)), *table.cut_lines([self._foot()], width)]
+        below = len(lines) - first - len(shown)
+        return [*shown, *[[]] * (room - len(shown)), *table.cut_lines([self._foot(below, width)], width)]
 
-    def _foot(self):
+    def _foot(self, below, width):
         if self._typing:
             return [("/", "chosen"), (f" {self._filter}", "")]
-        foot = []
-        for key, meaning in (
-            ("↑↓", "choose"),
-            ("s", "stacks"),
-            ("o", ORDERS[self._order]),
-            ("/", self._filter or "filter"),
-        ):
-            foot += [(f" {key} ", "chosen"), (f" {meaning} ", "")]
-        foot += [
-            (" space ", "chosen"),
-            (" held, go on " if self._holds else " hold ", ""),
-            (" q ", "chosen"),
-            (" quit", ""),
-        ]
-        foot.append((f"   looked in {1000 * self._survey.took:.0f} ms", "dim"))
-        return foot
+        keys = {
+            "↑↓": "choose",
+            "s": "stacks",
+            "o": ORDERS[self._order],
+            "/": self._filter or "filter",
+            "space": "held, go on" if self._holds else "hold",
+            "q": "quit",
+        }
+        foot: list[table.Line] = [[(f" {key} ", "chosen"), (f" {meaning} ", "")] for key, meaning in keys.items()]
+        foot.append([(f"  +{below} line{'' if below == 1 else 's'}", "strong")] if below else [])
+        foot.append([(f"  looked in {1000 * self._survey.took:.0f} ms", "dim")])
+        return table.fitted(foot, (7, 2, 4, 3, 1), width)
 
 
 def _texts(pool):

@@ -2,13 +2,14 @@
 
 import textwrap
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from procession._pool.amounts import short_size, short_span
 from procession.cli.survey import Survey, of_machine, of_memory, running_jobs
 from procession.cli.text import clean, columns, cut
 
-__all__ = ["colored", "cut_lines", "lines_of", "plain"]
+__all__ = ["colored", "cut_lines", "fitted", "lines_of", "plain"]
 
 Line = list[tuple[str, str]]
 NOTHING = "No pool of yours runs. Start one and it appears here; nothing has to be switched on."
@@ -70,17 +71,19 @@ def _head(pools, width):
     working = sum(worker["task"] is not None for worker in workers)
     cpus, load = of_machine()
     total, used = of_memory()
-    return [
-        (" procession top ", "title"),
-        ("  ", ""),
-        (f"{len(pools)} pool{'' if len(pools) == 1 else 's'}", "strong"),
-        (f" · {len(workers)} workers, ", ""),
-        (f"{working} working", "good" if working else ""),
-        (f" · {cpus} CPUs, load ", ""),
-        (f"{load:.1f}", "bad" if load > 2 * cpus else ""),
-        (f" · memory {short_size(used)} of {short_size(total)}" if width >= WIDE else "", ""),
-        (time.strftime("   %H:%M:%S"), "dim"),
+    groups: list[Line] = [
+        [
+            (" procession top ", "title"),
+            ("  ", ""),
+            (f"{len(pools)} pool{'' if len(pools) == 1 else 's'}", "strong"),
+            (f" · {len(workers)} worker{'' if len(workers) == 1 else 's'}, ", ""),
+            (f"{working} working", "good" if working else ""),
+        ],
+        [(f" · {cpus} CPUs, load ", ""), (f"{load:.1f}", "bad" if load > 2 * cpus else "")],
+        [(f" · memory {short_size(used)} of {short_size(total)}", "")],
+        [(time.strftime("   %H:%M:%S"), "dim")],
     ]
+    return fitted(groups, (2, 3, 1), width)
 
 
 def _pool(pool, width, chosen):
@@ -114,25 +117,29 @@ def _job(job, past, width):
     outcomes, total = job["done"] + job["failed"], job["total"]
     length = max(8, min(BAR, width - 60))
     full = min(length, int(length * outcomes / total)) if total else 0
-    pieces = [
-        ("  ", ""),
-        ("█" * full, "good"),
-        ("·" * (length - full), "dim"),
-        (f" {outcomes:,}/{total:,}" if total is not None else f" {outcomes:,}", ""),
-        ("  ", ""),
-        (clean(job["function"]), "name"),
-        (f" by {clean(job['method'])}", "dim"),
-        (f"   {job['rate']:.1f}/s", ""),
+    groups: list[Line] = [
+        [
+            ("  ", ""),
+            ("█" * full, "good"),
+            ("·" * (length - full), "dim"),
+            (f" {outcomes:,}/{total:,}" if total is not None else f" {outcomes:,}", ""),
+            ("  ", ""),
+            (clean(job["function"]), "name"),
+        ],
+        [(f" by {clean(job['method'])}", "dim")],
+        [(f"   {job['rate']:.1f}/s", "")],
     ]
     if job["ended"] is not None:
-        pieces.append((f"   ended {short_span(job['ended'])} ago", "dim"))
+        groups.append([(f"   ended {short_span(job['ended'])} ago", "dim")])
     elif job["left"] is not None:
-        pieces.append((f"   {short_span(job['left'])} left", "strong"))
+        groups.append([(f"   {short_span(job['left'])} left", "strong")])
     if job["failed"]:
-        pieces.append((f"   ✗ {job['failed']:,} failed", "bad"))
+        groups.append([(f"   ✗ {job['failed']:,} failed", "bad")])
+    least = [1, 2]
     if len(past) > 1:
-        pieces.append(("   " + _curve(past), "good"))
-    return pieces
+        groups.append([("   " + _curve(past), "good")])
+        least.insert(0, len(groups) - 1)
+    return fitted(groups, least, width)
 
 
 def _curve(steps):
@@ -173,7 +180,8 @@ def _worker(worker, width, is_chosen):
     on = min(bar, round(bar * worker["cpu_percent"] / 100))
     waits = min(bar - on, round(bar * worker["in_line_percent"] / 100))
     style = "chosen" if is_chosen else ""
-    state, note = worker["state"], worker["note"]
+    state = worker["state"]
+    note = "" if state == "ended" else worker["note"]
     state_style = {"running": "good", "starting": "dim", "ended": "bad"}.get(state, "")
     if note and width < WIDE:
         state, state_style = _BRIEFLY[note], "line"
@@ -207,6 +215,21 @@ def _now(task):
     return text
 
 
+def fitted(groups: list[Line], least: Sequence[int], width: int) -> Line:
+    """Return groups of pieces as a line that is no longer than `width` columns, if that can be.
+
+    Args:
+        groups: the line's, in order.
+        least: the numbers of those that are left out where there is no room, in that order.
+    """
+    left = dict(enumerate(groups))
+    for number in least:
+        if sum(columns(text) for group in left.values() for text, _ in group) <= width:
+            break
+        del left[number]
+    return [piece for group in left.values() for piece in group]
+
+
 def cut_lines(lines: list[Line], width: int) -> list[Line]:
     """Return the lines with no more than `width` columns each."""
     return [_cut(line, width) for line in lines]
@@ -217,7 +240,7 @@ def _cut(line, width):
     for text, style in line:
         if left <= 0:
             break
-        kept.append((cut(text, left), style))
+        kept.append((text if columns(text) <= left else cut(text, left - 1) + "…", style))
         left -= columns(text)
     return kept
 
