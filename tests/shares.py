@@ -1,5 +1,5 @@
-"""Runs of pytest at once, of which each takes the next file that none has taken: `-p tests.shares --taken DIR`. What fails
-is written into `DIR/failed`, a test a line as pytest takes them from a file."""
+"""Runs of pytest at once, of which each takes the next file that none has taken: `-p tests.shares --taken DIR`. What
+fails is written into `DIR/failed`, a test a line as pytest takes them from a file."""
 
 import os
 from pathlib import Path

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from procession.cli.doctor import command, finding, libraries, machine, program, python
-from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place
-from procession.cli.doctor.source import Source
+from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Surroundings
+from procession.cli.doctor.source import ProgramText
 from test_docs import BLOCK
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def place(tmp_path, files=(), **given):
     given.setdefault("cpus", 8)
     given.setdefault("limits", lambda which: 0 if which == resource.RLIMIT_CORE else -1)
     given.setdefault("answers", lambda name: True)
-    return Place(proc=str(tmp_path / "proc"), sys=str(tmp_path / "sys"), shm=str(tmp_path), **given)
+    return Surroundings(proc=str(tmp_path / "proc"), sys=str(tmp_path / "sys"), shm=str(tmp_path), **given)
 
 
 def named(check, where):
@@ -325,7 +325,7 @@ PROGRAMS = [
 @pytest.mark.parametrize("check, level, ill, well", PROGRAMS)
 def test_a_check_of_programs_finds_its_fault_and_nothing_else(check, level, ill, well, tmp_path):
     def found(text):
-        return list(check(place(tmp_path, programs=(Source("program.py", ast.parse(text)),))))
+        return list(check(place(tmp_path, programs=(ProgramText("program.py", ast.parse(text)),))))
 
     one = found(ill)[0]
     assert one.level == level and re.fullmatch(r"program.py:\d+", one.where)
@@ -335,12 +335,12 @@ def test_a_check_of_programs_finds_its_fault_and_nothing_else(check, level, ill,
 def test_functions_that_all_call_each_other_are_read_once_each():
     names = [f"work_{number}" for number in range(25)]
     text = "".join(f"def {name}(x):\n    return LATE + {'(x) + '.join(names)}(x)\n" for name in names)
-    source = Source("program.py", ast.parse(text))
+    source = ProgramText("program.py", ast.parse(text))
     assert [variable for variable, _ in source.reads(names[0])].count("LATE") == len(names)
 
 
 def test_every_check_is_tried_here():
-    command.examine(Place(programs=()), ())
+    command.examine(Surroundings(programs=()), ())
     tried = {check for check, *_ in (*MACHINES, *PROGRAMS)}
     text = Path(__file__).read_text()
     for name, function in finding.checks_of(command.ROOMS):
@@ -352,7 +352,7 @@ def test_a_check_that_fails_says_so_and_is_no_traceback(monkeypatch):
         raise PermissionError("no")
 
     monkeypatch.setattr(command, "checks_of", lambda rooms: [("one", broken)])
-    found, fine, failed = command.examine(Place(), ())
+    found, fine, failed = command.examine(Surroundings(), ())
     assert (found, fine, failed) == ([], [], {"one": "PermissionError: no"})
     assert "not checked: one: PermissionError: no" in command.report(found, fine, failed, 80, True)
 
@@ -447,6 +447,6 @@ def documented_programs():
 @pytest.mark.parametrize("source", list(documented_programs()), ids=lambda one: getattr(one, "name", None))
 def test_our_own_programs_are_healthy(source):
     text = source.read_text() if isinstance(source, Path) else source[1]
-    here = Place(programs=(Source("program.py", ast.parse(text)),))
+    here = Surroundings(programs=(ProgramText("program.py", ast.parse(text)),))
     found, _, failed = command.examine(here, ("libraries", "program"))
     assert not failed and not [one for one in found if one.level == FAILS]

@@ -58,8 +58,8 @@ def shared_config(own):
     """
     process = loaded("process")
     if process is None:
-        if _Watch not in sys.meta_path:
-            sys.meta_path.insert(0, _Watch)
+        if _ProcessFinder not in sys.meta_path:
+            sys.meta_path.insert(0, _ProcessFinder)
         return own
     theirs = process.current_process()
     if type(theirs).__name__ == "_MainProcess":
@@ -68,7 +68,7 @@ def shared_config(own):
     return {**own, "authkey": theirs.authkey}  # a child that the standard library has started
 
 
-class _Watch:
+class _ProcessFinder:
     """Finds the standard library's `multiprocessing.process` once, so that it is told who runs before it is asked."""
 
     @staticmethod
@@ -76,7 +76,7 @@ class _Watch:
         """As of `importlib.abc.MetaPathFinder`."""
         if name != "multiprocessing.process":
             return None
-        sys.meta_path.remove(_Watch)
+        sys.meta_path.remove(_ProcessFinder)
         found = (finder.find_spec(name, path, target) for finder in list(sys.meta_path))
         spec = next(filter(None, found), None)
         if spec is not None and hasattr(spec.loader, "exec_module"):

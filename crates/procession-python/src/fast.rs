@@ -6,7 +6,7 @@
 //!
 //! The second of the four files of the binding with unsafe code, for that reason alone; what compares objects with those that were there
 //! before looks at hundreds of thousands in a millisecond, each of which would be counted otherwise. `#[pyclass]` makes the classes as ever; a
-//! [`Method`] or [`Member`] is then put into them as C extensions do it, by functions of the stable interface. As PyO3 does
+//! [`Method`] or [`Attribute`] is then put into them as C extensions do it, by functions of the stable interface. As PyO3 does
 //! not count these calls, references that are dropped in them without a token at hand (those in errors) go when PyO3 is
 //! called next.
 #![allow(unsafe_code)]
@@ -55,11 +55,11 @@ pub(crate) trait Method {
     const NAME: &'static CStr;
     /// The signature as `inspect` finds it, and what the method does.
     const DOC: &'static CStr;
-    fn call<'py>(py: Python<'py>, this: &Self::Of, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>>;
+    fn call<'py>(py: Python<'py>, this: &Self::Of, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>>;
 }
 
 /// A member of the class `Of` that can be read and written.
-pub(crate) trait Member {
+pub(crate) trait Attribute {
     /// As of a [`Method`].
     type Of: PyClass<Frozen = True> + Sync;
     const NAME: &'static CStr;
@@ -70,7 +70,7 @@ pub(crate) trait Member {
 
 /// The arguments of a call.
 #[derive(Clone, Copy)]
-pub(crate) struct Given<'a, 'py> {
+pub(crate) struct CallArguments<'a, 'py> {
     this: Borrowed<'a, 'py, PyAny>,
     /// First those by place, then as many as there are names.
     values: &'a [*mut ffi::PyObject],
@@ -79,7 +79,7 @@ pub(crate) struct Given<'a, 'py> {
     py: Python<'py>,
 }
 
-impl<'a, 'py> Given<'a, 'py> {
+impl<'a, 'py> CallArguments<'a, 'py> {
     /// The object whose method is called.
     #[inline]
     pub(crate) fn this(&self) -> Borrowed<'a, 'py, PyAny> {
@@ -180,7 +180,7 @@ unsafe extern "C" fn call<M: Method>(
             let names = Borrowed::from_ptr_or_opt(py, names).map(|names| names.cast_unchecked::<PyTuple>());
             let count = by_place + names.map_or(0, |names| names.len());
             let values = if count == 0 { &[] } else { std::slice::from_raw_parts(values, count) };
-            (this, Given { this: object, values, by_place, names, py })
+            (this, CallArguments { this: object, values, by_place, names, py })
         };
         M::call(py, this.get(), given)
     })
@@ -190,7 +190,7 @@ unsafe extern "C" fn call<M: Method>(
 ///
 /// # Safety
 /// As for every `getter`, of a member of `M::Of`.
-unsafe extern "C" fn get<M: Member>(this: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+unsafe extern "C" fn get<M: Attribute>(this: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     answer(null_mut(), Bound::into_ptr, |py| {
         // SAFETY: as in `call`.
         let this = unsafe { Borrowed::from_ptr(py, this).cast_unchecked::<M::Of>() };
@@ -202,7 +202,7 @@ unsafe extern "C" fn get<M: Member>(this: *mut ffi::PyObject, _: *mut c_void) ->
 ///
 /// # Safety
 /// As for every `setter`, of a member of `M::Of`.
-unsafe extern "C" fn set<M: Member>(this: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn set<M: Attribute>(this: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
     answer(
         -1,
         |()| 0,
@@ -262,7 +262,7 @@ pub(crate) fn add_method<M: Method>(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Puts a member into its class.
-pub(crate) fn add_member<M: Member>(py: Python<'_>) -> PyResult<()> {
+pub(crate) fn add_member<M: Attribute>(py: Python<'_>) -> PyResult<()> {
     let member = ffi::PyGetSetDef {
         name: M::NAME.as_ptr(),
         get: Some(get::<M>),

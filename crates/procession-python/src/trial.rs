@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::memory::place::Bare;
+use crate::memory::place::NoShelf;
 use crate::values::{self, Preamble};
 
 /// Adds the function to the module.
@@ -24,10 +24,10 @@ fn encode_simple<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> 
 fn try_decoders<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<(Bound<'py, PyAny>, usize)> {
     let _ = (values::spots_of(bytes), values::is_simple_run(bytes), values::take_framed(py, &mut &*bytes));
     let _ = (values::decode_range(&mut &*bytes), Preamble::decode(&mut &*bytes));
-    let _ = values::decode_group(py, &mut &*bytes, 3, &Bare);
+    let _ = values::decode_group(py, &mut &*bytes, 3, &NoShelf);
     let size = values::skip(&mut &*bytes).map(<[u8]>::len);
     let mut rest = bytes;
-    let value = values::decode(py, &mut rest, &Bare)?;
+    let value = values::decode(py, &mut rest, &NoShelf)?;
     let taken = bytes.len() - rest.len();
     assert_eq!(size?, taken, "what is skipped and what is decoded differ");
     Ok((value, taken))

@@ -23,16 +23,16 @@ def chores_once_loaded(action):
     if logging is not None and not _is_loading(logging):
         return [(action, (logging,))]
     for finder in sys.meta_path:
-        if isinstance(finder, _Watch):
+        if isinstance(finder, _LoggingFinder):
             return [] if action in finder.actions else [(finder.actions.append, (action,))]
-    return [(sys.meta_path.insert, (0, _Watch([action])))]
+    return [(sys.meta_path.insert, (0, _LoggingFinder([action])))]
 
 
 def _is_loading(module):
     return getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
-class _Watch:
+class _LoggingFinder:
     """Waits for the import of `logging`, and has it executed by a `_Loader`."""
 
     def __init__(self, actions):
@@ -81,7 +81,7 @@ def name_chores():
     if "logging" in sys.modules:
         return chores_once_loaded(_name_records)
     if _waiting not in sys.meta_path:
-        _waiting = _Watch([_name_records_of_child])
+        _waiting = _LoggingFinder([_name_records_of_child])
         sys.meta_path.insert(0, _waiting)
     return ()
 

@@ -4,7 +4,7 @@ import sys
 
 from procession._objects import generators, reads, variables
 
-__all__ = ["Watch", "of_process"]
+__all__ = ["VariableWatch", "of_process"]
 
 _MOST_TARGETS = 1000  # that are remembered
 _MOST_MET = 2000  # functions of a pool
@@ -43,7 +43,7 @@ def expected(function, known, method, spared, with_generators):
 _SEEDING = frozenset(("seed", "setstate", "set_state", "manual_seed", "spawn", "jumped", "advance"))
 
 
-class Watch:
+class VariableWatch:
     """What is sent with the functions of a pool.
 
     Args:

@@ -318,9 +318,9 @@ class Crew:
         self.members[index] = member
         self.processes.append(process)
         if self._stuck is None and getattr(process._popen, "beside", None):
-            from procession._pool.stuck import Watch
+            from procession._pool.stuck import StuckWatch
 
-            self._stuck = Watch(self, process._popen.beside, process._popen.place)
+            self._stuck = StuckWatch(self, process._popen.beside, process._popen.place)
         util.debug("added worker")
         return None
 
@@ -426,9 +426,9 @@ class Crew:
         return function if isinstance(answer, bool) else answer
 
     def _start_watch(self):
-        from procession._objects.watch import Watch  # not before: most functions of most programs read none
+        from procession._objects.watch import VariableWatch  # not before: most functions of most programs read none
 
-        self._watch = Watch(self._method, self._terms.initializer, self._count == 1)
+        self._watch = VariableWatch(self._method, self._terms.initializer, self._count == 1)
         return self._watch
 
     def _goes_by_value(self, function):

@@ -78,7 +78,7 @@ def _show(line):
 # -- in the parent --------------------------------------------------------------------------------------------------
 
 
-class _Stream:
+class _OutputStream:
     """The reading end of one pipe of a worker."""
 
     def __init__(self, descriptor, name, mark):
@@ -164,7 +164,7 @@ class Capture:
             for name in STREAMS:
                 reader, writer = pipe()
                 os.set_blocking(reader, False)
-                streams.append(_Stream(reader, name, self._marks))
+                streams.append(_OutputStream(reader, name, self._marks))
                 writers.append(writer)
         except BaseException:
             for descriptor in [*writers, *(stream.descriptor for stream in streams)]:

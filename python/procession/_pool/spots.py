@@ -54,13 +54,13 @@ def task_of(spot):
     index, seed = (place, None) if informed is None else informed.of(place)
     worker = getattr(here, "worker", None)
     worker = 0 if worker is None else worker.index
-    told, name = _Told(job, place, worker), function_name(job.function)
+    told, name = _TaskNews(job, place, worker), function_name(job.function)
     index = job.number if job.order == "apply" else index
     made[:] = [Task(name, index, told, (job.number, place), worker, deadline, tries, seed)]
     return made[0]
 
 
-class _Told:
+class _TaskNews:
     """Takes what a task says of itself."""
 
     def __init__(self, job, place, worker):

@@ -10,13 +10,13 @@ from _weakref import ref
 from procession import _notices
 from procession._pool import stacks
 
-__all__ = ["Watch"]
+__all__ = ["StuckWatch"]
 
 LIMIT_S = 15.0  # that a worker computes nothing
 LOOKS = 5  # in that time
 
 
-class Watch:
+class StuckWatch:
     """A thread that looks at the workers of a pool until a task has ended, or it has told of one that does not.
 
     Args:

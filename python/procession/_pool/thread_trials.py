@@ -77,7 +77,7 @@ class Trial:
             self._settle(success, value)
 
 
-class Watch:
+class TrialWatch:
     """Tells trials that their time is over; has a thread while the pool has not ended."""
 
     def __init__(self, name):

@@ -16,7 +16,7 @@ from procession._pool.crews import Crew
 from procession._pool.current import Worker, here
 from procession._pool.jobs import Failure, Stream, Supplier, stopped
 from procession._pool.thread_staff import Aside, Elastic, Staff
-from procession._pool.thread_trials import Trial, Watch
+from procession._pool.thread_trials import Trial, TrialWatch
 from procession._pool.worker import finish
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -40,7 +40,7 @@ class Threads(Crew):
         super().__init__(ctx, terms)
         name = f"ThreadPool-{next(_numbers)}"
         self.steps = queue.SimpleQueue()
-        self.watch = Watch(f"{name}-deadlines")
+        self.watch = TrialWatch(f"{name}-deadlines")
         call = partial(work, self, terms)
         elastic = terms.elastic
         self.staff = Staff(self.steps, name, call) if elastic is None else Elastic(self.steps, name, call, elastic)

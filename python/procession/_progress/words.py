@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from procession._pool import texts
 from procession._pool.amounts import whole_span
 
-__all__ = ["MOST_TASKS", "Row", "bar", "clean", "colored", "facts", "line", "rows"]
+__all__ = ["MOST_TASKS", "DrawnLine", "bar", "clean", "colored", "facts", "line", "rows"]
 
 # The most tasks that have a line of their own.
 MOST_TASKS = 8
@@ -19,7 +19,7 @@ _ORDERS = re.compile(
 
 
 @dataclass(frozen=True)
-class Row:
+class DrawnLine:
     """A line of what is drawn.
 
     Attributes:
@@ -108,14 +108,14 @@ def rows(all_progress):
         if progress.total is not None:
             share = progress.done / progress.total if progress.total else 1.0
         name, counts = clean(progress.function, MOST_NAME), _counts(progress.done, progress.total)
-        answer.append(Row(name, share, counts, facts(progress), progress.failed))
+        answer.append(DrawnLine(name, share, counts, facts(progress), progress.failed))
         if progress.ended:
             continue
         told = [task for task in progress.tasks if task.done is not None or task.text]
         told.sort(key=lambda task: task.worker)
         answer += [_task_row(task) for task in told[:MOST_TASKS]]
         if len(told) > MOST_TASKS:
-            answer.append(Row(f"  +{len(told) - MOST_TASKS} more", None, "", (), is_task=True))
+            answer.append(DrawnLine(f"  +{len(told) - MOST_TASKS} more", None, "", (), is_task=True))
     return answer
 
 
@@ -123,7 +123,7 @@ def _task_row(task):
     done = "" if task.done is None else f"{task.done:,.6g}"
     total = "" if task.total is None else f"/{task.total:,.6g}"
     text = (clean(task.text, 60),) if task.text else ()
-    return Row(f"  worker {task.worker}", task.share, f"{done}{total}", text, is_task=True)
+    return DrawnLine(f"  worker {task.worker}", task.share, f"{done}{total}", text, is_task=True)
 
 
 def bar(share, width, signs="━╸ "):

@@ -18,26 +18,26 @@ const REMEMBERED: usize = 16;
 const STEPS: usize = 8;
 
 /// A part that an item had.
-struct Seen {
+struct SeenPart {
     /// Whose memory it is: as long as it lives, the same address is the same array.
     owner: Py<PyAny>,
     address: usize,
     size: usize,
     /// Where it lies, from the second time on.
-    block: Option<Taken>,
+    block: Option<TakenPart>,
 }
 
 /// Where a part lies, and when it was the same as there.
 #[derive(Clone, Copy)]
-pub(crate) struct Taken {
+pub(crate) struct TakenPart {
     pub block: Block,
     at: Option<u64>,
 }
 
-impl Taken {
+impl TakenPart {
     /// A part lies in `block`, and was that at a moment of [`now`].
-    pub(crate) fn new(block: Block, at: Option<u64>) -> Taken {
-        Taken { block, at }
+    pub(crate) fn new(block: Block, at: Option<u64>) -> TakenPart {
+        TakenPart { block, at }
     }
 
     /// Whether a part is certainly what lies there still.
@@ -49,7 +49,7 @@ impl Taken {
 /// The parts that items of a job had so far.
 #[derive(Default)]
 pub(crate) struct Repeats {
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<SeenPart>>,
 }
 
 /// What is known of a part.
@@ -59,11 +59,11 @@ pub(crate) enum Found {
     /// The part came before and lies nowhere: [`Repeats::keep`] it.
     Again,
     /// The part lay in a block: if its bytes are not the same any more, [`Repeats::keep`] it.
-    Kept(Taken),
+    Kept(TakenPart),
 }
 
 impl Repeats {
-    fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+    fn seen(&self) -> MutexGuard<'_, Vec<SeenPart>> {
         self.seen.lock().expect("no panic while locked")
     }
 
@@ -71,21 +71,21 @@ impl Repeats {
     pub(crate) fn find(&self, part: &Part<'_, '_>) -> (Found, Option<Block>) {
         let owner = owner_of(part.owner);
         let mut seen = self.seen();
-        let same = |seen: &&Seen| seen.address == part.address && seen.size == part.size && seen.owner.is(&owner);
+        let same = |seen: &&SeenPart| seen.address == part.address && seen.size == part.size && seen.owner.is(&owner);
         match seen.iter().find(same) {
-            Some(Seen { block: Some(taken), .. }) => return (Found::Kept(*taken), None),
+            Some(SeenPart { block: Some(taken), .. }) => return (Found::Kept(*taken), None),
             Some(_) => return (Found::Again, None),
             None => {}
         }
         let oldest = (seen.len() == REMEMBERED).then(|| seen.remove(0));
-        seen.push(Seen { owner: owner.unbind(), address: part.address, size: part.size, block: None });
+        seen.push(SeenPart { owner: owner.unbind(), address: part.address, size: part.size, block: None });
         drop(seen);
         (Found::New, oldest.and_then(|oldest| oldest.block).map(|taken| taken.block))
     }
 
     /// A part that came again lies there from now on; gives back the block of before, or this one if the part was forgotten
     /// meanwhile.
-    pub(crate) fn keep(&self, part: &Part<'_, '_>, taken: Taken) -> Option<Block> {
+    pub(crate) fn keep(&self, part: &Part<'_, '_>, taken: TakenPart) -> Option<Block> {
         let mut seen = self.seen();
         match seen.iter_mut().find(|seen| seen.address == part.address && seen.size == part.size) {
             Some(seen) => seen.block.replace(taken).map(|before| before.block),
@@ -96,7 +96,7 @@ impl Repeats {
     /// A part was what lies there once more, at that moment.
     pub(crate) fn confirm(&self, part: &Part<'_, '_>, at: Option<u64>) {
         let mut seen = self.seen();
-        let same = |seen: &&mut Seen| seen.address == part.address && seen.size == part.size;
+        let same = |seen: &&mut SeenPart| seen.address == part.address && seen.size == part.size;
         if let Some(taken) = seen.iter_mut().find(same).and_then(|seen| seen.block.as_mut()) {
             taken.at = at;
         }
@@ -104,7 +104,7 @@ impl Repeats {
 
     /// Forgets parts that nobody else holds: they were made for pickling only.
     pub(crate) fn forget_temporary(&self, py: Python<'_>) -> Vec<Block> {
-        let gone: Vec<Seen> = {
+        let gone: Vec<SeenPart> = {
             let mut seen = self.seen();
             let (gone, stay) = seen.drain(..).partition(|seen| is_only_reference(py, &seen.owner));
             *seen = stay;

@@ -17,7 +17,7 @@ use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyByteArray, PyMemoryView, PyString};
 
 use crate::error::raised;
-use crate::memory::place::{Bare, Kind, Part, Room, Shelf, Spot};
+use crate::memory::place::{Kind, NoShelf, Part, Room, Shelf, Spot};
 
 /// A part of a view; it lives as long as somebody looks at it.
 #[pyclass(frozen, module = "procession._procession")]
@@ -317,7 +317,7 @@ fn find_shared(
     offset: u64,
     size: u64,
 ) -> PyResult<Bound<'_, PyMemoryView>> {
-    in_place(py, Spot::Shared(Place { process, descriptor, inode, offset, size }), &Bare)
+    in_place(py, Spot::Shared(Place { process, descriptor, inode, offset, size }), &NoShelf)
 }
 
 /// Where the bytes of a contiguous buffer are in memory that is shared on purpose.

@@ -18,26 +18,26 @@ thread_local! {
 
 /// Where the room is, and the thread that lent it; nothing while it is in use.
 #[derive(Default)]
-pub(crate) struct Lent(Mutex<Option<(usize, Address)>>);
+pub(crate) struct LentRoom(Mutex<Option<(usize, Address)>>);
 
 #[derive(Clone, Copy)]
 struct Address(NonNull<dyn Room>);
 
-// SAFETY: it is an address only. What is there is used in the thread that lent it alone, which `Lent::with` makes sure of.
+// SAFETY: it is an address only. What is there is used in the thread that lent it alone, which `LentRoom::with` makes sure of.
 unsafe impl Send for Address {}
 
 fn here() -> usize {
     HERE.with(|here| std::ptr::from_ref(here) as usize)
 }
 
-impl Lent {
+impl LentRoom {
     fn replace(&self, next: Option<(usize, Address)>) -> Option<(usize, Address)> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), next)
     }
 
     /// Lends a room for as long as `run` takes.
     pub(crate) fn lend<T>(&self, room: &mut dyn Room, run: impl FnOnce() -> T) -> T {
-        struct End<'a>(&'a Lent);
+        struct End<'a>(&'a LentRoom);
         impl Drop for End<'_> {
             fn drop(&mut self) {
                 self.0.replace(None);

@@ -152,9 +152,9 @@ pub(crate) trait Shelf {
 }
 
 /// A shelf for values that have no large parts.
-pub(crate) struct Bare;
+pub(crate) struct NoShelf;
 
-impl Shelf for Bare {
+impl Shelf for NoShelf {
     fn view(&self, _spot: Spot) -> PyResult<Arc<View>> {
         Err(pyo3::exceptions::PyValueError::new_err("a value arrived without its large parts"))
     }

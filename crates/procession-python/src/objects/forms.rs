@@ -16,7 +16,7 @@ use crate::package::loaded_module;
 
 /// How instances of a class are pickled.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum InstanceForm {
     /// As every object by default, with a dict of its attributes and nothing else.
     Attributes,
     /// As a named tuple, by its fields.
@@ -36,23 +36,23 @@ pub(super) enum Form {
 }
 
 /// How instances of a class are pickled.
-pub(super) fn form_of(class: &Bound<'_, PyType>) -> PyResult<Form> {
+pub(super) fn form_of(class: &Bound<'_, PyType>) -> PyResult<InstanceForm> {
     if has_attributes(class)? {
-        Ok(Form::Attributes)
+        Ok(InstanceForm::Attributes)
     } else if has_fields(class)? {
-        Ok(Form::Fields)
+        Ok(InstanceForm::Fields)
     } else if is_enumeration(class)? || is_zone(class)? {
-        Ok(Form::Member)
+        Ok(InstanceForm::Member)
     } else if is_type_of_arrays(class)? {
-        Ok(if class.name()?.to_str()? == "VoidDType" { Form::Records } else { Form::Member })
+        Ok(if class.name()?.to_str()? == "VoidDType" { InstanceForm::Records } else { InstanceForm::Member })
     } else if let Some(kind) = small::kind_of(class) {
-        Ok(Form::Small(kind))
+        Ok(InstanceForm::Small(kind))
     } else if is_harmless(class)? {
-        Ok(Form::Reduced)
+        Ok(InstanceForm::Reduced)
     } else if !is_pickled_at_once(class) && is_asked_alone(class)? {
-        Ok(Form::Asked)
+        Ok(InstanceForm::Asked)
     } else {
-        Ok(Form::Other)
+        Ok(InstanceForm::Other)
     }
 }
 
@@ -99,15 +99,15 @@ fn is_type_of_arrays(class: &Bound<'_, PyType>) -> PyResult<bool> {
 }
 
 /// What the class of every object has, and how large an object with attributes is that has nothing else.
-struct Plain {
+struct PlainObjects {
     methods: Vec<(&'static str, Py<PyAny>)>,
     size: usize,
     slots: Py<PyAny>,
 }
 
-static PLAIN: PyOnceLock<Plain> = PyOnceLock::new();
+static PLAIN: PyOnceLock<PlainObjects> = PyOnceLock::new();
 
-fn plain(py: Python<'_>) -> PyResult<&Plain> {
+fn plain(py: Python<'_>) -> PyResult<&PlainObjects> {
     PLAIN.get_or_try_init(py, || {
         let builtins = py.import("builtins")?;
         let object = builtins.getattr("object")?;
@@ -115,7 +115,7 @@ fn plain(py: Python<'_>) -> PyResult<&Plain> {
         let methods = methods.map(|name| object.getattr(name).map(|method| (name, method.unbind())));
         let names = PyDict::new(py);
         let class = builtins.getattr("type")?.call1(("Plain", (object,), names))?;
-        Ok(Plain {
+        Ok(PlainObjects {
             methods: methods.into_iter().collect::<PyResult<_>>()?,
             size: class.getattr("__basicsize__")?.extract()?,
             slots: py.import("copyreg")?.getattr("_slotnames")?.unbind(),

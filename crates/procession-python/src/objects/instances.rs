@@ -9,7 +9,7 @@ use pyo3::types::{PyCFunction, PyDict, PyFunction, PyList, PyModule, PyString, P
 use rustc_hash::FxHashMap;
 
 use crate::objects::entries::entries_of;
-use crate::objects::forms::{Form, form_of};
+use crate::objects::forms::{InstanceForm, form_of};
 use crate::objects::naming::is_named;
 use crate::objects::reducers::{has_reducer, note_answer};
 use crate::objects::small;
@@ -26,7 +26,7 @@ const SMALL_PROTOCOL: u8 = 4;
 const MISFITS: u32 = 8;
 
 /// What an instance is made of.
-pub(crate) enum Parts<'py> {
+pub(crate) enum InstanceParts<'py> {
     /// A tuple of the class and the names of the attributes, which stays the same for all with these names, and the values.
     Attributes(Bound<'py, PyTuple>, Vec<Bound<'py, PyAny>>),
     /// The class and the fields.
@@ -48,12 +48,12 @@ pub(crate) struct Reduction<'py> {
 
 /// The classes of objects that came, and how their instances are pickled.
 #[derive(Default)]
-pub(crate) struct Classes(FxHashMap<usize, Known>);
+pub(crate) struct Classes(FxHashMap<usize, KnownClass>);
 
-struct Known {
+struct KnownClass {
     /// Held, so that no other class gets its address.
     _class: Py<PyType>,
-    form: Form,
+    form: InstanceForm,
     /// The class and the names of the attributes of the instance that came last.
     names: Option<Py<PyTuple>>,
     /// The callable that made the instance that came last; the names of a type of records.
@@ -68,7 +68,7 @@ impl Classes {
     /// The attributes of an instance that has nothing else; none if it is pickled in another way.
     pub(crate) fn attributes<'py>(&mut self, value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
         let class = value.get_type();
-        if self.known(&class).form != Form::Attributes || has_reducer(&class) {
+        if self.known(&class).form != InstanceForm::Attributes || has_reducer(&class) {
             return None;
         }
         value.getattr(intern!(value.py(), "__dict__")).ok()?.cast_into_exact::<PyDict>().ok()
@@ -78,13 +78,13 @@ impl Classes {
     pub(crate) fn fields<'py>(&mut self, value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
         let tuple = value.cast::<PyTuple>().ok()?;
         let class = value.get_type();
-        (self.known(&class).form == Form::Fields && !has_reducer(&class)).then(|| tuple.clone())
+        (self.known(&class).form == InstanceForm::Fields && !has_reducer(&class)).then(|| tuple.clone())
     }
 
     /// Whether an object is a member of an enumeration, or a time zone.
     pub(crate) fn is_member(&mut self, value: &Bound<'_, PyAny>) -> bool {
         let class = value.get_type();
-        self.known(&class).form == Form::Member && !has_reducer(&class)
+        self.known(&class).form == InstanceForm::Member && !has_reducer(&class)
     }
 
     /// The object that goes for a member: one that came before, for those types of numpy's arrays of which each array has a
@@ -109,7 +109,7 @@ impl Classes {
     pub(crate) fn has_same_names(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Option<bool>> {
         let (py, class) = (value.py(), value.get_type());
         let known = self.known(&class);
-        if known.form != Form::Records || has_reducer(&class) {
+        if known.form != InstanceForm::Records || has_reducer(&class) {
             return Ok(None);
         }
         let names = value.getattr(intern!(py, "names"))?;
@@ -126,27 +126,27 @@ impl Classes {
     }
 
     /// What an instance is made of; none if it is to be pickled. Its reducer may be asked if `asks`.
-    pub(crate) fn parts<'py>(&mut self, value: &Bound<'py, PyAny>, asks: bool) -> PyResult<Option<Parts<'py>>> {
+    pub(crate) fn parts<'py>(&mut self, value: &Bound<'py, PyAny>, asks: bool) -> PyResult<Option<InstanceParts<'py>>> {
         let class = value.get_type();
         let form = self.known(&class).form;
-        if form == Form::Other || has_reducer(&class) {
+        if form == InstanceForm::Other || has_reducer(&class) {
             return Ok(None);
         }
         Ok(match form {
-            Form::Attributes => {
+            InstanceForm::Attributes => {
                 let attributes = value.getattr(intern!(value.py(), "__dict__"));
                 let attributes = attributes.ok().and_then(|found| found.cast_into_exact::<PyDict>().ok());
                 attributes.filter(|attributes| attributes.len() <= TUPLE_ITEMS).and_then(|attributes| {
                     let (names, values): (Vec<_>, Vec<_>) = entries_of(&attributes).into_iter().unzip();
-                    Some(Parts::Attributes(self.names(&class, &names)?, values))
+                    Some(InstanceParts::Attributes(self.names(&class, &names)?, values))
                 })
             }
-            Form::Fields => {
+            InstanceForm::Fields => {
                 let fields = value.cast::<PyTuple>()?;
-                (fields.len() <= TUPLE_ITEMS).then(|| Parts::Fields(class, fields.clone()))
+                (fields.len() <= TUPLE_ITEMS).then(|| InstanceParts::Fields(class, fields.clone()))
             }
-            Form::Reduced | Form::Asked => {
-                let is_harmless = form == Form::Reduced;
+            InstanceForm::Reduced | InstanceForm::Asked => {
+                let is_harmless = form == InstanceForm::Reduced;
                 if !asks && !is_harmless {
                     return Ok(None);
                 }
@@ -160,20 +160,20 @@ impl Classes {
                     let ran = parts.as_ref().filter(|parts| parts.items.is_some() || parts.entries.is_some());
                     note_answer(value, ran.map_or(Ok(said), Reduction::said)?);
                 }
-                parts.map(Parts::Reduced)
+                parts.map(InstanceParts::Reduced)
             }
-            Form::Small(kind) if asks => small_parts(value, class, kind)?.map(Parts::Reduced),
-            Form::Small(_) | Form::Member | Form::Records | Form::Other => None,
+            InstanceForm::Small(kind) if asks => small_parts(value, class, kind)?.map(InstanceParts::Reduced),
+            InstanceForm::Small(_) | InstanceForm::Member | InstanceForm::Records | InstanceForm::Other => None,
         })
     }
 
     /// An instance has been asked, and had to be pickled after all, because of its parts.
     pub(crate) fn note_misfit(&mut self, value: &Bound<'_, PyAny>) {
         let known = self.known(&value.get_type());
-        if matches!(known.form, Form::Asked | Form::Small(_)) {
+        if matches!(known.form, InstanceForm::Asked | InstanceForm::Small(_)) {
             known.misfits += 3; // one that fits takes one back
             if known.misfits > MISFITS {
-                known.form = Form::Other;
+                known.form = InstanceForm::Other;
             }
         }
     }
@@ -203,7 +203,7 @@ impl Classes {
         }
         known.misfits += 1;
         if known.misfits > MISFITS {
-            known.form = Form::Other;
+            known.form = InstanceForm::Other;
         }
         Ok(None)
     }
@@ -230,15 +230,15 @@ impl Classes {
         Some(made)
     }
 
-    fn known(&mut self, class: &Bound<'_, PyType>) -> &mut Known {
+    fn known(&mut self, class: &Bound<'_, PyType>) -> &mut KnownClass {
         let address = class.as_ptr() as usize;
         if self.0.len() >= MOST && !self.0.contains_key(&address) {
             self.0.clear();
         }
         let known = self.0.entry(address);
-        known.or_insert_with(|| Known {
+        known.or_insert_with(|| KnownClass {
             _class: class.clone().unbind(),
-            form: form_of(class).unwrap_or(Form::Other),
+            form: form_of(class).unwrap_or(InstanceForm::Other),
             names: None,
             callable: None,
             misfits: 0,

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::memory::buffer::{bytes_of, copy_of, parts_of, put};
-use crate::memory::lent::Lent;
+use crate::memory::lent::LentRoom;
 use crate::memory::place::{Kind, LARGE, Room, Spot};
 use crate::objects::reducers::note_culprit;
 use crate::objects::unsettled::pickling;
@@ -36,7 +36,7 @@ pub(crate) struct Apart {
 struct Sink {
     written: Mutex<Written>,
     /// Where large parts go; without, they are pickled.
-    room: Lent,
+    room: LentRoom,
 }
 
 /// What a pickler has written.

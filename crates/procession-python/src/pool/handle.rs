@@ -10,7 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::link::Link;
 use crate::pool::drive::Inner;
-use crate::pool::job::{Answer, Job, Next};
+use crate::pool::job::{Answer, Job, NextOutcome};
 
 /// When a wait of so many seconds ends; none for ever.
 pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
@@ -174,18 +174,18 @@ impl JobCore {
     /// Raises StopIteration at the end.
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<(Py<PyAny>,)>> {
         let mut found = self.job.next();
-        if matches!(found, Next::Later) {
+        if matches!(found, NextOutcome::Later) {
             let inner = self.engine()?;
             inner.pull(py, &self.job)?;
             inner.wait(py, deadline(timeout)?, || {
                 found = self.job.next();
-                !matches!(found, Next::Later)
+                !matches!(found, NextOutcome::Later)
             })?;
         }
         match found {
-            Next::Answer(answer) => Ok(Some((give(py, answer)?,))),
-            Next::Later => Ok(None),
-            Next::End => Err(PyStopIteration::new_err(())),
+            NextOutcome::Answer(answer) => Ok(Some((give(py, answer)?,))),
+            NextOutcome::Later => Ok(None),
+            NextOutcome::End => Err(PyStopIteration::new_err(())),
         }
     }
 }

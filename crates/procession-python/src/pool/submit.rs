@@ -14,7 +14,7 @@ use super::PoolCore;
 use crate::error::raised;
 use crate::pool::drive::{Inner, exception};
 use crate::pool::job::{Function, Job, Options, Results, State, Wishes};
-use crate::pool::row::Row;
+use crate::pool::row::MapItems;
 use crate::pool::stateless::is_stateless;
 use crate::values::Mode;
 
@@ -126,7 +126,7 @@ impl PoolCore {
         callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
         wishes: Wishes,
     ) -> PyResult<Arc<Job>> {
-        let row = Row::of(items)?;
+        let row = MapItems::of(items)?;
         let total = row.len(py);
         let chunk = chunk.map_or(Chunk::Adaptive, Chunk::Fixed);
         let together = shared_by(inner, chunk, total as u64);

@@ -14,9 +14,9 @@ use crate::wait::{deadline, until_done};
 
 /// A descriptor of the caller's, for a call.
 #[derive(Clone, Copy, FromPyObject)]
-struct Number(i32);
+struct DescriptorNumber(i32);
 
-impl Number {
+impl DescriptorNumber {
     fn with<T>(&self, call: impl FnOnce(BorrowedFd<'_>) -> procession::Result<T>) -> PyResult<T> {
         platform::with_borrowed(self.0, call).map_err(raised)
     }
@@ -65,7 +65,7 @@ fn hold_life(writer: i32) -> PyResult<()> {
 /// Raises ProcessLookupError when it is no more.
 #[pyfunction]
 #[pyo3(signature = (pidfd, number, pid, identity=0))]
-fn send_signal(pidfd: Number, number: i32, pid: i32, identity: u64) -> PyResult<()> {
+fn send_signal(pidfd: DescriptorNumber, number: i32, pid: i32, identity: u64) -> PyResult<()> {
     pidfd.with(|pidfd| platform::send_signal(pidfd, number, pid, identity))
 }
 
@@ -74,7 +74,7 @@ fn send_signal(pidfd: Number, number: i32, pid: i32, identity: u64) -> PyResult<
 /// somebody else has taken it.
 #[pyfunction]
 #[pyo3(signature = (pidfd, pid, identity=0))]
-fn collect_status(pidfd: Number, pid: i32, identity: u64) -> PyResult<Option<i32>> {
+fn collect_status(pidfd: DescriptorNumber, pid: i32, identity: u64) -> PyResult<Option<i32>> {
     let ending = pidfd.with(|pidfd| platform::collect(pidfd, pid, identity))?;
     Ok(ending.map(|ending| match ending {
         Ending::Exited(status) => status,
@@ -99,7 +99,7 @@ fn check_file_size(size: usize) -> PyResult<()> {
 
 /// Takes the memory of the first `size` bytes of a file now.
 #[pyfunction]
-fn reserve_memory(py: Python<'_>, file: Number, size: usize) -> PyResult<()> {
+fn reserve_memory(py: Python<'_>, file: DescriptorNumber, size: usize) -> PyResult<()> {
     if size == 0 {
         return Err(PyValueError::new_err("the memory of 0 bytes cannot be taken"));
     }
@@ -163,12 +163,12 @@ impl Poller {
     }
 
     /// Watches a descriptor for being readable.
-    fn add(&self, file: Number) -> PyResult<()> {
+    fn add(&self, file: DescriptorNumber) -> PyResult<()> {
         file.with(|known| self.0.add(known, file.0 as u64))
     }
 
     /// Stops watching a descriptor, which must still be open.
-    fn remove(&self, file: Number) -> PyResult<()> {
+    fn remove(&self, file: DescriptorNumber) -> PyResult<()> {
         file.with(|file| {
             self.0.remove(file);
             Ok(())

@@ -13,7 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
 
 use crate::error::raised;
 use crate::memory::buffer::with_bytes_of;
-use crate::shared::message::{LOOK_FROM, PREFIX, Parts, bytes_within, is_end};
+use crate::shared::message::{LOOK_FROM, MessageParts, PREFIX, bytes_within, is_end};
 use crate::shared::pickle::unpickled;
 use crate::wait::deadline;
 
@@ -358,7 +358,7 @@ impl Connection {
     /// Send an object; waits while the pipe is full.
     fn send(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = self.check_writable()?;
-        self.send_parts(py, stream, Parts::of(obj)?.slices())
+        self.send_parts(py, stream, MessageParts::of(obj)?.slices())
     }
 
     /// Receive an object, waiting for it.

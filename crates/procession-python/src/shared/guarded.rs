@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
-use crate::fast::{Given, Member, Method, add_member, add_method};
+use crate::fast::{Attribute, CallArguments, Method, add_member, add_method};
 use crate::shared::numbers::Numbers;
-use crate::shared::sync::{Held, Lock, RLock};
+use crate::shared::sync::{Holdable, Lock, RLock};
 
 /// The lock of an object: one of ours, or anything with `acquire` and `release`.
 enum Guard {
@@ -127,7 +127,11 @@ impl Method for GetLock {
     const DOC: &'static CStr = c"get_lock($self)\n--\n\nReturn the lock.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &SynchronizedBase, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(
+        py: Python<'py>,
+        this: &SynchronizedBase,
+        given: CallArguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         given.nothing("get_lock")?;
         Ok(this.guard.lock(py).clone())
     }
@@ -139,7 +143,11 @@ impl Method for Enter {
     const DOC: &'static CStr = c"__enter__($self)\n--\n\nTake the lock.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &SynchronizedBase, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(
+        py: Python<'py>,
+        this: &SynchronizedBase,
+        given: CallArguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         given.nothing("__enter__")?;
         let taken = match &this.guard {
             Guard::Recursive(lock) => lock.get().take(py, true, None)?,
@@ -156,7 +164,11 @@ impl Method for Exit {
     const DOC: &'static CStr = c"__exit__($self, kind, error, trace, /)\n--\n\nGive the lock back.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &SynchronizedBase, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(
+        py: Python<'py>,
+        this: &SynchronizedBase,
+        given: CallArguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let [kind, error, trace] = given.exactly("__exit__")?;
         match &this.guard {
             Guard::Recursive(lock) => lock.get().give()?,
@@ -167,7 +179,7 @@ impl Method for Exit {
     }
 }
 
-impl Member for Number {
+impl Attribute for Number {
     type Of = SynchronizedBase;
     const NAME: &'static CStr = c"_value";
     const DOC: &'static CStr = c"The value, read and written under the lock.";

@@ -26,14 +26,14 @@ const MEMOIZE: u8 = 0x94;
 const STOP: u8 = b'.';
 
 /// The pickle of an object in parts, as a pipe sends it.
-pub(crate) enum Parts<'py> {
+pub(crate) enum MessageParts<'py> {
     Pickle(Pickle),
     /// The beginning, of so many bytes, of the pickle of `bytes`, and these.
     Around([u8; PREFIX], usize, Bound<'py, PyBytes>),
 }
 
-impl<'py> Parts<'py> {
-    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Parts<'py>> {
+impl<'py> MessageParts<'py> {
+    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<MessageParts<'py>> {
         if let Ok(bytes) = value.cast_exact::<PyBytes>()
             && bytes.as_bytes().len() >= IN_PLACE
         {
@@ -52,20 +52,20 @@ impl<'py> Parts<'py> {
                     11
                 }
             };
-            return Ok(Parts::Around(prefix, used, bytes.clone()));
+            return Ok(MessageParts::Around(prefix, used, bytes.clone()));
         }
         let mut pickle = Pickle::new();
         if !numeric::pickle_array(value, &mut pickle) && !numeric::pickle_number(value, &mut pickle) {
             pickle.clear();
             pickle = pickled(value)?;
         }
-        Ok(Parts::Pickle(pickle))
+        Ok(MessageParts::Pickle(pickle))
     }
 
     pub(crate) fn slices(&self) -> [&[u8]; 3] {
         match self {
-            Parts::Pickle(pickle) => [pickle, &[], &[]],
-            Parts::Around(prefix, used, bytes) => [&prefix[..*used], bytes.as_bytes(), &[STOP]],
+            MessageParts::Pickle(pickle) => [pickle, &[], &[]],
+            MessageParts::Around(prefix, used, bytes) => [&prefix[..*used], bytes.as_bytes(), &[STOP]],
         }
     }
 }

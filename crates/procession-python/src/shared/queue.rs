@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::error::raised;
 use crate::shared::pickle::imported;
-use crate::shared::queue_message::{LARGE_BYTES, Message, Taken};
+use crate::shared::queue_message::{LARGE_BYTES, Message, TakenMessage};
 use crate::wait::{deadline, until_done};
 
 static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -102,8 +102,8 @@ impl Queue {
     }
 
     /// The next message; none when the patience ends.
-    pub(crate) fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<Taken<'py>>> {
-        self.receive_by(py, patience, |oldest| Taken::from(py, oldest))
+    pub(crate) fn receive<'py>(&self, py: Python<'py>, patience: Patience) -> PyResult<Option<TakenMessage<'py>>> {
+        self.receive_by(py, patience, |oldest| TakenMessage::from(py, oldest))
     }
 
     /// As [`Queue::receive`], of a message that `take` takes.

@@ -7,9 +7,9 @@ use std::ffi::CStr;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::fast::{Given, Method, add_method};
+use crate::fast::{CallArguments, Method, add_method};
 use crate::shared::queue::{Patience, Queue, patience};
-use crate::shared::queue_message::{Message, Taken};
+use crate::shared::queue_message::{Message, TakenMessage};
 
 struct Put;
 struct Get;
@@ -22,7 +22,7 @@ impl Method for Put {
         Raises Full when there is no room within the time, ValueError on a closed queue.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &Queue, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(py: Python<'py>, this: &Queue, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         if this.is_closed() {
             return Err(Queue::closed_error(&given.this()));
         }
@@ -50,7 +50,7 @@ impl Method for Get {
         Raises Empty when there is none within the time, ValueError on a closed queue.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &Queue, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(py: Python<'py>, this: &Queue, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         if this.is_closed() {
             return Err(Queue::closed_error(&given.this()));
         }
@@ -61,7 +61,7 @@ impl Method for Get {
             patience(block.as_deref(), timeout.as_deref())?
         };
         match this.receive(py, patience)? {
-            Some(Taken::Value(value)) => Ok(value),
+            Some(TakenMessage::Value(value)) => Ok(value),
             Some(taken) => Python::attach(|_| taken.object()),
             None => Err(Queue::empty_error(py)?),
         }

@@ -29,17 +29,17 @@ pub(super) const LARGE_BYTES: usize = 64 * 1024;
 pub(crate) struct Message<'py> {
     head: [u8; 9],
     head_bytes: usize,
-    body: Body<'py>,
+    body: QueueBody<'py>,
 }
 
-enum Body<'py> {
+enum QueueBody<'py> {
     None,
     Python(Bound<'py, PyBytes>),
     Pickle(Pickle),
 }
 
 impl<'py> Message<'py> {
-    fn new(kind: u8, number: Option<[u8; 8]>, body: Body<'py>) -> Message<'py> {
+    fn new(kind: u8, number: Option<[u8; 8]>, body: QueueBody<'py>) -> Message<'py> {
         let mut head = [kind; 9];
         let head_bytes = number.map_or(1, |number| {
             head[1..].copy_from_slice(&number);
@@ -50,28 +50,28 @@ impl<'py> Message<'py> {
 
     /// Bytes that were made before.
     pub(crate) fn made(bytes: Pickle) -> Message<'py> {
-        Message { head: [0; 9], head_bytes: 0, body: Body::Pickle(bytes) }
+        Message { head: [0; 9], head_bytes: 0, body: QueueBody::Pickle(bytes) }
     }
 
     /// That of an exact number, text or bytes, of None and truths: made without running the program's code.
     pub(super) fn short(value: &Bound<'py, PyAny>) -> Option<Message<'py>> {
         if value.is_exact_instance_of::<PyInt>() {
             if let Some(number) = int_of(value) {
-                return Some(Message::new(INT, Some(number.to_le_bytes()), Body::None));
+                return Some(Message::new(INT, Some(number.to_le_bytes()), QueueBody::None));
             }
         } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-            return Some(Message::new(BYTES, None, Body::Python(bytes.clone())));
+            return Some(Message::new(BYTES, None, QueueBody::Python(bytes.clone())));
         } else if let Ok(text) = value.cast_exact::<PyString>() {
             // A lone surrogate has no UTF-8: pickle knows what to do.
             if let Ok(bytes) = text.encode_utf8() {
-                return Some(Message::new(TEXT, None, Body::Python(bytes)));
+                return Some(Message::new(TEXT, None, QueueBody::Python(bytes)));
             }
         } else if let Ok(number) = value.cast_exact::<PyFloat>() {
-            return Some(Message::new(FLOAT, Some(number.value().to_le_bytes()), Body::None));
+            return Some(Message::new(FLOAT, Some(number.value().to_le_bytes()), QueueBody::None));
         } else if value.is_none() {
-            return Some(Message::new(NONE, None, Body::None));
+            return Some(Message::new(NONE, None, QueueBody::None));
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
-            return Some(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, Body::None));
+            return Some(Message::new(if truth.is_true() { TRUE } else { FALSE }, None, QueueBody::None));
         }
         None
     }
@@ -87,10 +87,10 @@ impl<'py> Message<'py> {
                 Numeric::Number => (NUMBER, numeric::encode_number(value, &mut code)),
             };
             if is_encoded {
-                return Ok(Message::new(kind, None, Body::Pickle(code)));
+                return Ok(Message::new(kind, None, QueueBody::Pickle(code)));
             }
         }
-        Ok(Message::new(PICKLE, None, Body::Pickle(pickled(value)?)))
+        Ok(Message::new(PICKLE, None, QueueBody::Pickle(pickled(value)?)))
     }
 
     pub(super) fn head(&self) -> &[u8] {
@@ -99,23 +99,23 @@ impl<'py> Message<'py> {
 
     pub(super) fn body(&self) -> &[u8] {
         match &self.body {
-            Body::None => &[],
-            Body::Python(bytes) => bytes.as_bytes(),
-            Body::Pickle(bytes) => bytes,
+            QueueBody::None => &[],
+            QueueBody::Python(bytes) => bytes.as_bytes(),
+            QueueBody::Pickle(bytes) => bytes,
         }
     }
 }
 
 /// A message that has come out.
-pub(crate) enum Taken<'py> {
+pub(crate) enum TakenMessage<'py> {
     Value(Bound<'py, PyAny>),
     Pickle(Bound<'py, PyBytes>),
     /// What numpy makes something of.
     Code(u8, Bound<'py, PyBytes>),
 }
 
-impl<'py> Taken<'py> {
-    pub(super) fn from(py: Python<'py>, oldest: Oldest<'_>) -> PyResult<Taken<'py>> {
+impl<'py> TakenMessage<'py> {
+    pub(super) fn from(py: Python<'py>, oldest: Oldest<'_>) -> PyResult<TakenMessage<'py>> {
         // A kind, and for most of them nothing more than a number.
         let mut code = [0; 9];
         let damaged = || PyOSError::new_err("a message of the queue is damaged");
@@ -127,16 +127,16 @@ impl<'py> Taken<'py> {
         let [kind, number @ ..] = code;
         let number = || if oldest.size() == 9 { Ok(number) } else { Err(damaged()) };
         let taken = match kind {
-            INT => Taken::Value(i64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
-            FLOAT => Taken::Value(f64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
-            NONE => Taken::Value(py.None().into_bound(py)),
-            TRUE | FALSE => Taken::Value(PyBool::new(py, kind == TRUE).to_owned().into_any()),
-            PICKLE => Taken::Pickle(body(py, &oldest)?),
-            ARRAY | NUMBER => Taken::Code(kind, body(py, &oldest)?),
-            BYTES => Taken::Value(body(py, &oldest)?.into_any()),
+            INT => TakenMessage::Value(i64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
+            FLOAT => TakenMessage::Value(f64::from_le_bytes(number()?).into_pyobject(py)?.into_any()),
+            NONE => TakenMessage::Value(py.None().into_bound(py)),
+            TRUE | FALSE => TakenMessage::Value(PyBool::new(py, kind == TRUE).to_owned().into_any()),
+            PICKLE => TakenMessage::Pickle(body(py, &oldest)?),
+            ARRAY | NUMBER => TakenMessage::Code(kind, body(py, &oldest)?),
+            BYTES => TakenMessage::Value(body(py, &oldest)?.into_any()),
             TEXT => {
                 let bytes = body(py, &oldest)?;
-                Taken::Value(PyString::from_bytes(py, bytes.as_bytes())?.into_any())
+                TakenMessage::Value(PyString::from_bytes(py, bytes.as_bytes())?.into_any())
             }
             _ => {
                 oldest.take();
@@ -150,10 +150,10 @@ impl<'py> Taken<'py> {
     /// The object; unpickling runs the program's code and comes after everything else.
     pub(crate) fn object(self) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Taken::Value(value) => Ok(value),
-            Taken::Pickle(pickle) => unpickled(pickle.as_any()),
-            Taken::Code(ARRAY, code) => numeric::decode_array(code.py(), code.as_bytes()),
-            Taken::Code(_, code) => numeric::decode_number(code.py(), code.as_bytes()),
+            TakenMessage::Value(value) => Ok(value),
+            TakenMessage::Pickle(pickle) => unpickled(pickle.as_any()),
+            TakenMessage::Code(ARRAY, code) => numeric::decode_array(code.py(), code.as_bytes()),
+            TakenMessage::Code(_, code) => numeric::decode_number(code.py(), code.as_bytes()),
         }
     }
 }

@@ -31,7 +31,8 @@ pub(crate) use record::{
     is_group,
 };
 pub(crate) use short::{
-    Seen, as_int, encode_at, encode_int, encode_large_int, encode_simple, framed_int, is_lasting, is_plain, take_framed,
+    SeenValues, as_int, encode_at, encode_int, encode_large_int, encode_simple, framed_int, is_lasting, is_plain,
+    take_framed,
 };
 pub(crate) use tags::{DEPTH, TOGETHER, has_parts, is_named, is_simple, is_simple_run};
 
@@ -47,11 +48,11 @@ pub(crate) fn encode_deep(
     room: &mut dyn Room,
     depth: usize,
 ) -> PyResult<()> {
-    if encode_at(value, out, depth, &mut Seen::default()) {
+    if encode_at(value, out, depth, &mut SeenValues::default()) {
         return Ok(());
     }
     let start = out.len();
-    let is_plain = is_plain_at(value, depth, &mut Seen::default());
+    let is_plain = is_plain_at(value, depth, &mut SeenValues::default());
     let answer = if is_plain { encode_plain(value, out, room) } else { encode_pickle(value, out, room) };
     if answer.is_err() {
         out.truncate(start);

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::pickled::encode_pickle;
-use super::short::{Seen, encode_at, is_plain_at, undo};
+use super::short::{SeenValues, encode_at, is_plain_at, undo};
 use super::tags::*;
 use super::{decode, encode};
 use crate::memory::place::{Room, Shelf};
@@ -159,7 +159,7 @@ fn encode_list(
 }
 
 fn simple_one_by_one(values: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> bool {
-    let (start, mut seen, mut before) = (out.len(), Seen::default(), Before::default());
+    let (start, mut seen, mut before) = (out.len(), SeenValues::default(), Before::default());
     values.iter().all(|value| before.encode_same(value, out) || encode_at(value, out, 0, &mut seen)) || undo(start, out)
 }
 
@@ -221,7 +221,7 @@ pub(crate) fn encode_group(
         return Ok(());
     }
     let start = out.len();
-    let mut seen = Seen::default();
+    let mut seen = SeenValues::default();
     if values.iter().all(|value| is_plain_at(value, 0, &mut seen)) {
         // Large bytes and texts need no pickle.
         let answer = values.iter().try_for_each(|value| encode(value, out, room));

@@ -11,7 +11,7 @@ use super::decode;
 use super::tags::*;
 use crate::fast::{hex_of, int_of, int_of_hex};
 use crate::memory::buffer::{append_array, array_of, bytes_of};
-use crate::memory::place::Bare;
+use crate::memory::place::NoShelf;
 use crate::objects::entries::{entries_of, items_of};
 use crate::objects::instances::TUPLE_ITEMS;
 use crate::objects::numeric::{self, Numeric};
@@ -21,13 +21,13 @@ pub(super) const FEW: usize = 4;
 
 /// Adds the code of `value` to `out`, if it is simple; says whether it was.
 pub(crate) fn encode_simple(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
-    encode_at(value, out, 0, &mut Seen::default())
+    encode_at(value, out, 0, &mut SeenValues::default())
 }
 
 /// What can change of a value so far: of two that are one object only pickle makes one again, and who changes it would see
 /// the difference.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct SeenValues {
     /// The first of them, so that most values need no set.
     few: [usize; FEW],
     /// The others.
@@ -37,7 +37,7 @@ pub(crate) struct Seen {
     numeric: usize,
 }
 
-impl Seen {
+impl SeenValues {
     /// Whether an object comes for the first time.
     pub(crate) fn is_new(&mut self, object: &Bound<'_, PyAny>) -> bool {
         self.is_new_at(object.as_ptr() as usize)
@@ -99,7 +99,7 @@ pub(crate) fn framed_int(number: i64) -> [u8; 10] {
 }
 
 /// As [`encode_simple`], for a part of a value, so many tuples, lists and dicts deep, of which `seen` was there before.
-pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &mut Seen) -> bool {
+pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize, seen: &mut SeenValues) -> bool {
     if let Some(number) = as_int(value) {
         encode_int(number, out);
     } else if value.is_none() {
@@ -197,7 +197,7 @@ pub(crate) fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usiz
 }
 
 /// Adds the items of a set, which may stand where no tuple may: it has no parts that can change.
-fn encode_set(tag: u8, items: Vec<Bound<'_, PyAny>>, out: &mut Vec<u8>, depth: usize, seen: &mut Seen) -> bool {
+fn encode_set(tag: u8, items: Vec<Bound<'_, PyAny>>, out: &mut Vec<u8>, depth: usize, seen: &mut SeenValues) -> bool {
     let start = out.len();
     out.extend_from_slice(&[tag, items.len() as u8]);
     // Counted once more: a thread may have added some meanwhile.
@@ -211,7 +211,7 @@ pub(super) fn undo(start: usize, out: &mut Vec<u8>) -> bool {
     false
 }
 
-pub(super) fn encode_numeric(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, seen: &mut Seen) -> bool {
+pub(super) fn encode_numeric(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, seen: &mut SeenValues) -> bool {
     let Some(kind) = numeric::kind_of(value) else { return false };
     let start = out.len();
     out.push(if matches!(kind, Numeric::Array) { ARRAY } else { NUMBER });
@@ -245,10 +245,10 @@ pub(crate) fn encode_large_int(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> P
 
 /// Whether a value is simple but for the size of the bytes and texts in it.
 pub(crate) fn is_plain(value: &Bound<'_, PyAny>) -> bool {
-    is_plain_at(value, 0, &mut Seen::default())
+    is_plain_at(value, 0, &mut SeenValues::default())
 }
 
-pub(super) fn is_plain_at(value: &Bound<'_, PyAny>, depth: usize, seen: &mut Seen) -> bool {
+pub(super) fn is_plain_at(value: &Bound<'_, PyAny>, depth: usize, seen: &mut SeenValues) -> bool {
     if value.is_exact_instance_of::<PyBytes>() {
         return true;
     }
@@ -279,7 +279,7 @@ pub(crate) fn take_framed<'py>(py: Python<'py>, bytes: &mut &[u8]) -> Option<Bou
     let (size, rest) = bytes.split_first()?;
     let (mut value, rest) = rest.split_at_checked(usize::from(*size))?;
     *bytes = rest;
-    decode(py, &mut value, &Bare).ok()
+    decode(py, &mut value, &NoShelf).ok()
 }
 
 /// Rebuilds a plain value behind its tag.

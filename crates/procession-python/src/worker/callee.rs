@@ -11,9 +11,9 @@ use crate::error::{raised, traced};
 use crate::shared::neutral;
 
 /// The function of a worker.
-struct Function(Py<PyAny>);
+struct PythonFunction(Py<PyAny>);
 
-impl Callee for Function {
+impl Callee for PythonFunction {
     fn call(&self, argument: &[u8], into: &mut Vec<u8>, started: &mut dyn FnMut()) -> Result<(), Raised> {
         Python::attach(|py| {
             let argument = neutral::read(py, argument).map_err(|error| told(py, &error))?;
@@ -53,7 +53,7 @@ fn serve_rust_pool(py: Python<'_>, find: Py<PyAny>) -> PyResult<i32> {
         Python::attach(|py| {
             let arguments = PyTuple::new(py, [name]).map_err(|error| told(py, &error))?;
             let function = find.bind(py).call1(arguments).map_err(|error| told(py, &error))?;
-            Ok(Arc::new(Function(function.unbind())) as Arc<dyn Callee>)
+            Ok(Arc::new(PythonFunction(function.unbind())) as Arc<dyn Callee>)
         })
     };
     py.detach(|| foreign::serve(&found)).map_err(raised)

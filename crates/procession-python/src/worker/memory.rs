@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::error::raised;
 use crate::in_common::common::LastCommon;
 use crate::memory::buffer::{copied, is_equal};
-use crate::memory::place::{Bare, Kind, Part, Room, Shelf, Spot};
+use crate::memory::place::{Kind, NoShelf, Part, Room, Shelf, Spot};
 
 /// The large parts of records; the parent frees them when the record ends and nobody here holds them.
 pub(crate) struct PoolShelf {
@@ -24,7 +24,7 @@ impl Shelf for PoolShelf {
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
         let (offset, size) = match spot {
             Spot::Block { offset, size } | Spot::Common { offset, size } => (offset, size),
-            Spot::Shared(_) => return Bare.view(spot),
+            Spot::Shared(_) => return NoShelf.view(spot),
         };
         self.holdings.take(offset);
         let holdings = self.holdings.clone();

@@ -7,7 +7,7 @@ use pyo3::types::{PyIterator, PyList, PyRange};
 
 use super::WorkerCore;
 use crate::error::raised;
-use crate::memory::place::Bare;
+use crate::memory::place::NoShelf;
 use crate::values::{self, Mode, Preamble};
 
 /// The most plain items that are rebuilt at once.
@@ -378,7 +378,7 @@ fn plain_items<'py>(
 ) -> PyResult<(Bound<'py, PyAny>, u32)> {
     let mut values = Vec::new();
     while values.len() < most as usize && values::is_simple(body) {
-        values.push(values::decode_item(py, body, before, &Bare)?);
+        values.push(values::decode_item(py, body, before, &NoShelf)?);
     }
     let count = values.len() as u32;
     Ok((PyList::new(py, values)?.into_any(), count))

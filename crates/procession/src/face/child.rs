@@ -7,7 +7,7 @@ use super::worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure};
 use crate::platform;
-use crate::process::{self, Arrival, Progress};
+use crate::process::{self, ChildEnd, Progress};
 
 /// An order starts with one of these.
 pub(super) const CALL: u8 = 1;
@@ -50,7 +50,7 @@ pub fn init() {
     }
 }
 
-fn carry_out(arrival: &Arrival) -> Result<i32> {
+fn carry_out(arrival: &ChildEnd) -> Result<i32> {
     function::remember_panics();
     match arrival.order.split_first() {
         Some((&CALL, order)) => call(arrival, order),
@@ -60,7 +60,7 @@ fn carry_out(arrival: &Arrival) -> Result<i32> {
 }
 
 /// Leaves a result, the descriptors before the bytes: where those are, these are.
-fn leave(arrival: &Arrival, result: &[u8], files: &[OwnedFd]) -> Result<()> {
+fn leave(arrival: &ChildEnd, result: &[u8], files: &[OwnedFd]) -> Result<()> {
     for some in files.chunks(platform::MOST_FILES) {
         let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
         if !platform::send_note(&arrival.notes, &[0], &some)? {
@@ -70,7 +70,7 @@ fn leave(arrival: &Arrival, result: &[u8], files: &[OwnedFd]) -> Result<()> {
     arrival.leave(Progress::Returned, result)
 }
 
-fn call(arrival: &Arrival, order: &[u8]) -> Result<i32> {
+fn call(arrival: &ChildEnd, order: &[u8]) -> Result<i32> {
     let nonsense = || Error::new(ErrorKind::Protocol, "an order without a function");
     let (distance, argument) = order.split_first_chunk().ok_or_else(nonsense)?;
     let crossing = function::arrived(u64::from_le_bytes(*distance)).ok_or_else(nonsense)?;

@@ -77,7 +77,7 @@ impl Member {
 
 /// A descriptor that workers have, or will get.
 #[derive(Debug)]
-struct Known {
+struct KnownDescriptor {
     file: Arc<OwnedFd>,
     key: (u64, u64),
     users: usize,
@@ -96,7 +96,7 @@ pub(super) struct Crew {
     /// None: workers are this program.
     foreign: Option<Foreign>,
     pub members: HashMap<usize, Member>,
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, KnownDescriptor>,
     by_file: HashMap<(u64, u64), u64>,
     next_number: u64,
     has_unsent: bool,
@@ -199,7 +199,7 @@ impl Crew {
         self.next_number += 1;
         let file = Arc::new(file);
         self.members.values_mut().for_each(|member| member.unsent.push_back((number, Some(file.clone()))));
-        self.known.insert(number, Known { file, key, users: 1 });
+        self.known.insert(number, KnownDescriptor { file, key, users: 1 });
         self.by_file.insert(key, number);
         self.send_notes();
         Ok(number)

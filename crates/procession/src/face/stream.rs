@@ -21,7 +21,7 @@ const MOST_ITEMS: usize = 16 << 10;
 const MOST_BYTES: usize = 16 << 20;
 
 /// The common part of both iterators.
-struct Stream<'p, I> {
+struct LazyResults<'p, I> {
     pool: &'p Pool,
     form: Form,
     job: std::result::Result<JobId, TaskError>,
@@ -34,11 +34,11 @@ struct Stream<'p, I> {
     bytes: usize,
 }
 
-impl<I: Iterator> Stream<'_, I>
+impl<I: Iterator> LazyResults<'_, I>
 where
     I::Item: Serialize + 'static,
 {
-    fn new(pool: &Pool, function: Result<Arc<Function>>, items: I, is_ordered: bool) -> Stream<'_, I> {
+    fn new(pool: &Pool, function: Result<Arc<Function>>, items: I, is_ordered: bool) -> LazyResults<'_, I> {
         let form = function.as_ref().map_or(Form::Own, |function| function.form);
         let job = function.map(|function| {
             let mut job = new_job(function, Items::Each { base: 0, items: VecDeque::new() }, 0, Vec::new());
@@ -49,7 +49,7 @@ where
             pool.inner.submit(job, false, Chunk::Adaptive)
         });
         let job = job.map_err(TaskError::from);
-        Stream { pool, form, job, items: Some(items), window: 0, out: 0, bytes: 0 }
+        LazyResults { pool, form, job, items: Some(items), window: 0, out: 0, bytes: 0 }
     }
 
     /// Takes items from the iterator as long as there is room for them.
@@ -148,7 +148,7 @@ where
     }
 }
 
-impl<I> Drop for Stream<'_, I> {
+impl<I> Drop for LazyResults<'_, I> {
     fn drop(&mut self) {
         if let Ok(job) = self.job
             && self.pool.inner.is_ours()
@@ -169,7 +169,7 @@ impl<I> Drop for Stream<'_, I> {
 /// # Ok(()) }
 /// ```
 pub struct Imap<'p, I, R> {
-    stream: Stream<'p, I>,
+    stream: LazyResults<'p, I>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -187,7 +187,7 @@ pub struct Imap<'p, I, R> {
 /// # Ok(()) }
 /// ```
 pub struct ImapUnordered<'p, I, R> {
-    stream: Stream<'p, I>,
+    stream: LazyResults<'p, I>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -198,7 +198,7 @@ macro_rules! iterator {
             I::Item: Serialize + 'static,
         {
             pub(super) fn new(pool: &'p Pool, function: Result<Arc<Function>>, items: I) -> Self {
-                $name { stream: Stream::new(pool, function, items, $ordered), result: PhantomData }
+                $name { stream: LazyResults::new(pool, function, items, $ordered), result: PhantomData }
             }
         }
 

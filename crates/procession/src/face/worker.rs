@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure, Routine};
 use crate::platform;
 use crate::pool::{RecordHead, Turn, Worker};
-use crate::process::Arrival;
+use crate::process::ChildEnd;
 
 /// Of how many calls a worker keeps the function with its context or state: more would be memory that nobody needs.
 const ROUTINES: usize = 4;
@@ -22,7 +22,7 @@ const ROUTINES: usize = 4;
 const NOTES_AGAIN: Duration = Duration::from_millis(1);
 
 /// The part of a worker that a record does not change.
-struct Seat {
+struct WorkerSetup {
     worker: Worker,
     /// Whether it ends after a panic.
     retires: bool,
@@ -42,7 +42,7 @@ struct Seat {
 }
 
 /// Serves a pool until it is closed, or as many items are done as `order` says (0: no limit).
-pub(super) fn work(arrival: &Arrival, order: &[u8], find: Option<Find<'_>>) -> Result<i32> {
+pub(super) fn work(arrival: &ChildEnd, order: &[u8], find: Option<Find<'_>>) -> Result<i32> {
     platform::leave_termination_to(parent_id() as i32)?;
     let nonsense = || Error::new(ErrorKind::Protocol, "an order without a seat");
     let (index, rest) = order.split_first_chunk().ok_or_else(nonsense)?;
@@ -57,7 +57,7 @@ pub(super) fn work(arrival: &Arrival, order: &[u8], find: Option<Find<'_>>) -> R
     let notes = arrival.notes.try_clone().map_err(|e| Error::os("dup", e.raw_os_error().unwrap_or(0)))?;
     let (routines, files, out) = (Vec::new(), HashMap::new(), Vec::new());
     let retires = *retires != 0;
-    let mut seat = Seat { worker, retires, index, noted: 0, routines, files, notes, seen: 0, out, callee: None };
+    let mut seat = WorkerSetup { worker, retires, index, noted: 0, routines, files, notes, seen: 0, out, callee: None };
     if let Some(find) = find {
         match find() {
             Ok(callee) => seat.callee = Some(callee),
@@ -97,7 +97,7 @@ pub(super) fn work(arrival: &Arrival, order: &[u8], find: Option<Find<'_>>) -> R
     }
 }
 
-impl Seat {
+impl WorkerSetup {
     fn record(&mut self, head: RecordHead, left: &mut u64) -> Result<()> {
         self.worker.decoding();
         let record = self.worker.take_body();

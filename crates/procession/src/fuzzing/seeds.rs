@@ -6,7 +6,7 @@ use crate::channel::neutral::{ItemType, SharedAt, SharedKind, Writer};
 use crate::channel::{Badge, Frame, FrameKind, HEAD_BYTES, RUN_END};
 use crate::face::{Item, Preamble};
 use crate::function::{Bytes, Failure, encode};
-use crate::pool::{BOARD_AT, Board, Given, Grant, RecordHead, Title};
+use crate::pool::{BOARD_AT, Board, Grant, ItemLimits, RecordHead, Title};
 use crate::shared_memory::{Segment, copy_out};
 
 /// A target's name and inputs for it.
@@ -29,7 +29,7 @@ fn frames() -> Vec<Vec<u8>> {
 
 fn record() -> Vec<u8> {
     let grant = Grant { job: 3, first: 0, count: 2, chunk: 1 };
-    let mut bytes = RecordHead::of(&grant, Given { timed: true, ..Given::default() }).encode().to_vec();
+    let mut bytes = RecordHead::of(&grant, ItemLimits { timed: true, ..ItemLimits::default() }).encode().to_vec();
     Preamble { crossing: 4096, routine: 1, context_at: 0, context_size: 0, seed: &[] }.encode(&mut bytes);
     let item = |into: &mut Vec<u8>| {
         into.extend_from_slice(b"an argument");

@@ -10,11 +10,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// The blocks that a worker sees in place, by their offsets.
 #[derive(Debug, Default)]
 pub struct Holdings {
-    held: Mutex<Held>,
+    held: Mutex<Holding>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Holding {
     /// How often each is held now.
     counts: FxHashMap<u64, u32>,
     /// The blocks that came with the record that runs now.
@@ -25,13 +25,13 @@ struct Held {
 
 /// What the parent has to be told.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
+pub(crate) struct HoldingsReport {
     pub(crate) kept: Vec<u64>,
     pub(crate) dropped: Vec<u64>,
 }
 
 impl Holdings {
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Holding> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,10 +62,10 @@ impl Holdings {
     }
 
     /// What has changed since the last report; the record that ran ends with it.
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> HoldingsReport {
         let mut held = self.held();
         let held = &mut *held;
-        let mut report = Report::default();
+        let mut report = HoldingsReport::default();
         for offset in held.fresh.drain(..) {
             if held.counts.contains_key(&offset) {
                 held.told.insert(offset);
@@ -100,7 +100,7 @@ mod tests {
         let holdings = Holdings::default();
         holdings.take(4096);
         holdings.give_back(4096);
-        assert_eq!(holdings.report(), Report::default());
+        assert_eq!(holdings.report(), HoldingsReport::default());
     }
 
     #[test]
@@ -110,11 +110,11 @@ mod tests {
         holdings.take(4096);
         holdings.give_back(4096);
         assert_eq!(holdings.report().kept, [4096]);
-        assert_eq!(holdings.report(), Report::default());
+        assert_eq!(holdings.report(), HoldingsReport::default());
         holdings.take(4096);
         holdings.give_back(4096);
         holdings.give_back(4096);
-        assert_eq!(holdings.report(), Report { kept: vec![], dropped: vec![4096] });
+        assert_eq!(holdings.report(), HoldingsReport { kept: vec![], dropped: vec![4096] });
         holdings.take(4096);
         assert_eq!(holdings.report().kept, [4096]);
     }

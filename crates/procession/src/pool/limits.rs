@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::driver::{Driver, Seat, key};
 use super::scheduler::JobId;
 use crate::channel::{Badge, Phase, Said};
-use crate::platform::{self, Memory};
+use crate::platform::{self, MemoryUse};
 
 /// A worker that has more memory than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct WorkerState {
     /// How many items have their outcome from it.
     pub served: u64,
     /// Its memory.
-    pub memory: Memory,
+    pub memory: MemoryUse,
     /// The item that it runs, and for how long it has had the record that this is of.
     pub running: Option<(JobId, u64, Duration)>,
 }

@@ -67,7 +67,7 @@ pub struct Seen {
 }
 
 /// What was open in a process.
-enum Open {
+enum OpenBoard {
     /// No pool.
     Nothing,
     /// Memory files of pools and workers, which may be its own.
@@ -98,9 +98,9 @@ impl Look {
                 continue;
             }
             match open_in(pid) {
-                Open::Files(files) => look_at(pid, &files, &mut seen),
-                Open::Nothing => drop(without.insert(pid, (platform::identity_of(pid), true))),
-                Open::Hidden => {
+                OpenBoard::Files(files) => look_at(pid, &files, &mut seen),
+                OpenBoard::Nothing => drop(without.insert(pid, (platform::identity_of(pid), true))),
+                OpenBoard::Hidden => {
                     seen.hidden += 1;
                     without.insert(pid, (platform::identity_of(pid), false));
                 }
@@ -113,17 +113,17 @@ impl Look {
     }
 }
 
-fn open_in(pid: u32) -> Open {
+fn open_in(pid: u32) -> OpenBoard {
     match platform::memory_files_of(pid) {
         Ok(Some(files)) => {
             let files: Vec<_> = files.into_iter().filter(|(_, name)| name == POOL || name == WORKER).collect();
-            if files.is_empty() { Open::Nothing } else { Open::Files(files) }
+            if files.is_empty() { OpenBoard::Nothing } else { OpenBoard::Files(files) }
         }
         Ok(None) => match platform::traits_of(pid) {
-            Some(traits) if traits.user == platform::own_user() => Open::Hidden,
-            _ => Open::Nothing,
+            Some(traits) if traits.user == platform::own_user() => OpenBoard::Hidden,
+            _ => OpenBoard::Nothing,
         },
-        Err(_) => Open::Nothing,
+        Err(_) => OpenBoard::Nothing,
     }
 }
 

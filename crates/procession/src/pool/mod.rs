@@ -19,6 +19,6 @@ pub use holdings::Holdings;
 pub use life::{Life, Stage, Verdict};
 pub use limits::{Doing, Heavy, TaskState, WorkerState};
 pub use look::{Look, PoolView, Seen, WorkerView, stacks};
-pub use record::{Given, RecordHead};
+pub use record::{ItemLimits, RecordHead};
 pub use scheduler::{Chunk, Grant, JobId, LEVELS, Lost, Scheduler, Unit, Wishes};
 pub use worker::{Line, Turn, Worker};

@@ -9,7 +9,7 @@ pub(crate) const HEAD_BYTES: usize = 32;
 
 /// What each item of a record may take and has taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct ItemLimits {
     /// How long an item may run, in milliseconds, as far as that is known; 0: no limit.
     pub limit: u32,
     /// How often the items were tried before.
@@ -18,11 +18,11 @@ pub struct Given {
     pub timed: bool,
 }
 
-impl Given {
+impl ItemLimits {
     /// Items with a limit, or without, that were tried so often before.
-    pub fn new(limit: Option<Duration>, tries: u32) -> Given {
+    pub fn new(limit: Option<Duration>, tries: u32) -> ItemLimits {
         let millis = |limit: Duration| u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX);
-        Given { limit: limit.map_or(0, millis), tries: tries.min(u16::MAX.into()) as u16, timed: limit.is_some() }
+        ItemLimits { limit: limit.map_or(0, millis), tries: tries.min(u16::MAX.into()) as u16, timed: limit.is_some() }
     }
 }
 
@@ -40,7 +40,7 @@ pub struct RecordHead {
     /// Whether the worker may give items back when they turn out slow.
     pub splittable: bool,
     /// What its items may take.
-    pub given: Given,
+    pub given: ItemLimits,
     /// Whether it holds units, which stand between head and body.
     pub has_units: bool,
 }
@@ -75,7 +75,7 @@ pub(crate) fn take_units(head: &RecordHead, bytes: &mut Vec<u8>) -> Vec<Unit> {
 
 impl RecordHead {
     /// The head of the record that carries `grant`.
-    pub fn of(grant: &Grant, given: Given) -> RecordHead {
+    pub fn of(grant: &Grant, given: ItemLimits) -> RecordHead {
         let splittable = grant.count > grant.chunk;
         RecordHead {
             job: grant.job,
@@ -109,7 +109,7 @@ impl RecordHead {
         let job = u64::from_le_bytes(*head.first_chunk()?);
         let first = u64::from_le_bytes(*head.last_chunk()?);
         let tries = u16::from_le_bytes([head[18], head[19]]);
-        let given = Given { limit: number(20), tries, timed: head[17] & 1 != 0 };
+        let given = ItemLimits { limit: number(20), tries, timed: head[17] & 1 != 0 };
         let (splittable, has_units) = (head[16] != 0, head[17] & 2 != 0);
         Some((
             RecordHead { job, first, count: number(8), chunk: number(12).max(1), splittable, given, has_units },

@@ -17,7 +17,7 @@ pub(super) const FORKSERVER: &str = "forkserver";
 
 /// A child's end of what it shares with its parent.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct ChildEnd {
     /// What to do.
     pub order: Vec<u8>,
     /// The descriptors that came with it.
@@ -33,7 +33,7 @@ pub struct Arrival {
 ///
 /// # Errors
 /// The system's; `Protocol` when the marker names no role.
-pub fn arrive() -> Result<Option<Arrival>> {
+pub fn arrive() -> Result<Option<ChildEnd>> {
     let Some(role) = platform::take_variable(MARKER) else { return Ok(None) };
     let role = role.to_string_lossy();
     if role == FORKSERVER {
@@ -46,7 +46,7 @@ pub fn arrive() -> Result<Option<Arrival>> {
     let mut next = || all.next().unwrap_or_else(|| Err(nonsense()));
     let (file, parent, notes) = (OrderFile::open(next()?), next()?, next()?);
     let files = all.collect::<Result<_>>()?;
-    Arrival::new(file, &parent, notes, files).map(Some)
+    ChildEnd::new(file, &parent, notes, files).map(Some)
 }
 
 /// Takes over an inherited descriptor, so that programs started from here do not inherit it.
@@ -55,14 +55,14 @@ fn take(number: RawFd) -> Result<OwnedFd> {
     inherited.as_fd().try_clone_to_owned().map_err(file_error)
 }
 
-impl Arrival {
+impl ChildEnd {
     /// The child has arrived: from now on it ends when `parent` is readable.
-    pub(super) fn new(file: OrderFile, parent: &OwnedFd, notes: OwnedFd, files: Vec<OwnedFd>) -> Result<Arrival> {
+    pub(super) fn new(file: OrderFile, parent: &OwnedFd, notes: OwnedFd, files: Vec<OwnedFd>) -> Result<ChildEnd> {
         let order = file.order()?;
         file.set_progress(Progress::Arrived)?;
         lifeline::hold(parent.as_raw_fd(), Duration::ZERO)?;
         platform::ignore_broken_pipes();
-        Ok(Arrival { order, files, notes, file })
+        Ok(ChildEnd { order, files, notes, file })
     }
 
     /// Leaves `outcome` for the parent.

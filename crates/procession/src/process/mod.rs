@@ -10,7 +10,7 @@ mod start;
 mod statuses;
 
 pub use crate::platform::{FIRST_DESCRIPTOR, duplicate, spawn};
-pub use arrive::{Arrival, arrive};
+pub use arrive::{ChildEnd, arrive};
 pub(crate) use given::check_version;
 pub use given::{GIVEN, Given, given_bytes, take_given};
 pub use lifeline::hold;

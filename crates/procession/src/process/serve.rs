@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::parent_id;
 
-use super::arrive::Arrival;
+use super::arrive::ChildEnd;
 use super::order::OrderFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Readiness, Sibling, SignalGuard};
@@ -21,7 +21,7 @@ pub(super) const DIRECTORY: usize = 3;
 pub(super) const WORD_BYTES: usize = 4;
 
 /// Serves until the parent ends or closes its end of the socket; then this process ends. Returns in each child.
-pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<Arrival> {
+pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<ChildEnd> {
     platform::fill_standard_streams();
     platform::ignore_interrupts();
     platform::leave_termination_to(parent_id() as i32)?;
@@ -61,7 +61,7 @@ pub(super) fn serve(socket: OwnedFd, parent: OwnedFd) -> Result<Arrival> {
 }
 
 /// What a child does first.
-fn begin(socket: OwnedFd, parent: &OwnedFd, note: &[u8], files: Vec<OwnedFd>) -> Result<Arrival> {
+fn begin(socket: OwnedFd, parent: &OwnedFd, note: &[u8], files: Vec<OwnedFd>) -> Result<ChildEnd> {
     let nonsense = || Error::new(ErrorKind::Protocol, "a request that is too short");
     let (given, rest) = note.split_first().ok_or_else(nonsense)?;
     let mask = u64::from_ne_bytes(*rest.first_chunk().ok_or_else(nonsense)?);
@@ -83,5 +83,5 @@ fn begin(socket: OwnedFd, parent: &OwnedFd, note: &[u8], files: Vec<OwnedFd>) ->
     if let Some(environment) = file.environment()? {
         platform::set_environment(&environment);
     }
-    Arrival::new(file, parent, notes, files.collect())
+    ChildEnd::new(file, parent, notes, files.collect())
 }

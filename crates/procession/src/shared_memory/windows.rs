@@ -35,17 +35,17 @@ pub(super) fn large_from(size: usize) -> usize {
 /// The windows of a segment beside the first, by where they start.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
-    open: Mutex<Open>,
+    open: Mutex<OpenWindow>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenWindow {
     windows: BTreeMap<usize, Arc<Mapping>>,
     bytes: usize,
 }
 
 impl Windows {
-    fn open(&self) -> MutexGuard<'_, Open> {
+    fn open(&self) -> MutexGuard<'_, OpenWindow> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -107,7 +107,7 @@ impl Windows {
     }
 }
 
-impl Open {
+impl OpenWindow {
     /// Unmaps the windows that nobody holds.
     fn close_unused(&mut self) {
         self.windows.retain(|_, window| Arc::strong_count(window) > 1);

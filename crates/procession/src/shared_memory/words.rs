@@ -265,21 +265,21 @@ numbers!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, usize, isize, f32, f6
 
 /// A row of numbers in a mapping, for whoever keeps all others away from it meanwhile: the one that holds its lock.
 #[derive(Debug)]
-pub(crate) struct Row<T> {
+pub(crate) struct NumberRow<T> {
     mapping: Arc<Mapping>,
     offset: usize,
     count: usize,
     number: PhantomData<T>,
 }
 
-impl<T: Number> Row<T> {
+impl<T: Number> NumberRow<T> {
     /// The `count` numbers at `offset`, or none if they are out of bounds or not aligned.
     ///
     /// Only while the lock that guards them is held, and one at a time.
-    pub(crate) fn new(mapping: Arc<Mapping>, offset: usize, count: usize) -> Option<Row<T>> {
+    pub(crate) fn new(mapping: Arc<Mapping>, offset: usize, count: usize) -> Option<NumberRow<T>> {
         let end = offset.checked_add(count.checked_mul(size_of::<T>())?)?;
         let fits = offset.is_multiple_of(align_of::<T>()) && end <= mapping.size();
-        fits.then_some(Row { mapping, offset, count, number: PhantomData })
+        fits.then_some(NumberRow { mapping, offset, count, number: PhantomData })
     }
 
     /// Them.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::arena::Cell;
 use super::patience::look_for_signals;
-use super::waiters::{Place, Waiters};
+use super::waiters::{WaiterPlace, Waiters};
 use super::words::lock as words;
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{identity, is_alive};
@@ -25,7 +25,7 @@ const GIVE_UP: u32 = Waiters::WOKEN + 1;
 #[derive(Debug)]
 pub enum Arrival {
     /// As the `.0`-th, counted from 0: wait at the place.
-    Waits(usize, Place),
+    Waits(usize, WaiterPlace),
     /// As the last. Nobody else enters or leaves until [`Barrier::open`] or [`Barrier::break_up`] is called.
     Last,
 }
@@ -128,12 +128,12 @@ impl Barrier {
     ///
     /// # Errors
     /// `Closed` when the barrier broke; `TimedOut`, `Interrupted` as any wait: wait again or [`Barrier::leave`].
-    pub fn wait(&self, place: &Place, until: Option<Instant>) -> Result<()> {
+    pub fn wait(&self, place: &WaiterPlace, until: Option<Instant>) -> Result<()> {
         judge(self.list.wait(place, until)?)
     }
 
     /// Leaves without the others; an answer if one has come at the last moment.
-    pub fn leave(&self, place: &Place) -> Option<Result<()>> {
+    pub fn leave(&self, place: &WaiterPlace) -> Option<Result<()>> {
         self.list.leave(place).map(judge)
     }
 

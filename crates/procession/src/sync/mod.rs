@@ -21,7 +21,7 @@ pub use self::{
     lock::Lock,
     rlock::RLock,
     semaphore::Semaphore,
-    waiters::{Place, Waiters},
+    waiters::{WaiterPlace, Waiters},
 };
 pub(crate) use patience::{look_for_signals, nap};
 pub use words::lock::Acquired;

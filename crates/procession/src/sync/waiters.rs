@@ -25,16 +25,16 @@ const PLACE_BYTES: usize = 16;
 
 /// A place in the list, or none: then its holder waits with the crowd and may wake without a reason.
 #[derive(Debug)]
-pub struct Place(Spot);
+pub struct WaiterPlace(WaiterSpot);
 
 #[derive(Debug)]
-enum Spot {
+enum WaiterSpot {
     Own(usize),
     Crowd(u32),
 }
 
 /// Waiters that have got a message and may be asleep.
-pub(crate) struct Told {
+pub(crate) struct ToldWaiters {
     places: Vec<usize>,
     crowded: bool,
 }
@@ -88,7 +88,7 @@ impl Waiters {
     }
 
     /// Enters the list.
-    pub fn enter(&self) -> Place {
+    pub fn enter(&self) -> WaiterPlace {
         let arrival = self.cell.word32(self.start + ARRIVALS).fetch_add(1, Ordering::Relaxed);
         for place in 0..self.places {
             if words::state(self.state(place)) == words::FREE {
@@ -97,7 +97,7 @@ impl Waiters {
                 self.who(place).store(identity(), Ordering::Relaxed);
                 self.arrival(place).store(arrival, Ordering::Relaxed);
                 words::enter(self.state(place));
-                return Place(Spot::Own(place));
+                return WaiterPlace(WaiterSpot::Own(place));
             }
         }
         // Whoever died before it read its message has left its place taken.
@@ -107,36 +107,36 @@ impl Waiters {
             }
         }
         self.cell.word32(self.start + CROWDED).store(1, Ordering::Relaxed);
-        Place(Spot::Crowd(self.cell.word32(self.start + CROWD).load(Ordering::Acquire)))
+        WaiterPlace(WaiterSpot::Crowd(self.cell.word32(self.start + CROWD).load(Ordering::Acquire)))
     }
 
     /// Waits at `place` to be woken; gives the message.
     ///
     /// # Errors
     /// `TimedOut`; `Interrupted` when it is time to look for signals. The place is kept: wait again, or leave it.
-    pub fn wait(&self, place: &Place, until: Option<Instant>) -> Result<u32> {
+    pub fn wait(&self, place: &WaiterPlace, until: Option<Instant>) -> Result<u32> {
         let (word, before) = match place.0 {
-            Spot::Own(place) => (self.state(place), words::WAITING),
-            Spot::Crowd(before) => (self.cell.word32(self.start + CROWD), before),
+            WaiterSpot::Own(place) => (self.state(place), words::WAITING),
+            WaiterSpot::Crowd(before) => (self.cell.word32(self.start + CROWD), before),
         };
         words::wait_while(word, before, until).map(|now| self.woken(place, now))
     }
 
-    fn woken(&self, place: &Place, now: u32) -> u32 {
+    fn woken(&self, place: &WaiterPlace, now: u32) -> u32 {
         match place.0 {
-            Spot::Own(place) => {
+            WaiterSpot::Own(place) => {
                 words::free(self.state(place));
                 now
             }
-            Spot::Crowd(_) => Waiters::WOKEN,
+            WaiterSpot::Crowd(_) => Waiters::WOKEN,
         }
     }
 
     /// Leaves the list; gives the message if one has come at the last moment.
-    pub fn leave(&self, place: &Place) -> Option<u32> {
+    pub fn leave(&self, place: &WaiterPlace) -> Option<u32> {
         match place.0 {
-            Spot::Crowd(_) => None,
-            Spot::Own(at) => words::leave(self.state(at)).map(|message| self.woken(place, message)),
+            WaiterSpot::Crowd(_) => None,
+            WaiterSpot::Own(at) => words::leave(self.state(at)).map(|message| self.woken(place, message)),
         }
     }
 
@@ -203,18 +203,18 @@ impl Waiters {
 
     /// Gives `message` to all who wait, without waking them: [`Waiters::rouse`] does that, when the lock that goes with the
     /// list has been released, so that whoever wakes does not run into it. Until then they may find the message themselves.
-    pub(crate) fn tell_all(&self, message: u32) -> Told {
+    pub(crate) fn tell_all(&self, message: u32) -> ToldWaiters {
         let places = self.used().filter(|&place| words::tell(self.state(place), message)).collect();
         self.cell.word32(self.start + USED).store(0, Ordering::Relaxed);
         let crowded = self.cell.word32(self.start + CROWDED).swap(0, Ordering::Relaxed) != 0;
         if crowded {
             self.cell.word32(self.start + CROWD).fetch_add(1, Ordering::AcqRel);
         }
-        Told { places, crowded }
+        ToldWaiters { places, crowded }
     }
 
     /// Wakes those who were told something. Whoever is not woken, as the waker died, looks by itself before long.
-    pub(crate) fn rouse(&self, told: Told) {
+    pub(crate) fn rouse(&self, told: ToldWaiters) {
         for place in told.places {
             wake(self.state(place), 1);
         }
@@ -272,7 +272,7 @@ mod tests {
     fn the_dead_swallow_no_wake_up() {
         let list = list(7);
         let dead = list.enter();
-        let Spot::Own(at) = dead.0 else { panic!("there is room") };
+        let WaiterSpot::Own(at) = dead.0 else { panic!("there is room") };
         list.who(at).store(identity() ^ 1 << 32, Ordering::Relaxed);
         let live = list.enter();
         assert_eq!(list.waiting(), 2);
@@ -300,11 +300,11 @@ mod tests {
     fn the_place_of_one_that_died_with_its_message_is_used_again() {
         let list = list(2);
         let dead = list.enter();
-        let Spot::Own(at) = dead.0 else { panic!("there is room") };
+        let WaiterSpot::Own(at) = dead.0 else { panic!("there is room") };
         let told = list.tell_all(Waiters::WOKEN);
         list.rouse(told);
         list.who(at).store(identity() ^ 1 << 32, Ordering::Relaxed);
-        let found: Vec<bool> = (0..list.places + 1).map(|_| matches!(list.enter().0, Spot::Own(_))).collect();
+        let found: Vec<bool> = (0..list.places + 1).map(|_| matches!(list.enter().0, WaiterSpot::Own(_))).collect();
         // The one that finds none cleans up and waits in the crowd.
         assert_eq!(found.iter().filter(|&&own| own).count(), list.places);
     }
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn who_finds_no_place_is_woken_too() {
         let list = list(3);
-        let places: Vec<Place> = (0..list.places + 1).map(|_| list.enter()).collect();
+        let places: Vec<WaiterPlace> = (0..list.places + 1).map(|_| list.enter()).collect();
         list.wake(usize::MAX, Waiters::WOKEN).unwrap();
         for place in &places {
             list.wait(place, None).unwrap();

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place, checks_of
+from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Surroundings, checks_of
 from procession.cli.doctor.source import read
 from procession.cli.text import ascii_only
 
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
         except (OSError, SyntaxError, ValueError) as error:
             print(f"procession doctor: {path}: {error}", file=sys.stderr)
             sys.exit(2)
-    findings, fine, broken = examine(Place(programs=tuple(programs)))
+    findings, fine, broken = examine(Surroundings(programs=tuple(programs)))
     if options.json:
         print(
             json.dumps({"findings": [asdict(one) for one in findings], "fine": fine, "not_checked": broken}, indent=1)
@@ -61,11 +61,11 @@ def main(arguments: list[str]) -> None:
         sys.exit(1)
 
 
-def examine(place: Place, rooms: Iterable[str] = ROOMS) -> tuple[list[Finding], list[str], dict[str, str]]:
+def examine(place: Surroundings, rooms: Iterable[str] = ROOMS) -> tuple[list[Finding], list[str], dict[str, str]]:
     """Run the checks of some rooms; return the findings, the checks that found nothing, and those that failed.
 
     Args:
-        place: where they look, a `finding.Place`.
+        place: where they look, a `finding.Surroundings`.
         rooms: of `ROOMS`.
     """
     for room in rooms:
@@ -131,4 +131,4 @@ def _lines(one, width):
 
 def findings_of(path: str) -> list[Finding]:
     """Return what is found in a program alone: a list of `Finding`."""
-    return examine(Place(programs=(read(path),)), ("libraries", "program"))[0]
+    return examine(Surroundings(programs=(read(path),)), ("libraries", "program"))[0]

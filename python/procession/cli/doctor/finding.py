@@ -9,11 +9,11 @@ from typing import Any
 
 from procession._pool import cpus
 
-__all__ = ["FAILS", "HURTS", "KNOW", "Finding", "Place", "check", "checks_of"]
+__all__ = ["FAILS", "HURTS", "KNOW", "Finding", "Surroundings", "check", "checks_of"]
 
 FAILS, HURTS, KNOW = "fails", "hurts", "know"
 _CHECKS: dict[str, tuple[str, "Check"]] = {}
-Check = Callable[["Place"], Iterator["Finding"]]
+Check = Callable[["Surroundings"], Iterator["Finding"]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Finding:
 
 
 @dataclass
-class Place:
+class Surroundings:
     """Where checks look: the folders of the kernel, the environment, the limits. Tests give made ones.
 
     Attributes:
@@ -49,7 +49,7 @@ class Place:
         required: what the extras of this package ask for, as its metadata have it, such as
             `ray<3,>=2.40; extra == "ray"`.
         version: a function that returns the version of a package that is installed, or None.
-        programs: the programs that were given, as `source.Source` objects.
+        programs: the programs that were given, as `source.ProgramText` objects.
     """
 
     proc: str = "/proc"
@@ -115,7 +115,7 @@ def _version(name):
 
 
 def check(name: str, room: str) -> Callable[[Check], Check]:
-    """Register a function that takes a `Place` and yields findings as a check.
+    """Register a function that takes a `Surroundings` and yields findings as a check.
 
     Args:
         name: what it is called.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from procession.cli.doctor.finding import HURTS, KNOW, Finding, Place, check
+from procession.cli.doctor.finding import HURTS, KNOW, Finding, Surroundings, check
 from procession.cli.doctor.machine import workers_of
 
 _THREADS = (
@@ -19,7 +19,7 @@ _THREADS = (
 
 
 @check("math-threads", "libraries")
-def math_threads(place: Place) -> Iterator[Finding]:
+def math_threads(place: Surroundings) -> Iterator[Finding]:
     """Variables that give each worker as many threads as there are CPUs."""
     workers = workers_of(place)
     for name in _THREADS:
@@ -39,7 +39,7 @@ def math_threads(place: Place) -> Iterator[Finding]:
 
 
 @check("versions", "libraries")
-def versions(place: Place) -> Iterator[Finding]:
+def versions(place: Surroundings) -> Iterator[Finding]:
     """Libraries of extras, in versions that were not tried with this one."""
     for line in place.required:
         need = re.match(r"([\w.-]+)\s*([^;]*);\s*extra\s*==\s*[\"'](\w+)", line)
@@ -75,7 +75,7 @@ def _forked(place, level, name, modules, text):
 
 
 @check("gevent", "libraries")
-def gevent(place: Place) -> Iterator[Finding]:
+def gevent(place: Surroundings) -> Iterator[Finding]:
     """Libraries that replace locks and threads."""
     for source in place.programs:
         for name in ("gevent", "eventlet"):
@@ -92,35 +92,35 @@ def gevent(place: Place) -> Iterator[Finding]:
 
 
 @check("polars-fork", "libraries")
-def polars_fork(place: Place) -> Iterator[Finding]:
+def polars_fork(place: Surroundings) -> Iterator[Finding]:
     """The threads of polars are not there in a forked child."""
     text = "{0} has threads that are not there in a child that is forked: it waits for them for ever."
     yield from _forked(place, HURTS, "polars-fork", ("polars",), text)
 
 
 @check("jax-fork", "libraries")
-def jax_fork(place: Place) -> Iterator[Finding]:
+def jax_fork(place: Surroundings) -> Iterator[Finding]:
     """jax and tensorflow have threads from the first call on."""
     text = "{0} runs threads from its first call on: a child that is forked after that may wait for ever."
     yield from _forked(place, HURTS, "jax-fork", ("jax", "jaxlib", "tensorflow"), text)
 
 
 @check("grpc-fork", "libraries")
-def grpc_fork(place: Place) -> Iterator[Finding]:
+def grpc_fork(place: Surroundings) -> Iterator[Finding]:
     """gRPC has threads as soon as there is a channel."""
     text = "{0} has threads as soon as there is a channel: a child that is forked after that cannot use it."
     yield from _forked(place, KNOW, "grpc-fork", ("grpc",), text)
 
 
 @check("openmp-fork", "libraries")
-def openmp_fork(place: Place) -> Iterator[Finding]:
+def openmp_fork(place: Surroundings) -> Iterator[Finding]:
     """GNU's OpenMP waits for threads that a forked child has not."""
     text = "{0} uses OpenMP: once the parent has run a parallel region, one in a forked child waits for ever."
     yield from _forked(place, HURTS, "openmp-fork", ("sklearn", "lightgbm", "xgboost", "torch"), text)
 
 
 @check("cuda-fork", "libraries")
-def cuda_fork(place: Place) -> Iterator[Finding]:
+def cuda_fork(place: Surroundings) -> Iterator[Finding]:
     """CUDA belongs to the process that has begun with it."""
     for source in place.programs:
         if source.cuda and source.forks:

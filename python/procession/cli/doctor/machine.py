@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from procession._pool import cpus
 from procession._pool.amounts import size
-from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place, check
+from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Surroundings, check
 
 # Descriptors of a program beside those of its workers, and those of each worker.
 OWN_DESCRIPTORS, EACH_DESCRIPTORS = 64, 5
@@ -18,14 +18,14 @@ SLOW_CLOCK_NS = 400
 GIB = 1 << 30
 
 
-def workers_of(place: Place) -> int:
+def workers_of(place: Surroundings) -> int:
     """Return how many workers a pool gets here by default."""
     limit = cpus.quota(os.path.join(place.proc, "self/cgroup"), os.path.join(place.sys, "fs/cgroup"))
     return place.cpus if limit is None else max(1, min(place.cpus, math.ceil(limit)))
 
 
 @check("cpu-quota", "machine")
-def cpu_quota(place: Place) -> Iterator[Finding]:
+def cpu_quota(place: Surroundings) -> Iterator[Finding]:
     """A container with fewer CPUs than the machine."""
     count = workers_of(place)
     if count < place.cpus and "PYTHON_CPU_COUNT" not in place.environ:
@@ -39,7 +39,7 @@ def cpu_quota(place: Place) -> Iterator[Finding]:
 
 
 @check("cpu-throttled", "machine")
-def cpu_throttled(place: Place) -> Iterator[Finding]:
+def cpu_throttled(place: Surroundings) -> Iterator[Finding]:
     """A quota that has stopped this group often."""
     for folder in place.groups():
         stats = place.table("sys", folder, "cpu.stat")
@@ -56,7 +56,7 @@ def cpu_throttled(place: Place) -> Iterator[Finding]:
 
 
 @check("cpu-pressure", "machine")
-def cpu_pressure(place: Place) -> Iterator[Finding]:
+def cpu_pressure(place: Surroundings) -> Iterator[Finding]:
     """A machine whose CPUs are wanted by others."""
     for word in place.text("proc", "pressure/cpu").split():
         name, _, value = word.partition("=")
@@ -73,7 +73,7 @@ def cpu_pressure(place: Place) -> Iterator[Finding]:
 
 
 @check("memory-limit", "machine")
-def memory_limit(place: Place) -> Iterator[Finding]:
+def memory_limit(place: Surroundings) -> Iterator[Finding]:
     """A limit of memory, and processes that the kernel has killed for it."""
     count = workers_of(place)
     for folder in place.groups():
@@ -99,7 +99,7 @@ def memory_limit(place: Place) -> Iterator[Finding]:
 
 
 @check("memory-groups", "machine")
-def memory_groups(place: Place) -> Iterator[Finding]:
+def memory_groups(place: Surroundings) -> Iterator[Finding]:
     """Whether the kernel can hold workers to a limit of memory."""
     from procession._procession import MemoryGroups
 
@@ -114,7 +114,7 @@ def memory_groups(place: Place) -> Iterator[Finding]:
 
 
 @check("oom-score", "machine")
-def oom_score(place: Place) -> Iterator[Finding]:
+def oom_score(place: Surroundings) -> Iterator[Finding]:
     """A service that the kernel would rather not end, which children inherit."""
     score = place.number("proc", "self/oom_score_adj")
     if score is not None and score < -500:
@@ -128,7 +128,7 @@ def oom_score(place: Place) -> Iterator[Finding]:
 
 
 @check("overcommit", "machine")
-def overcommit(place: Place) -> Iterator[Finding]:
+def overcommit(place: Surroundings) -> Iterator[Finding]:
     """A kernel that promises no memory that it has not."""
     if place.number("proc", "sys/vm/overcommit_memory") == 2:
         yield Finding(
@@ -140,7 +140,7 @@ def overcommit(place: Place) -> Iterator[Finding]:
 
 
 @check("shm-size", "machine")
-def shm_size(place: Place) -> Iterator[Finding]:
+def shm_size(place: Surroundings) -> Iterator[Finding]:
     """/dev/shm as containers have it."""
     try:
         found = os.statvfs(place.shm)
@@ -161,7 +161,7 @@ def shm_size(place: Place) -> Iterator[Finding]:
 
 
 @check("refused-calls", "machine")
-def refused_calls(place: Place) -> Iterator[Finding]:
+def refused_calls(place: Surroundings) -> Iterator[Finding]:
     """System calls that the kernel or a sandbox refuses, and that have nothing as good to stand in."""
     from procession.cli.doctor.calls import CALLS, answers
 
@@ -176,7 +176,7 @@ def refused_calls(place: Place) -> Iterator[Finding]:
 
 
 @check("open-files", "machine")
-def open_files(place: Place) -> Iterator[Finding]:
+def open_files(place: Surroundings) -> Iterator[Finding]:
     """Too few descriptors."""
     count, limit = workers_of(place), place.limits(resource.RLIMIT_NOFILE)
     need = OWN_DESCRIPTORS + EACH_DESCRIPTORS * count
@@ -190,7 +190,7 @@ def open_files(place: Place) -> Iterator[Finding]:
 
 
 @check("processes", "machine")
-def processes(place: Place) -> Iterator[Finding]:
+def processes(place: Surroundings) -> Iterator[Finding]:
     """Too few processes."""
     count = workers_of(place)
     need = 4 * count
@@ -216,7 +216,7 @@ def processes(place: Place) -> Iterator[Finding]:
 
 
 @check("core-dumps", "machine")
-def core_dumps(place: Place) -> Iterator[Finding]:
+def core_dumps(place: Surroundings) -> Iterator[Finding]:
     """Crashes that write the memory of a worker to a disk first."""
     if place.limits(resource.RLIMIT_CORE) != 0 and not place.text("proc", "sys/kernel/core_pattern").startswith(
         "|/bin/false"
@@ -230,7 +230,7 @@ def core_dumps(place: Place) -> Iterator[Finding]:
 
 
 @check("tmpdir", "machine")
-def tmpdir(place: Place) -> Iterator[Finding]:
+def tmpdir(place: Surroundings) -> Iterator[Finding]:
     """A folder for temporary files that sockets do not fit in."""
     folder = place.environ.get("TMPDIR") or tempfile.gettempdir()
     text = ""
@@ -247,7 +247,7 @@ def tmpdir(place: Place) -> Iterator[Finding]:
 
 
 @check("ptrace", "machine")
-def ptrace(place: Place) -> Iterator[Finding]:
+def ptrace(place: Surroundings) -> Iterator[Finding]:
     """Yama, which keeps debuggers away."""
     scope = place.number("proc", "sys/kernel/yama/ptrace_scope")
     if scope and os.geteuid() != 0:
@@ -260,7 +260,7 @@ def ptrace(place: Place) -> Iterator[Finding]:
 
 
 @check("clock", "machine")
-def clock(place: Place) -> Iterator[Finding]:
+def clock(place: Surroundings) -> Iterator[Finding]:
     """A clock that is a system call."""
     source = place.text("sys", "devices/system/clocksource/clocksource0/current_clocksource").strip()
     if source in ("tsc", "kvm-clock", "arch_sys_counter", ""):
@@ -279,7 +279,7 @@ def clock(place: Place) -> Iterator[Finding]:
 
 
 @check("sandbox", "machine")
-def sandbox(place: Place) -> Iterator[Finding]:
+def sandbox(place: Surroundings) -> Iterator[Finding]:
     """Kernels that are none."""
     version = place.text("proc", "version")
     kind = "gVisor" if "gVisor" in version else "WSL 1" if "Microsoft" in version and "WSL2" not in version else ""

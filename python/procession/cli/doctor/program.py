@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place, check
+from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Surroundings, check
 
 _GENERATORS = ("default_rng", "RandomState", "Random", "Generator", "PRNGKey")
 _OWNERS = ("numpy", "random", "torch", "jax")
@@ -11,7 +11,7 @@ _LOOPS = (ast.For, ast.While, ast.AsyncFor)
 
 
 @check("main-guard", "program")
-def main_guard(place: Place) -> Iterator[Finding]:
+def main_guard(place: Surroundings) -> Iterator[Finding]:
     """Processes that are made where the file is imported."""
     for source in place.programs:
         if source.forks:
@@ -33,7 +33,7 @@ def main_guard(place: Place) -> Iterator[Finding]:
 
 
 @check("guarded-global", "program")
-def guarded_global(place: Place) -> Iterator[Finding]:
+def guarded_global(place: Surroundings) -> Iterator[Finding]:
     """Variables that only the program itself has."""
     for source in place.programs:
         if source.forks:
@@ -70,7 +70,7 @@ def _set_in(nodes):
 
 
 @check("module-generator", "program")
-def module_generator(place: Place) -> Iterator[Finding]:
+def module_generator(place: Surroundings) -> Iterator[Finding]:
     """Random generators that are made where the file is imported."""
     for source in place.programs:
         made = {}
@@ -97,7 +97,7 @@ def module_generator(place: Place) -> Iterator[Finding]:
 
 
 @check("fork", "program")
-def fork(place: Place) -> Iterator[Finding]:
+def fork(place: Surroundings) -> Iterator[Finding]:
     """The start method that copies locks and threads."""
     for source in place.programs:
         if source.forks:
@@ -113,7 +113,7 @@ def fork(place: Place) -> Iterator[Finding]:
 
 
 @check("cpu-count", "program")
-def cpu_count(place: Place) -> Iterator[Finding]:
+def cpu_count(place: Surroundings) -> Iterator[Finding]:
     """Numbers of workers that know no quota."""
     for source in place.programs:
         for node in ast.walk(source.tree):
@@ -132,7 +132,7 @@ def cpu_count(place: Place) -> Iterator[Finding]:
 
 
 @check("lost-results", "program")
-def lost_results(place: Place) -> Iterator[Finding]:
+def lost_results(place: Surroundings) -> Iterator[Finding]:
     """Calls whose results nobody waits for before the pool is ended."""
     for source in place.programs:
         for node in ast.walk(source.tree):
@@ -159,7 +159,7 @@ def lost_results(place: Place) -> Iterator[Finding]:
 
 
 @check("pool-in-loop", "program")
-def pool_in_loop(place: Place) -> Iterator[Finding]:
+def pool_in_loop(place: Surroundings) -> Iterator[Finding]:
     """Pools that are made again and again."""
     for source in place.programs:
         loops = [node for node in ast.walk(source.tree) if isinstance(node, _LOOPS)]

@@ -4,14 +4,14 @@ import os
 import sys
 from collections.abc import Iterator
 
-from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Place, check
+from procession.cli.doctor.finding import FAILS, HURTS, KNOW, Finding, Surroundings, check
 
 # What `os` and others have only where the C library had it when the interpreter was built.
 _BUILT_WITH = (("os", "pidfd_open"), ("os", "memfd_create"), ("os", "eventfd"), ("signal", "pidfd_send_signal"))
 
 
 @check("sem-open", "python")
-def sem_open(place: Place) -> Iterator[Finding]:
+def sem_open(place: Surroundings) -> Iterator[Finding]:
     """An interpreter without semaphores."""
     try:
         import _multiprocessing
@@ -30,7 +30,7 @@ def sem_open(place: Place) -> Iterator[Finding]:
 
 
 @check("built-without", "python")
-def built_without(place: Place) -> Iterator[Finding]:
+def built_without(place: Surroundings) -> Iterator[Finding]:
     """A prebuilt interpreter that lacks calls its system has."""
     lacking = [
         f"{module}.{name}"
@@ -48,7 +48,7 @@ def built_without(place: Place) -> Iterator[Finding]:
 
 
 @check("executable", "python")
-def executable(place: Place) -> Iterator[Finding]:
+def executable(place: Surroundings) -> Iterator[Finding]:
     """An interpreter that children cannot be started by."""
     frozen = getattr(place.modules["sys"], "frozen", False)
     path = getattr(place.modules["sys"], "executable", "")
@@ -62,7 +62,7 @@ def executable(place: Place) -> Iterator[Finding]:
 
 
 @check("free-threaded", "python")
-def free_threaded(place: Place) -> Iterator[Finding]:
+def free_threaded(place: Surroundings) -> Iterator[Finding]:
     """A build without a lock that has one again."""
     is_on = getattr(sys, "_is_gil_enabled", None)
     if is_on is not None and "free-threading" in sys.version and is_on():
@@ -76,7 +76,7 @@ def free_threaded(place: Place) -> Iterator[Finding]:
 
 
 @check("hash-seed", "python")
-def hash_seed(place: Place) -> Iterator[Finding]:
+def hash_seed(place: Surroundings) -> Iterator[Finding]:
     """Hashes of texts that differ in each child."""
     source = next((source for source in place.programs if source.hashes_texts), None)
     if source is not None and place.environ.get("PYTHONHASHSEED", "random") == "random":
@@ -90,7 +90,7 @@ def hash_seed(place: Place) -> Iterator[Finding]:
 
 
 @check("coverage", "python")
-def coverage(place: Place) -> Iterator[Finding]:
+def coverage(place: Surroundings) -> Iterator[Finding]:
     """Coverage that does not follow children."""
     for name in (".coveragerc", "setup.cfg", "tox.ini", "pyproject.toml"):
         try:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["MAPS", "POOLS", "Source", "read"]
+__all__ = ["MAPS", "POOLS", "ProgramText", "read"]
 
 # What makes processes, by its names in the modules and contexts of `multiprocessing` and `concurrent.futures`.
 POOLS = {"Pool", "ProcessPoolExecutor", "Manager", "SyncManager", "shared_pool"}
@@ -24,18 +24,18 @@ _PROCESSES = ("multiprocessing", "procession", "multiprocess", "billiard", "conc
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def read(path: str) -> "Source":
-    """Return the `Source` of a file.
+def read(path: str) -> "ProgramText":
+    """Return the `ProgramText` of a file.
 
     Raises:
         OSError: it cannot be read.
         SyntaxError: it is no Python.
     """
     with open(path, "rb") as file:
-        return Source(str(path), ast.parse(file.read(), str(path)))
+        return ProgramText(str(path), ast.parse(file.read(), str(path)))
 
 
-class Source:
+class ProgramText:
     """A program as its text says.
 
     Attributes:

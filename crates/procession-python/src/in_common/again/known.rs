@@ -9,9 +9,9 @@ use crate::memory::place::{Part, Room, Spot};
 use crate::values;
 
 /// An object that has a place.
-pub(super) struct Known {
+pub(super) struct KnownObject {
     pub(super) address: usize,
-    pub(super) object: Held,
+    pub(super) object: Reference,
     /// Its contents when it was sent, which tell whether it has changed.
     pub(super) was: Was,
     pub(super) bytes: usize,
@@ -26,7 +26,7 @@ pub(super) struct Known {
     pub(super) serial: u64,
 }
 
-pub(super) enum Held {
+pub(super) enum Reference {
     Strong(Py<PyAny>),
     /// Results that nobody else holds go at once where that can be.
     Weak(Py<PyWeakrefReference>),
@@ -41,12 +41,12 @@ pub(super) enum Was {
     Sent(Vec<u8>, usize),
 }
 
-impl Known {
+impl KnownObject {
     pub(super) fn is(&self, value: &Bound<'_, PyAny>) -> bool {
         self.address == value.as_ptr() as usize
             && match &self.object {
-                Held::Strong(_) => true,
-                Held::Weak(weak) => weak.bind(value.py()).upgrade().is_some_and(|object| object.is(value)),
+                Reference::Strong(_) => true,
+                Reference::Weak(weak) => weak.bind(value.py()).upgrade().is_some_and(|object| object.is(value)),
             }
     }
 }

@@ -18,7 +18,7 @@ mod parts;
 mod places;
 
 use kinds::{is_nothing_to_share, is_worth_a_look};
-use known::{Known, Was};
+use known::{KnownObject, Was};
 use parts::{Encoding, Scratch, Trouble};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -48,12 +48,12 @@ const LAST: usize = 4;
 pub(crate) struct Sent {
     job: u64,
     scope: u64,
-    places: [Option<Known>; PLACES],
+    places: [Option<KnownObject>; PLACES],
     /// The addresses of the objects that have them.
     addresses: [usize; PLACES],
     /// What had a place in the scope before, came again there, and has a large pickle, which the parent keeps: most chunks of
     /// a job that have such an object have the same one. Its place waits for it.
-    before: [Option<Known>; PLACES],
+    before: [Option<KnownObject>; PLACES],
     /// Whether there is another scope of the job.
     has_scopes: bool,
     bytes: usize,

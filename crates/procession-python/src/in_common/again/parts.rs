@@ -6,14 +6,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PySet, PyTuple, PyType};
 
 use super::kinds::{is_container, is_memory, is_number, is_passing};
-use super::known::{Known, Was};
+use super::known::{KnownObject, Was};
 use super::{Sent, WORTH, WORTH_IN_A_ROW};
 use crate::in_common::snapshot::{Snapshot, is_atom};
 use crate::memory::place::{Room, Spot};
 use crate::objects::entries::{entries_of, has_entries};
 use crate::objects::instances::TUPLE_ITEMS;
-use crate::objects::instances::{Parts, Reduction, has_name, may_have_name};
-use crate::values::{self, DEPTH, Seen};
+use crate::objects::instances::{InstanceParts, Reduction, has_name, may_have_name};
+use crate::values::{self, DEPTH, SeenValues};
 
 /// Memory that encoding needs, kept for the next result.
 #[derive(Default)]
@@ -30,7 +30,7 @@ pub(super) struct Scratch {
 pub(super) struct Encoding<'a, 'b> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) room: &'a mut (dyn Room + 'b),
-    pub(super) seen: Seen,
+    pub(super) seen: SeenValues,
     pub(super) scratch: Scratch,
     /// Whether objects get places; if not, classes do.
     pub(super) gives: bool,
@@ -78,7 +78,7 @@ impl<'a, 'b> Encoding<'a, 'b> {
         Encoding {
             out,
             room,
-            seen: Seen::default(),
+            seen: SeenValues::default(),
             scratch,
             gives,
             passing: true,
@@ -238,11 +238,11 @@ impl Sent {
         // An object that may come again is one in the pickle, too, as far as that tells.
         let asks = encoding.passing || !encoding.gives;
         let Some(parts) = self.classes.parts(value, asks)? else { return Ok(None) };
-        if !matches!(parts, Parts::Fields(..)) && !encoding.seen.is_new(value) {
+        if !matches!(parts, InstanceParts::Fields(..)) && !encoding.seen.is_new(value) {
             return Err(Trouble::Entangled);
         }
         match parts {
-            Parts::Attributes(names, values) => {
+            InstanceParts::Attributes(names, values) => {
                 encoding.open += 1;
                 values::begin_instance(values.len(), encoding.out);
                 self.class(names.as_any(), encoding)?;
@@ -257,12 +257,12 @@ impl Sent {
                 };
                 return Ok(Some(now.is_some_and(has)));
             }
-            Parts::Fields(class, fields) => {
+            InstanceParts::Fields(class, fields) => {
                 values::begin_fields(fields.len(), encoding.out);
                 self.class(class.as_any(), encoding)?;
                 fields.iter_borrowed().try_for_each(|field| self.part(&field, encoding, depth + 1, 1))?;
             }
-            Parts::Reduced(said) => self.reduced(&said, encoding, depth)?,
+            InstanceParts::Reduced(said) => self.reduced(&said, encoding, depth)?,
         }
         Ok(Some(true))
     }
@@ -389,7 +389,7 @@ impl Sent {
         let Some(known) = self.before[place].take() else { return Err(Trouble::Entangled) };
         self.serial += 1;
         self.addresses[place] = known.address;
-        self.places[place] = Some(Known { used: self.now, came_again: false, serial: self.serial, ..known });
+        self.places[place] = Some(KnownObject { used: self.now, came_again: false, serial: self.serial, ..known });
         encoding.scratch.given.push(place);
         self.mark_seen(place, encoding)?;
         values::encode_remade(place as u8, encoding.out);

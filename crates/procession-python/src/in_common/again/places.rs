@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
 use super::kinds::is_memory;
-use super::known::{Held, Known, Now, Was, same_or_new};
+use super::known::{KnownObject, Now, Reference, Was, same_or_new};
 use super::parts::{Encoding, Trouble};
 use super::{MOST_BYTES, PLACES, Sent};
 use crate::in_common::snapshot::Snapshot;
@@ -114,8 +114,8 @@ impl Sent {
                             return false;
                         };
                         let object = match &known.object {
-                            Held::Strong(object) => Some(object.bind(value.py()).clone()),
-                            Held::Weak(weak) => weak.bind(value.py()).upgrade(),
+                            Reference::Strong(object) => Some(object.bind(value.py()).clone()),
+                            Reference::Weak(weak) => weak.bind(value.py()).upgrade(),
                         };
                         object.is_some_and(|object| self.is_what_it_was(&object, *part, room))
                     })
@@ -150,7 +150,8 @@ impl Sent {
             Was::Sent(..) => PyWeakrefReference::new(value).ok(),
             _ => None,
         };
-        let object = weak.map_or_else(|| Held::Strong(value.clone().unbind()), |weak| Held::Weak(weak.unbind()));
+        let object =
+            weak.map_or_else(|| Reference::Strong(value.clone().unbind()), |weak| Reference::Weak(weak.unbind()));
         while self.bytes + bytes > MOST_BYTES
             && let Some(place) = self.oldest(self.now)
         {
@@ -168,7 +169,7 @@ impl Sent {
         encoding.scratch.given.push(place);
         self.addresses[place] = address;
         let (is_pickled, came_again) = (false, false);
-        let known = Known { address, object, was, bytes, used, is_memory, is_pickled, came_again, serial };
+        let known = KnownObject { address, object, was, bytes, used, is_memory, is_pickled, came_again, serial };
         self.places[place] = Some(known);
         place
     }

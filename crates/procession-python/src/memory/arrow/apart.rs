@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyMemoryView, PyTuple};
 
 use super::layout::{layout, sizes};
-use super::{Array, Schema, Stream};
+use super::{Array, ArrowStream, Schema};
 
 /// How deep columns nest at most.
 const DEPTH: usize = 64;
@@ -45,7 +45,7 @@ pub(super) fn arrow_parts<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Pa
     let mut arrays = Vec::new();
     if object.hasattr("__arrow_c_stream__")? {
         let capsule = object.call_method0("__arrow_c_stream__")?;
-        let stream = capsule.cast::<PyCapsule>()?.pointer_checked(Some(c"arrow_array_stream"))?.cast::<Stream>();
+        let stream = capsule.cast::<PyCapsule>()?.pointer_checked(Some(c"arrow_array_stream"))?.cast::<ArrowStream>();
         // SAFETY: the capsule of this name holds such a stream, which it releases when it goes, not before this returns. Each
         // call fills a structure that is ours, unless it fails.
         unsafe {
@@ -95,7 +95,7 @@ pub(super) fn arrow_parts<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Pa
 
 /// # Safety
 /// The stream is one.
-unsafe fn failed(stream: *mut Stream) -> PyErr {
+unsafe fn failed(stream: *mut ArrowStream) -> PyErr {
     // SAFETY: as above; the text lives until the next call.
     let text = unsafe {
         (*stream).get_last_error.map(|get| get(stream)).filter(|text| !text.is_null()).map(|text| CStr::from_ptr(text))

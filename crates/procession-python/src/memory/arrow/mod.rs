@@ -49,11 +49,11 @@ pub(super) struct Array {
 
 /// Gives arrays of one type, as the interface defines it.
 #[repr(C)]
-pub(super) struct Stream {
-    pub get_schema: Option<unsafe extern "C" fn(*mut Stream, *mut Schema) -> c_int>,
-    pub get_next: Option<unsafe extern "C" fn(*mut Stream, *mut Array) -> c_int>,
-    pub get_last_error: Option<unsafe extern "C" fn(*mut Stream) -> *const c_char>,
-    pub release: Option<unsafe extern "C" fn(*mut Stream)>,
+pub(super) struct ArrowStream {
+    pub get_schema: Option<unsafe extern "C" fn(*mut ArrowStream, *mut Schema) -> c_int>,
+    pub get_next: Option<unsafe extern "C" fn(*mut ArrowStream, *mut Array) -> c_int>,
+    pub get_last_error: Option<unsafe extern "C" fn(*mut ArrowStream) -> *const c_char>,
+    pub release: Option<unsafe extern "C" fn(*mut ArrowStream)>,
     pub private_data: *mut c_void,
 }
 

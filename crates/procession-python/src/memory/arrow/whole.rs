@@ -15,7 +15,7 @@ use super::{Array, Schema};
 use crate::memory::buffer::{copy_of, lender};
 
 /// What keeps the bytes of a buffer where they are.
-enum Held {
+enum Keeper {
     View { _view: Arc<View> },
     Own { _bytes: Vec<Aligned> },
 }
@@ -35,7 +35,7 @@ struct OfSchema {
 
 /// What an array that is made here points to.
 struct OfArray {
-    _held: Vec<Held>,
+    _held: Vec<Keeper>,
     buffers: Vec<*const c_void>,
     children: Vec<*mut Array>,
 }
@@ -141,7 +141,7 @@ fn new_array(schema: &Bound<'_, PyAny>, parts: &Bound<'_, PyAny>) -> PyResult<Bo
 }
 
 /// Where the bytes of a buffer are and how many, and what keeps them there: in shared memory, or a copy.
-fn hold(buffer: &Bound<'_, PyAny>) -> PyResult<(*const c_void, usize, Option<Held>)> {
+fn hold(buffer: &Bound<'_, PyAny>) -> PyResult<(*const c_void, usize, Option<Keeper>)> {
     let py = buffer.py();
     let bytes = PyBuffer::<u8>::get(buffer)?;
     let size = bytes.len_bytes();
@@ -152,13 +152,13 @@ fn hold(buffer: &Bound<'_, PyAny>) -> PyResult<(*const c_void, usize, Option<Hel
         return Ok((NOTHING.0.as_ptr().cast(), 0, None));
     }
     if let Some(view) = lender(buffer) {
-        return Ok((bytes.buf_ptr().cast_const(), size, Some(Held::View { _view: view })));
+        return Ok((bytes.buf_ptr().cast_const(), size, Some(Keeper::View { _view: view })));
     }
     let mut own = vec![Aligned([0; 64]); size.div_ceil(64)];
     // SAFETY: the memory is the vector's own, of at least as many bytes, each of which is set already.
     let place = unsafe { std::slice::from_raw_parts_mut(own.as_mut_ptr().cast::<u8>(), size) };
     copy_of(py, &bytes, place)?;
-    Ok((own.as_ptr().cast(), size, Some(Held::Own { _bytes: own })))
+    Ok((own.as_ptr().cast(), size, Some(Keeper::Own { _bytes: own })))
 }
 
 /// Whether an array has at least the bytes that its type, length and offset say.

@@ -24,12 +24,12 @@ use crate::objects::reducers::has_reducer;
 const KEPT: usize = 4;
 
 /// An argument that was taken.
-struct Taken {
+struct TakenArgument {
     /// Whose memory it is: as long as it lives, the same address is the same memory.
     _owner: Py<PyAny>,
     address: usize,
     size: usize,
-    taken: repeats::Taken,
+    taken: repeats::TakenPart,
     /// The last call that had been made by then.
     last: u64,
 }
@@ -37,13 +37,13 @@ struct Taken {
 /// The arguments of a pool's calls that were taken for several.
 #[derive(Default)]
 pub(crate) struct Burst {
-    taken: Mutex<Vec<Taken>>,
+    taken: Mutex<Vec<TakenArgument>>,
     /// Whether there are some: one look for those who have none.
     has_some: AtomicBool,
 }
 
 impl Burst {
-    fn taken(&self) -> MutexGuard<'_, Vec<Taken>> {
+    fn taken(&self) -> MutexGuard<'_, Vec<TakenArgument>> {
         self.taken.lock().expect("no panic while locked")
     }
 
@@ -53,11 +53,12 @@ impl Burst {
     }
 
     /// Where a part lies that is an argument of call `call` itself, if it was taken after that was made.
-    pub(crate) fn find(&self, part: &Part<'_, '_>, call: u64) -> Option<repeats::Taken> {
+    pub(crate) fn find(&self, part: &Part<'_, '_>, call: u64) -> Option<repeats::TakenPart> {
         if !self.has_some() {
             return None;
         }
-        let same = |taken: &&Taken| taken.address == part.address && taken.size == part.size && call <= taken.last;
+        let same =
+            |taken: &&TakenArgument| taken.address == part.address && taken.size == part.size && call <= taken.last;
         self.taken().iter().find(same).map(|taken| taken.taken)
     }
 
@@ -66,10 +67,10 @@ impl Burst {
         &self,
         owner: Py<PyAny>,
         part: &Part<'_, '_>,
-        taken: repeats::Taken,
+        taken: repeats::TakenPart,
         last: u64,
     ) -> Option<Block> {
-        let new = Taken { _owner: owner, address: part.address, size: part.size, taken, last };
+        let new = TakenArgument { _owner: owner, address: part.address, size: part.size, taken, last };
         let mut taken = self.taken();
         let before = taken.iter().position(|taken| taken.address == part.address);
         let gone = before.or((taken.len() == KEPT).then_some(0)).map(|place| taken.remove(place));
@@ -84,7 +85,7 @@ impl Burst {
         let mut taken = self.taken();
         if let Some(taken) = taken.iter_mut().find(|taken| taken.address == part.address && taken.taken.block == block)
         {
-            taken.taken = repeats::Taken::new(block, at);
+            taken.taken = repeats::TakenPart::new(block, at);
         }
     }
 
@@ -98,12 +99,12 @@ impl Burst {
         self.forget(|_| true)
     }
 
-    fn forget(&self, is_over: impl Fn(&Taken) -> bool) -> Vec<Block> {
+    fn forget(&self, is_over: impl Fn(&TakenArgument) -> bool) -> Vec<Block> {
         if !self.has_some() {
             return Vec::new();
         }
         let mut taken = self.taken();
-        let gone: Vec<Taken> = taken.extract_if(.., |taken| is_over(taken)).collect();
+        let gone: Vec<TakenArgument> = taken.extract_if(.., |taken| is_over(taken)).collect();
         self.has_some.store(!taken.is_empty(), Ordering::Relaxed);
         drop(taken);
         // Their owners go with the last reference here, which may run code of the program.

@@ -96,7 +96,7 @@ impl Inner {
     }
 
     pub(super) fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
-        let mut told = Told::default();
+        let mut told = Delivered::default();
         self.begin_delivery(batch);
         for outcome in &batch.outcomes {
             let bytes = &batch.bytes[outcome.payload.clone()];
@@ -117,7 +117,7 @@ impl Inner {
         }
         self.tell(py, &mut told);
         lock(&self.deliveries).open.pop();
-        let Told { mut trash, mut interrupt, done, failed, .. } = told;
+        let Delivered { mut trash, mut interrupt, done, failed, .. } = told;
         if done + failed > 0 {
             let tally = &mut self.shared().tally;
             tally.done += done;
@@ -156,12 +156,12 @@ impl Inner {
         interrupt.map_or(Ok(()), Err)
     }
 
-    fn deliver_one(&self, py: Python<'_>, outcome: &Outcome, bytes: &[u8], told: &mut Told) {
+    fn deliver_one(&self, py: Python<'_>, outcome: &Outcome, bytes: &[u8], told: &mut Delivered) {
         if told.job.as_ref().is_none_or(|job| job.id != outcome.job) {
             self.tell(py, told);
             told.job = self.shared().jobs.get(&outcome.job).cloned();
         }
-        let Told { job, news, trash, interrupt, done, failed } = told;
+        let Delivered { job, news, trash, interrupt, done, failed } = told;
         let Some(job) = job else {
             return give_blocks_back(outcome, bytes);
         };
@@ -214,7 +214,7 @@ impl Inner {
     }
 
     /// The job of what was told has outcomes more, its last if so.
-    fn settle(&self, py: Python<'_>, last: bool, told: &Told) {
+    fn settle(&self, py: Python<'_>, last: bool, told: &Delivered) {
         let Some(job) = &told.job else { return };
         if last {
             self.finish(py, job);
@@ -227,7 +227,7 @@ impl Inner {
 
     /// Tells of the results of a job that have come, and stores them: who reads them knows that they are kept. Where they
     /// cannot be, the job fails.
-    fn tell(&self, py: Python<'_>, told: &mut Told) {
+    fn tell(&self, py: Python<'_>, told: &mut Delivered) {
         let news = std::mem::take(&mut told.news);
         let Some(job) = told.job.clone().filter(|_| !news.is_empty()) else { return };
         if let Err(error) = job.tell(py, &news) {
@@ -354,7 +354,7 @@ impl Inner {
 
 /// What has been delivered.
 #[derive(Default)]
-struct Told {
+struct Delivered {
     job: Option<Arc<Job>>,
     /// Results of the job that somebody is to be told of before they count.
     news: Vec<(u64, Py<PyAny>)>,

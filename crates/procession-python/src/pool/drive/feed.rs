@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use procession::pool::{Given, Grant};
+use procession::pool::{Grant, ItemLimits};
 use procession::shared_memory::Block;
 use pyo3::prelude::*;
 
@@ -250,7 +250,7 @@ impl Inner {
                 blocks.push(block);
             }
             let tries = if grant.count == 1 { job.tries_of(grant.first) } else { 0 };
-            shared.driver.publish(grant, Given::new(job.options.timeout, tries), body, blocks)
+            shared.driver.publish(grant, ItemLimits::new(job.options.timeout, tries), body, blocks)
         };
         match answer {
             Ok(published) => published,

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use super::Inner;
 use super::burst::argument_behind;
 use crate::error::raised;
-use crate::in_common::repeats::{Found, Taken};
+use crate::in_common::repeats::{Found, TakenPart};
 use crate::memory::buffer::is_equal;
 use crate::memory::place::{Part, Room, Spot};
 use crate::objects::unsettled::now;
@@ -55,13 +55,13 @@ impl RecordRoom<'_, '_> {
         let at = now();
         let block = self.copy(part)?;
         self.inner.shared().driver.share(block);
-        let before = self.inner.burst.keep(argument.unbind(), part, Taken::new(block, at), last);
+        let before = self.inner.burst.keep(argument.unbind(), part, TakenPart::new(block, at), last);
         self.inner.release(before.into_iter().collect());
         Ok(Some(block))
     }
 
     /// Whether a part is what was taken; calls `confirm` with the moment, where they were compared.
-    fn is_there(&self, part: &Part<'_, '_>, taken: Taken, confirm: impl FnOnce(Option<u64>)) -> bool {
+    fn is_there(&self, part: &Part<'_, '_>, taken: TakenPart, confirm: impl FnOnce(Option<u64>)) -> bool {
         if taken.is_certain(part) {
             return true;
         }
@@ -115,7 +115,7 @@ impl Room for RecordRoom<'_, '_> {
                 let at = now();
                 let block = self.copy(part)?;
                 self.inner.shared().driver.share(block);
-                let back = job.repeats.keep(part, Taken::new(block, at));
+                let back = job.repeats.keep(part, TakenPart::new(block, at));
                 self.inner.release(back.into_iter().collect());
                 block
             }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::error::raised;
 use crate::in_common::received::Received;
 use crate::memory::buffer::copied;
-use crate::memory::place::{Bare, Kind, Shelf, Spot};
+use crate::memory::place::{Kind, NoShelf, Shelf, Spot};
 
 /// The large parts of a result, in its worker's segment; each goes back when nobody looks at it any more. And the objects
 /// that results before it have had.
@@ -34,7 +34,7 @@ impl WorkerShelf<'_> {
 
 impl Shelf for WorkerShelf<'_> {
     fn view(&self, spot: Spot) -> PyResult<Arc<View>> {
-        let (Some(segment), Spot::Block { offset, size }) = (self.segment, spot) else { return Bare.view(spot) };
+        let (Some(segment), Spot::Block { offset, size }) = (self.segment, spot) else { return NoShelf.view(spot) };
         let (offset, size) = (offset as usize, size as usize);
         let its = segment.clone();
         let go_back = Box::new(move || give_back(&its, offset, size));

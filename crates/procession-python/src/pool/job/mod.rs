@@ -21,7 +21,7 @@ use crate::in_common::repeats::Repeats;
 use crate::values::Mode;
 
 pub(crate) use self::options::{Options, Wishes};
-pub(crate) use self::read::Next;
+pub(crate) use self::read::NextOutcome;
 pub(crate) use self::state::{Answer, Ended, Results, State};
 
 /// An item for messages: its function, the method that made the job, its place in that, the item itself.

@@ -9,7 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::{Answer, Job, Results};
 
 /// What a lazy job has for its reader.
-pub(crate) enum Next {
+pub(crate) enum NextOutcome {
     /// An outcome.
     Answer(Answer),
     /// Nothing yet.
@@ -58,12 +58,12 @@ impl Job {
     }
 
     /// The next outcome of a lazy job; none when it is not there yet.
-    pub(crate) fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> NextOutcome {
         let mut state = self.state();
         let state = &mut *state;
         state.asked = true;
         if self.given_up() {
-            return Next::End;
+            return NextOutcome::End;
         }
         let answer = match &mut state.results {
             Results::Ordered { next, answers } => {
@@ -77,10 +77,10 @@ impl Job {
         match answer {
             Some(answer) => {
                 state.consumed += 1;
-                Next::Answer(answer)
+                NextOutcome::Answer(answer)
             }
-            None if state.source.is_none() && state.consumed == state.total => Next::End,
-            None => Next::Later,
+            None if state.source.is_none() && state.consumed == state.total => NextOutcome::End,
+            None => NextOutcome::Later,
         }
     }
 

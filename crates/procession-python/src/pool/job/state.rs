@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::pool::row::Row;
+use crate::pool::row::MapItems;
 
 /// Outcome of an item: what it returned, or the exception.
 pub(crate) type Answer = Result<Py<PyAny>, Py<PyAny>>;
@@ -26,7 +26,7 @@ pub(crate) enum Results {
 /// The part of a job that changes.
 pub(crate) struct State {
     /// The items of a map; they stay until it ends.
-    pub row: Option<Row>,
+    pub row: Option<MapItems>,
     /// How many items of the row, from each multiple of that number on, may be pickled as one.
     pub together: u64,
     /// All other items without an outcome, from `base` on; none where an outcome came early.
@@ -76,7 +76,7 @@ pub(crate) struct Ended {
     pub expecting: isize,
     pub has_callbacks: bool,
     pub(super) _items: VecDeque<Option<Py<PyAny>>>,
-    pub(super) _row: Option<Row>,
+    pub(super) _row: Option<MapItems>,
     pub(super) _function: Option<Py<PyAny>>,
 }
 

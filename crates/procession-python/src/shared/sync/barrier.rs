@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use procession::ErrorKind;
-use procession::sync::{self, Arrival, Place};
+use procession::sync::{self, Arrival, WaiterPlace};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -20,7 +20,7 @@ pub(crate) struct Barrier(sync::Barrier);
 pub(crate) struct Arrived {
     #[pyo3(get)]
     index: usize,
-    place: Mutex<Option<Place>>,
+    place: Mutex<Option<WaiterPlace>>,
 }
 
 #[pymethods]

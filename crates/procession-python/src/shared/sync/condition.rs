@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
-use super::{Cell, Held, Lock, RLock, Shared, Takeable, taken, wait_for, won};
+use super::{Cell, Holdable, Lock, RLock, Shared, Takeable, taken, wait_for, won};
 use crate::error::raised;
 use crate::wait::{deadline, until_done};
 
@@ -31,7 +31,7 @@ pub(crate) struct Condition {
     lock: AnyLock,
 }
 
-impl Held for Condition {
+impl Holdable for Condition {
     #[inline]
     fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         match &self.lock {

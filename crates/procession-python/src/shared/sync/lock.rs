@@ -4,7 +4,7 @@ use procession::sync;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 
-use super::{Cell, Held, Shared, take, taken};
+use super::{Cell, Holdable, Shared, take, taken};
 use crate::error::raised;
 
 /// A lock between processes.
@@ -14,7 +14,7 @@ pub(crate) struct Lock {
     pub(super) robust: bool,
 }
 
-impl Held for Lock {
+impl Holdable for Lock {
     #[inline]
     fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         take(py, &self.lock, self.robust, block, timeout)
@@ -75,7 +75,7 @@ pub(crate) struct RLock {
     pub(super) robust: bool,
 }
 
-impl Held for RLock {
+impl Holdable for RLock {
     #[inline]
     fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         take(py, &self.lock, self.robust, block, timeout)

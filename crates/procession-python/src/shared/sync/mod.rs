@@ -22,7 +22,7 @@ use crate::error::raised;
 use crate::wait::{after, limit, until_done};
 pub(crate) use event::Event;
 pub(crate) use lock::{Lock, RLock};
-pub(crate) use quick::Held;
+pub(crate) use quick::Holdable;
 pub(crate) use semaphore::Semaphore;
 
 /// A cell on its way into the primitive that will live in it, and where it was.

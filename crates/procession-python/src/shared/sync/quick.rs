@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyBool;
 
-use crate::fast::{Given, Method, add_method};
+use crate::fast::{CallArguments, Method, add_method};
 
 /// A class whose objects are taken and given back.
-pub(crate) trait Held: PyClass<Frozen = True> + Sync {
+pub(crate) trait Holdable: PyClass<Frozen = True> + Sync {
     /// Takes the object, waiting for it if it may; false when it was not to be had, or not in time.
     fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool>;
     /// Gives it back.
@@ -23,14 +23,14 @@ struct Release<T>(PhantomData<T>);
 struct Enter<T>(PhantomData<T>);
 struct Exit<T>(PhantomData<T>);
 
-impl<T: Held> Method for Acquire<T> {
+impl<T: Holdable> Method for Acquire<T> {
     type Of = T;
     const NAME: &'static CStr = c"acquire";
     const DOC: &'static CStr = c"acquire($self, block=True, timeout=None)\n--\n\n\
         Take it, waiting for it unless `block` is false, and no longer than `timeout` seconds; say whether it was to be had.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &T, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(py: Python<'py>, this: &T, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         if given.is_empty() {
             return truth(py, this.take(py, true, None));
         }
@@ -40,38 +40,38 @@ impl<T: Held> Method for Acquire<T> {
     }
 }
 
-impl<T: Held> Method for Release<T> {
+impl<T: Holdable> Method for Release<T> {
     type Of = T;
     const NAME: &'static CStr = c"release";
     const DOC: &'static CStr = c"release($self)\n--\n\nGive it back.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &T, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(py: Python<'py>, this: &T, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         given.nothing("release")?;
         this.give()?;
         Ok(none(py))
     }
 }
 
-impl<T: Held> Method for Enter<T> {
+impl<T: Holdable> Method for Enter<T> {
     type Of = T;
     const NAME: &'static CStr = c"__enter__";
     const DOC: &'static CStr = c"__enter__($self)\n--\n\nTake it, waiting for it.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &T, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(py: Python<'py>, this: &T, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         given.nothing("__enter__")?;
         truth(py, this.take(py, true, None))
     }
 }
 
-impl<T: Held> Method for Exit<T> {
+impl<T: Holdable> Method for Exit<T> {
     type Of = T;
     const NAME: &'static CStr = c"__exit__";
     const DOC: &'static CStr = c"__exit__($self, kind, error, trace, /)\n--\n\nGive it back.";
 
     #[inline]
-    fn call<'py>(py: Python<'py>, this: &T, given: Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(py: Python<'py>, this: &T, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         given.exactly::<3>("__exit__")?;
         this.give()?;
         Ok(none(py))
@@ -89,14 +89,14 @@ fn none(py: Python<'_>) -> Bound<'_, PyAny> {
 }
 
 /// Puts all four into the class.
-pub(super) fn add<T: Held>(py: Python<'_>) -> PyResult<()> {
+pub(super) fn add<T: Holdable>(py: Python<'_>) -> PyResult<()> {
     add_method::<Acquire<T>>(py)?;
     add_method::<Release<T>>(py)?;
     add_scope::<T>(py)
 }
 
 /// Puts what a `with` statement needs into the class.
-pub(super) fn add_scope<T: Held>(py: Python<'_>) -> PyResult<()> {
+pub(super) fn add_scope<T: Holdable>(py: Python<'_>) -> PyResult<()> {
     add_method::<Enter<T>>(py)?;
     add_method::<Exit<T>>(py)
 }

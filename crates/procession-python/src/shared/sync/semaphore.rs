@@ -4,7 +4,7 @@ use procession::sync;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{Cell, Held, Shared, take, taken};
+use super::{Cell, Holdable, Shared, take, taken};
 use crate::error::raised;
 
 /// A counter of permits between processes.
@@ -13,7 +13,7 @@ pub(crate) struct Semaphore {
     semaphore: sync::Semaphore,
 }
 
-impl Held for Semaphore {
+impl Holdable for Semaphore {
     #[inline]
     fn take(&self, py: Python<'_>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         take(py, &self.semaphore, false, block, timeout)

@@ -95,9 +95,9 @@ impl AsFd for Blocks {
 
 /// The receiver's: segments by what tells their files apart.
 #[derive(Debug, Default)]
-pub(super) struct Known(Vec<((u64, u64), Segment)>);
+pub(super) struct KnownSegments(Vec<((u64, u64), Segment)>);
 
-impl Known {
+impl KnownSegments {
     /// The place of the segment behind a descriptor that came with a message.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{MOST_FILES, Readiness, Stream, receive_beside, send_beside, stream_pair, wait_descriptors};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use blocks::SEGMENT_BYTES as PIPE_SEGMENT_BYTES;
-use blocks::{BLOCK_BYTES, Blocks, Known, copy};
+use blocks::{BLOCK_BYTES, Blocks, KnownSegments, copy};
 pub use head::{HEAD_BYTES, Head, Where};
 
 /// Messages longer than this cross in blocks.
@@ -59,7 +59,7 @@ struct Sending {
 #[derive(Debug, Default)]
 struct Receiving {
     habit: Habit,
-    known: Known,
+    known: KnownSegments,
     /// What follows on the stream is not the beginning of a message.
     is_broken: bool,
 }
@@ -338,7 +338,7 @@ impl Pipe {
     fn receive_rest(
         &self,
         habit: &mut Habit,
-        known: &mut Known,
+        known: &mut KnownSegments,
         head: Result<Head>,
         mut bytes: [u8; HEAD_BYTES],
         files: &mut Vec<OwnedFd>,
@@ -375,7 +375,7 @@ impl Pipe {
     fn receive_blocks(
         &self,
         habit: &mut Habit,
-        known: &mut Known,
+        known: &mut KnownSegments,
         mut head: Head,
         files: &mut Vec<OwnedFd>,
     ) -> Result<Vec<u8>> {

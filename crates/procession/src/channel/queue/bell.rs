@@ -37,12 +37,12 @@ fn count_threads(change: impl Fn(u32) -> u32) {
 /// A descriptor that is readable while a queue has messages; nobody takes its rings but the queue's own calls.
 #[derive(Debug)]
 pub struct QueueBell {
-    watched: Arc<Watched>,
+    watched: Arc<WatchedBell>,
     process: u64,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedBell {
     queue: Arc<Queue>,
     bell: Doorbell,
     rings: Mutex<bool>,
@@ -56,7 +56,7 @@ impl QueueBell {
     /// The system's: no descriptor, no thread.
     pub fn new(queue: Arc<Queue>) -> Result<QueueBell> {
         let bell = Doorbell::new()?;
-        let watched = Arc::new(Watched { queue, bell, rings: Mutex::new(false), is_over: AtomicBool::new(false) });
+        let watched = Arc::new(WatchedBell { queue, bell, rings: Mutex::new(false), is_over: AtomicBool::new(false) });
         watched.settle();
         let thread = std::thread::Builder::new().name(NAME.into()).stack_size(STACK_BYTES);
         let watch = watched.clone();
@@ -107,7 +107,7 @@ impl Drop for QueueBell {
     }
 }
 
-impl Watched {
+impl WatchedBell {
     /// Rings or hushes as needed; returns whether it rings.
     fn settle(&self) -> bool {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,14 +6,14 @@ use super::*;
 
 /// A place in the chain: a chunk, and an offset in it up to and with its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ChainPlace {
     pub(super) chunk: u32,
     pub(super) offset: u32,
 }
 
-impl Place {
-    pub(super) fn of(word: u64) -> Place {
-        Place { chunk: (word >> 32) as u32, offset: word as u32 }
+impl ChainPlace {
+    pub(super) fn of(word: u64) -> ChainPlace {
+        ChainPlace { chunk: (word >> 32) as u32, offset: word as u32 }
     }
 
     pub(super) fn word(self) -> u64 {
@@ -27,7 +27,7 @@ impl Queue {
     /// Where a stray write has damaged the chain, what lies behind that place is lost, and the queue goes on without it.
     pub(super) fn repair(&self) {
         let used = self.used();
-        let start = Place { chunk: 0, offset: 0 };
+        let start = ChainPlace { chunk: 0, offset: 0 };
         let mut place = self.place(HEAD).unwrap_or(start);
         let tail = self.place(TAIL).unwrap_or(place);
         // A chain that bites its own tail is longer than all there is.
@@ -74,8 +74,8 @@ impl Queue {
     }
 
     /// The place that a word of the queue holds, if it is one.
-    pub(super) fn place(&self, word: usize) -> Option<Place> {
-        let place = Place::of(self.word64(word).load(Ordering::Acquire));
+    pub(super) fn place(&self, word: usize) -> Option<ChainPlace> {
+        let place = ChainPlace::of(self.word64(word).load(Ordering::Acquire));
         let offset = place.offset as usize;
         let is_one = place.chunk < self.chunks && offset <= CHUNK_BYTES && offset.is_multiple_of(RECORD_BYTES);
         is_one.then_some(place)
@@ -129,18 +129,23 @@ impl Queue {
     }
 
     /// The place where bytes at `place` really begin: that after the end of a chunk is the next one's start.
-    pub(super) fn settled(&self, place: Place) -> Option<Place> {
+    pub(super) fn settled(&self, place: ChainPlace) -> Option<ChainPlace> {
         match place.offset as usize {
             ..CHUNK_BYTES => Some(place),
             _ => {
                 let chunk = self.next(place.chunk)?.load(Ordering::Relaxed) & !GIVEN_BACK;
-                (chunk < self.chunks).then_some(Place { chunk, offset: 0 })
+                (chunk < self.chunks).then_some(ChainPlace { chunk, offset: 0 })
             }
         }
     }
 
     /// The place `bytes` further on; tells `left` each chunk that lies behind then.
-    pub(super) fn walk(&self, mut place: Place, mut bytes: usize, mut left: impl FnMut(u32)) -> Option<Place> {
+    pub(super) fn walk(
+        &self,
+        mut place: ChainPlace,
+        mut bytes: usize,
+        mut left: impl FnMut(u32),
+    ) -> Option<ChainPlace> {
         loop {
             let here = (CHUNK_BYTES - place.offset as usize).min(bytes);
             place.offset += here as u32;
@@ -154,27 +159,27 @@ impl Queue {
     }
 
     /// The record at `place`: where its message begins, and its size.
-    pub(super) fn record(&self, place: Place) -> Option<(Place, usize)> {
+    pub(super) fn record(&self, place: ChainPlace) -> Option<(ChainPlace, usize)> {
         let place = self.settled(place)?;
         let size = self.memory.number(self.chunk_start(place.chunk) + place.offset as usize)?;
         let size = usize::try_from(size).ok().filter(|&size| size <= self.used() * CHUNK_BYTES)?;
-        Some((Place { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
+        Some((ChainPlace { offset: place.offset + RECORD_BYTES as u32, ..place }, size))
     }
 
     /// Writes a record, of a message made of two parts, from `place` on.
     #[inline]
-    pub(super) fn write_record(&self, place: Place, head: &[u8], body: &[u8]) -> Result<Place> {
+    pub(super) fn write_record(&self, place: ChainPlace, head: &[u8], body: &[u8]) -> Result<ChainPlace> {
         let size = head.len() + body.len();
         let whole = RECORD_BYTES + padded(size);
         let (start, end) = (place.offset as usize, place.offset as usize + whole);
         // Most lie in one chunk near the queue's beginning: written in one go.
         if end <= CHUNK_BYTES && self.memory.write_record(self.chunk_start(place.chunk) + start, whole, head, body) {
-            return Ok(Place { offset: end as u32, ..place });
+            return Ok(ChainPlace { offset: end as u32, ..place });
         }
         self.write_parts(place, head, body)
     }
 
-    fn write_parts(&self, place: Place, head: &[u8], body: &[u8]) -> Result<Place> {
+    fn write_parts(&self, place: ChainPlace, head: &[u8], body: &[u8]) -> Result<ChainPlace> {
         let size = head.len() + body.len();
         let padding = &[0; RECORD_BYTES][..padded(size) - size];
         let record = (size as u64).to_ne_bytes();
@@ -182,12 +187,12 @@ impl Queue {
     }
 
     /// Writes `bytes` from `place` on, chaining chunks as needed.
-    fn write(&self, mut place: Place, mut bytes: &[u8]) -> Result<Place> {
+    fn write(&self, mut place: ChainPlace, mut bytes: &[u8]) -> Result<ChainPlace> {
         while !bytes.is_empty() {
             if place.offset as usize == CHUNK_BYTES {
                 let chunk = self.take_chunk()?;
                 self.next(place.chunk).expect("a chunk in use lies in the file").store(chunk, Ordering::Relaxed);
-                place = Place { chunk, offset: 0 };
+                place = ChainPlace { chunk, offset: 0 };
             }
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - place.offset as usize));
             if !self.memory.write(self.chunk_start(place.chunk) + place.offset as usize, now) {

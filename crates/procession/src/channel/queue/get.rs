@@ -12,7 +12,7 @@ pub struct Oldest<'a> {
     queue: &'a Queue,
     /// The chunk that its record begins in.
     chunk: u32,
-    start: Place,
+    start: ChainPlace,
     size: usize,
     /// Whether it was taken, and was the last.
     empties: bool,

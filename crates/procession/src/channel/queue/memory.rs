@@ -19,7 +19,7 @@ use super::{CHUNK_BYTES, RECORD_BYTES};
 pub(super) const WINDOW_BYTES: usize = 32 << 20;
 
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct QueueMemory {
     file: OwnedFd,
     size: usize,
     first: Mapping,
@@ -27,14 +27,14 @@ pub(super) struct Memory {
     windows: Mutex<BTreeMap<usize, Arc<Mapping>>>,
 }
 
-impl Memory {
+impl QueueMemory {
     /// The memory in a file of `size` bytes, of which the first `words` have the queue's words: whole chunks.
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn new(file: OwnedFd, size: usize, words: usize) -> Result<Memory> {
+    pub(super) fn new(file: OwnedFd, size: usize, words: usize) -> Result<QueueMemory> {
         let first = Mapping::new(&file, 0, size.min(words.max(WINDOW_BYTES)), true)?;
-        Ok(Memory { file, size, first, windows: Mutex::default() })
+        Ok(QueueMemory { file, size, first, windows: Mutex::default() })
     }
 
     #[inline]
@@ -145,7 +145,7 @@ impl Memory {
     }
 }
 
-impl AsFd for Memory {
+impl AsFd for QueueMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }

@@ -25,10 +25,10 @@ use crate::platform::{Doorbell, file_size, identity, is_alive, memory_file, rese
 use crate::sync::words::lock::{self, Acquired};
 use crate::sync::{look_for_signals, nap};
 pub use bell::{QueueBell, bell_threads};
-use chunks::Place;
+use chunks::ChainPlace;
 use courtesy::Courtesy;
 pub use get::Oldest;
-use memory::Memory;
+use memory::QueueMemory;
 
 // Offsets of the words; those that different processes write lie on different cache lines.
 const LOCK: usize = 0;
@@ -91,7 +91,7 @@ const SIZES: [usize; 4] = [16 << 30, 1 << 30, 64 << 20, 4 << 20];
 /// A queue between processes.
 #[derive(Debug)]
 pub struct Queue {
-    memory: Memory,
+    memory: QueueMemory,
     data: usize,
     chunks: u32,
     courtesy: Courtesy,
@@ -140,7 +140,7 @@ impl Queue {
         queue.word64(MOST).store(most.into(), Ordering::Relaxed);
         queue.word64(FORMAT).store(u64::from(WIRE_VERSION) | form << 32, Ordering::Relaxed);
         queue.word64(FREE).store(NONE.into(), Ordering::Relaxed);
-        let first = Place { chunk: queue.take_chunk()?, offset: 0 };
+        let first = ChainPlace { chunk: queue.take_chunk()?, offset: 0 };
         queue.word64(HEAD).store(first.word(), Ordering::Relaxed);
         queue.word64(TAIL).store(first.word(), Ordering::Release);
         Ok(queue)
@@ -177,7 +177,7 @@ impl Queue {
         if chunks == 0 || chunks >= NONE as usize {
             return Err(Error::new(ErrorKind::InvalidInput, "this is not the memory of a queue"));
         }
-        let memory = Memory::new(file, size, table)?;
+        let memory = QueueMemory::new(file, size, table)?;
         Ok(Queue { memory, data: table, chunks: chunks as u32, courtesy: Courtesy::default(), bell: None })
     }
 

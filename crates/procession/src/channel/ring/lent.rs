@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 
 use super::report::report_at;
-use super::{Lent, Producer, RING_AT, TRIMMED_AT};
+use super::{LentBlock, Producer, RING_AT, TRIMMED_AT};
 use crate::channel::words::flow::{self, Loan};
 use crate::error::Result;
 use crate::platform::{self};
@@ -17,7 +17,7 @@ pub const BLOCK_HEAD: usize = 64;
 /// with the number of results that a program holds.
 const LOOKS: usize = 16;
 
-impl Lent {
+impl LentBlock {
     /// The word that says whether it is lent still.
     fn word<'a>(&'a self, segment: &'a Segment) -> &'a AtomicU64 {
         word64(self.span.mapping(segment), self.span.offset).expect("a block that was cut here starts with a word")
@@ -73,7 +73,7 @@ impl Producer {
             }
         };
         let lent = match self.segment.at(block.offset, block.size) {
-            Ok(span) => Lent { block, span },
+            Ok(span) => LentBlock { block, span },
             Err(error) => {
                 self.arena.free(block);
                 return Err(error);

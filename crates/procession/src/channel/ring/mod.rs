@@ -69,7 +69,7 @@ pub struct Producer {
     segment: Arc<Segment>,
     ring: Mapping,
     arena: Arena,
-    lent: Vec<Lent>,
+    lent: Vec<LentBlock>,
     /// Where the next look at the lent blocks begins.
     look_at: usize,
     tail: u64,
@@ -83,7 +83,7 @@ pub struct Producer {
 
 /// A block that is lent, and where this process sees it.
 #[derive(Debug)]
-struct Lent {
+struct LentBlock {
     block: Block,
     span: Span,
 }

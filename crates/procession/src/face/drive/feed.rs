@@ -3,7 +3,7 @@
 use super::super::error::TaskError;
 use super::super::job::Answer;
 use super::Shared;
-use crate::pool::{Given, Grant};
+use crate::pool::{Grant, ItemLimits};
 
 impl Shared {
     /// Publishes records as long as the scheduler grants some.
@@ -23,7 +23,7 @@ impl Shared {
             Some(job) => match job.row(&grant, &mut scratch) {
                 None => None,
                 Some(row) => {
-                    let given = Given { timed: job.is_timed, ..Given::default() };
+                    let given = ItemLimits { timed: job.is_timed, ..ItemLimits::default() };
                     Some(self.driver.publish_parts(grant, given, &job.function.preamble, row, Vec::new()))
                 }
             },

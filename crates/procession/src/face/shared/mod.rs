@@ -66,7 +66,7 @@ const NO_ITEM: ItemType = ItemType { kind: 0, size: 0 };
 type Written = (u8, u8, u8, u32, u64, u64);
 
 /// A part of shared memory that has come.
-struct Place {
+struct ArrivedPart {
     kind: Kind,
     item: ItemType,
     file: OwnedFd,
@@ -122,11 +122,11 @@ fn write_file<S: Serializer>(
     write_place(kind, NO_ITEM, [file.into(), at as u64, size as u64], serializer)
 }
 
-fn read_file<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Place, D::Error> {
+fn read_file<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<ArrivedPart, D::Error> {
     let (kind, item, bytes, file, at, size) = read_place(deserializer)?;
     let file = fetch(file).map_err(unread)?;
     let item = ItemType { kind: item, size: bytes };
-    Ok(Place { kind: SharedKind::of(kind), item, file, at: at as usize, size: size as usize })
+    Ok(ArrivedPart { kind: SharedKind::of(kind), item, file, at: at as usize, size: size as usize })
 }
 
 fn write_cell<S: Serializer>(kind: Kind, cell: &Cell, serializer: S) -> std::result::Result<S::Ok, S::Error> {

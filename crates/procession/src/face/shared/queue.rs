@@ -45,12 +45,12 @@ const FILES_AGAIN: Duration = Duration::from_millis(1);
 /// ```
 #[derive(Debug)]
 pub struct Queue<T> {
-    parts: Arc<Parts>,
+    parts: Arc<QueueParts>,
     message: PhantomData<fn(T) -> T>,
 }
 
 #[derive(Debug)]
-struct Parts {
+struct QueueParts {
     queue: Arc<channel::Queue>,
     bell: OnceLock<channel::QueueBell>,
     form: Form,
@@ -90,7 +90,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     /// The system's.
     pub fn bounded(most: u32) -> Result<Queue<T>> {
         let queue = channel::Queue::create(most.max(1))?;
-        Ok(Queue { parts: Arc::new(Parts::of(queue, Some(note_pair()?))), message: PhantomData })
+        Ok(Queue { parts: Arc::new(QueueParts::of(queue, Some(note_pair()?))), message: PhantomData })
     }
 
     /// As [`Queue::new`], for programs of every language: a Python program that is handed it has a `procession.neutral.Queue`.
@@ -127,7 +127,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     /// The system's.
     pub fn bounded_neutral(most: u32) -> Result<Queue<T>> {
         let queue = channel::Queue::create_neutral(most.max(1))?;
-        Ok(Queue { parts: Arc::new(Parts::of(queue, None)), message: PhantomData })
+        Ok(Queue { parts: Arc::new(QueueParts::of(queue, None)), message: PhantomData })
     }
 
     /// Puts a message, waiting for room in a bounded queue.
@@ -367,10 +367,10 @@ impl<T: Serialize + DeserializeOwned + 'static> Queue<T> {
     }
 }
 
-impl Parts {
-    fn of(queue: channel::Queue, notes: Option<(OwnedFd, OwnedFd)>) -> Parts {
+impl QueueParts {
+    fn of(queue: channel::Queue, notes: Option<(OwnedFd, OwnedFd)>) -> QueueParts {
         let form = if queue.is_neutral() { Form::Neutral } else { Form::Own };
-        Parts { queue: Arc::new(queue), bell: OnceLock::new(), form, notes }
+        QueueParts { queue: Arc::new(queue), bell: OnceLock::new(), form, notes }
     }
 
     /// What is readable while there are messages shows what is so now, where somebody has asked for it.
@@ -446,13 +446,13 @@ impl<'de, T> Deserialize<'de> for Queue<T> {
         if kind != 0 {
             check_kind(kind, Some(SharedKind::Queue))?;
         }
-        let open = || -> Result<Parts> {
+        let open = || -> Result<QueueParts> {
             let memory = channel::Queue::open(fetch(queue)?)?;
             if memory.is_neutral() != (kind != 0) {
                 return Err(Error::new(ErrorKind::Protocol, "a queue whose messages are in another form"));
             }
             let notes = if kind != 0 { None } else { Some((fetch(into as u32)?, fetch(out as u32)?)) };
-            Ok(Parts::of(memory, notes))
+            Ok(QueueParts::of(memory, notes))
         };
         Ok(Queue { parts: Arc::new(open().map_err(unread)?), message: PhantomData })
     }

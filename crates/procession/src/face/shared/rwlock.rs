@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
-use super::{Place, after, in_time, kept, read_file, write_file};
+use super::{ArrivedPart, after, in_time, kept, read_file, write_file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::unread;
 use crate::platform::{identity, is_alive};
@@ -230,7 +230,7 @@ impl<T> Serialize for RwLock<T> {
 
 impl<'de, T> Deserialize<'de> for RwLock<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let Place { file, at: head, .. } = read_file(deserializer)?;
+        let ArrivedPart { file, at: head, .. } = read_file(deserializer)?;
         let memory = Guarded::open(file).map_err(unread)?;
         if head != HEAD_BYTES || memory.size() < HEAD_BYTES {
             let error = Error::new(ErrorKind::Protocol, "too little memory for what it is said to be");

@@ -13,7 +13,7 @@ use super::{after, check_kind, in_time, read_file, write_file, write_place};
 use crate::channel::neutral::SharedKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{attach, item_of, title, unread, unwritten};
-use crate::shared_memory::{Number, Row};
+use crate::shared_memory::{Number, NumberRow};
 use crate::sync::Acquired;
 
 /// A slice of numbers in memory that several processes see, and the lock that goes with it.
@@ -163,7 +163,7 @@ impl<T: Number> SharedSlice<T> {
 
     fn locked(&self, until: Option<std::time::Instant>) -> Result<(Acquired, SliceGuard<'_, T>)> {
         let how = self.memory.lock(until)?;
-        let row = Row::new(self.memory.mapping.clone(), GUARDED_AT, self.len());
+        let row = NumberRow::new(self.memory.mapping.clone(), GUARDED_AT, self.len());
         let row = row.expect("the length was computed from the size");
         Ok((how, SliceGuard { memory: &self.memory, row }))
     }
@@ -218,7 +218,7 @@ impl<'de, T: Number> Deserialize<'de> for SharedSlice<T> {
 #[derive(Debug)]
 pub struct SliceGuard<'a, T: Number> {
     memory: &'a Guarded,
-    row: Row<T>,
+    row: NumberRow<T>,
 }
 
 impl<T: Number> Deref for SliceGuard<'_, T> {

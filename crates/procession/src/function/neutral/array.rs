@@ -20,7 +20,7 @@ mod sealed {
     use super::ItemType;
 
     /// A number that arrays are made of.
-    pub trait Row: Copy + 'static {
+    pub trait Element: Copy + 'static {
         /// What programs of other languages call it.
         const ITEM: ItemType;
         /// Adds the bytes of all.
@@ -29,11 +29,11 @@ mod sealed {
         fn read(bytes: &[u8]) -> Vec<Self>;
     }
 }
-pub(super) use sealed::Row;
+pub(super) use sealed::Element;
 
 macro_rules! row {
     ($kind:literal: $($number:ty),*) => {$(
-        impl Row for $number {
+        impl Element for $number {
             const ITEM: ItemType = ItemType { kind: $kind, size: size_of::<$number>() as u8 };
 
             fn write(row: &[Self], into: &mut Vec<u8>) {
@@ -60,7 +60,7 @@ pub(crate) fn item_of<T: 'static>() -> Option<ItemType> {
     macro_rules! found {
         ($($number:ty),*) => {{
             $(if TypeId::of::<T>() == TypeId::of::<$number>() {
-                return Some(<$number as Row>::ITEM);
+                return Some(<$number as Element>::ITEM);
             })*
             None
         }};
@@ -102,7 +102,7 @@ pub struct Array<T> {
     items: Vec<T>,
 }
 
-impl<T: Row> Array<T> {
+impl<T: Element> Array<T> {
     /// `items` in this shape, in the order of C.
     ///
     /// ```
@@ -170,13 +170,13 @@ impl<T: Row> Array<T> {
     }
 }
 
-impl<T: Row> From<Vec<T>> for Array<T> {
+impl<T: Element> From<Vec<T>> for Array<T> {
     fn from(items: Vec<T>) -> Array<T> {
         Array { shape: vec![items.len()], is_fortran: false, items }
     }
 }
 
-impl<T: Row> Serialize for Array<T> {
+impl<T: Element> Serialize for Array<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut items = Vec::new();
         T::write(&self.items, &mut items);
@@ -198,7 +198,7 @@ impl<'de> serde::de::Visitor<'de> for Parts {
     }
 }
 
-impl<'de, T: Row> Deserialize<'de> for Array<T> {
+impl<'de, T: Element> Deserialize<'de> for Array<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let (head, items) = deserializer.deserialize_newtype_struct(ARRAY_NAME, Parts)?;
         let Some(([kind, size, order, dimensions], lengths)) = head.split_first_chunk() else {

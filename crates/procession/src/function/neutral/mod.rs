@@ -18,7 +18,7 @@ use crate::channel::neutral::{Reader, Token, Writer};
 
 use super::causes::told_by;
 pub use array::Array;
-use array::{Row, rows};
+use array::{Element, rows};
 pub(crate) use array::{item_of, title};
 
 /// Around the head and the items of an array.
@@ -69,8 +69,8 @@ pub(crate) fn encode_neutral<T: Serialize + 'static>(value: &T, into: &mut Vec<u
     macro_rules! written {
         ($($number:ty),*) => {$(
             if let Some(row) = any.downcast_ref::<Vec<$number>>() {
-                writer.array(<$number as Row>::ITEM, false, &[row.len() as u64]);
-                <$number as Row>::write(row, writer.buffer());
+                writer.array(<$number as Element>::ITEM, false, &[row.len() as u64]);
+                <$number as Element>::write(row, writer.buffer());
                 return Ok(());
             }
         )*};
@@ -88,10 +88,10 @@ pub(crate) fn decode_neutral<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Res
         ($($number:ty),*) => {$(
             if let Some(row) = any.downcast_mut::<Option<Vec<$number>>>()
                 && let Ok(Token::Array { item, shape, items, .. }) = reader.peek()
-                && item == <$number as Row>::ITEM
+                && item == <$number as Element>::ITEM
                 && shape.len() == 1
             {
-                *row = Some(<$number as Row>::read(items));
+                *row = Some(<$number as Element>::read(items));
             }
         )*};
     }

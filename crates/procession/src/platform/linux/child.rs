@@ -218,7 +218,7 @@ pub fn own_pidfd() -> Result<OwnedFd> {
 
 /// What memory a process has at hand, in bytes; nothing when it has ended.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Memory {
+pub struct MemoryUse {
     /// All of it.
     pub resident: u64,
     /// What is not of files and not shared memory.
@@ -226,10 +226,10 @@ pub struct Memory {
 }
 
 /// The memory of the process `id`.
-pub fn memory_of(id: u32) -> Memory {
+pub fn memory_of(id: u32) -> MemoryUse {
     let statm = std::fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
     let page = page_size() as u64;
     let mut sizes = statm.split_ascii_whitespace().skip(1).map(|pages| pages.parse::<u64>().unwrap_or(0) * page);
     let (resident, shared) = (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0));
-    Memory { resident, private: resident.saturating_sub(shared) }
+    MemoryUse { resident, private: resident.saturating_sub(shared) }
 }

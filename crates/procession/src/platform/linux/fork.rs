@@ -34,16 +34,16 @@ pub(crate) enum Sibling {
 }
 
 /// Where the number of this thread is kept.
-struct Number {
+struct ThreadNumber {
     /// By the C library.
     kept: *mut c_int,
     /// What the kernel clears when the thread ends.
     cleared: *mut c_int,
 }
 
-impl Number {
+impl ThreadNumber {
     /// The places for this thread; `None` when the C library is one that is not known.
-    fn of_this_thread() -> Option<Number> {
+    fn of_this_thread() -> Option<ThreadNumber> {
         let mut cleared: *mut c_int = ptr::null_mut();
         // SAFETY: writes one pointer to the address given.
         if unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, ptr::from_mut(&mut cleared)) } != 0 || cleared.is_null() {
@@ -52,7 +52,7 @@ impl Number {
         let number = rustix::thread::gettid().as_raw_nonzero().get();
         // SAFETY: the C library gave the kernel this address, of memory that is there while the thread runs.
         if unsafe { *cleared } == number {
-            return Some(Number { kept: cleared, cleared }); // glibc
+            return Some(ThreadNumber { kept: cleared, cleared }); // glibc
         }
         if cfg!(target_env = "musl") {
             // There the kernel clears the lock of the list of threads, and the number lies in the head of the thread's
@@ -63,7 +63,7 @@ impl Number {
             let head: [c_int; 16] = unsafe { record.cast::<[c_int; 16]>().read() };
             let mut found = head.iter().zip(0..).filter(|(word, _)| **word == number);
             if let (Some((_, place)), None) = (found.next(), found.next()) {
-                return Some(Number { kept: record.wrapping_add(place), cleared });
+                return Some(ThreadNumber { kept: record.wrapping_add(place), cleared });
             }
         }
         None
@@ -95,7 +95,7 @@ pub(crate) fn fork_sibling() -> Result<Sibling> {
         let message = format!("a process with {threads} threads cannot be copied: one may hold a lock");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let number = Number::of_this_thread().ok_or_else(|| {
+    let number = ThreadNumber::of_this_thread().ok_or_else(|| {
         Error::new(ErrorKind::InvalidInput, "this C library does not say where it keeps the number of a thread")
     })?;
     let (mut robust, mut robust_size): (*mut libc::c_void, usize) = (ptr::null_mut(), 0);

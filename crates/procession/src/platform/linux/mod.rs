@@ -32,7 +32,7 @@ mod stream;
 mod thread_calls;
 
 pub use cgroup::{MemoryGroup, MemoryGroups, enter_group};
-pub use child::{Child, Ending, Memory, collect, memory_of, own_pidfd, pidfd_of, send_signal};
+pub use child::{Child, Ending, MemoryUse, collect, memory_of, own_pidfd, pidfd_of, send_signal};
 pub use clock::{coarse_now, local_now, monotonic_now};
 pub use descriptors::{
     Readiness, Watched, adopt, descriptor_limits, descriptors_for, file_key, open_nothing, set_descriptor_limit,

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::batch::Batch;
 use super::board::Board;
-use super::record::{Given, HEAD_BYTES, RecordHead, encode_units};
+use super::record::{HEAD_BYTES, ItemLimits, RecordHead, encode_units};
 use super::scheduler::{Grant, JobId, Scheduler};
 use super::timeline;
 use crate::channel::{Bells, Consumer, Slots, Ticket};
@@ -244,7 +244,7 @@ impl Driver {
     ///
     /// # Errors
     /// No memory for a large body: the grant is not withdrawn, fail its items.
-    pub fn publish(&mut self, grant: Grant, given: Given, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
+    pub fn publish(&mut self, grant: Grant, given: ItemLimits, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
         self.publish_parts(grant, given, body, &[], blocks)
     }
 
@@ -255,7 +255,7 @@ impl Driver {
     pub fn publish_parts(
         &mut self,
         grant: Grant,
-        given: Given,
+        given: ItemLimits,
         body: &[u8],
         rest: &[u8],
         mut blocks: Vec<Block>,

@@ -50,7 +50,7 @@ impl Lanes {
 
 /// What is next: the lane, none for the one of all other jobs; its first job; that one's priority and rank.
 #[derive(Clone, Copy, Debug)]
-pub struct Next {
+pub struct NextLane {
     lane: Option<usize>,
     job: JobId,
     priority: i32,
@@ -77,20 +77,20 @@ impl Scheduler {
     }
 
     /// What is the most urgent of all that waits and could go out.
-    pub fn next(&self) -> Option<Next> {
+    pub fn next(&self) -> Option<NextLane> {
         let lanes = self.lanes.0.iter().enumerate().filter(|(_, lane)| self.units.has(&lane.needs));
         let fronts = lanes.filter_map(|(index, lane)| Some((Some(index), *lane.jobs.front()?)));
         let all = fronts.chain(self.order.front().map(|job| (None, *job)));
         let ranked = all.filter_map(|(lane, job)| {
             let state = self.jobs.get(&job)?;
             let priority = state.priority();
-            Some(Next { lane, job, priority, rank: f64::from(priority) + self.age(state.since) })
+            Some(NextLane { lane, job, priority, rank: f64::from(priority) + self.age(state.since) })
         });
         ranked.reduce(|best, other| if other.rank > best.rank { other } else { best })
     }
 
     /// The records that are out and less urgent than `next` by a level.
-    pub fn less_urgent(&self, next: Next) -> Vec<Ticket> {
+    pub fn less_urgent(&self, next: NextLane) -> Vec<Ticket> {
         let least = f64::from(next.priority) - 1.0;
         // What holds units has waited for them.
         let may = |out: &Out| out.aside.is_none() && out.done == 0 && self.units_of(&out.grant).is_empty();
@@ -107,7 +107,7 @@ impl Scheduler {
     }
 
     /// The most urgent record that lies aside, if it is as urgent as `next`, and not enough is out.
-    pub fn to_put_forth(&self, next: Option<Next>) -> Option<Ticket> {
+    pub fn to_put_forth(&self, next: Option<NextLane>) -> Option<Ticket> {
         if self.aside == 0 || self.has_enough() {
             return None;
         }
@@ -128,7 +128,7 @@ impl Scheduler {
     }
 
     /// As [`Scheduler::grant`], for `next`; none while enough is out.
-    pub fn grant_by_rank(&mut self, next: Next) -> Option<Grant> {
+    pub fn grant_by_rank(&mut self, next: NextLane) -> Option<Grant> {
         let state = self.jobs.get_mut(&next.job)?;
         state.rank = next.rank;
         let is_single = state.is_single();
