@@ -54,6 +54,7 @@ def test_tasks_that_stand_in_line(lanes, words):
     (finding,) = findings(run_of(rows, lanes))
     assert (finding.name, finding.level, round(finding.seconds, 6)) == ("in-line", "bad", 6.0)
     assert "60%" in finding.title and words in finding.advice
+    assert ("other programs" in finding.advice) == (lanes == 2)  # four of them on two CPUs wait for each other
     assert names(run_of([one._replace(cpu=0.8, line=0.2) for one in rows], lanes)) == []
     assert names(run_of([one._replace(cpu=-1.0, line=-1.0) for one in rows], lanes)) == []
 

@@ -39,6 +39,10 @@ class Finding:
     end: float | None = None
 
 
+# What tasks stand in line for more than by their own number is by other programs.
+_OTHERS = 0.15
+
+
 def findings(run: Run) -> list[Finding]:
     """What to do about a run: at most five findings, those that cost most first."""
     found = [finding for finder in FINDERS for finding in finder(run)]
@@ -62,10 +66,12 @@ def in_line(run: Run) -> Iterator[Finding]:
         yield Finding("math-threads", "bad", title, advice, line / lanes)
     elif busy and line / busy >= 0.25:
         share = f"{lanes} workers share {run.cpus} CPU{'s' if run.cpus > 1 else ''}"
+        if line / busy >= max(0.0, 1 - run.cpus / lanes) + _OTHERS:
+            share += " with other programs of this machine"
         advice = (
-            f"{share}. More workers will not help: Pool() takes as many as there are CPUs."
+            f"{share}. More workers do not compute faster: Pool() takes as many as there are CPUs."
             if lanes > run.cpus
-            else f"{share} with other programs of this machine. More workers will not help; fewer other programs will."
+            else f"{share}. More workers do not compute faster; fewer other programs would."
         )
         title = f"Tasks stood in line for a CPU during {100 * line / busy:.0f}% of their time."
         yield Finding("in-line", "bad", title, advice, line / lanes)

@@ -218,9 +218,11 @@ def _functions(run, colours):
         "task times, short to long",
         "",
     )
-    title = ' title="green: on a CPU; orange: in line for one; grey: waiting for something else"'
-    head = "".join(f"<th{title * (text == 'time goes to')}>{text}</th>" for text in heads)
-    return f'<section class="card"><h2>Functions</h2><table><tr>{head}</tr>{"".join(lines)}</table></section>'
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    meanings = {"run": "on a CPU", "line": "in line for one", "wait": "waits for something else"}
+    keys = "".join(f'<span class="key"><i class="dot {kind}"></i>{text}</span>' for kind, text in meanings.items())
+    tools = f'<div class="tools"><h2>Functions</h2><span class="space"></span>{keys}</div>'
+    return f'<section class="card">{tools}<table><tr>{head}</tr>{"".join(lines)}</table></section>'
 
 
 def _shares(each):
