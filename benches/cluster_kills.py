@@ -159,8 +159,9 @@ class Killer(threading.Thread):
 
 
 def _is_actor(process):
+    """Return whether a process is an agent of a pool."""
     try:
-        return any("ray::" in word for word in process.cmdline())
+        return any("ray::Host" in word for word in process.cmdline())  # Ray's own agents have other names
     except psutil.Error:
         return False
 
