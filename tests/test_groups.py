@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import signal
+import time
 import weakref
 from operator import itemgetter
 
@@ -181,6 +182,33 @@ def test_many_items_share_what_they_share_in_a_chunk_of_multiprocessing(context,
         uses = pool.starmap(use_with, [(index, counted, "more" * 5000) for index in range(count)])
         assert all(place == index and used <= 1 + index % chunk for index, (place, used) in enumerate(uses))
     pool.join()
+
+
+def use_slowly(index, counted):
+    if index % 40 == 7:
+        time.sleep(0.01)  # after quick ones: those behind it go back and come again, when others may have run
+    return counted.use()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_that_comes_again_sees_nothing_of_those_behind_it(context, workers):
+    count = 600
+    chunk = count // (4 * workers)
+    with context.Pool(workers) as pool:
+        pool.map(abs, range(count))  # so that many short tasks travel together
+        for _ in range(2):
+            uses = pool.starmap(use_slowly, [(index, counted) for counted in [Counted(2000)] for index in range(count)])
+            assert [(index, used) for index, used in enumerate(uses) if used > 1 + index % chunk] == []
+            uses = pool.map(SlowlyCounting(), range(count))
+            assert [(index, used) for index, used in enumerate(uses) if used > 1 + index % chunk] == []
+    pool.join()
+
+
+class SlowlyCounting(Counted):
+    """A function that changes with each call."""
+
+    def __call__(self, index):
+        return use_slowly(index, self)
 
 
 def test_what_many_items_have_in_common_is_pickled_once(context, monkeypatch):

@@ -151,25 +151,39 @@ fn is_apart(part: &Bound<'_, PyAny>) -> bool {
 #[derive(Default)]
 pub(crate) struct LastCommon {
     named: Mutex<Option<Named>>,
+    /// The place in its job of the item that is rebuilt.
+    at: AtomicU64,
     /// For how long objects were rebuilt, in nanoseconds, until somebody asks.
     spent: AtomicU64,
 }
 
 struct Named {
     name: (u64, u64),
+    /// The place of the last item that had it.
+    last: u64,
     object: Py<PyAny>,
 }
 
 impl LastCommon {
-    /// The object of that name, which `make` rebuilds if another was the last.
+    /// Says which item of its job is rebuilt next.
+    pub(crate) fn comes(&self, at: u64) {
+        self.at.store(at, Ordering::Relaxed);
+    }
+
+    /// The object of that name, which `make` rebuilds if another was the last, or a later item of the job has had it: one
+    /// that went back and comes again sees nothing of those behind it.
     pub(crate) fn get<'py>(
         &self,
         py: Python<'py>,
         name: (u64, u64),
         make: &dyn Fn() -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        match &*self.named.lock().expect("no panic while locked") {
-            Some(named) if named.name == name => return Ok(named.object.bind(py).clone()),
+        let at = self.at.load(Ordering::Relaxed);
+        match &mut *self.named.lock().expect("no panic while locked") {
+            Some(named) if named.name == name && named.last < at => {
+                named.last = at;
+                return Ok(named.object.bind(py).clone());
+            }
             _ => {}
         }
         let begun = Instant::now();
@@ -178,7 +192,7 @@ impl LastCommon {
         let made = make();
         self.spent.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let object = made?;
-        self.replace(Some(Named { name, object: object.clone().unbind() }));
+        self.replace(Some(Named { name, last: at, object: object.clone().unbind() }));
         Ok(object)
     }
 

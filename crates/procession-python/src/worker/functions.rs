@@ -12,11 +12,12 @@ use crate::worker::memory::PoolShelf;
 const FUNCTIONS: usize = 64;
 
 impl WorkerCore {
-    /// The function for the item with the number `at`: as it was sent, for the first of those that share it.
+    /// The function for the item with the number `at`: as it was sent, for the first of those that share it, and for one that
+    /// went back and comes again when others behind it have run.
     pub(super) fn function(&mut self, py: Python<'_>, preamble: &Preamble<'_>, at: u64) -> PyResult<Py<PyAny>> {
         if let Some(sharers) = preamble.sharers(at) {
             let shared_by = (preamble.function, sharers);
-            if std::mem::replace(&mut self.shared_by, shared_by) != shared_by {
+            if std::mem::replace(&mut self.shared_by, shared_by) != shared_by || at < self.reached {
                 self.forget(py, preamble.function)?;
             }
         }

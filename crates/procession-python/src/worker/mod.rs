@@ -31,6 +31,8 @@ pub(crate) struct WorkerCore {
     common: Arc<LastCommon>,
     /// The last function that not all items share, and which of them have it now.
     shared_by: (u64, u64),
+    /// The place in its job behind the last item that has run.
+    reached: u64,
     out: Vec<u8>,
     /// The item before the next one of a record, if it is a text or bytes, which may come again.
     before: Option<Py<PyAny>>,
@@ -68,6 +70,7 @@ impl WorkerCore {
             large_function: None,
             common: Arc::default(),
             shared_by: (0, 0),
+            reached: 0,
             out: Vec::new(),
             before: None,
             sent: None,

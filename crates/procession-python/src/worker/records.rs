@@ -74,6 +74,7 @@ impl WorkerCore {
         }
         let mut share =
             Share { function: self.function(py, &preamble, head.first), end: preamble.end_of_share(head.first) };
+        self.reached = head.first;
         let mut done = 0;
         if let (Ok(_), Mode::Map, 1) = (&share.function, preamble.mode, head.chunk) {
             match self.plain_rows(py, &preamble, head, &mut body, left, &mut share)? {
@@ -162,6 +163,7 @@ impl WorkerCore {
                 }
             };
             done += ran;
+            self.reached = head.first + u64::from(done);
             *left = left.saturating_sub(ran.into());
             if done < head.count && (!on || *left == 0) {
                 return Ok(None);
@@ -173,6 +175,7 @@ impl WorkerCore {
     /// Counts a chunk that has run, the `done`th item its last; false when the rest of the record is to go back.
     pub(super) fn goes_on(&mut self, head: RecordHead, done: u32, left: &mut u64) -> bool {
         *left = left.saturating_sub(1);
+        self.reached = head.first + u64::from(done);
         if done == head.count {
             return true;
         }
@@ -259,6 +262,7 @@ impl WorkerCore {
                 self.worker.decoding();
             }
             let shelf = self.shelf();
+            shelf.common.comes(self.reached + u64::from(index));
             let value = values::decode_item(py, &mut bytes, &mut self.before, &shelf);
             self.worker.excuse(self.common.spent());
             self.item(py, function, mode, value, index + 1 < size)?;
