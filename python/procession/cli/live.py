@@ -183,6 +183,7 @@ class Terminal:
         self.is_gone = False
         self._before = None
         self._size = None
+        self._is_own = _leads_on(number)
         self._handlers = {}
 
     def enter(self) -> None:
@@ -240,8 +241,10 @@ class Terminal:
             text = os.read(self._number, 1024).decode(errors="replace")
         except OSError:
             text = ""
-        if not text:
-            return ["q"]  # the terminal is gone
+        if not text:  # the terminal is gone
+            if self._is_own:
+                _end(signal.SIGHUP, None)  # as that signal says, which may come later
+            return ["q"]
         found = []
         while text:
             name = next((name for name in _KEYS if text.startswith(name)), text[0])
@@ -264,3 +267,11 @@ class Terminal:
 
 def _end(number, frame):
     sys.exit(128 + number)
+
+
+def _leads_on(number):
+    """Return whether this process leads the session of the terminal behind a descriptor, and hears when that goes."""
+    try:
+        return os.tcgetpgrp(number) > 0 and os.getsid(0) == os.getpid()
+    except OSError:
+        return False
