@@ -6,6 +6,7 @@ import threading
 import time
 
 from benches.faults import tasks
+from benches.faults.limits import limit
 from benches.faults.pool_probes import workers_of
 from benches.faults.verdict import Fault, map_again
 
@@ -29,7 +30,7 @@ def abandoned_iterator(probe):
         del results
         gc.collect()
         # Whether more is taken is the question, so here time itself is what is waited for.
-        closed.wait(1)
+        closed.wait(limit(1))
         before = taken
         time.sleep(1)
         if taken > before:

@@ -9,6 +9,7 @@ import tempfile
 import time
 
 from benches.faults import tasks
+from benches.faults.limits import limit
 from benches.faults.verdict import Fault
 
 READY_LIMIT_S = 10
@@ -16,7 +17,7 @@ READY_LIMIT_S = 10
 
 def wait_until_busy(count):
     """Waits until so many tasks have said that they run."""
-    until = time.monotonic() + READY_LIMIT_S
+    until = time.monotonic() + limit(READY_LIMIT_S)
     while len(list(tasks.folder().glob("busy-*"))) < count:
         if time.monotonic() > until:
             raise RuntimeError("the tasks did not start")
@@ -35,7 +36,7 @@ def killed_while_busy(probe):
 def killed_while_idle(probe):
     """11 parent SIGKILLed, workers idle"""
     pool = probe.library.pool(2)
-    pool.map(tasks.own_pid, range(8), READY_LIMIT_S)
+    pool.map(tasks.own_pid, range(8), limit(READY_LIMIT_S))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -49,14 +50,14 @@ def interrupted_map(probe):
 def exit_of_a_stranger(probe):
     """21 the exit of a forked stranger leaves the pool alone"""
     with probe.pool() as pool, tempfile.TemporaryFile() as said:
-        answer = pool.submit(tasks.wait_for_a_note, "go", READY_LIMIT_S * probe.patience)
+        answer = pool.submit(tasks.wait_for_a_note, "go", limit(READY_LIMIT_S))
         wait_until_busy(1)
         stranger = os.fork()
         if stranger == 0:
             os.dup2(said.fileno(), 2)
             sys.exit(0)  # as a worker of a web server does that has loaded the program before it was forked
         probe.say("waiting for the stranger's end")
-        until = time.monotonic() + READY_LIMIT_S * probe.patience
+        until = time.monotonic() + limit(READY_LIMIT_S)
         while os.waitpid(stranger, os.WNOHANG)[0] == 0:
             if time.monotonic() > until:
                 os.kill(stranger, signal.SIGKILL)
@@ -65,9 +66,9 @@ def exit_of_a_stranger(probe):
             time.sleep(0.01)
         probe.say("waiting for tasks")
         tasks.note("go")
-        if answer.get(READY_LIMIT_S * probe.patience) != "go":
+        if answer.get(limit(READY_LIMIT_S)) != "go":
             raise Fault("a wrong result")
-        if pool.map(tasks.square, range(8), READY_LIMIT_S) != [number**2 for number in range(8)]:
+        if pool.map(tasks.square, range(8), limit(READY_LIMIT_S)) != [number**2 for number in range(8)]:
             raise Fault("a wrong result")
         said.seek(0)
         if text := said.read().decode():

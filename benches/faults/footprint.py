@@ -6,6 +6,8 @@ import signal
 import time
 from collections import Counter
 
+from benches.faults.limits import limit
+
 SETTLE_LIMIT_S = 2.0
 
 
@@ -57,7 +59,7 @@ def growth(before):
     Returns:
         A text such as "1 process, 2 descriptors"; empty when there is nothing more.
     """
-    until = time.monotonic() + SETTLE_LIMIT_S
+    until = time.monotonic() + limit(SETTLE_LIMIT_S)
     while True:
         gc.collect()
         more = footprint() - before

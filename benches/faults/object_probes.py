@@ -8,6 +8,7 @@ import threading
 import warnings
 
 from benches.faults.libraries import NotOffered
+from benches.faults.limits import limit
 from benches.faults.verdict import Fault
 
 WAIT_LIMIT_S = 5
@@ -33,12 +34,12 @@ def dead_owner(probe):
     lock, held = offered(probe, "Lock")(), offered(probe, "Event")()
     owner = offered(probe, "Process")(target=die_holding, args=(lock, held))
     owner.start()
-    if not held.wait(WAIT_LIMIT_S):
+    if not held.wait(limit(WAIT_LIMIT_S)):
         raise Fault("owner did not start")
-    owner.join(WAIT_LIMIT_S)
+    owner.join(limit(WAIT_LIMIT_S))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        if not lock.acquire(timeout=WAIT_LIMIT_S):
+        if not lock.acquire(timeout=limit(WAIT_LIMIT_S)):
             raise Fault("hangs", "the lock of a dead owner cannot be acquired")
     lock.release()
     return "ok" + "".join(f", {warning.category.__name__}" for warning in told)
@@ -51,7 +52,7 @@ def unpicklable_item(probe):
         queue.put(threading.Lock())
     except Exception:
         queue.put(1)
-        if queue.get(timeout=WAIT_LIMIT_S) != 1:
+        if queue.get(timeout=limit(WAIT_LIMIT_S)) != 1:
             raise Fault("the queue is spoilt")
         return
     raise Fault("lost silently")
@@ -67,10 +68,10 @@ def joined_before_read(probe):
     queue = offered(probe, "Queue")()
     child = offered(probe, "Process")(target=put_big, args=(queue,))
     child.start()
-    child.join(WAIT_LIMIT_S)
+    child.join(limit(WAIT_LIMIT_S))
     joined = child.exitcode
-    length = len(queue.get(timeout=WAIT_LIMIT_S))
-    child.join(WAIT_LIMIT_S)
+    length = len(queue.get(timeout=limit(WAIT_LIMIT_S)))
+    child.join(limit(WAIT_LIMIT_S))
     if joined is None:
         raise Fault("deadlock", "the child was not joined before its item was read")
     if joined or length != BIG:
@@ -99,7 +100,7 @@ def reader_that_exits(probe):
         program = READER.format(module=module, name=memory.name)
         for _ in range(2):
             reader = subprocess.run(
-                [sys.executable, "-c", program], capture_output=True, text=True, timeout=WAIT_LIMIT_S
+                [sys.executable, "-c", program], capture_output=True, text=True, timeout=limit(WAIT_LIMIT_S)
             )
             if reader.returncode:
                 raise Fault("segment deleted", reader.stderr)

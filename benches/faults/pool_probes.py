@@ -6,6 +6,7 @@ import threading
 import time
 
 from benches.faults import tasks
+from benches.faults.limits import limit
 from benches.faults.verdict import (
     ANSWER_LIMIT_S,
     Fault,
@@ -25,8 +26,8 @@ LOOK_AHEAD_LIMIT = 10_000
 
 def workers_of(pool):
     """The pool's workers, once both have started."""
-    until = time.monotonic() + ANSWER_LIMIT_S
-    while len(found := set(pool.map(tasks.own_pid, range(8), 10))) < 2 and time.monotonic() < until:
+    until = time.monotonic() + limit(ANSWER_LIMIT_S)
+    while len(found := set(pool.map(tasks.own_pid, range(8), limit(10)))) < 2 and time.monotonic() < until:
         continue
     return found
 
@@ -48,7 +49,7 @@ def killed_worker(probe):
         return any(word in text_of(error).lower() for word in words)
 
     eight(probe, (tasks.kill_worker, 0), names_the_cause, tasks.slow_square)
-    if noticed[0] > DEATH_LIMIT_S * probe.patience:
+    if noticed[0] > limit(DEATH_LIMIT_S):
         raise Fault(f"only after {noticed[0]:.2g} s")
     return f"ok, after {noticed[0] * 1000:.1f} ms"
 
@@ -58,7 +59,7 @@ def killed_idle_workers(probe):
     with probe.pool() as pool:
         for pid in workers_of(pool):
             os.kill(pid, signal.SIGKILL)
-        until = time.monotonic() + ANSWER_LIMIT_S
+        until = time.monotonic() + limit(ANSWER_LIMIT_S)
         try:
             submitted = [pool.submit(tasks.square, number) for number in range(4)]
         except Exception as error:
@@ -93,7 +94,7 @@ def system_exit(probe):
         before = workers_of(pool)
         submitted = submit_eight(pool, tasks.square, lambda: pool.submit(tasks.exit_with_5, 0))
         judge(pool, submitted, lambda error: isinstance(error, SystemExit) and error.code == 5)
-        if not set(pool.map(tasks.own_pid, range(8), 10)) <= before:
+        if not set(pool.map(tasks.own_pid, range(8), limit(10))) <= before:
             raise Fault("worker lost", "a worker was replaced")
 
 
@@ -120,7 +121,7 @@ def failing_initializer(probe):
     try:
         pool = probe.library.pool(2, tasks.fail_in_initializer)
         submitted = [pool.submit(tasks.square, number) for number in range(8)]
-        until = time.monotonic() + 5
+        until = time.monotonic() + limit(5)
         answers = [outcome(task, until) for task in submitted]
     except Exception as error:
         answers = [error]
@@ -143,7 +144,7 @@ def nested_pool(probe):
     """17 nested pool"""
     with probe.pool() as pool:
         submitted = [pool.submit(tasks.nested_sum, probe.name, probe.start_method) for _ in range(2)]
-        until = time.monotonic() + ANSWER_LIMIT_S
+        until = time.monotonic() + limit(ANSWER_LIMIT_S)
         found = [outcome(task, until) for task in submitted]
         if any(isinstance(answer, Hung) for answer in found):
             raise Fault("hangs", repr(found))
@@ -155,7 +156,7 @@ def nested_pool(probe):
 def endless_task(probe):
     """18 timeout of 1 s on an endless task"""
     with probe.pool() as pool:
-        pool.map(tasks.own_pid, range(8), 10)
+        pool.map(tasks.own_pid, range(8), limit(10))
         started = time.monotonic()
         submitted = submit_eight(pool, tasks.square, lambda: pool.submit_with_timeout(TASK_TIMEOUT_S, tasks.endless, 0))
         took = []
@@ -196,7 +197,7 @@ def late_submission(probe):
     """20 `submit`, `map` while another thread terminates the pool"""
     answers = {}
     pool = probe.library.pool(2)
-    pool.map(tasks.own_pid, range(4), 10)
+    pool.map(tasks.own_pid, range(4), limit(10))
 
     def submit():
         try:
@@ -212,12 +213,12 @@ def late_submission(probe):
         except Exception as error:
             answers["map"] = error
 
-    until = time.monotonic() + ANSWER_LIMIT_S * probe.patience
+    until = time.monotonic() + limit(ANSWER_LIMIT_S)
     threads = [threading.Thread(target=call, daemon=True) for call in (submit, map_all)]
     end = threading.Thread(target=pool.terminate, daemon=True)
     for thread in threads:
         thread.start()
-    if not tasks.lingers.wait(ANSWER_LIMIT_S):
+    if not tasks.lingers.wait(limit(ANSWER_LIMIT_S)):
         raise Fault("is never pickled")
     probe.say("terminating the pool")
     end.start()

@@ -1,4 +1,4 @@
-"""The program that runs one probe: `python -m benches.faults.probe NUMBER LIBRARY START_METHOD PATIENCE`.
+"""The program that runs one probe: `python -m benches.faults.probe NUMBER LIBRARY START_METHOD`.
 
 The runner starts it in a folder of its own, where it leaves its verdict.
 """
@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 
 from benches.faults import abandoned_probes, end_probes, libraries, object_probes, pool_probes, state_probes, tasks
 from benches.faults.footprint import footprint, growth
+from benches.faults.limits import limit
 from benches.faults.verdict import Fault
 
 # Those whose process itself is compared before and after; the others end it, or are judged from outside.
@@ -27,11 +28,10 @@ class Probe:
     Attributes:
         library: the adapter of the library.
         name, start_method: which one it is.
-        patience: how much longer than usual everything may take; more than 1 on a busy machine.
     """
 
-    def __init__(self, name, start_method, patience):
-        self.name, self.start_method, self.patience = name, start_method, patience
+    def __init__(self, name, start_method):
+        self.name, self.start_method = name, start_method
         self.library = libraries.load(name, start_method)
 
     def say(self, stage):
@@ -59,7 +59,7 @@ class Probe:
             Fault: when there is more.
         """
         with self.pool() as pool:
-            pool.map(tasks.own_pid, range(4), 10)
+            pool.map(tasks.own_pid, range(4), limit(10))
         if self.library.context is not None:
             self.library.context.Lock()
         before = footprint()
@@ -71,11 +71,11 @@ class Probe:
 
 def main():
     """Runs the probe that the command line names."""
-    number, name, start_method, patience = int(sys.argv[1]), *sys.argv[2:]
+    number, name, start_method = int(sys.argv[1]), *sys.argv[2:]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
-        probe = Probe(name, start_method, float(patience))
+        probe = Probe(name, start_method)
         with probe.leaving_nothing() if number in LEAVE_NOTHING else nullcontext():
             what = PROBES[number](probe)
         verdict = {"ok": True, "what": what or "ok", "detail": ""}

@@ -11,10 +11,12 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from benches.faults import limits
 from benches.faults.footprint import left_of
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE_LIMIT_S = 25
+END_LIMIT_S = 10
 GONE_LIMIT_S = 1.0
 INTERRUPT_LIMIT_S = 0.3
 KILLED_PARENT, INTERRUPTED = (10, 11), 12
@@ -43,7 +45,7 @@ class Run:
     def __init__(self, number, library, start_method, patience):
         self.number, self.patience = number, patience
         self.marker = f"PROBE_MARKER={uuid.uuid4().hex}"
-        self.arguments = [str(number), library, start_method, str(patience)]
+        self.arguments = [str(number), library, start_method]
 
     def start(self, folder):
         """Starts the probe; its temporary files, notes and output go to `folder`."""
@@ -54,6 +56,7 @@ class Run:
         self.environment = {
             **os.environ,
             key: value,
+            limits.VARIABLE: str(self.patience),
             "PROBE_FOLDER": str(folder),
             "TMPDIR": str(folder / "tmp"),
             "PYTHONPATH": paths,
@@ -73,13 +76,17 @@ class Run:
         """What the probe and its workers have printed."""
         return (self.folder / "stderr").read_text(errors="replace")
 
+    def limit(self, seconds):
+        """The limit that stands for one of so many seconds on an idle machine."""
+        return limits.patient(seconds, self.patience)
+
     def left(self):
         """What there is after the end of the probe, once a second has passed, of processes and files."""
-        return left_of(self.marker, self.folder / "tmp", GONE_LIMIT_S * self.patience)
+        return left_of(self.marker, self.folder / "tmp", self.limit(GONE_LIMIT_S))
 
     def interrupt(self):
         """Presses Ctrl-C once two tasks run, and judges what follows."""
-        until = time.monotonic() + PROBE_LIMIT_S
+        until = time.monotonic() + self.limit(PROBE_LIMIT_S)
         while len(list(self.folder.glob("busy-*"))) < 2:
             if time.monotonic() > until or self.process.poll() is not None:
                 return Verdict(False, "tasks do not start", self.stderr())
@@ -87,12 +94,12 @@ class Run:
         pressed = time.monotonic()
         os.killpg(self.process.pid, signal.SIGINT)
         try:
-            self.process.wait(10)
+            self.process.wait(self.limit(END_LIMIT_S))
         except subprocess.TimeoutExpired:
-            return Verdict(False, "> 10 s", self.stderr())
+            return Verdict(False, f"> {self.limit(END_LIMIT_S):g} s", self.stderr())
         took = time.monotonic() - pressed
         text = self.stderr()
-        if took > INTERRUPT_LIMIT_S * self.patience:
+        if took > self.limit(INTERRUPT_LIMIT_S):
             return Verdict(False, f"{took:.1f} s", text)
         if text.count("Traceback") != 1 or text.count("\nKeyboardInterrupt") != 1:
             return Verdict(False, f"{text.count('Traceback')} tracebacks", text)
@@ -109,7 +116,7 @@ class Run:
     def wait(self):
         """Waits for the probe to end by itself."""
         try:
-            status = self.process.wait(PROBE_LIMIT_S)
+            status = self.process.wait(self.limit(PROBE_LIMIT_S))
         except subprocess.TimeoutExpired:
             status = None
         verdict, stage = self.folder / "verdict", self.folder / "stage"
@@ -133,7 +140,7 @@ def run(number, library, start_method, patience=1.0):
         number: which one, as in the matrix.
         library: the adapter's name.
         start_method: how its workers are started.
-        patience: how much longer than usual everything may take.
+        patience: how much longer than usual everything may take, up to a minute.
 
     Returns:
         A `Verdict`.

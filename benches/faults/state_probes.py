@@ -4,6 +4,7 @@ import decimal
 
 from benches.faults import tasks
 from benches.faults.libraries import NotOffered
+from benches.faults.limits import limit
 from benches.faults.verdict import ANSWER_LIMIT_S, Fault
 
 DIGITS = 50
@@ -19,8 +20,8 @@ def replaced_workers_context(probe):
         pool = probe.library.short_lived(2, 1)
         probe.say("waiting for tasks")
         # One by one and together: whoever waits may be who starts the next worker.
-        found = [pool.submit(tasks.digits, number).get(ANSWER_LIMIT_S) for number in range(TASKS)]
-        found += pool.map(tasks.digits, range(TASKS), ANSWER_LIMIT_S)
+        found = [pool.submit(tasks.digits, number).get(limit(ANSWER_LIMIT_S)) for number in range(TASKS)]
+        found += pool.map(tasks.digits, range(TASKS), limit(ANSWER_LIMIT_S))
         probe.say("closing the pool")
         pool.close()
     if len(set(found)) != 1:

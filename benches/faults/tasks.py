@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from benches.faults.limits import limit
+
 
 def folder():
     """The probe's own folder, where its processes leave notes for each other."""
@@ -99,7 +101,7 @@ class Lingering:
 
     def __reduce__(self):
         lingers.set()
-        go_on.wait(10)
+        go_on.wait(limit(10))
         return Lingering, ()
 
 
@@ -150,7 +152,7 @@ def nested_sum(library, start_method):
     from benches.faults.libraries import load
 
     with load(library, start_method).pool(2) as pool:
-        return sum(pool.map(square, range(4), 10))
+        return sum(pool.map(square, range(4), limit(10)))
 
 
 def endless(_):

@@ -3,6 +3,7 @@
 import time
 import traceback
 
+from benches.faults.limits import limit
 from benches.faults.tasks import square
 
 ANSWER_LIMIT_S = 13
@@ -37,11 +38,11 @@ def outcome(task, until):
         Its result, or the exception it ended with, or a `Hung`.
     """
     started = time.monotonic()
-    limit = max(0.05, until - started)
+    left = max(0.05, until - started)
     try:
-        return task.get(limit)
+        return task.get(left)
     except BaseException as error:
-        if type(error).__name__ == "TimeoutError" and time.monotonic() - started >= limit:
+        if type(error).__name__ == "TimeoutError" and time.monotonic() - started >= left:
             return Hung()
         return error
 
@@ -67,7 +68,7 @@ def judge(pool, tasks, is_right_error):
     Raises:
         Fault: when anything is not as it should be.
     """
-    until = time.monotonic() + ANSWER_LIMIT_S
+    until = time.monotonic() + limit(ANSWER_LIMIT_S)
     guilty = outcome(tasks[GUILTY], until)
     right = not isinstance(guilty, BaseException) or is_right_error(guilty)
     others = {number: outcome(task, until) for number, task in enumerate(tasks) if number != GUILTY}
@@ -91,7 +92,7 @@ def map_again(pool):
         Fault: when it does not work.
     """
     try:
-        found = list(pool.map(square, range(TASKS), 5))
+        found = list(pool.map(square, range(TASKS), limit(5)))
     except BaseException as error:
         raise Fault("the next map fails", text_of(error))
     if found != [number * number for number in range(TASKS)]:
