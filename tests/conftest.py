@@ -27,7 +27,7 @@ def pool(context):
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Fail a test that leaves a process, a zombie, a descriptor, a thread or a name in shared memory."""
-    with testing.nothing_left():
+    with testing.nothing_left(60):  # for what is about to end, on whatever machine
         yield
 
 

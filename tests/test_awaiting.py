@@ -101,9 +101,9 @@ def test_calls_of_an_executor_have_deadlines_and_further_tries(context):
             with pytest.raises(TaskTimeout):
                 future.result(LIMIT_S)
         assert patient.result(LIMIT_S) is None
-        tried = executor.schedule(int, ("x",), retries=2, retry_on=ValueError)
+        tried = executor.schedule(int, ("x",), timeout=LIMIT_S, retries=2, retry_on=ValueError)
         assert isinstance(tried.exception(LIMIT_S), ValueError)
-        assert executor.schedule(int, kwargs={}).result(LIMIT_S) == 0
+        assert executor.schedule(int, timeout=LIMIT_S, kwargs={}).result(LIMIT_S) == 0
 
 
 def test_an_executor_takes_the_options_of_a_pool(context):

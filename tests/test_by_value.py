@@ -597,7 +597,7 @@ if __name__ == "__main__":
     pool.join()
     queue = procession.get_context(method).Queue()
     queue.put({"deep": parts.one.times})
-    there = queue.get(timeout=30)["deep"]
+    there = queue.get(timeout=60)["deep"]
     assert there is not parts.one.times and there(3) == 9
     queue.close()
     cloudpickle.unregister_pickle_by_value(parts if how == "package" else parts.one)

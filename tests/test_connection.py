@@ -12,7 +12,7 @@ import pytest
 from procession import connection, resource_sharer
 from procession.connection import Client, Listener, Pipe, wait
 
-LIMIT = 20
+LIMIT = 60
 MIB = 1 << 20
 
 

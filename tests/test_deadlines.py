@@ -11,7 +11,7 @@ import pytest
 from procession.pool import TaskTimeout, WorkerDied
 from tasks.outcomes import outcome
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def square(x):

@@ -6,7 +6,7 @@ import pytest
 from procession import dummy
 from procession.context import BufferTooShort
 
-LIMIT_S = 20
+LIMIT_S = 60
 
 
 def test_a_process_is_a_thread_with_an_exit_code():

@@ -336,7 +336,7 @@ print(procession.Value("i", 5).value)
 
 
 def test_a_subinterpreter_is_told_that_it_is_one():
-    done = subprocess.run([sys.executable, "-c", IN_A_SUBINTERPRETER], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", IN_A_SUBINTERPRETER], capture_output=True, text=True, timeout=60)
     assert "works in the main interpreter of a process only" in done.stdout and "procession._procession" in done.stdout
     assert done.stdout.endswith("\n5\n") and not done.stderr
 

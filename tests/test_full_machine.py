@@ -16,7 +16,7 @@ from procession import neutral
 from procession._pool import crew
 from procession._procession import PoolCore
 
-LIMIT = 30
+LIMIT = 60
 MIB = 1 << 20
 
 

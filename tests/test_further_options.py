@@ -18,14 +18,14 @@ def outcomes(pool, **options):
     """What each method makes of small items, with its options."""
     got = []
     calls = {"callback": got.append}
-    waited = pool.apply_async(abs, (-1,), **calls, **options).get(30)
+    waited = pool.apply_async(abs, (-1,), **calls, **options).get(60)
     return [
         pool.apply(abs, (-1,), **options),
         waited,
         pool.map(abs, [-1, -2], **options),
-        pool.map_async(abs, [-1, -2], **calls, **options).get(30),
+        pool.map_async(abs, [-1, -2], **calls, **options).get(60),
         pool.starmap(operator.add, [(1, 1)], **options),
-        pool.starmap_async(operator.add, [(1, 1)], **options).get(30),
+        pool.starmap_async(operator.add, [(1, 1)], **options).get(60),
         list(pool.imap(abs, iter([-1, -2]), **options)),
         list(pool.imap_unordered(abs, [-1, -1], **options)),
     ], got
@@ -56,7 +56,7 @@ def test_a_pool_gives_an_option_to_all_of_its_calls_and_a_call_has_its_own():
 
 def test_an_executor_hands_options_on():
     with ProcessPoolExecutor(2) as executor:
-        assert executor.schedule(abs, (-1,), added=10).result(30) == 11  # which comes by a callback
+        assert executor.schedule(abs, (-1,), added=10).result(60) == 11  # which comes by a callback
 
 
 def test_what_is_no_option_or_makes_no_sense_is_refused_at_the_call():

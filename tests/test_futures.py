@@ -14,7 +14,7 @@ import time
 import pytest
 from procession.futures import BrokenProcessPool, ProcessPoolExecutor
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def square(number):

@@ -12,7 +12,7 @@ import procession.futures
 import pytest
 from procession.pool import PoolTerminated, ThreadPool
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def square(x):

@@ -15,7 +15,7 @@ import pytest
 from procession.connection import Client, Listener
 from procession.managers import SyncManager
 
-LIMIT = 30
+LIMIT = 60
 KEY = b"a key for both sides"
 
 CLIENT = """

@@ -16,7 +16,7 @@ from procession.futures import ProcessPoolExecutor
 from procession.pool import ThreadPool
 from tasks.interrupted import HOURS, note_and_sleep, square, tell_and_sleep, tell_and_sleep_of, tell_and_stay
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 class Stop(Exception):

@@ -13,7 +13,7 @@ joblib = pytest.importorskip("joblib")
 import procession.joblib  # noqa: E402
 from procession._pool import cpus  # noqa: E402
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def own_pid(_):

@@ -107,9 +107,9 @@ def test_a_killed_worker_takes_no_result_with_it_that_it_had_sent(pool):
     for byte, result in zip(range(10, 16), results, strict=True):
         if byte == 13:
             with pytest.raises(WorkerDied):
-                result.get(30)
+                result.get(60)
         else:
-            assert total(result.get(30)) == byte * MIB
+            assert total(result.get(60)) == byte * MIB
 
 
 def test_a_forked_child_keeps_the_results_that_its_parent_held(pool):

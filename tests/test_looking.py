@@ -1,5 +1,6 @@
 """Who only looks whether something is there keeps the interpreter: no other thread runs between two looks."""
 
+import gc
 import sys
 import threading
 import time
@@ -27,7 +28,14 @@ def turns():
     while not count[0]:
         time.sleep(0.001)
     sys.setswitchinterval(PATIENCE_S)
+    # One that began to wait before has asked for the interpreter after the old interval.
+    waits_anew = count[0] + 2
+    while count[0] < waits_anew:
+        time.sleep(0.001)
+    gc.collect()
+    gc.disable()  # what others left may give the interpreter up when it is collected
     yield count
+    gc.enable()
     sys.setswitchinterval(before)
     ends.set()
     thread.join(LIMIT_S)

@@ -527,9 +527,9 @@ def test_an_interrupted_request_leaves_its_thread_the_owner_of_its_lock(manager)
     lock, values = manager.RLock(), manager.Queue()
     lock.acquire()
     alarm = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError))
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(TimeoutError):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             values.get()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -26,7 +26,7 @@ from procession.managers import (
 )
 from procession.shared_memory import SharedMemory
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 class Counter:

@@ -15,7 +15,7 @@ from procession import resource_sharer, util
 from procession.connection import Client, Listener
 from procession.managers import SyncManager
 
-LIMIT = 20
+LIMIT = 60
 NOBODY = 65534
 KEY = b"the key of these tests"
 

@@ -14,7 +14,7 @@ from procession.pool import MaybeEncodingError, PoolTerminated, RemoteTraceback,
 from tasks.limits import wait_for_file
 from tasks.outcomes import outcome
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def square(x):

@@ -100,7 +100,7 @@ def test_a_prepared_server_that_is_killed_is_replaced():
     server.prepare()
     first = server._forkserver_pid
     os.kill(first, signal.SIGKILL)
-    assert server.has_ended(30)
+    assert server.has_ended(60)
     server.ensure_running()
     assert server._forkserver_pid != first
     server._stop()

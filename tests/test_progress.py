@@ -204,7 +204,7 @@ def test_tasks_of_a_serial_pool_draw_themselves():
     seen = []
 
     def long(number):
-        until = time.monotonic() + 10
+        until = time.monotonic() + TIMEOUT_S
         while not any(task.text == f"{number}" for progress in seen for task in progress.tasks):
             assert time.monotonic() < until
             current_task().progress(number, 2, f"{number}")
@@ -238,21 +238,30 @@ def test_who_awaits_draws_meanwhile(run):
     assert [one.done for one in seen if one.ended] == [6, 6]
 
 
-def test_who_waits_draws_and_nothing_else_is_there_for_it(two):
-    """Threads and processes while it is drawn, and by whom."""
-    two.map(work, range(10))
+def test_who_waits_draws_and_nothing_else_is_there_for_it():
+    """Threads and processes while it is drawn, and by whom; the tasks end once it was."""
+    event = procession.Event()
+    with Pool(2, initializer=held.keep, initargs=(event,)) as pool:
+        pool.map(work, range(10))
+        drawn_by_who_waits(pool, event)
+    pool.join()
+
+
+def drawn_by_who_waits(pool, event):
     before = threading.enumerate(), {child.pid for child in psutil.Process().children(recursive=True)}
     found = []
 
     def look(progress):
         children = {child.pid for child in psutil.Process().children(recursive=True)}
         found.append((threading.enumerate(), children, threading.current_thread(), progress))
+        if progress.tasks:
+            event.set()
 
-    two.map(time.sleep, [0.1] * 6, progress=look)
+    pool.map(held.third_waits, range(6), progress=look)
     assert all(one[:2] == before and one[2] is threading.main_thread() for one in found)
     # What runs is told with its worker.
     tasks = [task for one in found for task in one[3].tasks]
-    assert {task.worker for task in tasks} <= {0, 1} and {task.function for task in tasks} == {"sleep"}
+    assert {task.worker for task in tasks} <= {0, 1} and {task.function for task in tasks} == {"third_waits"}
 
 
 def test_a_callable_that_raises_is_reported_once_and_the_map_goes_on(two, capsys):
@@ -354,14 +363,16 @@ def test_nothing_of_it_is_loaded_unless_it_is_asked_for():
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_a_notebook_has_one_display_with_the_last_state(monkeypatch, two):
-    shown = []
+def test_a_notebook_has_one_display_with_the_last_state(monkeypatch):
+    """The tasks end once it is there."""
+    shown, event = [], procession.Event()
     handle = types.SimpleNamespace(update=lambda html: shown.append(html))
     display = types.ModuleType("IPython.display")
     display.HTML = str
 
     def show(html, display_id):
         shown.append(html)
+        event.set()
         return handle
 
     display.display = show
@@ -369,7 +380,9 @@ def test_a_notebook_has_one_display_with_the_last_state(monkeypatch, two):
     shell.display, shell.get_ipython = display, lambda: types.SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    two.map(time.sleep, [0.1] * 8, progress=True)
+    with Pool(2, initializer=held.keep, initargs=(event,)) as pool:
+        pool.map(held.third_waits, range(8), progress=True)
+    pool.join()
     assert len(shown) > 1 and "8/8" in shown[-1] and "<svg" in shown[-1]
     odd_name = notebook.page(Meter("<script>", 1, 0.0).progress(Counts(2, 1), 1.0))
     assert "&lt;script&gt;" in odd_name and "<script" not in odd_name

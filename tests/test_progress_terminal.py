@@ -11,16 +11,22 @@ from tasks.terminal import LIMIT_S, Terminal
 
 PROGRAM = Path(__file__).parent / "tasks" / "drawn.py"
 # A line of a bar, by its name.
-BAR = re.compile(r"^(  worker \d|steps|speak|bars|die|sleep|len|work)\b ")
+BAR = re.compile(r"^(  worker \d|steps|speak|bars|die|sleep|stay|len|work)\b ")
 
 
 @pytest.fixture
-def terminal():
+def seen(tmp_path):
+    """A file for which tasks wait, until they were seen."""
+    return tmp_path / "seen"
+
+
+@pytest.fixture
+def terminal(seen):
     """Makes terminals with a program of `tasks/drawn.py`."""
     made = []
 
     def make(name, kind):
-        made.append(Terminal([PROGRAM, name, kind], 110, 24))
+        made.append(Terminal([PROGRAM, name, kind], 110, 24, SEEN=str(seen)))
         return made[-1]
 
     yield make
@@ -41,10 +47,12 @@ def bar_is_last(frame):
 
 
 @pytest.mark.parametrize("kind", ["rich", "tqdm"])
-def test_tasks_that_tell_have_a_line_for_their_worker(kind, terminal):
+def test_tasks_that_tell_have_a_line_for_their_worker(kind, terminal, seen):
     screen = terminal("steps", kind)
+    screen.until("worker 0", "/20", "step")
+    seen.touch()
     assert screen.ends() == 0 and screen.is_restored()
-    assert any("step" in line and "worker 0" in line and "/20" in line for frame in screen.frames for line in frame)
+    assert any(re.search(r"worker 0 .*\d/20 .*step \d", line) for frame in screen.frames for line in frame)
     assert all(map(bar_is_last, screen.frames)), screen.frames
     lines = [line for line in screen.lines() if line]
     assert len(lines) == 3 and re.match(r"steps .* 8/8  ", lines[0]), lines
@@ -71,8 +79,10 @@ def test_what_is_printed_and_logged_comes_above_in_whole_lines(kind, terminal):
 
 
 @pytest.mark.parametrize("kind", ["rich", "tqdm"])
-def test_what_is_written_over_again_and_again_is_the_workers_line(kind, terminal):
+def test_what_is_written_over_again_and_again_is_the_workers_line(kind, terminal, seen):
     screen = terminal("bars", kind)
+    screen.until("worker", "part 0 of")
+    seen.touch()
     assert screen.ends() == 0 and screen.is_restored()
     assert any("worker" in line and re.search(r"part \d of \d", line) for frame in screen.frames for line in frame)
     assert all(map(bar_is_last, screen.frames)), screen.frames
@@ -112,10 +122,12 @@ def test_a_map_outlives_its_terminal(kind, terminal):
 
 
 @pytest.mark.parametrize("kind", ["rich", "tqdm"])
-def test_maps_within_a_map_have_a_line_below_it_and_vanish(kind, terminal):
+def test_maps_within_a_map_have_a_line_below_it_and_vanish(kind, terminal, seen):
     screen = terminal("nested", kind)
+    screen.until("steps ", "stay ")
+    seen.touch()
     assert screen.ends() == 0 and screen.is_restored()
-    both = [frame for frame in frames_with(screen, "steps ") if any(line.startswith("sleep ") for line in frame)]
+    both = [frame for frame in frames_with(screen, "steps ") if any(line.startswith("stay ") for line in frame)]
     assert both and all(map(bar_is_last, screen.frames)), screen.frames
     lines = [line for line in screen.lines() if line]
     assert [line.split()[0] for line in lines] == ["steps", "len", "[1,", "after"], lines

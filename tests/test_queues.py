@@ -11,7 +11,7 @@ import procession
 import pytest
 from tasks.children import join, start
 
-LIMIT = 20
+LIMIT = 60
 MIB = 1 << 20
 
 

@@ -23,6 +23,11 @@ def fail(text):
     raise ValueError(text)
 
 
+def fail_once_there_is(path, text):
+    waiting.until(lambda: os.path.exists(path), "the word to fail")
+    raise ValueError(text)
+
+
 def note_and_wait(path):
     """Say that it runs, and run for ever."""
     with open(path + ".part", "w") as file:
@@ -48,9 +53,10 @@ def test_a_scope_waits_for_its_tasks_and_the_first_failure_ends_the_others(pool,
     with pytest.raises(ExceptionGroup, match="1 of 4 tasks") as info, procession.scope(pool) as scope:
         endless = scope.submit(note_and_wait, path)
         waiting.until(lambda: os.path.exists(path), "the endless task")
-        scope.submit(fail, "the first")
+        scope.submit(fail_once_there_is, path + ".all", "the first")
         other = scope.submit(note_and_wait, path)
         scope.submit(note_and_wait, path)
+        open(path + ".all", "w").close()  # none can be submitted once one has failed
     assert is_idle(pool)
     assert [str(error) for error in info.value.exceptions] == ["the first"]
     for result in (endless, other):

@@ -14,7 +14,7 @@ from procession import forkserver, util
 from procession.connection import Client, Listener
 from procession.managers import SyncManager
 
-LIMIT = 20
+LIMIT = 60
 KEY = b"unmistakable-key-of-these-tests"
 
 

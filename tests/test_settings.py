@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-LIMIT = 20
+LIMIT = 60
 
 
 def tell(path):

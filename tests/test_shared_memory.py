@@ -10,7 +10,7 @@ import procession
 import pytest
 from procession.shared_memory import ShareableList, SharedMemory
 
-LIMIT = 20
+LIMIT = 60
 
 
 def run(context, target, *args):

@@ -7,7 +7,7 @@ import procession
 import pytest
 from procession import heap, sharedctypes
 
-LIMIT = 20
+LIMIT = 60
 
 
 class Point(ctypes.Structure):

@@ -80,7 +80,7 @@ def test_only_what_is_shared_stays_read_only_in_the_arguments_of_a_process(conte
         # Forked children have the arrays themselves.
         child = context.Process(target=writeable, args=(arrays, queue))
         child.start()
-        assert queue.get(timeout=30) == ([False] * len(arrays) if context.get_start_method() == "fork" else expected)
+        assert queue.get(timeout=60) == ([False] * len(arrays) if context.get_start_method() == "fork" else expected)
         child.join()
     queue.close()
 
@@ -146,11 +146,11 @@ def test_processes_queues_and_pipes_pass_references(context):
     ours, theirs = context.Pipe()
     child = context.Process(target=answer, args=(queue, shared, theirs))
     child.start()
-    assert queue.get(timeout=30) == (total(shared), place(shared))
+    assert queue.get(timeout=60) == (total(shared), place(shared))
     part = ours.recv()
     assert list(part) == [0, 1, 2, 3, 4] and place(part) == place(shared)
     queue.put(shared)
-    assert place(queue.get(timeout=30)) == place(shared)
+    assert place(queue.get(timeout=60)) == place(shared)
     ours.send(None)
     child.join()
 

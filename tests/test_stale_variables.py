@@ -257,7 +257,7 @@ def test_what_an_earlier_task_sets_is_the_workers_own(tmp_path, method):
 
 OTHER_WAYS = {
     "apply": "with context.Pool(1) as pool: pool.apply(work, (1,))",
-    "apply_async": "with context.Pool(1) as pool: pool.apply_async(work, (1,)).get(30)",
+    "apply_async": "with context.Pool(1) as pool: pool.apply_async(work, (1,)).get(60)",
     "imap": "with context.Pool(1) as pool: list(pool.imap(work, [1]))",
     "starmap": "with context.Pool(1) as pool: pool.starmap(work, [(1,)])",
     "an initializer": "with context.Pool(2, work, (1,)) as pool: pool.apply(abs, (1,))",

@@ -13,7 +13,7 @@ import pytest
 from procession import OwnerDied
 from tasks.children import join, start
 
-LIMIT = 20
+LIMIT = 60
 
 
 def acquire_and_tell(lock, taken):

@@ -28,7 +28,7 @@ def told(connection, tells, values):
 
 
 def tell_queued(connection, tells, queue):
-    connection.send([tell(queue.get(timeout=30)) for tell in tells])
+    connection.send([tell(queue.get(timeout=60)) for tell in tells])
 
 
 def tell_received(connection, tells, pipe):

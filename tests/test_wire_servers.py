@@ -13,7 +13,7 @@ from procession.connection import Client
 from procession.managers import SyncManager
 from test_wire import GARBAGE, framed
 
-LIMIT = 20
+LIMIT = 60
 KEY = b"the key of these tests"
 
 

@@ -1,6 +1,6 @@
 """Children of tests, which have to end well."""
 
-LIMIT = 20
+LIMIT = 60
 
 
 def start(context, target, *args):

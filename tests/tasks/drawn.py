@@ -16,6 +16,18 @@ def work(number):
     return number
 
 
+def await_look():
+    """Wait until the test has seen what it waits for, which then makes a file."""
+    end = time.monotonic() + 60
+    while not os.path.exists(os.environ["SEEN"]) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def stay(number):
+    await_look()
+    return number
+
+
 def odd(number):
     if number % 2:
         raise ValueError(f"{number} is odd")
@@ -23,11 +35,13 @@ def odd(number):
 
 
 def steps(number):
-    """Say how far it is, twenty times."""
+    """Say how far it is, twenty times; where it is the program, the first time until that was seen."""
     task = current_task()
     for step in range(20):
         task.progress(step, 20, f"step {step}")
         time.sleep(0.02)
+        if sys.argv[1] == "steps":
+            await_look()
     return number
 
 
@@ -48,6 +62,7 @@ def bars(number):
         sys.stderr.write(f"\rpart {part} of {number}")
         sys.stderr.flush()
         time.sleep(0.03)
+        await_look()
     sys.stderr.write(f"\rparts of {number} done\n")
     return number
 
@@ -89,7 +104,7 @@ def main(name, kind):
         if name == "nested":
             for _ in pool.imap(steps, range(4), progress=wish):
                 with procession.Pool(1, crew="threads") as other:
-                    other.map(time.sleep, [0.1] * 4, progress=wish)
+                    other.map(stay, range(4), progress=wish)
             print(pool.map(len, ["a", "bc"], progress=wish))
         elif name == "die":
             print("before")

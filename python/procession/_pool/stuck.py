@@ -14,6 +14,7 @@ __all__ = ["StuckWatch"]
 
 LIMIT_S = 15.0  # that a worker computes nothing
 LOOKS = 5  # in that time
+STACKS_S = 1.0  # that workers have to say where they are
 
 
 class StuckWatch:
@@ -65,7 +66,7 @@ class StuckWatch:
         text = (
             f"no task of a pool has ended, and a worker has computed nothing for {LIMIT_S:g} s. It was forked while "
             f"other threads ran ({', '.join(self._beside)}), and may wait for a lock that one of them held: the start "
-            f"methods forkserver and spawn are safe. Its stacks:\n{stacks.dump(crew, 1.0)}"
+            f"methods forkserver and spawn are safe. Its stacks:\n{stacks.dump(crew, STACKS_S)}"
         )
         _notices.tell_once(_notices.StuckAfterFork, text, *self._place)
 
