@@ -27,6 +27,8 @@ __all__ = ["Driver", "work_of"]
 
 MOST_POSTS = 2  # to a node, on their way
 LOOK_S = 1.0
+# What is to be let go of that has more bytes is worth a message of its own.
+MOST_KEPT_BYTES = 1 << 16
 # A node that tells nothing for so long, though it is asked all the time, is lost: it stands still.
 FROZEN_S = 60.0
 # How long a pool waits for another node when the last one is lost.
@@ -182,7 +184,8 @@ class Driver(threading.Thread):
                 node.told.discard(work.name)
                 node.asked.discard(work.name)
                 node.looks.pop(work.name, None)
-                node.orders.append(("forget", work.name))
+                orders = node.orders if work.function.nbytes() > MOST_KEPT_BYTES else node.later
+                orders.append(("forget", work.name))
 
     # -- to the nodes -------------------------------------------------------------------------------------------------
 
@@ -204,7 +207,7 @@ class Driver(threading.Thread):
                         self._load(node, parcel)
         for node in self.nodes.values():
             if node.orders and node.posting < MOST_POSTS:
-                orders, node.orders = node.orders, []
+                orders, node.later, node.orders = [*node.later, *node.orders], [], []
                 self._post(node, orders)
 
     def _in_turn(self):

@@ -18,7 +18,7 @@ PARCEL_S = 0.1
 # Items that take longer do not wait at a node while another one may have room.
 SLOW_S = 0.5
 # A parcel may have so many times as many items as the one before.
-GROWTH = 8
+GROWTH = 16
 MOST_ITEMS = 1 << 15
 MOST_BYTES = 64 << 20  # of a parcel; a node has two
 # A parcel that was on so many lost nodes travels on item by item, and an item that was on one more is given up.
@@ -34,7 +34,7 @@ class Node:
         handle: the engine's of its agent.
 
     Attributes:
-        orders: what it is to be told with the next message.
+        orders: what it is to be told with the next message, and `later` is what may wait until there is one.
         posts: how many messages it was sent, and `posting` of them have not arrived.
         heard: the number of the last news from there; `heard_at` is when it came.
         flights: the parcels there by their numbers.
@@ -50,6 +50,7 @@ class Node:
         self.workers = workers
         self.handle = handle
         self.orders: list = []
+        self.later: list = []
         self.posts = 0
         self.posting = 0
         self.heard = 0
