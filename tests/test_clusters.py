@@ -339,7 +339,7 @@ def _wait_for_the_end_of(pid):
 def test_documented_programs_run_on_a_cluster(cluster):
     """All at once, after `set_start_method`: they make what they share by the names of the package."""
     running = []
-    for name in ("locks", "queue_and_pipe", "own_managers"):
+    for name in ("locks", "queue_and_pipe", "own_managers", "listeners"):
         program = next(program for program in programs.PROGRAMS if program.stem == name)
         lines, open_order = programs.expected_output(program)
         environment = {**programs.environment(open_order), cluster.variable: cluster.address}
@@ -611,7 +611,13 @@ def test_a_pipe_has_two_ends_wherever_they_are(context):
         theirs.close()
         ours.send(objects.Point(4))
         assert answer.get(suite.LIMIT_S) == 4
-        assert ours.poll(suite.LIMIT_S)
+        (quiet, silent), (here, there) = context.Pipe(), procession.Pipe()
+        assert wait([quiet, here], 0) == []
+        there.send(1)
+        assert wait([quiet, here], suite.LIMIT_S) == [here]
+        assert wait([quiet, here, ours], suite.LIMIT_S)[0] is here
+        assert wait([quiet, ours], suite.LIMIT_S) == [ours]
+        silent.close()
         with pytest.raises(EOFError):
             ours.recv()
         with pytest.raises(BrokenPipeError):

@@ -121,7 +121,8 @@ def wait(object_list: "Iterable[_Waitable]", timeout: float | None = None) -> "l
     """Wait until something in the list is ready: a connection or socket with something to read, a sentinel.
 
     Args:
-        object_list: what has a `fileno()`, or numbers of descriptors.
+        object_list: what has a `fileno()`, or numbers of descriptors; and ends of pipes of a cluster, which are asked
+            again and again.
         timeout: seconds; None is no limit.
 
     Returns:
@@ -134,7 +135,13 @@ def wait(object_list: "Iterable[_Waitable]", timeout: float | None = None) -> "l
     strange = [obj for obj in objects if not isinstance(obj, int) and not hasattr(obj, "fileno")]
     if strange:
         raise ValueError(f"cannot wait for {strange[0]!r}: it has no fileno()")
-    descriptors = [obj if isinstance(obj, int) else obj.fileno() for obj in objects]
+    try:
+        descriptors = [obj if isinstance(obj, int) else obj.fileno() for obj in objects]
+    except NotImplementedError:
+        far = next((obj for obj in objects if hasattr(obj, "_wait_with")), None)
+        if far is None:
+            raise
+        return far._wait_with(objects, timeout)
     if any(descriptor < 0 for descriptor in descriptors):
         raise ValueError("a descriptor in the list is closed")
     return [objects[place] for place in engine.wait_readable(descriptors, timeout)]

@@ -9,11 +9,13 @@ import pickle
 import threading
 from collections import deque
 from functools import partial
+from time import monotonic
 
 from procession import process, util
 from procession._cluster.packing import Sealed, seal_item
 from procession._manager import holders
 from procession._manager.proxy import BaseProxy
+from procession.connection import wait
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipe", "PipeProxy"]
 
+# How long who waits for several ends pauses between two looks.
+_LEAST_PAUSE_S, _MOST_PAUSE_S = 0.001, 0.05
 MOST_WAITING = 4096  # what was sent and not received; then senders wait
 
 
@@ -225,7 +229,25 @@ class PipeProxy(BaseProxy):
 
     def fileno(self) -> int:
         """Raise NotImplementedError: there is no descriptor."""
-        raise NotImplementedError("a pipe of a cluster has no descriptor: use poll(timeout)")
+        raise NotImplementedError("a pipe of a cluster has no descriptor: use poll(timeout) or connection.wait")
+
+    def _wait_with(self, objects, timeout):
+        """Do what `connection.wait` does for a list with ends of pipes of a cluster: no descriptor tells of these."""
+        until = None if timeout is None else monotonic() + timeout
+        far = [obj for obj in objects if isinstance(obj, PipeProxy)]
+        near = [obj for obj in objects if not isinstance(obj, PipeProxy)]
+        pause = _LEAST_PAUSE_S
+        while True:
+            ready = [obj for obj in far if obj.poll()]
+            left = pause if until is None else min(pause, max(0.0, until - monotonic()))
+            rest = 0.0 if ready else left
+            if near:
+                ready += wait(near, rest)
+            elif rest and far[0].poll(rest):
+                ready.append(far[0])
+            if ready or left == 0.0:
+                return [obj for obj in objects if any(obj is one for one in ready)]
+            pause = min(2 * pause, _MOST_PAUSE_S)
 
     def _next(self):
         self._check(self.readable, "write-only")
