@@ -6,6 +6,8 @@ import os
 
 import procession
 import pytest
+from procession._pool import crew
+from procession.managers import SyncManager
 from procession.process import around_child
 
 LIMIT_S = 60
@@ -45,7 +47,8 @@ def notes(directory):
 
 
 @pytest.fixture
-def around(tmp_path):
+def around(tmp_path, monkeypatch):
+    monkeypatch.setattr(crew, "TOOLS_GRACE_S", LIMIT_S)  # to come to an end, on whatever machine
     take_back = around_child(functools.partial(noting, str(tmp_path)))
     yield tmp_path
     take_back()
@@ -128,7 +131,7 @@ def test_an_executor_and_a_manager_live_within_it(context, around):
 
     with ProcessPoolExecutor(1, mp_context=context) as executor:
         worker = executor.submit(own_id, 0).result(LIMIT_S)
-    with context.Manager() as manager:
+    with SyncManager(ctx=context, shutdown_timeout=LIMIT_S) as manager:
         server = manager._process.pid
         manager.dict()
     assert notes(around) == dict.fromkeys((worker, server), ["around begins", "around ends"])

@@ -59,7 +59,7 @@ if __name__ == "__main__":
     process = context.Process(target=work.target, args=(3,))
     process.start()
     process.join()
-    manager = Manager(ctx=context)
+    manager = Manager(ctx=context, shutdown_timeout=60)
     manager.start()
     manager.ask()
     manager.shutdown()
@@ -67,7 +67,9 @@ if __name__ == "__main__":
     pool.map(work.task, range(4))
     {end}
 """
-CLOSED, TERMINATED = "pool.close(); pool.join()", "pool.terminate()"
+# Workers have as long to come to their end as they need on whatever machine.
+PATIENT = "crew = sys.modules['procession._pool.crew']; crew.TOOLS_GRACE_S = crew.TERMINATE_GRACE_S = 60"
+CLOSED, TERMINATED = "pool.close(); pool.join()", f"{PATIENT}; pool.terminate()"
 BUSY = """
 import sys
 import procession
@@ -76,13 +78,14 @@ import work
 if __name__ == "__main__":
     context = procession.get_context(sys.argv[1])
     with context.Pool(1, work.initialize) as pool:
+        PATIENT
         for number in range(4):
             pool.apply(work.task, (number,))
         with context.Manager() as manager:
             announce = manager.Semaphore(0)
             result = pool.apply_async(work.hang, (announce,))
             announce.acquire()
-"""
+""".replace("PATIENT", PATIENT)
 # As `coverage combine` and `coverage report` do it, in one folder after the other.
 REPORT = """
 import io

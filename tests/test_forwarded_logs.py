@@ -4,7 +4,7 @@ import logging
 import warnings
 
 import pytest
-from tasks.logs import configure, log, log_much, warn
+from tasks.logs import be_patient, configure, log, log_much, warn
 
 LIMIT_S = 60
 
@@ -73,7 +73,7 @@ def test_warnings_reach_the_parent_with_worker_and_task(context):
 
 
 def test_more_records_than_the_socket_holds_block_nobody(context, kept):
-    with context.Pool(2) as pool:
+    with context.Pool(2, be_patient) as pool:
         assert pool.map(log_much, [2000] * 2, chunksize=1) == [2000] * 2
     pool.join()
     assert len(kept) > 2000

@@ -311,7 +311,7 @@ def test_a_dead_server_is_an_error_at_once(context):
 
 
 def test_a_manager_lives_once(context):
-    manager = BaseManager(ctx=context)
+    manager = BaseManager(ctx=context, shutdown_timeout=LIMIT_S)
     with pytest.raises(ValueError):
         SyncManager(ctx=context).dict()
     with manager:

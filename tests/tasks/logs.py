@@ -22,6 +22,13 @@ def log_much(count):
     return count
 
 
+def be_patient():
+    """Wait for as long as it takes until the parent reads records, on whatever machine."""
+    from procession._pool import log_records
+
+    log_records.PATIENCE_S = 60
+
+
 def configure(path):
     logging.basicConfig(filename=path, level=logging.INFO)
 
