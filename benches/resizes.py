@@ -95,10 +95,11 @@ def _disturb(pool, rng, counts, resizes, killing, over):
             return
         pool.resize(rng.randint(1, MOST))
         counts.resizes += 1
-        if killing and rng.random() < 0.15:
-            victim = rng.choice(list(pool._pool) or [None])
-            if victim is not None and victim.exitcode is None:
-                victim.kill()
+        is_last_chance = counts.resizes == resizes and not counts.kills
+        if killing and (rng.random() < 0.15 or is_last_chance):
+            living = [worker for worker in list(pool._pool) if worker.exitcode is None]
+            if living:
+                rng.choice(living).kill()
                 counts.kills += 1
 
 

@@ -89,6 +89,19 @@ class NoProcesses:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
 
+class FewProcesses(NoProcesses):
+    """A context whose processes can be started after some tries."""
+
+    def __init__(self, context, refused):
+        self._context, self._refused = context, refused
+
+    def __getattr__(self, name):
+        return getattr(self._context, name)
+
+    def Process(self, **options):
+        return super().Process(**options) if self.tries < self._refused else self._context.Process(**options)
+
+
 def test_a_pool_whose_workers_cannot_be_started_ends_with_the_reason(context):
     with context.Pool(2) as pool:
         pool._crew._ctx = refusing = NoProcesses()
@@ -104,14 +117,11 @@ def test_a_pool_whose_workers_cannot_be_started_ends_with_the_reason(context):
 
 def test_a_shortage_that_passes_is_waited_for(context):
     with context.Pool(2) as pool:
-        own, refusing = pool._crew._ctx, NoProcesses()
-        pool._crew._ctx = refusing
+        pool._crew._ctx = refusing = FewProcesses(pool._crew._ctx, 5)
         for result in [pool.apply_async(die, (0,)) for _ in range(2)]:
             assert isinstance(outcome(result), WorkerDied)
-        later = pool.apply_async(square, (5,))
-        later.wait(0.05)
-        pool._crew._ctx = own
-        assert outcome(later) == 25
+        assert outcome(pool.apply_async(square, (5,))) == 25
+        assert refusing.tries == 5
     pool.join()
 
 

@@ -82,7 +82,8 @@ def test_the_size_follows_the_load_and_the_quota(context, monkeypatch):
         assert len({result.get(LIMIT_S) for result in held}) <= 3
         waiting.until(lambda: len(pids(pool)) == 1)
         survivor = pids(pool)
-        assert set(pool.map(whose, range(3), chunksize=1)) == survivor
+        # One after the other: should others wait for long, there would be more workers again.
+        assert {pool.apply(whose, (number,)) for number in range(3)} == survivor
     pool.join()
 
 
@@ -225,8 +226,11 @@ def test_the_number_of_threads_follows_the_load_and_the_quota(monkeypatch):
         for count in range(40):
             assert pool.map(abs, range(count), chunksize=1) == list(range(count))
         pool.resize(2)
-        assert len(pool._pool) == 2
         waiting.until(lambda: len(pool._pool) == 1)
+    pool.join()
+    with Pool(crew="threads", min_workers=1, idle_timeout=LIMIT_S) as pool:
+        pool.resize(2)
+        assert len(pool._pool) == 2
     pool.join()
     with Pool(crew="threads", min_workers=2, max_workers=3, idle_timeout=0) as pool:
         assert sum(pool.map(abs, range(1000), chunksize=1)) == 499_500
