@@ -39,7 +39,7 @@ def test_every_kind_of_end_is_an_outcome(tmp_path):
         line.partition("def ")[2].partition("(")[0] for line in OURS.splitlines() if line.lstrip().startswith("def ")
     ]
     ids = [f"ours/Some.{name}" for name in names]
-    outcomes = campaign.run_class(str(tmp_path), sys.executable, ("ours", "sample", "Some"), ids, limit_s=3)
+    outcomes = campaign.run_class(str(tmp_path), sys.executable, ("ours", "sample", "Some"), ids, limit_s=5)
     found = [outcomes.by_test[test][0] for test in ids]
     assert found == ["passed", "failed", "hung", "failed", "skipped", "failed"]
     assert outcomes.faults == []

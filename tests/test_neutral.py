@@ -24,6 +24,7 @@ from procession._report.trace import trace
 ROOT = Path(__file__).parent.parent
 LIMIT_S = 100
 BUILD_LIMIT_S = 1200
+OF_RUST = pytest.mark.timeout(BUILD_LIMIT_S + 2 * LIMIT_S)  # the first of them has the programs built
 
 
 def again(value):
@@ -258,6 +259,7 @@ def conversation(program):
         child.close()
 
 
+@OF_RUST
 def test_a_rust_program_is_handed_queues_locks_and_numbers(program):
     with conversation(program) as (child, given):
         whole = numpy.arange(6.0).reshape(2, 3)
@@ -275,6 +277,7 @@ def test_a_rust_program_is_handed_queues_locks_and_numbers(program):
         assert child.exitcode == 0
 
 
+@OF_RUST
 def test_a_lock_of_a_rust_program_that_was_killed_is_given_on(program):
     with conversation(program) as (child, given):
         given["orders"].put("Hold")
@@ -288,6 +291,7 @@ def test_a_lock_of_a_rust_program_that_was_killed_is_given_on(program):
         given["lock"].release()
 
 
+@OF_RUST
 def test_a_rust_program_that_is_given_something_else_says_so(program, capfd):
     for given, text in [
         (None, "what this program was given is no"),
@@ -307,6 +311,7 @@ def test_a_rust_program_that_is_given_something_else_says_so(program, capfd):
         neutral.Program(program, object()).start()
 
 
+@OF_RUST
 def test_a_rust_program_draws_as_numpy_does_and_its_recording_is_read_as_any_other(examples, tmp_path):
     path = tmp_path / "dice.procession"
     done = subprocess.run([examples["dice"], "7", path], capture_output=True, text=True, timeout=LIMIT_S)
@@ -328,6 +333,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@OF_RUST
 def test_a_program_or_a_queue_of_another_version_is_refused_with_both_versions(program, capfd):
     both = f"version 99.* version {engine.WIRE_VERSION}"
     child = neutral.Program([sys.executable, "-c", OTHER_VERSION, program], {"orders": neutral.Queue()})
@@ -370,6 +376,7 @@ def ends(pid):
     return True
 
 
+@OF_RUST
 def test_a_rust_program_ends_with_the_python_program_that_was_killed(program):
     parent = subprocess.Popen([sys.executable, "-c", PARENT, program], stdout=subprocess.PIPE, text=True)
     with parent:
@@ -378,6 +385,7 @@ def test_a_rust_program_ends_with_the_python_program_that_was_killed(program):
     assert ends(pid)
 
 
+@OF_RUST
 def test_the_python_workers_of_a_rust_program_end_when_it_is_killed(program):
     environment = {**os.environ, "PROCESSION_PYTHON": sys.executable}
     parent = subprocess.Popen(

@@ -187,9 +187,13 @@ _TIMERS = {
 
 def reset_handler(number, before, default):
     """Give a signal the handler of a new process, unless something has seen to it for this child since the fork."""
-    timer = _TIMERS.get(number)
-    if _signal.getsignal(number) is before and (timer is None or not _signal.getitimer(timer)[0]):
+    if _signal.getsignal(number) is before and not (number in _TIMERS and _is_timed(number)):
         _signal.signal(number, default)
+
+
+def _is_timed(number):
+    """Return whether a timer of this process sends a signal, or has sent it and waits until that is taken."""
+    return any(_signal.getitimer(_TIMERS[number])) or number in _signal.sigpending()
 
 
 def stop_timers():
