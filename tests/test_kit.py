@@ -1,5 +1,6 @@
 """The kit for users' own tests: it finds what a test leaves, and has workers die, wait and lack memory."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import procession
 import pytest
 from procession import testing
+from procession._testing import told
 from procession.futures import ProcessPoolExecutor
 
 pytest_plugins = ["pytester"]
@@ -121,6 +123,14 @@ def test_each_of_eight_planted_leaks_is_found_and_told_of(pytester):
         told = pytest.LineMatcher(found[name].splitlines())
         for line in lines:
             told.fnmatch_lines_random([f"*{line}*"])
+
+
+def test_a_file_is_told_of_as_what_was_opened_whatever_part_of_it_is_found_first(monkeypatch):
+    with open(__file__) as file:
+        parts = [file.buffer.raw, file.buffer, file]
+        for found in (parts, parts[::-1]):
+            monkeypatch.setattr(gc, "get_objects", lambda found=found: list(found))
+            assert told._objects()["file"] == {file.fileno(): file}
 
 
 def test_what_leaves_nothing_passes_and_without_the_setting_nothing_is_looked_at(pytester):

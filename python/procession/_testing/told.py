@@ -58,10 +58,20 @@ def _objects() -> "dict[str, Any]":
             elif role == "process":
                 found[role].setdefault(thing.pid, thing)
             else:
-                found[role].setdefault(thing.fileno(), thing)
+                number = thing.fileno()
+                known = found[role].setdefault(number, thing)
+                if known is not thing and _is_within(known, thing):
+                    found[role][number] = thing
         except Exception:  # half made, or closed
             continue
     return found
+
+
+def _is_within(part, file):
+    """Return whether one object of an open file is what the other reads and writes by."""
+    while file is not None and file is not part:
+        file = getattr(file, "buffer", None) or getattr(file, "raw", None)
+    return file is part
 
 
 def _role(kind, pools, processes):
