@@ -5,7 +5,8 @@ import sys
 
 import procession
 import pytest
-from opentelemetry import baggage, context as telemetry_context, trace
+from opentelemetry import baggage, context as telemetry_context, propagate, trace
+from opentelemetry.propagators.composite import CompositePropagator
 from procession import telemetry
 from procession._pool import further, tracing
 from procession._pool.worker import Terms
@@ -159,3 +160,35 @@ def test_who_has_no_opentelemetry_loads_nothing_of_it(tmp_path):
     (tmp_path / "program.py").write_text(WITHOUT)
     out = subprocess.check_output([sys.executable, tmp_path / "program.py"], text=True, timeout=LIMIT_S)
     assert out == "[[]] []\n"
+
+
+class Stamp:
+    """A program's propagator, which writes something in and outside of traces."""
+
+    fields = frozenset({"stamp"})
+
+    def inject(self, carrier, context=None, setter=None):
+        carrier["stamp"] = "here"
+
+    def extract(self, carrier, context=None, getter=None):
+        return telemetry_context.get_current()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_propagators_of_the_program_write_outside_of_traces_too(together):
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(CompositePropagator([before, Stamp()]) if together else Stamp())
+    try:
+        assert tracing.captured() == ({"stamp": "here"}, None)
+    finally:
+        propagate.set_global_textmap(before)
+
+
+def test_baggage_outside_of_traces_is_taken_along():
+    assert tracing.captured() is None
+    token = telemetry_context.attach(baggage.set_baggage("user", "Ada"))
+    try:
+        assert tracing.captured() == ({"baggage": "user=Ada"}, None)
+    finally:
+        telemetry_context.detach(token)
+    assert tracing.captured() is None

@@ -26,6 +26,13 @@ _NAME = "procession"
 # Whether tasks tell of themselves, and by whose spans in this process; None for the program's own.
 _tells = False
 _provider: "TracerProvider | None" = None
+# The propagators of the W3C, which write what is in the current context.
+_OF_CONTEXTS = {
+    ("opentelemetry.trace.propagation.tracecontext", "TraceContextTextMapPropagator"),
+    ("opentelemetry.baggage.propagation", "W3CBaggagePropagator"),
+}
+# The program's propagator, if it has none but these.
+_of_contexts: "object | None" = None
 # The provider that was asked last, and what it made.
 _made: "tuple[TracerProvider, Tracer] | None" = None
 
@@ -47,9 +54,25 @@ def captured() -> "tuple[dict[str, str], int | None] | None":
     for, in nanoseconds, if spans are; None for nothing."""
     carrier: dict[str, str] = {}
     propagate = _loaded("opentelemetry.propagate")
-    if propagate is not None:
+    if propagate is not None and not _is_nowhere(propagate):
         propagate.inject(carrier)
     return (carrier, time.time_ns() if _tells else None) if carrier or _tells else None
+
+
+def _is_nowhere(propagate):
+    """Return whether this is in no trace, without baggage, and the program's propagators write nothing else: it takes
+    long to ask them."""
+    global _of_contexts
+    context = sys.modules.get("opentelemetry.context")
+    if context is None or context.get_current():
+        return False
+    propagator = propagate.get_global_textmap()
+    if propagator is not _of_contexts:
+        parts = map(type, getattr(propagator, "_propagators", (propagator,)))
+        if not all((part.__module__, part.__qualname__) in _OF_CONTEXTS for part in parts):
+            return False
+        _of_contexts = propagator
+    return True
 
 
 def _loaded(name):
