@@ -1,4 +1,5 @@
-"""Measures how cost grows with the tasks, the workers, and the size of payloads, beside the standard library.
+"""Measures how cost grows with the tasks, the workers, and the size of payloads, beside the standard library: time,
+memory and descriptors.
 
 python -m benches.growth --write benches/growth.md
 """
@@ -7,13 +8,15 @@ import argparse
 from pathlib import Path
 from statistics import median
 
+from benches import alive
 from benches.__main__ import machine
 from benches.libraries import OURS, STANDARD
+from benches.sweep import usage
 from benches.table import shown
 from benches.workload import LIMIT, START_METHODS, Library, seconds
 
-TASKS = [10**exponent for exponent in range(3, 7)]
-WORKERS = [1, 2, 4, 8, 16, 32, 64]
+TASKS = [10**exponent for exponent in range(2, 8)]
+WORKERS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 SIZES = [1, 1 << 10, 1 << 15, 1 << 20, 1 << 25, 1 << 30]
 # Maps of few tasks are made several times, until they have so many.
 FEWEST_TASKS = 100_000
@@ -48,6 +51,32 @@ def by_workers(library, count):
     with library.context.Pool(count) as pool:
         pool.map(nothing, range(1000 * count))
         return seconds(pool.map, nothing, range(100_000)) / 100_000 * 1e6
+
+
+def memory_by_tasks(library, count):
+    """MiB at the peak of all processes while a map of `count` tasks runs, above what they had before."""
+    with library.context.Pool(2) as pool:
+        pool.map(nothing, range(1000))
+        with usage.watched() as used:
+            pool.map(nothing, range(count))
+    return used["peak_mib"]
+
+
+def memory_by_workers(library, count):
+    """KiB of memory, shared parts in parts, that each of `count` workers adds."""
+    return _of_workers(library, count)[0]
+
+
+def descriptors_by_workers(library, count):
+    """Descriptors that the parent has for each of `count` workers; those of a pool of one are more."""
+    return _of_workers(library, count)[1]
+
+
+def _of_workers(library, count):
+    before, held = alive.memory(), alive.descriptors()
+    with library.context.Pool(count) as pool:
+        pool.map(nothing, range(1000 * count))
+        return (alive.memory() - before) / count, (alive.descriptors() - held) / count
 
 
 def by_size(library, size):
@@ -95,6 +124,9 @@ CURVES = {
     "tasks of a map": ("us a task", by_tasks, TASKS, None),
     "workers": ("us a task", by_workers, WORKERS, None),
     "bytes there and back": ("GB/s", by_size, SIZES, memory),
+    "tasks of a map: memory": ("MiB at the peak", memory_by_tasks, TASKS, None),
+    "workers: memory": ("KiB each", memory_by_workers, WORKERS, None),
+    "workers: descriptors": ("each", descriptors_by_workers, WORKERS, None),
 }
 
 

@@ -128,7 +128,7 @@ def main():
     draw_speed(pyplot, results, options.into / "speed.svg")
     if len(results) > 1:
         draw_peers(pyplot, results, options.into / "peers.svg")
-    draw_growth(pyplot, tables("growth.md"), options.into / "growth.svg")
+    draw_growth(pyplot, tables("growth.md")[:3], options.into / "growth.svg")
 
 
 if __name__ == "__main__":
