@@ -3,11 +3,16 @@
 import array
 import collections
 import copy
+import copyreg
 import dataclasses
 import enum
+import fractions
+import ipaddress
 import itertools
 import os
 import pathlib
+import pickle
+import re
 import signal
 import types
 import zoneinfo
@@ -15,6 +20,7 @@ import zoneinfo
 import numpy
 import procession
 import pytest
+from procession import _procession as engine
 
 
 @dataclasses.dataclass(slots=True)
@@ -164,6 +170,10 @@ VALUES = [
     range(3),
     slice(1, 2),
     zoneinfo.ZoneInfo("UTC"),
+    re.compile("a[bc]+", re.IGNORECASE),
+    [re.compile("a"), re.compile(b"b"), re.compile("a")],
+    fractions.Fraction(1, 3),
+    ipaddress.ip_address("10.0.0.1"),
     types.SimpleNamespace(a=1, b=[2]),
     Slotted,
     len,
@@ -347,3 +357,64 @@ def registering(index):
     if index == 30:
         procession.reduction.ForkingPickler.register(Reduced, lambda reduced: (Reduced, (1,)))
     return Reduced(0)
+
+
+class Later:
+    def __init__(self, part):
+        self.part = part
+
+
+class Registering:
+    """Registers how others are reduced when it is itself, or when what it is reduced to is run through."""
+
+    def __init__(self, lazily):
+        self.lazily = lazily
+
+    def __reduce__(self):
+        if self.lazily:
+            return list, (), None, registered_then([])
+        return tuple, (tuple(registered_then([])),)
+
+
+def registered_then(items):
+    copyreg.pickle(Later, reduced_later)
+    yield from items
+
+
+def reduced_later(later):
+    return Later, ("registered",)
+
+
+def parts_of(value):
+    return [getattr(one, "part", "between") for one in value]
+
+
+def part_of(one):
+    return getattr(one, "part", "between")
+
+
+def with_registering(lazily):
+    return [*(Later("own") for _ in range(3)), Registering(lazily), *(Later("own") for _ in range(3))]
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_a_reducer_that_is_registered_within_a_pickle_counts_from_then_on(lazily):
+    def pickled(dumps):
+        copyreg.dispatch_table.pop(Later, None)
+        return parts_of(pickle.loads(dumps(with_registering(lazily))))
+
+    expected = ["own"] * 3 + ["between"] + ["registered"] * 3
+    try:
+        assert pickled(pickle.dumps) == expected
+        for _ in range(2):
+            assert pickled(engine.dumps) == expected
+        copyreg.dispatch_table.pop(Later, None)
+        with procession.get_context("fork").Pool(1) as pool:
+            assert parts_of(pool.apply(with_registering, (lazily,))) == expected
+            assert pool.apply(parts_of, (with_registering(lazily),)) == expected
+            copyreg.dispatch_table.pop(Later, None)
+            # As items of one pickle.
+            assert pool.map(part_of, with_registering(lazily), 7) == expected
+        pool.join()
+    finally:
+        copyreg.dispatch_table.pop(Later, None)

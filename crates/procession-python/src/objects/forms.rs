@@ -41,7 +41,7 @@ pub(super) fn form_of(class: &Bound<'_, PyType>) -> PyResult<InstanceForm> {
         Ok(InstanceForm::Attributes)
     } else if has_fields(class)? {
         Ok(InstanceForm::Fields)
-    } else if is_enumeration(class)? || is_zone(class)? {
+    } else if is_enumeration(class)? || is_constant(class)? {
         Ok(InstanceForm::Member)
     } else if is_type_of_arrays(class)? {
         Ok(if class.name()?.to_str()? == "VoidDType" { InstanceForm::Records } else { InstanceForm::Member })
@@ -77,10 +77,12 @@ fn is_pickled_at_once(class: &Bound<'_, PyType>) -> bool {
     own.iter().any(|known| class.is(known))
 }
 
-/// Whether a class is one of time zones, which stay as they are and are what many dates have.
-fn is_zone(class: &Bound<'_, PyType>) -> PyResult<bool> {
+/// Whether a class is one of time zones or of patterns, which stay as they are: one is what many dates have, or results.
+fn is_constant(class: &Bound<'_, PyType>) -> PyResult<bool> {
     let py = class.py();
-    for (home, name) in [(intern!(py, "datetime"), "timezone"), (intern!(py, "zoneinfo"), "ZoneInfo")] {
+    for (home, name) in
+        [(intern!(py, "datetime"), "timezone"), (intern!(py, "zoneinfo"), "ZoneInfo"), (intern!(py, "re"), "Pattern")]
+    {
         if let Some(module) = loaded_module(py, home)
             && module.getattr(name)?.is(class)
         {
@@ -170,7 +172,8 @@ fn has_fields(class: &Bound<'_, PyType>) -> PyResult<bool> {
 }
 
 /// Modules of the standard library, and those of their classes whose reducers change nothing.
-const HARMLESS: [(&str, &[&str]); 4] = [
+const HARMLESS: [(&str, &[&str]); 5] = [
+    ("builtins", &["range"]),
     ("datetime", &["date", "datetime", "time", "timedelta"]),
     ("decimal", &["Decimal"]),
     ("fractions", &["Fraction"]),

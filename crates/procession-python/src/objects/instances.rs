@@ -11,8 +11,9 @@ use rustc_hash::FxHashMap;
 use crate::objects::entries::entries_of;
 use crate::objects::forms::{InstanceForm, form_of};
 use crate::objects::naming::is_named;
-use crate::objects::reducers::{has_reducer, note_answer};
+use crate::objects::reducers::{Answer, has_new_reducer, has_reducer, note_answer};
 use crate::objects::small;
+use crate::objects::unsettled::{begin_moment, is_settled};
 
 /// The most items of a tuple, list or dict that is not pickled.
 pub(crate) const TUPLE_ITEMS: usize = 16;
@@ -54,6 +55,8 @@ struct KnownClass {
     /// Held, so that no other class gets its address.
     _class: Py<PyType>,
     form: InstanceForm,
+    /// Whether its reducer, if there is one, changes nothing.
+    is_settled: bool,
     /// The class and the names of the attributes of the instance that came last.
     names: Option<Py<PyTuple>>,
     /// The callable that made the instance that came last; the names of a type of records.
@@ -81,10 +84,10 @@ impl Classes {
         (self.known(&class).form == InstanceForm::Fields && !has_reducer(&class)).then(|| tuple.clone())
     }
 
-    /// Whether an object is a member of an enumeration, or a time zone.
+    /// Whether an object is a member of an enumeration, a time zone or another constant.
     pub(crate) fn is_member(&mut self, value: &Bound<'_, PyAny>) -> bool {
         let class = value.get_type();
-        self.known(&class).form == InstanceForm::Member && !has_reducer(&class)
+        self.known(&class).form == InstanceForm::Member && !has_new_reducer(&class)
     }
 
     /// The object that goes for a member: one that came before, for those types of numpy's arrays of which each array has a
@@ -146,19 +149,20 @@ impl Classes {
                 (fields.len() <= TUPLE_ITEMS).then(|| InstanceParts::Fields(class, fields.clone()))
             }
             InstanceForm::Reduced | InstanceForm::Asked => {
-                let is_harmless = form == InstanceForm::Reduced;
-                if !asks && !is_harmless {
+                if !asks && form == InstanceForm::Asked {
                     return Ok(None);
                 }
+                let is_harmless = self.known(&class).is_settled;
                 // The pickler says what fails, and where.
                 let Ok(said) = value.call_method1(intern!(value.py(), "__reduce_ex__"), (PROTOCOL,)) else {
                     return Ok(None);
                 };
                 let parts = self.reduction(&class, &said, value.cast::<PyDict>().map_or(0, |dict| dict.len()))?;
                 if !is_harmless {
+                    begin_moment();
                     // Its iterators have run through.
                     let ran = parts.as_ref().filter(|parts| parts.items.is_some() || parts.entries.is_some());
-                    note_answer(value, ran.map_or(Ok(said), Reduction::said)?);
+                    note_answer(value, ran.map_or_else(|| Answer::Said(said.unbind()), Reduction::answer));
                 }
                 parts.map(InstanceParts::Reduced)
             }
@@ -236,29 +240,38 @@ impl Classes {
             self.0.clear();
         }
         let known = self.0.entry(address);
-        known.or_insert_with(|| KnownClass {
-            _class: class.clone().unbind(),
-            form: form_of(class).unwrap_or(InstanceForm::Other),
-            names: None,
-            callable: None,
-            misfits: 0,
-            last: None,
+        known.or_insert_with(|| {
+            let form = form_of(class).unwrap_or(InstanceForm::Other);
+            KnownClass {
+                _class: class.clone().unbind(),
+                form,
+                is_settled: form == InstanceForm::Reduced || form == InstanceForm::Asked && is_settled(class),
+                names: None,
+                callable: None,
+                misfits: 0,
+                last: None,
+            }
         })
     }
 }
 
-impl<'py> Reduction<'py> {
-    /// The reduction as the pickler wants it.
-    fn said(&self) -> PyResult<Bound<'py, PyAny>> {
-        let py = self.callable.py();
-        let items = self.items.as_ref().map(|items| items.try_iter()).transpose()?;
-        let pairs = self.entries.as_ref().map(|entries| -> PyResult<_> {
-            let all: Vec<_> = entries.iter().collect();
-            let pairs = all.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
-            PyList::new(py, pairs)?.try_iter()
-        });
-        let said = (&self.callable, &self.arguments, &self.state, items, pairs.transpose()?);
-        Ok(said.into_pyobject(py)?.into_any())
+impl Reduction<'_> {
+    /// The reduction as the pickler wants it, made when it does.
+    fn answer(&self) -> Answer {
+        let (callable, arguments) = (self.callable.clone().unbind(), self.arguments.clone().unbind());
+        let unbound = |list: &Option<Bound<'_, PyList>>| list.clone().map(Bound::unbind);
+        let state = self.state.clone().map(Bound::unbind);
+        let (items, entries) = (unbound(&self.items), unbound(&self.entries));
+        Answer::Read(Box::new(move |py| {
+            let items = items.as_ref().map(|items| items.bind(py).try_iter()).transpose()?;
+            let pairs = entries.as_ref().map(|entries| -> PyResult<_> {
+                let all: Vec<_> = entries.bind(py).iter().collect();
+                let pairs = all.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
+                PyList::new(py, pairs)?.try_iter()
+            });
+            let said = (&callable, &arguments, &state, items, pairs.transpose()?);
+            Ok(said.into_pyobject(py)?.into_any().unbind())
+        }))
     }
 }
 

@@ -3,7 +3,19 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+/// What a callable makes of its arguments; of the function that pickles name for a new object of a class, without calling it.
+pub(crate) fn made<'py>(callable: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = callable.py();
+    let new = NEW.get_or_try_init(py, || Ok::<_, PyErr>(py.import("copyreg")?.getattr("__newobj__")?.unbind()))?;
+    match arguments.iter_borrowed().next() {
+        Some(class) if callable.is(new) => class.getattr(intern!(py, "__new__"))?.call1(arguments),
+        _ => callable.call1(arguments),
+    }
+}
 
 /// Gives an object its items and entries, as unpickling does.
 pub(crate) fn fill(object: &Bound<'_, PyAny>, items: &Bound<'_, PyAny>, entries: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -42,10 +54,19 @@ pub(crate) fn rebuild<'py>(
     Ok(object)
 }
 
+/// An attribute, if there is one: most objects have none, and the interpreter's own function makes no exception for that.
+fn optional<'py>(object: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let get = GET.get_or_try_init(py, || Ok::<_, PyErr>(py.import("builtins")?.getattr("getattr")?.unbind()))?;
+    let found = get.bind(py).call1((object, name, get))?;
+    Ok((!found.is(get)).then_some(found))
+}
+
 /// Gives an object its state, as unpickling does.
 pub(crate) fn set_state(object: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = object.py();
-    if let Some(set) = object.getattr_opt(intern!(py, "__setstate__"))? {
+    if let Some(set) = optional(object, intern!(py, "__setstate__"))? {
         return set.call1((state,)).map(drop);
     }
     let (attributes, slots) = match state.cast::<PyTuple>() {

@@ -1,6 +1,9 @@
 //! How objects are pickled that the C pickler does not know by itself: the `reducer_override` of all picklers.
+//!
+//! A long file: all who may know how an object is reduced are asked here, in their order.
 
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,10 +14,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFrozenSet, PyFunction, PyInt, PyModule, PyString, PyType};
 use rustc_hash::FxHashMap;
 
+use crate::fast::{CallArguments, Method, add_method};
 use crate::objects::naming::{is_enumeration, is_named};
 use crate::objects::numpy::{is_array, is_large_array, is_plain_array};
 use crate::objects::small;
-use crate::objects::unsettled::{is_settled, note_code};
+use crate::objects::unsettled::{Lately, is_settled, moment, note_code};
 use crate::package::loaded_module;
 
 /// How many objects had a reducer that somebody registered: it may give another pickle each time.
@@ -27,7 +31,11 @@ thread_local! {
     static LAST: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
     static CULPRIT: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
     /// What objects, by address, have said of how they are reduced: they are not asked once more if they are pickled after all.
-    static ASKED: RefCell<Vec<(usize, Py<PyAny>)>> = const { RefCell::new(Vec::new()) };
+    static ASKED: RefCell<Vec<(usize, Answer)>> = const { RefCell::new(Vec::new()) };
+    /// Classes that nobody has registered a reducer for.
+    static UNREGISTERED: Lately = const { Lately::new() };
+    /// Classes that are left to the pickler, which runs no code of the program for their objects.
+    static LEFT: Lately = const { Lately::new() };
 }
 
 /// How many functions and classes went by value so far.
@@ -53,9 +61,19 @@ fn culprit() -> Option<Py<PyAny>> {
     CULPRIT.take()
 }
 
+/// What an object has said of how it is reduced.
+pub(crate) enum Answer {
+    Said(Py<PyAny>),
+    /// The same, its iterators run through.
+    Read(Make),
+}
+
+/// Makes what the pickler wants of that.
+type Make = Box<dyn Fn(Python<'_>) -> PyResult<Py<PyAny>>>;
+
 /// Notes what an object has said, which lives as long as that is wanted.
-pub(crate) fn note_answer(object: &Bound<'_, PyAny>, answer: Bound<'_, PyAny>) {
-    ASKED.with_borrow_mut(|asked| asked.push((object.as_ptr() as usize, answer.unbind())));
+pub(crate) fn note_answer(object: &Bound<'_, PyAny>, answer: Answer) {
+    ASKED.with_borrow_mut(|asked| asked.push((object.as_ptr() as usize, answer)));
 }
 
 /// Forgets what objects have said.
@@ -64,12 +82,22 @@ pub(crate) fn forget_answers() {
     drop(before);
 }
 
+/// Whether any object has said how it is reduced.
+fn has_answers() -> bool {
+    ASKED.with_borrow(|asked| !asked.is_empty())
+}
+
 /// The reduction that an object has given when it was asked; given away once.
-fn answer_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    let address = object.as_ptr() as usize;
-    ASKED.with_borrow_mut(|asked| {
+fn answer_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (address, py) = (object.as_ptr() as usize, object.py());
+    let answer = ASKED.with_borrow_mut(|asked| {
         let at = asked.iter().position(|(known, _)| *known == address)?;
-        Some(asked.swap_remove(at).1.into_bound(object.py()))
+        Some(asked.swap_remove(at).1)
+    });
+    Ok(match answer {
+        None => None,
+        Some(Answer::Said(said)) => Some(said.into_bound(py)),
+        Some(Answer::Read(said)) => Some(said(py)?.into_bound(py)),
     })
 }
 
@@ -121,7 +149,22 @@ fn registered<'py>(class: &Bound<'py, PyType>) -> PyResult<Option<(By, Bound<'py
 
 /// Whether somebody has registered how objects of a class are pickled.
 pub(crate) fn has_reducer(class: &Bound<'_, PyType>) -> bool {
-    registered(class).is_ok_and(|found| found.is_some())
+    let (address, now) = (class.as_ptr() as usize, moment());
+    if UNREGISTERED.with(|known| known.has(address, now)) {
+        return false;
+    }
+    let has = registered(class).is_ok_and(|found| found.is_some());
+    if !has {
+        UNREGISTERED.with(|known| known.note(address, now));
+    }
+    has
+}
+
+/// The same, but for a reducer of the interpreter or of a library, which gives the same each time.
+pub(crate) fn has_new_reducer(class: &Bound<'_, PyType>) -> bool {
+    has_reducer(class)
+        && !registered(class)
+            .is_ok_and(|found| found.is_some_and(|(by, reducer)| by == By::Everybody && is_known(&reducer)))
 }
 
 /// The reducer that somebody has registered for a class, in whichever table; None if nobody has.
@@ -267,13 +310,35 @@ impl Reducers {
         let (plain, found) = (Mutex::default(), Mutex::default());
         Ok(Reducers { others, libraries, by_value, plain, found, other_names, library_names })
     }
+}
 
+/// How an object is reduced, which the pickler asks for each of a class that it has no code for.
+struct Reduce;
+
+impl Method for Reduce {
+    type Of = Reducers;
+    const NAME: &'static CStr = c"reduce";
+    const DOC: &'static CStr = c"reduce($self, object, /)\n--\n\n\
+        How `object` is reduced, or `NotImplemented` where the pickler knows.";
+
+    #[inline]
+    fn call<'py>(py: Python<'py>, this: &Reducers, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let [object] = given.exactly("reduce")?;
+        let before = LAST.replace(Some(object.to_owned().unbind()));
+        drop(before.map(|before| before.into_bound(py)));
+        let class = object.get_type_ptr() as usize;
+        if LEFT.with(|left| left.has(class, moment())) && !has_answers() {
+            return Ok(not_implemented(py));
+        }
+        Python::attach(|_| this.reduce(&object))
+    }
+}
+
+impl Reducers {
     /// How `object` is reduced, or `NotImplemented` where the pickler knows.
     fn reduce<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-        let before = LAST.replace(Some(object.clone().unbind()));
-        drop(before);
-        if let Some(answer) = answer_of(object) {
+        if let Some(answer) = answer_of(object)? {
             note_code();
             return Ok(answer);
         }
@@ -292,7 +357,9 @@ impl Reducers {
             return reducer.call1((object,));
         }
         if let Some(is_settled) = self.plain_and_settled(&class) {
-            if !is_settled {
+            if is_settled {
+                LEFT.with(|left| left.note(class.as_ptr() as usize, moment()));
+            } else {
                 note_code();
             }
             return Ok(not_implemented(py));
@@ -464,6 +531,7 @@ fn not_implemented(py: Python<'_>) -> Bound<'_, PyAny> {
 /// Adds the functions and classes to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Reducers>()?;
+    add_method::<Reduce>(module.py())?;
     module.add_class::<crate::objects::naming::Receiver>()?;
     module.add_class::<crate::objects::naming::Definitions>()?;
     module.add_function(wrap_pyfunction!(pickled, module)?)?;

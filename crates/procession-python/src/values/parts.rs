@@ -107,7 +107,7 @@ pub(super) fn read<'py>(
             let count = take_count(bytes, depth)?;
             let callable = decode_at(py, bytes, shelf, depth + 1)?;
             let arguments = several(py, count, bytes, shelf, depth)?;
-            let object = callable.call1(PyTuple::new(py, arguments)?)?;
+            let object = rebuilt::made(&callable, &PyTuple::new(py, arguments)?)?;
             let state = decode_at(py, bytes, shelf, depth + 1)?;
             if tag == REDUCED_MORE {
                 let items = decode_at(py, bytes, shelf, depth + 1)?;

@@ -27,6 +27,7 @@ use crate::in_common::snapshot::is_atom;
 use crate::memory::place::Room;
 use crate::objects::instances::Classes;
 use crate::objects::reducers::forget_answers;
+use crate::objects::unsettled::looking;
 use crate::values;
 
 /// How many places there are, each a bit of a number of 16.
@@ -146,7 +147,7 @@ impl Sent {
 
     /// Adds the code of a result to `out`; nothing is added when it cannot be pickled. Large parts go to `room`.
     pub(crate) fn encode(&mut self, value: &Bound<'_, PyAny>, out: &mut Vec<u8>, room: &mut dyn Room) -> PyResult<()> {
-        let answer = self.encode_parts(value, out, room);
+        let answer = looking(|| self.encode_parts(value, out, room));
         forget_answers();
         answer
     }
