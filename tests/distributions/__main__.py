@@ -1,9 +1,10 @@
 """Builds the wheel, the source distribution and the crate as they are published, and looks at each: scripts/dist
 
-python -m tests.distributions [--keep FOLDER]
+python -m tests.distributions [--keep FOLDER] [INTERPRETER ...]
 
-The wheel is linked against an old C library by zig, so that it serves every machine that its tag names. Each step is
-told; the first that fails ends the run with status 1.
+Wheels are linked against an old C library by zig, so that they serve every machine that their tags name: one of the
+stable interface, and one for each interpreter that is given, such as python3.14t. Each step is told; the first that
+fails ends the run with status 1.
 """
 
 import argparse
@@ -65,11 +66,11 @@ def the_one(folder, pattern):
     return found
 
 
-def build_wheel(folder):
-    """Build the wheel; return its path."""
+def build_wheel(folder, interpreter, tags):
+    """Build the wheel that an interpreter takes; return its path."""
     command = ["maturin", "build", "--release", "--compatibility", TAG, "--zig", "--target", TARGET, "--out", folder]
-    run(*command, cwd=ROOT)
-    wheel = the_one(folder, "*.whl")
+    run(*command, "--interpreter", interpreter, cwd=ROOT)
+    wheel = the_one(folder, f"*-{tags}-*.whl")
     run(TOOLS / "bin/python", "-m", "tests.distributions.bill", wheel, cwd=ROOT)
     return wheel
 
@@ -83,7 +84,8 @@ def check_library(wheel, work):
             raise Wrong(f"{name} has what only tests call (the feature `trial`)")
     if found:
         raise Wrong(f"{name} needs what {TAG} does not promise: {', '.join(found)}")
-    run("abi3audit", "--strict", wheel)
+    if "-abi3-" in wheel.name:  # it knows no other
+        run("abi3audit", "--strict", wheel)
     shown = run("auditwheel", "show", wheel)
     # Its words come in lines of a width, and the name of the file has the tag, too.
     if f'platform tag: "{TAG}_x86_64"' not in " ".join(shown.split()):
@@ -128,12 +130,12 @@ def check_source(source, work, python):
     say(f"from the unpacked source distribution: {told.strip().splitlines()[-1]}")
 
 
-def try_wheel(wheel, place):
+def try_wheel(wheel, place, interpreter, *further):
     """Install the wheel in a new environment, run the first programs by each start method; return its interpreter."""
     python = place / "bin/python"
-    run(sys.executable, "-m", "venv", place)
-    run(python, "-m", "pip", "install", "-q", wheel, "pytest", "pytest-timeout", "hypothesis", "psutil", "numpy")
-    run(python, "-m", "pip", "check")
+    run(interpreter, "-m", "venv", "--without-pip", place)
+    run(TOOLS / "bin/python", "-m", "pip", "--python", python, "install", "-q", wheel, *further)
+    run(TOOLS / "bin/python", "-m", "pip", "--python", python, "check")
     say(run(place / "bin/procession", "--version").strip())
     for name in PROGRAMS:
         text = (ROOT / "examples" / name).read_text()
@@ -156,23 +158,43 @@ def check_crate(work):
             raise Wrong(f"the crate lacks {name}")
 
 
-def build_and_check(folder, work):
-    """Build everything into `folder` and look at it."""
-    say(f"the wheel, for {TAG}")
-    wheel = build_wheel(folder)
-    check_library(wheel, work / "library")
+def tags_of(interpreter):
+    """Return the tags of the wheel that an interpreter takes: those of the stable interface where it has one."""
+    told = "import sys, sysconfig; print(*sys.version_info[:2], int(sysconfig.get_config_var('Py_GIL_DISABLED') or 0))"
+    major, minor, is_free = map(int, run(interpreter, "-c", told).split())
+    if not is_free:
+        return "cp311-abi3"
+    return "cp315-abi3.abi3t" if (major, minor) >= (3, 15) else f"cp{major}{minor}-cp{major}{minor}t"
+
+
+def checked_wheel(folder, work, interpreter):
+    """Build the wheel that an interpreter takes, and look at it; return its path."""
+    tags = tags_of(interpreter)
+    say(f"the wheel {tags}, for {TAG}")
+    wheel = build_wheel(folder, interpreter, tags)
+    check_library(wheel, work / tags)
     check_contents(wheel)
     check_bill(wheel)
+    return wheel
+
+
+def build_and_check(folder, work, interpreters):
+    """Build everything into `folder` and look at it."""
+    wheel = checked_wheel(folder, work, sys.executable)
+    others = [(checked_wheel(folder, work, other), other) for other in interpreters]
     say("the source distribution")
     run("maturin", "sdist", "--out", folder, cwd=ROOT)
     source = the_one(folder, "*.tar.gz")
-    run("twine", "check", "--strict", wheel, source)
-    say("the first programs, with the wheel in a new environment")
-    python = try_wheel(wheel, work / "environment")
+    run("twine", "check", "--strict", wheel, source, *(other for other, _ in others))
+    say("the first programs, with each wheel in a new environment")
+    for number, (other, interpreter) in enumerate(others):
+        try_wheel(other, work / f"environment{number}", interpreter)
+    needs = ("pytest", "pytest-timeout", "hypothesis", "psutil", "numpy")
+    python = try_wheel(wheel, work / "environment", sys.executable, *needs)
     check_source(source, work, python)
     say("the crate")
     check_crate(ROOT / "target/package-dist")
-    for path in (wheel, source):
+    for path in (wheel, *(other for other, _ in others), source):
         say(f"{path.name}: {path.stat().st_size >> 10} KiB")
 
 
@@ -182,12 +204,15 @@ def main():
     parser.add_argument(
         "--keep", metavar="FOLDER", type=Path, default=ROOT / "dist", help="where what is built goes (default: dist)"
     )
+    parser.add_argument(
+        "interpreters", metavar="INTERPRETER", nargs="*", help="one that takes another wheel, such as python3.14t"
+    )
     options = parser.parse_args()
     for old in options.keep.glob("procession-*"):
         old.unlink()
     with tempfile.TemporaryDirectory(prefix="dist-") as work:
         try:
-            build_and_check(options.keep.resolve(), Path(work))
+            build_and_check(options.keep.resolve(), Path(work), options.interpreters)
         except Wrong as error:
             print(f"dist: {error}", file=sys.stderr)
             return 1

@@ -136,7 +136,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        self.map_all::<F, _, _, _>(Bare::crossing(function).and_then(|it| self.function(it, |_| Ok(Vec::new()))), items)
+        self.map_all::<F, _, _, _>(self.bare(function), items)
     }
 
     /// As [`Pool::map`], but a failure is the outcome of its item alone: one `Result` for each, in order.
@@ -157,8 +157,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
-        match function {
+        match self.bare(function) {
             Ok(function) => self.each(function, items),
             Err(error) => {
                 let error = TaskError::from(error);
@@ -224,7 +223,7 @@ impl Pool {
         A: Serialize + DeserializeOwned + 'static,
         R: Serialize + DeserializeOwned + 'static,
     {
-        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
+        let function = self.bare(function);
         let function = match function {
             Ok(function) => function,
             Err(error) => return Task::failed(error.into()),
@@ -285,6 +284,16 @@ impl Pool {
             // Without the thread tasks go on whenever somebody waits for one.
             *keeper = thread.ok();
         }
+    }
+
+    /// A function that has nothing with it, as the workers know it, for the next call.
+    pub(super) fn bare<F, A, R>(&self, function: F) -> Result<Arc<Function>>
+    where
+        F: Fn(A) -> R + Stateless,
+        A: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + 'static,
+    {
+        self.function(Bare::crossing(function)?, |_| Ok(Vec::new()))
     }
 
     /// A function as the workers know it, for the next call; `context` gives the bytes that are kept for them.

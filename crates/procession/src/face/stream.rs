@@ -13,7 +13,7 @@ use super::outcome::{Outcome, rebuild};
 use super::pool::Pool;
 use super::wire::Item;
 use crate::error::Result;
-use crate::function::{Bare, Form, Stateless};
+use crate::function::{Form, Stateless};
 use crate::pool::{Chunk, JobId};
 
 /// The most items that are out, and the most bytes.
@@ -247,8 +247,7 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
-        Imap::new(self, function, items.into_iter())
+        Imap::new(self, self.bare(function), items.into_iter())
     }
 
     /// As [`Pool::imap`], but each result comes as soon as it is there, with the number of its item.
@@ -273,7 +272,6 @@ impl Pool {
         R: Serialize + DeserializeOwned + 'static,
         I: IntoIterator<Item = A>,
     {
-        let function = Bare::crossing(function).and_then(|crossing| self.function(crossing, |_| Ok(Vec::new())));
-        ImapUnordered::new(self, function, items.into_iter())
+        ImapUnordered::new(self, self.bare(function), items.into_iter())
     }
 }
