@@ -232,7 +232,7 @@ def test_no_module_needs_itself_to_be_imported():
 # `multiprocessing`, and those that the documentation names. What has one is a module or a room of our own.
 LAYERS = {
     "ground": "_procession _standard _standard_executor _exceptions _late_exceptions _checks _settings _logs _finalize "
-    "_notices _no_threads _around",
+    "_notices _no_threads _around _green",
     "process": "process util _drop_in",
     "objects": "reduction _objects",
     "children": "spawn forkserver resource_tracker _children",

@@ -218,15 +218,10 @@ class ForkServer:
 
     def _booted(self):
         """Wait until the server has imported what it preloads; return the number it told."""
-        import select
-
         # As long as the imports take: the end of the server, or Ctrl-C, ends the wait.
-        poller = select.poll()
-        poller.register(self._control, select.POLLIN)
-        poller.register(self._sentinel, select.POLLIN)
-        while not (ready := poller.poll(60_000)):
+        while not (ready := wait_readable([self._control.fileno(), self._sentinel], 60)):
             util.debug("the forkserver is still importing")
-        if any(fd == self._control.fileno() for fd, _ in ready):
+        if 0 in ready:
             answer, _, text = self._control.recv(_LONGEST_ERROR).partition(b" ")
             if text:
                 raise OSError(int(answer), f"the forkserver cannot serve: {text.decode(errors='replace')}")

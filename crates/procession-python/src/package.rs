@@ -11,6 +11,8 @@ pub(crate) const BUFFERS: &str = "procession._objects.buffers";
 pub(crate) const CULPRIT: &str = "procession._objects.culprit";
 /// The exceptions of pools.
 pub(crate) const EXCEPTIONS: &str = "procession._exceptions";
+/// Waits beside which green threads run.
+pub(crate) const GREEN: &str = "procession._green";
 /// The functions that bring along what their tasks are to know.
 pub(crate) const INFORMED: &str = "procession._pool.informed";
 /// Which functions and classes of `__main__` others have.

@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use procession::platform::Readiness;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyModule};
+
+use crate::package::GREEN;
 
 /// The deadline that a Python timeout means: none for `None` and infinity, now for what is negative.
 pub(crate) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Instant>> {
@@ -34,6 +39,22 @@ pub(crate) fn after(limit: Duration) -> Option<Instant> {
 
 fn kind_of(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "this".into(), |n| n.to_string())
+}
+
+/// Whether the threads of this program are green, so that a wait that blocks stops all of them: a library has replaced what
+/// tells threads apart, as gevent and eventlet do.
+pub(crate) fn is_green(py: Python<'_>) -> bool {
+    static THREAD: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let Ok(module) = THREAD.get_or_try_init(py, || py.import("_thread").map(Bound::unbind)) else { return false };
+    let ident = module.bind(py).getattr(pyo3::intern!(py, "get_ident"));
+    ident.is_ok_and(|ident| !ident.is_exact_instance_of::<PyCFunction>())
+}
+
+/// Waits until `files` are ready or `until` while other green threads run; returns the places of those that are.
+pub(crate) fn wait_green(py: Python<'_>, files: &[(i32, Readiness)], until: Option<Instant>) -> PyResult<Vec<usize>> {
+    let files: Vec<(i32, bool)> = files.iter().map(|&(file, what)| (file, what == Readiness::Write)).collect();
+    let seconds = until.map(|until| until.saturating_duration_since(Instant::now()).as_secs_f64());
+    py.import(GREEN)?.call_method1("wait", (files, seconds))?.extract()
 }
 
 /// Calls `step` detached from the interpreter until it answers something else than `Interrupted`; a signal handler that

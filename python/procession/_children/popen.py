@@ -13,6 +13,7 @@ from procession._procession import (
     begin_life,
     collect_status,
     end_life,
+    has_green_threads,
     has_pidfds,
     identity_of,
     open_pidfd,
@@ -120,6 +121,10 @@ class PopenBase:
         self._held = Held(sentinel)
         process_obj._popen = self
         process._children.add(process_obj)
+        if self.method == "spawn" and has_green_threads():
+            from procession import _green
+
+            _green.watch_child(pid)
 
     def _watch(self, pid):
         """Return a pidfd of a child that was just started, or what stands for one."""
@@ -164,6 +169,10 @@ class PopenBase:
         except ChildProcessError:
             # Somebody's waitpid(-1), or an ignored SIGCHLD, took it.
             status = status_of_reaped(self.sentinel)
+            if status is None and has_green_threads():
+                from procession import _green
+
+                status = _green.status_of(self.pid)
             self.unknown = SOMEBODY_ELSE if status is None else None
             return UNKNOWN_STATUS if status is None else status
 

@@ -3,11 +3,12 @@
 A long file: each of its calls is one that the engine makes, and works on the same table of members under one lock.
 """
 
+import _thread
 import errno
 import os
 import sys
 import time
-from _thread import RLock, get_ident
+from _thread import RLock
 from _weakref import proxy
 
 from procession import _exceptions, util
@@ -684,7 +685,7 @@ class Crew:
         self.hear()
         driver, self._driver = self._driver, None
         self.core.quit()
-        if driver is not None and driver.ident != get_ident():
+        if driver is not None and driver.ident != _thread.get_ident():
             driver.join(TERMINATE_GRACE_S)
         if self._ear is not None:
             self._ear.close()

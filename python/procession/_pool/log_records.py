@@ -6,6 +6,7 @@ results. A record that finds a handler in the worker, one that an initializer or
 
 import _pickle  # without what `pickle` loads
 import os
+import posix  # whose calls do not wait where there is nothing, as those of `os` do once eventlet has replaced them
 import sys
 import time
 import warnings
@@ -62,7 +63,7 @@ class Ear:
                 with self._lock:
                     if self._reader < 0:
                         return
-                    message = os.read(self._reader, _MOST_BYTES)
+                    message = posix.read(self._reader, _MOST_BYTES)
             except OSError:
                 return
             if not message:
@@ -207,7 +208,7 @@ class _Mouth:
             return False
         for patience in (PATIENCE_S, 0):
             try:
-                os.write(self._descriptor, message)
+                posix.write(self._descriptor, message)
             except BlockingIOError:
                 if not self._wait_for_room(patience):
                     self._dropped += 1
@@ -227,9 +228,13 @@ class _Mouth:
         import select
 
         self._line.note_sent()
-        poller = select.poll()
-        poller.register(self._descriptor, select.POLLOUT)
-        if poller.poll(patience * 1000):
+        if not hasattr(select, "poll"):  # eventlet has taken it away
+            ready = select.select([], [self._descriptor], [], patience)[1]
+        else:
+            poller = select.poll()
+            poller.register(self._descriptor, select.POLLOUT)
+            ready = poller.poll(patience * 1000)
+        if ready:
             return True
         self._deaf_until = now + DEAF_S
         return False

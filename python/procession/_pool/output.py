@@ -8,8 +8,8 @@ The parent reads them in a thread of the pool, and once more before it hands out
 import contextlib
 import io
 import os
+import posix  # whose calls do not wait where there is nothing, as those of `os` do once eventlet has replaced them
 import re
-import select
 import sys
 import threading
 import traceback
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from procession._objects.descriptors import pipe
 from procession._pool.texts import running_name
-from procession._procession import ONE_RING, Poller, make_bell
+from procession._procession import ONE_RING, Poller, has_green_threads, make_bell, wait_readable
 
 __all__ = ["Capture", "OutputLine", "speak", "target"]
 
@@ -28,7 +28,7 @@ MOST_LINE_BYTES = 64 << 10
 # Pipes hold as much, so two reads take what was there when the first began.
 _READ_BYTES = 64 << 10
 # The pause of a reader before it reads again: marks that come close together do not wake it each.
-_PAUSE_MS = 2
+_PAUSE_S = 0.002
 _MOST_NAME = 200
 # How long a pool that ends waits for the callable that gets the lines.
 END_LIMIT_S = 5.0
@@ -184,14 +184,16 @@ class Capture:
                 self._thread.start()
 
     def _read(self):
-        pause = select.poll()
-        pause.register(self._wake, select.POLLIN)
+        from procession._green import wait as wait_green
+
         while True:
+            if has_green_threads():
+                wait_green([(self._poller.fileno(), False)], None)
             ready = self._poller.wait()
             if self._wake in ready:
                 return
             self.hear(ready)
-            pause.poll(_PAUSE_MS)
+            wait_readable([self._wake], _PAUSE_S)
 
     def hear(self, ready=None):
         """Give out what has come. Does not wait for more; waits for `on_line`."""
@@ -206,7 +208,7 @@ class Capture:
         """Read what a pipe holds; False when nobody can write to it any more."""
         for _ in range(2):
             try:
-                data = os.read(stream.descriptor, _READ_BYTES)
+                data = posix.read(stream.descriptor, _READ_BYTES)
             except BlockingIOError:
                 return True
             if not data:
@@ -242,7 +244,7 @@ class Capture:
 
     def close(self):
         """Give out the last of all, and end."""
-        os.write(self._wake, ONE_RING)
+        posix.write(self._wake, ONE_RING)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(END_LIMIT_S)
             if self._thread.is_alive():
@@ -330,4 +332,4 @@ class _Speaker:
         mark = b"%b%b\0" % (self._start, name[:_MOST_NAME].replace("\0", "").encode(errors="replace"))
         for descriptor in self._descriptors:
             with contextlib.suppress(OSError):
-                os.write(descriptor, mark)
+                posix.write(descriptor, mark)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import posix  # whose calls do not wait where there is nothing, as those of `os` do once eventlet has replaced them
 import sys
 import threading
 from time import monotonic, sleep
@@ -54,7 +55,7 @@ class _Ear:
 
     def _read(self):
         try:
-            return os.read(self.descriptor, MOST_LINE_BYTES)
+            return posix.read(self.descriptor, MOST_LINE_BYTES)
         except OSError:  # there is nothing, or the program has closed it
             return b""
 

@@ -341,7 +341,10 @@ impl PoolCore {
     /// Runs in a thread of its own: drives the pool when no caller does, and runs callbacks.
     fn drive(&self, py: Python<'_>) -> PyResult<()> {
         let inner = self.owned.get()?;
-        inner.drive(py)
+        match inner.drive(py) {
+            Err(_) if !self.owned.is_ours() => Ok(()), // a green thread, which a fork has a copy of
+            answer => answer,
+        }
     }
 
     /// Ends `drive`.

@@ -167,6 +167,11 @@ impl Poller {
         file.with(|known| self.0.add(known, file.0 as u64))
     }
 
+    /// The number of a descriptor that is readable while one that is watched is.
+    fn fileno(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
     /// Stops watching a descriptor, which must still be open.
     fn remove(&self, file: DescriptorNumber) -> PyResult<()> {
         file.with(|file| {

@@ -15,7 +15,7 @@ use crate::error::raised;
 use crate::memory::buffer::with_bytes_of;
 use crate::shared::message::{LOOK_FROM, MessageParts, PREFIX, bytes_within, is_end};
 use crate::shared::pickle::unpickled;
-use crate::wait::deadline;
+use crate::wait::{deadline, is_green, wait_green};
 
 /// The longest sleep: a signal that another thread of the process took does not end it.
 const SLICE: Duration = Duration::from_secs(1);
@@ -53,6 +53,9 @@ fn sleep(py: Python<'_>, files: &[(i32, Readiness)], until: Option<Instant>) -> 
             Err(e) if e.is_interrupted() => {}
             answer => return answer.map_err(raised),
         }
+    }
+    if is_green(py) {
+        return wait_green(py, files, until);
     }
     loop {
         // Signals that came before are seen to here, those that come from now on end the sleep.
@@ -410,8 +413,15 @@ fn wait_readable(py: Python<'_>, descriptors: Vec<i32>, timeout: Option<&Bound<'
     sleep(py, &files, until)
 }
 
-/// Adds the room's class and function.
+/// Whether the threads of this program are green: gevent or eventlet has replaced them.
+#[pyfunction]
+fn has_green_threads(py: Python<'_>) -> bool {
+    is_green(py)
+}
+
+/// Adds the room's class and functions.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Connection>()?;
-    module.add_function(wrap_pyfunction!(wait_readable, module)?)
+    module.add_function(wrap_pyfunction!(wait_readable, module)?)?;
+    module.add_function(wrap_pyfunction!(has_green_threads, module)?)
 }

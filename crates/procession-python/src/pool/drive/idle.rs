@@ -9,6 +9,7 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 use super::Inner;
+use crate::wait::is_green;
 
 /// A pool that has had nothing to do for so long gives the memory of free blocks back.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
@@ -39,10 +40,17 @@ impl Inner {
 
     /// The thread that drives when no caller does: runs callbacks, and has the duty while jobs are unfinished.
     pub(crate) fn drive(&self, py: Python<'_>) -> PyResult<()> {
-        let guard = SignalGuard::block_all();
+        let is_green = is_green(py);
+        // A green thread has no signals of its own.
+        let guard = (!is_green).then(SignalGuard::block_all);
         // Without a descriptor of its own: it is started when there may be none left.
         let bell = [(self.driver_bell.as_raw_fd(), Readiness::Read)];
-        let rings = |until| wait_descriptors(&bell, until, None).is_ok_and(|ready| !ready.is_empty());
+        let rings = |until| {
+            if is_green {
+                return self.await_bell_green(py, until);
+            }
+            Ok(py.detach(|| wait_descriptors(&bell, until, None).is_ok_and(|ready| !ready.is_empty())))
+        };
         while !self.quit.load(Ordering::SeqCst) {
             self.run_callbacks(py);
             let (busy, expecting, warm, tended) = {
@@ -62,7 +70,7 @@ impl Inner {
             }
             let pause = if busy { Some(GRACE) } else { tended.or(warm.then_some(TRIM_AFTER)) };
             let until = pause.map(|pause| Instant::now() + pause);
-            let rang = py.detach(|| rings(until));
+            let rang = rings(until)?;
             self.driver_bell.hush();
             if rang {
                 continue;
@@ -71,7 +79,7 @@ impl Inner {
                 self.drive_for_nobody(py)?;
             } else if busy {
                 // A caller drives: look again in a while.
-                py.detach(|| rings(Some(Instant::now() + 20 * GRACE)));
+                rings(Some(Instant::now() + 20 * GRACE))?;
                 self.driver_bell.hush();
             } else if tended.is_some() {
                 self.look(py)?;

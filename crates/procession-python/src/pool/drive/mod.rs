@@ -8,6 +8,8 @@ mod deaths;
 mod deliver;
 mod ending;
 mod feed;
+mod follow;
+mod green;
 mod idle;
 mod pen;
 mod pull;
@@ -21,7 +23,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use procession::channel::Spin;
-use procession::platform::{Doorbell, Poller, SignalGuard};
+use procession::platform::{Doorbell, SignalGuard};
 use procession::pool::{Batch, Counts, Driver, Heavy, JobId, Life, Verdict, Waiter};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,16 +32,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::burst::Burst;
 use self::deliver::Deliveries;
 pub(crate) use self::ending::exception;
+use self::follow::Follower;
 use self::pen::Pen;
 pub(crate) use self::rooms::FunctionRoom;
 use crate::error::raised;
 use crate::objects::naming::Receiver;
 use crate::pool::job::Job;
+use crate::wait::is_green;
 
 /// The longest sleep: then a look around, in case somebody is stopped or a signal went to another thread.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
-/// How long a caller pauses whom nobody can ring for, as no descriptor is left.
-const UNCALLED: Duration = Duration::from_millis(1);
 /// How often ended workers are looked for while results flow.
 const LOOK_FOR_DEATHS: Duration = Duration::from_millis(10);
 
@@ -68,6 +70,8 @@ pub(crate) struct Inner {
     driver_bell: Doorbell,
     driver_armed: AtomicBool,
     wanted: AtomicUsize,
+    /// How many green threads sleep.
+    asleep: AtomicUsize,
     pub quit: AtomicBool,
 }
 
@@ -176,19 +180,6 @@ struct Duty {
     spin: Spin,
 }
 
-struct Follower {
-    bell: Doorbell,
-    poller: Poller,
-}
-
-impl Follower {
-    fn new() -> procession::Result<Follower> {
-        let (bell, poller) = (Doorbell::new()?, Poller::new()?);
-        poller.add(&bell, 0)?;
-        Ok(Follower { bell, poller })
-    }
-}
-
 /// The duty, given up when dropped.
 struct OnDuty<'a> {
     inner: &'a Inner,
@@ -261,6 +252,7 @@ impl Inner {
             driver_bell: Doorbell::new().map_err(raised)?,
             driver_armed: AtomicBool::new(false),
             wanted: AtomicUsize::new(0),
+            asleep: AtomicUsize::new(0),
             quit: AtomicBool::new(false),
         })
     }
@@ -332,9 +324,11 @@ impl Inner {
             loop {
                 let progress = self.pump(py)?;
                 if ready() {
+                    self.wake_green();
                     return Ok(true);
                 }
                 if past(until) {
+                    self.wake_green();
                     return Ok(false);
                 }
                 if progress {
@@ -356,6 +350,9 @@ impl Inner {
     }
 
     fn sleep(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
+        if is_green(py) {
+            return self.sleep_green(py, until);
+        }
         let guard = SignalGuard::block_all();
         // A signal that came before the guard is seen here, one that comes later ends the wait.
         py.check_signals()?;
@@ -387,52 +384,6 @@ impl Inner {
         match answer {
             Err(error) if !error.is_interrupted() => Err(raised(error)),
             _ => py.check_signals(),
-        }
-    }
-
-    /// Waits for the thread that has the duty to ring, or to give the duty up.
-    fn follow(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
-        let follower = match Follower::new() {
-            Ok(follower) => Arc::new(follower),
-            // Where no descriptor is left nobody can ring: look again in a moment.
-            Err(_) => {
-                let pause =
-                    until.map_or(UNCALLED, |until| until.saturating_duration_since(Instant::now()).min(UNCALLED));
-                py.detach(|| std::thread::sleep(pause));
-                return py.check_signals();
-            }
-        };
-        lock(&self.followers).push(follower.clone());
-        self.wanted.fetch_add(1, Ordering::SeqCst);
-        // The thread that drives for nobody gives way to a caller.
-        self.waiter.wake();
-        let guard = SignalGuard::block_all();
-        let latest = Instant::now() + LOOK_AROUND / 4;
-        let until = until.map_or(latest, |until| until.min(latest));
-        let answer = match py.check_signals() {
-            Ok(()) => py.detach(|| follower.poller.wait(Some(until), Some(&guard), &mut Vec::new())),
-            Err(error) => {
-                self.unfollow(&follower);
-                return Err(error);
-            }
-        };
-        drop(guard);
-        self.unfollow(&follower);
-        match answer {
-            Err(error) if !error.is_interrupted() => Err(raised(error)),
-            _ => py.check_signals(),
-        }
-    }
-
-    fn unfollow(&self, follower: &Arc<Follower>) {
-        self.wanted.fetch_sub(1, Ordering::SeqCst);
-        lock(&self.followers).retain(|other| !Arc::ptr_eq(other, follower));
-    }
-
-    /// Wakes everybody who waits for a job.
-    pub(crate) fn wake_followers(&self) {
-        for follower in lock(&self.followers).iter() {
-            follower.bell.ring();
         }
     }
 

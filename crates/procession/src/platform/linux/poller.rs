@@ -1,7 +1,7 @@
 //! One wait for many descriptors, which no signal can slip past.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use rustix::event::epoll;
@@ -51,6 +51,18 @@ pub type Ready = u64;
 #[derive(Debug)]
 pub struct Poller {
     set: OwnedFd,
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
+    }
+}
+
+impl AsRawFd for Poller {
+    fn as_raw_fd(&self) -> RawFd {
+        self.set.as_raw_fd()
+    }
 }
 
 impl Poller {

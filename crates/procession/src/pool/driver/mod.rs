@@ -82,6 +82,11 @@ impl Waiter {
         answer
     }
 
+    /// What to wait for by other means than [`Waiter::sleep`], which is called all the same when the wait is over.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
     /// Wakes whoever sleeps here.
     pub fn wake(&self) {
         self.bell.ring();
