@@ -13,6 +13,7 @@ import time
 
 import pytest
 from procession.futures import BrokenProcessPool, ProcessPoolExecutor
+from procession.pool import MaybeEncodingError
 
 LIMIT_S = 60
 
@@ -48,6 +49,20 @@ def own_pid(_=None):
 
 def wait_for(event):
     return event.wait(LIMIT_S)
+
+
+def give_lock(_=None):
+    return threading.Lock()
+
+
+class OfLock(Exception):
+    def __init__(self, text):
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+def raise_of_lock():
+    raise OfLock("no luck")
 
 
 def test_futures_have_results_and_errors(context):
@@ -153,6 +168,26 @@ def test_what_cannot_be_pickled_fails_in_its_future(context):
         assert executor.submit(lambda: 5).result(LIMIT_S) == 5
         assert executor.submit(square, threading.Lock()).exception(LIMIT_S) is not None
         assert executor.submit(square, 3).result(LIMIT_S) == 9
+
+
+@pytest.mark.parametrize("function", [give_lock, raise_of_lock])
+def test_what_cannot_be_sent_back_fails_as_what_cannot_be_sent_there(context, function):
+    with ProcessPoolExecutor(1, context) as executor:
+        with pytest.raises(TypeError, match="cannot pickle '_thread.lock'") as caught:
+            executor.submit(function).result(LIMIT_S)
+        assert isinstance(caught.value.__cause__, MaybeEncodingError)
+        if function is give_lock:
+            with pytest.raises(TypeError, match="cannot pickle '_thread.lock'"):
+                list(executor.map(function, [1], timeout=LIMIT_S))
+        assert executor.submit(square, 3).result(LIMIT_S) == 9
+
+
+def test_an_initializer_that_fails_breaks_the_executor(context):
+    with ProcessPoolExecutor(1, context, fail, ("no luck",)) as executor:
+        for call in (lambda: executor.submit(square, 3).result(LIMIT_S), lambda: list(executor.map(square, [3]))):
+            with pytest.raises(BrokenProcessPool, match="the initializer failed: LookupError: no luck") as caught:
+                call()
+            assert isinstance(caught.value.__cause__, LookupError)
 
 
 def test_a_program_that_forgets_to_shut_down_still_ends(tmp_path):

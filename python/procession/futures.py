@@ -21,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from procession import _standard, context as contexts
 from procession._checks import few, whole, wishes
+from procession._objects.failures import RemoteTraceback
 from procession._pool import attention, cpus
 from procession._pool.future import PoolFuture
 
@@ -503,8 +504,23 @@ def _fail(future, error):
 
 
 def _as_broken(error):
+    """Return what programs for the standard executor expect in the place of `error`."""
     from procession import pool
 
+    told = vars(error.__cause__) if isinstance(error.__cause__, RemoteTraceback) else {}
+    if "of_initializer" in told:
+        by_initializer = BrokenProcessPool(f"the initializer failed: {type(error).__name__}: {error}")
+        by_initializer.__cause__ = error
+        return by_initializer
+    if "refused" in told and isinstance(error, pool.MaybeEncodingError):
+        try:
+            import _pickle
+
+            refused = _pickle.loads(told["refused"])
+        except Exception:  # of a class that this process lacks
+            return error
+        refused.__cause__ = error
+        return refused
     if isinstance(error, pool.PoolTerminated):
         return BrokenProcessPool(str(error))
     died = getattr(pool, "WorkerDied", None)

@@ -62,8 +62,14 @@ RemoteTraceback.__module__ = "procession.pool"
 # -- in the worker --------------------------------------------------------------------------------------------------
 
 
-def failure(error: BaseException) -> bytes:
-    """Return bytes that `rebuild` makes an exception of, in another process."""
+def failure(error: BaseException, refused: "BaseException | None" = None, of_initializer: bool = False) -> bytes:
+    """Return bytes that `rebuild` makes an exception of, in another process.
+
+    Args:
+        error: the exception.
+        refused: what pickling has raised, where `error` says so.
+        of_initializer: whether an initializer has raised it.
+    """
     try:
         lines = _traceback_lines(error)
         # The frames of the pool itself say nothing: there are none above the task's.
@@ -79,8 +85,16 @@ def failure(error: BaseException) -> bytes:
     try:
         pickled = _pickled(error)
     except BaseException as raised:
-        pickled, problem = None, f"{type(raised).__name__}: {raised}"
-    return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem), _PROTOCOL)
+        pickled, problem, refused = None, f"{type(raised).__name__}: {raised}", raised
+    notes: dict[str, object] = {}
+    if of_initializer:
+        notes["of_initializer"] = True
+    if refused is not None:
+        try:
+            notes["refused"] = _pickled(refused)
+        except Exception:  # who reads of it has the text
+            pass
+    return pickle.dumps((pickled, remote, name, message[:_REPR_LIMIT], problem, notes), _PROTOCOL)
 
 
 def _pickled(error: BaseException) -> bytes:
@@ -117,7 +131,7 @@ def unsendable(error: BaseException, value: object) -> bytes:
         error = culprit.with_path(error, value)
     except Exception:  # such as no descriptor left to load it with
         pass
-    return failure(MaybeEncodingError(error, value))
+    return failure(MaybeEncodingError(error, value), error)
 
 
 # -- in the parent --------------------------------------------------------------------------------------------------
@@ -125,7 +139,7 @@ def unsendable(error: BaseException, value: object) -> bytes:
 
 def rebuild(sent: bytes) -> BaseException:
     """Return the exception behind the bytes of `failure`; one that cannot be rebuilt becomes a MaybeEncodingError."""
-    pickled, remote, name, message, problem = pickle.loads(sent)
+    pickled, remote, name, message, problem, notes = pickle.loads(sent)
     error = None
     if pickled is not None:
         try:
@@ -142,4 +156,6 @@ def rebuild(sent: bytes) -> BaseException:
         cause.__cause__, error.__cause__ = RemoteTraceback(remote), cause
     else:
         error.__cause__ = RemoteTraceback(remote)
+    if notes and type(error.__cause__) is RemoteTraceback:
+        vars(error.__cause__).update(notes)
     return error

@@ -135,9 +135,9 @@ class Portable:
     """Makes bytes of failures for the engine, which asks for them when something fails."""
 
     @staticmethod
-    def failure(error):
+    def failure(error, of_initializer=False):
         """Return the bytes of an exception."""
-        return failures.failure(error)
+        return failures.failure(error, None, of_initializer)
 
     @staticmethod
     def speak(pid, out, err):
@@ -209,7 +209,7 @@ def work(seat, terms):
             try:
                 terms.initializer(*terms.initargs)
             except BaseException as error:
-                core.init_failed(Portable.failure(error))
+                core.init_failed(Portable.failure(error, True))
                 return
         core.run(terms.max_tasks or 0, terms.max_memory)
         finish(terms.finalizer)
@@ -240,9 +240,11 @@ def _note_makers(current, interrupts):
     if forked_in_worker:
         return
     threading = sys.modules.get("threading")
-    name = "start_joinable_thread" if hasattr(_thread, "start_joinable_thread") else "start_new_thread"
     # Where `threading` will find it, or has it already.
-    home, name = (_thread, name) if threading is None else (threading, f"_{name}")
+    home, begins = (_thread, "") if threading is None else (threading, "_")
+    name = f"{begins}start_joinable_thread"
+    if not hasattr(home, name):
+        name = f"{begins}start_new_thread"
     begin = getattr(home, name)
 
     def begin_noted(function, *args, **kwargs):
