@@ -753,7 +753,7 @@ def test_parcels_grow_with_what_a_node_does_in_a_moment():
         parcel = work.next_parcel(node, 1, False)
         sizes.append(len(parcel.items))
         work.pace.learn(len(parcel.items), 1e-5 * len(parcel.items), node.workers)
-    assert sizes == [2, 16, 128, 1024]
+    assert sizes == [2, 32, 512, 8192]
     for number in itertools.count(1):
         parcel = work.next_parcel(node, 1, True)
         if parcel is None:

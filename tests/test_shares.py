@@ -1,8 +1,10 @@
-"""Two runs of pytest that share files: each test runs once."""
+"""Runs of pytest that share files: each test runs once."""
 
 import os
 import subprocess
 import sys
+
+import together
 
 FILE = """
 import pytest
@@ -57,3 +59,18 @@ def test_a_folder_is_over_although_another_run_has_the_rest_of_it(tmp_path):
     run = pytest_run(taken, folder, folder.parent / "test_c.py")
     assert run.returncode == 0 and "6 passed" in run.stdout, run
     assert run.stdout.index("a is over") < run.stdout.index("c is over")
+
+
+def test_one_that_failed_beside_all_others_is_tried_alone_and_several_are_not(tmp_path, capfd):
+    failed = tmp_path / "failed"
+    assert not together.passes_alone(failed)  # the run failed, and no test of it
+    first = tmp_path / "test_first.py"
+    first.write_text(FILE.format(name="first", failing=2))
+    failed.write_text(f"{first}::test_it[1]\n")
+    assert together.passes_alone(failed)
+    assert f"test: UNSTEADY, failed above and passed alone: {first}::test_it[1]\n" in capfd.readouterr().out
+    failed.write_text(f"{first}::test_it[0]\n{first}::test_it[2]\n")
+    assert not together.passes_alone(failed)  # as one fails alone, too
+    failed.write_text("".join(f"{first}::test_it[{number}]\n" for number in (0, 1, 1)))
+    assert not together.passes_alone(failed)
+    assert "UNSTEADY" not in capfd.readouterr().out
