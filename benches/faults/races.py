@@ -83,6 +83,7 @@ class Pools:
 
     ends = ("terminate", "close", "break", "collect", "fork", "exit")
     calls = CALLS
+    broken: type[Exception] = Unready  # what calls raise once an initializer has failed
 
     def __init__(self, method):
         self.context = procession.get_context(method)
@@ -127,6 +128,7 @@ class Executors(Pools):
 
     ends = ("shutdown", "cancel", "terminate_workers", "kill_workers", "break", "exit")
     calls = FUTURES
+    broken = BrokenProcessPool
 
     def make(self, initializer=None, initargs=()):
         return ProcessPoolExecutor(2, self.context, initializer, initargs)
@@ -177,7 +179,7 @@ class Bout:
 
     def use(self, pool, number):
         """Call the pool until it refuses."""
-        allowed = (Unready,) if self.how == "break" else REFUSALS
+        allowed = self.kind.broken if self.how == "break" else REFUSALS
         self.ready.wait()
         time.sleep(random.random() * NAP_S)
         while True:
