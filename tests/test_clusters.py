@@ -491,7 +491,8 @@ def test_the_longest_and_the_most_urgent_go_first(context):
         urgent = pool.apply_async(tasks.nth, (0,), priority=5)
         assert pool.stats().done == 12  # the node knows of all by now
         event.set()
-        assert urgent.get(suite.LIMIT_S) == 12 and usual.get(suite.LIMIT_S) == list(range(13, 33)) and blocks.get()
+        # Of the others a worker may give some back, which then run after those behind them.
+        assert urgent.get(suite.LIMIT_S) == 12 and {*usual.get(suite.LIMIT_S)} == {*range(13, 33)} and blocks.get()
 
 
 def test_objects_are_those_of_all_nodes(cluster, context):
