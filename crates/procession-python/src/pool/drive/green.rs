@@ -13,7 +13,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::follow::Follower;
-use super::{Inner, LOOK_FOR_DEATHS, lock};
+use super::{Inner, lock};
 use crate::error::raised;
 use crate::wait::wait_green;
 
@@ -22,20 +22,11 @@ impl Inner {
     pub(super) fn sleep_green(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
         let follower = Arc::new(Follower::new().map_err(raised)?);
         follower.poller.add(self.waiter.poller(), 1).map_err(raised)?;
-        {
-            let mut shared = self.shared();
-            if !shared.driver.about_to_sleep() || shared.driver.notes() != shared.notes {
-                return Ok(());
-            }
-        }
-        let asleep = Instant::now();
-        let longest = self.look_around();
-        let latest = asleep + self.shared().driver.patience(longest);
-        let until = until.map_or(latest, |until| until.min(latest));
+        let Some(nap) = self.lie_down() else { return Ok(()) };
         let owner = identity();
         lock(&self.followers).push(follower.clone());
         self.asleep.fetch_add(1, Ordering::Relaxed);
-        let answer = wait_green(py, &[(follower.poller.as_raw_fd(), Readiness::Read)], Some(until));
+        let answer = wait_green(py, &[(follower.poller.as_raw_fd(), Readiness::Read)], Some(nap.end(until)));
         if identity() != owner {
             std::mem::forget(follower); // of the parent, as all that it is in
             return Err(PyRuntimeError::new_err("this pool belongs to the parent of this process, which is a fork"));
@@ -45,14 +36,9 @@ impl Inner {
         self.waiter
             .sleep(Some(Instant::now()), None)
             .or_else(|error| if error.is_interrupted() { Ok(()) } else { Err(raised(error)) })?;
-        {
-            let mut shared = self.shared();
-            shared.looked = asleep - LOOK_FOR_DEATHS;
-            if Instant::now() >= latest {
-                shared.driver.nudge();
-            }
-        }
-        answer.map(drop)
+        let seen = self.rise(py, &nap);
+        answer?;
+        seen
     }
 
     /// Wakes the green threads that sleep, as the one that calls leaves: it may have taken what would have woken them.

@@ -180,6 +180,20 @@ struct Duty {
     spin: Spin,
 }
 
+/// A sleep of whoever has the duty.
+struct Nap {
+    begun: Instant,
+    /// When it is over, whatever happens.
+    latest: Instant,
+}
+
+impl Nap {
+    /// Its end, for a caller who waits until then at most.
+    fn end(&self, until: Option<Instant>) -> Instant {
+        until.map_or(self.latest, |until| until.min(self.latest))
+    }
+}
+
 /// The duty, given up when dropped.
 struct OnDuty<'a> {
     inner: &'a Inner,
@@ -356,35 +370,45 @@ impl Inner {
         let guard = SignalGuard::block_all();
         // A signal that came before the guard is seen here, one that comes later ends the wait.
         py.check_signals()?;
-        {
-            let mut shared = self.shared();
-            if !shared.driver.about_to_sleep() || shared.driver.notes() != shared.notes {
-                return Ok(());
-            }
-        }
-        let asleep = Instant::now();
-        let longest = self.look_around();
-        let latest = asleep + self.shared().driver.patience(longest);
-        let until = until.map_or(latest, |until| until.min(latest));
-        let answer = py.detach(|| self.waiter.sleep(Some(until), Some(&guard)));
+        let Some(nap) = self.lie_down() else { return Ok(()) };
+        let answer = py.detach(|| self.waiter.sleep(Some(nap.end(until)), Some(&guard)));
         drop(guard);
-        lock(&self.duty).spin.slept(asleep.elapsed());
-        {
-            let mut shared = self.shared();
-            // After any sleep: it may have been a death that ended it.
-            shared.looked = asleep - LOOK_FOR_DEATHS;
-            if Instant::now() >= latest {
-                shared.driver.nudge();
-            }
-        }
-        if asleep.elapsed() >= LOOK_AROUND {
-            // A worker that could not be replaced when it ended may be now.
-            self.support.bind(py).call_method0("refill")?;
-        }
+        lock(&self.duty).spin.slept(nap.begun.elapsed());
+        self.rise(py, &nap)?;
         match answer {
             Err(error) if !error.is_interrupted() => Err(raised(error)),
             _ => py.check_signals(),
         }
+    }
+
+    /// Begins a sleep; none where there is something to do.
+    fn lie_down(&self) -> Option<Nap> {
+        {
+            let mut shared = self.shared();
+            if !shared.driver.about_to_sleep() || shared.driver.notes() != shared.notes {
+                return None;
+            }
+        }
+        let begun = Instant::now();
+        let longest = self.look_around();
+        Some(Nap { begun, latest: begun + self.shared().driver.patience(longest) })
+    }
+
+    /// Sees to what may have come to be during a sleep.
+    fn rise(&self, py: Python<'_>, nap: &Nap) -> PyResult<()> {
+        {
+            let mut shared = self.shared();
+            // After any sleep: it may have been a death that ended it.
+            shared.looked = nap.begun - LOOK_FOR_DEATHS;
+            if Instant::now() >= nap.latest {
+                shared.driver.nudge();
+            }
+        }
+        if nap.begun.elapsed() >= LOOK_AROUND {
+            // A worker that could not be replaced when it ended may be now.
+            self.support.bind(py).call_method0("refill")?;
+        }
+        Ok(())
     }
 
     /// Looks once at what came in and publishes what is next, if nobody else is about to.
