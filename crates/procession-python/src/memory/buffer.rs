@@ -179,11 +179,20 @@ pub(crate) fn is_equal(part: &Part<'_, '_>, mapping: &Mapping, offset: usize) ->
     part == there
 }
 
-/// Adds all bytes of a buffer to `out`, one item after the other; one that is not contiguous has one dimension.
+/// Adds all bytes of a buffer to `out`: see [`copy_items`].
 pub(crate) fn append_items(items: &PyUntypedBuffer, out: &mut Vec<u8>) {
-    let (start, size) = (out.len(), items.len_bytes());
-    out.resize(start + size, 0);
-    let place = &mut out[start..];
+    let start = out.len();
+    out.resize(start + items.len_bytes(), 0);
+    copy_items(items, &mut out[start..]);
+}
+
+/// Copies all bytes of a buffer to `place`, one item after the other; one that is not contiguous has one dimension.
+///
+/// # Panics
+/// When `place` has not as many.
+pub(crate) fn copy_items(items: &PyUntypedBuffer, place: &mut [u8]) {
+    let size = items.len_bytes();
+    assert_eq!(place.len(), size);
     if items.is_c_contiguous() {
         // SAFETY: the buffer is held, so its bytes stay where they are, one after the other, as many as those of `place`.
         // Should another thread write at the same time, they are values still.

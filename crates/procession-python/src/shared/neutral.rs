@@ -4,8 +4,8 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
-use procession::channel::neutral::{ItemType, MOST_DEPTH, Reader, SharedAt, SharedKind, Token, Writer};
-use procession::foreign;
+use procession::channel::neutral::{APART_BYTES, ItemType, MOST_DEPTH, Reader, SharedAt, SharedKind, Token, Writer};
+use procession::foreign::{self, Desk};
 use procession::process::duplicate;
 use procession::sync::Cell as EngineCell;
 use pyo3::buffer::PyUntypedBuffer;
@@ -15,19 +15,22 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::error::raised;
-use crate::memory::buffer::{append_items, fill_items};
+use crate::memory::buffer::{Buffer, append_items, copy_items, fill_items};
 use crate::package::loaded_module;
 use crate::shared::sync::{Cell, Event, Lock, Semaphore};
 
 /// What a shared thing is made of that is no slice.
 const NO_ITEM: ItemType = ItemType { kind: 0, size: 0 };
 
-/// Adds a value; what it shares is attached to it.
-pub(crate) fn write(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>) -> PyResult<()> {
-    write_at(value, writer, 0)
+/// Where large arrays of a value lie that is on its way to or from a task; none where they are in its bytes.
+type Apart<'a> = Option<&'a mut dyn Desk>;
+
+/// Adds a value; what it shares is attached to it, and large arrays are put on the desk.
+pub(crate) fn write(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, mut desk: Apart<'_>) -> PyResult<()> {
+    write_at(value, writer, &mut desk, 0)
 }
 
-fn write_at(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, depth: usize) -> PyResult<()> {
+fn write_at(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, desk: &mut Apart<'_>, depth: usize) -> PyResult<()> {
     if value.is_none() {
         writer.none();
     } else if let Ok(truth) = value.cast::<PyBool>() {
@@ -50,23 +53,23 @@ fn write_at(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, depth: usize) -> 
         writer.list(0);
         let mut count = 0;
         for one in list {
-            write_at(&one, writer, depth + 1)?;
+            write_at(&one, writer, desk, depth + 1)?;
             count += 1;
         }
         writer.count_at(place, count);
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         deeper(value, depth)?;
         writer.tuple(tuple.len() as u64);
-        tuple.iter_borrowed().try_for_each(|one| write_at(&one, writer, depth + 1))?;
+        tuple.iter_borrowed().try_for_each(|one| write_at(&one, writer, desk, depth + 1))?;
     } else if let Ok(dict) = value.cast::<PyDict>() {
         deeper(value, depth)?;
         writer.dict(dict.len() as u64);
         for (key, one) in dict {
-            write_at(&key, writer, depth + 1)?;
-            write_at(&one, writer, depth + 1)?;
+            write_at(&key, writer, desk, depth + 1)?;
+            write_at(&one, writer, desk, depth + 1)?;
         }
     } else if !write_shared(value, writer)? {
-        write_array(value, writer, depth)?;
+        write_array(value, writer, desk, depth)?;
     }
     Ok(())
 }
@@ -137,13 +140,13 @@ fn item_of(format: &CStr, size: usize) -> Option<ItemType> {
 }
 
 /// Adds an array of numbers: of numpy, of `array`, a memoryview; and the plain number in an array without dimensions.
-fn write_array(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, depth: usize) -> PyResult<()> {
+fn write_array(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, desk: &mut Apart<'_>, depth: usize) -> PyResult<()> {
     let py = value.py();
     let dimensions = value.getattr(intern!(py, "ndim")).and_then(|count| count.extract::<usize>());
     if dimensions.is_ok_and(|count| count == 0) && depth <= MOST_DEPTH {
         let plain = value.call_method0(intern!(py, "item"))?;
         if !plain.get_type().is(value.get_type()) {
-            return write_at(&plain, writer, depth + 1);
+            return write_at(&plain, writer, desk, depth + 1);
         }
     }
     let refused = || -> PyErr {
@@ -171,20 +174,28 @@ fn write_array(value: &Bound<'_, PyAny>, writer: &mut Writer<'_>, depth: usize) 
     if is_fortran {
         shape.reverse();
     }
-    writer.array(item, is_fortran, &shape);
-    append_items(&items, writer.buffer());
+    match desk {
+        Some(desk) if items.len_bytes() >= APART_BYTES => {
+            let part = desk.put(items.len_bytes(), &mut |place| copy_items(&items, place)).map_err(raised)?;
+            writer.apart(item, is_fortran, &shape, part);
+        }
+        _ => {
+            writer.array(item, is_fortran, &shape);
+            append_items(&items, writer.buffer());
+        }
+    }
     Ok(())
 }
 
-/// The value that all of `bytes` are, with the descriptors that are at hand.
-pub(crate) fn read<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// The value that all of `bytes` are, with the descriptors that are at hand, and large arrays on the desk, which are used there.
+pub(crate) fn read<'py>(py: Python<'py>, bytes: &[u8], mut desk: Apart<'_>) -> PyResult<Bound<'py, PyAny>> {
     let mut reader = Reader::new(bytes);
-    let value = read_next(py, &mut reader)?;
+    let value = read_next(py, &mut reader, &mut desk)?;
     reader.end().map_err(raised)?;
     Ok(value)
 }
 
-fn read_next<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> PyResult<Bound<'py, PyAny>> {
+fn read_next<'py>(py: Python<'py>, reader: &mut Reader<'_>, desk: &mut Apart<'_>) -> PyResult<Bound<'py, PyAny>> {
     let value = match reader.token().map_err(raised)? {
         Token::None => py.None().into_bound(py),
         Token::Bool(truth) => PyBool::new(py, truth).to_owned().into_any(),
@@ -198,26 +209,31 @@ fn read_next<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> PyResult<Bound<'p
         Token::List(count) => {
             let list = PyList::empty(py);
             for _ in 0..count {
-                list.append(read_next(py, reader)?)?;
+                list.append(read_next(py, reader, desk)?)?;
             }
             reader.leave();
             list.into_any()
         }
         Token::Tuple(count) => {
-            let values = (0..count).map(|_| read_next(py, reader)).collect::<PyResult<Vec<_>>>()?;
+            let values = (0..count).map(|_| read_next(py, reader, desk)).collect::<PyResult<Vec<_>>>()?;
             reader.leave();
             PyTuple::new(py, values)?.into_any()
         }
         Token::Dict(count) => {
             let dict = PyDict::new(py);
             for _ in 0..count {
-                let key = read_next(py, reader)?;
-                dict.set_item(key, read_next(py, reader)?)?;
+                let key = read_next(py, reader, desk)?;
+                dict.set_item(key, read_next(py, reader, desk)?)?;
             }
             reader.leave();
             dict.into_any()
         }
         Token::Array { item, is_fortran, shape, items } => read_array(py, item, is_fortran, &shape, items)?,
+        Token::Apart { item, is_fortran, shape, part, size } => {
+            let missing = || PyRuntimeError::new_err("an array arrived without its items");
+            let view = desk.as_mut().ok_or_else(missing)?.part(part).map_err(raised)?;
+            shaped(Buffer::memory(py, view, 0, size)?.into_any(), item, is_fortran, &shape)?
+        }
         Token::Shared(place) => read_shared(py, &place)?,
     };
     Ok(value)
@@ -230,27 +246,51 @@ fn read_array<'py>(
     shape: &[u64],
     items: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let Ok(numpy) = py.import("numpy") else { return read_view(py, item, is_fortran, shape, items) };
-    let kind = format!("{}{}", char::from(item.kind), item.size);
-    let row = numpy.call_method1(intern!(py, "empty"), (items.len() / usize::from(item.size), kind))?;
+    let Ok(numpy) = py.import("numpy") else {
+        let memory = py.import("builtins")?.call_method1("memoryview", (PyByteArray::new(py, items),))?;
+        return viewed(memory, item, is_fortran, shape);
+    };
+    let row = numpy.call_method1(intern!(py, "empty"), (items.len() / usize::from(item.size), numpy_kind(item)))?;
     if !items.is_empty() {
         fill_items(&PyUntypedBuffer::get(&row)?, items)?;
     }
+    in_shape(row, is_fortran, shape)
+}
+
+/// What numpy calls numbers.
+fn numpy_kind(item: ItemType) -> String {
+    format!("{}{}", char::from(item.kind), item.size)
+}
+
+/// A row of numpy's in the shape of an array.
+fn in_shape<'py>(row: Bound<'py, PyAny>, is_fortran: bool, shape: &[u64]) -> PyResult<Bound<'py, PyAny>> {
     if shape.len() == 1 {
         return Ok(row);
     }
-    let named = PyDict::new(py);
+    let named = PyDict::new(row.py());
     named.set_item("order", if is_fortran { "F" } else { "C" })?;
-    row.call_method("reshape", (PyTuple::new(py, shape)?,), Some(&named))
+    row.call_method("reshape", (PyTuple::new(row.py(), shape)?,), Some(&named))
 }
 
-/// As numpy's array where there is no numpy: a memoryview.
-fn read_view<'py>(
-    py: Python<'py>,
+/// The array whose items are those of `memory`, where they lie.
+fn shaped<'py>(
+    memory: Bound<'py, PyAny>,
     item: ItemType,
     is_fortran: bool,
     shape: &[u64],
-    items: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = memory.py();
+    let Ok(numpy) = py.import("numpy") else { return viewed(memory, item, is_fortran, shape) };
+    let row = numpy.call_method1(intern!(py, "frombuffer"), (memory, numpy_kind(item)))?;
+    in_shape(row, is_fortran, shape)
+}
+
+/// As numpy's array where there is no numpy: a memoryview.
+fn viewed<'py>(
+    memory: Bound<'py, PyAny>,
+    item: ItemType,
+    is_fortran: bool,
+    shape: &[u64],
 ) -> PyResult<Bound<'py, PyAny>> {
     let letter = match (item.kind, item.size) {
         (b'b', 1) => "?",
@@ -269,8 +309,7 @@ fn read_view<'py>(
     if letter.is_empty() || (is_fortran && shape.len() > 1) || shape.contains(&0) {
         return Err(PyRuntimeError::new_err("this array needs numpy, which cannot be imported here"));
     }
-    let memory = py.import("builtins")?.call_method1("memoryview", (PyByteArray::new(py, items),))?;
-    memory.call_method1("cast", (letter, PyTuple::new(py, shape)?))
+    memory.call_method1("cast", (letter, PyTuple::new(memory.py(), shape)?))
 }
 
 fn read_shared<'py>(py: Python<'py>, place: &SharedAt) -> PyResult<Bound<'py, PyAny>> {
@@ -302,7 +341,7 @@ fn read_shared<'py>(py: Python<'py>, place: &SharedAt) -> PyResult<Bound<'py, Py
 #[pyfunction]
 fn neutral_dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes>, Vec<i32>)> {
     let mut bytes = Vec::new();
-    let (written, files) = foreign::sending(|| write(value, &mut Writer::new(&mut bytes)));
+    let (written, files) = foreign::sending(|| write(value, &mut Writer::new(&mut bytes), None));
     written?;
     Ok((PyBytes::new(value.py(), &bytes), files.into_iter().map(IntoRawFd::into_raw_fd).collect()))
 }
@@ -313,7 +352,7 @@ fn neutral_dumps<'py>(value: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyBytes
 fn neutral_loads<'py>(data: &Bound<'py, PyBytes>, descriptors: Vec<i32>) -> PyResult<Bound<'py, PyAny>> {
     let files = descriptors.into_iter().map(procession::platform::adopt).collect::<Result<Vec<OwnedFd>, _>>();
     let files = files.map_err(raised)?.into_iter().map(Arc::new).collect();
-    foreign::receiving(files, || read(data.py(), data.as_bytes()))
+    foreign::receiving(files, || read(data.py(), data.as_bytes(), None))
 }
 
 /// The bytes of the file that hands a value in the neutral form to a program, with so many descriptors.

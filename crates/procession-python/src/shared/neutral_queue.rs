@@ -23,7 +23,7 @@ pub(crate) struct NeutralQueue {
 impl NeutralQueue {
     fn send(&self, obj: &Bound<'_, PyAny>, patience: Patience) -> PyResult<()> {
         let mut bytes = Pickle::new();
-        let (written, files) = foreign::sending(|| neutral::write(obj, &mut Writer::new(&mut bytes)));
+        let (written, files) = foreign::sending(|| neutral::write(obj, &mut Writer::new(&mut bytes), None));
         written?;
         if !files.is_empty() {
             return Err(PyTypeError::new_err(
@@ -42,7 +42,7 @@ impl NeutralQueue {
             Ok(bytes)
         })?;
         match taken {
-            Some(bytes) => neutral::read(py, &bytes),
+            Some(bytes) => neutral::read(py, &bytes, None),
             None => Err(Queue::empty_error(py)?),
         }
     }

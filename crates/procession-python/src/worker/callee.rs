@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use procession::channel::neutral::Writer;
-use procession::foreign::{self, Callee, Found, Raised};
+use procession::foreign::{self, Callee, Desk, Found, Raised};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -14,12 +14,12 @@ use crate::shared::neutral;
 struct PythonFunction(Py<PyAny>);
 
 impl Callee for PythonFunction {
-    fn call(&self, argument: &[u8], into: &mut Vec<u8>, started: &mut dyn FnMut()) -> Result<(), Raised> {
+    fn call(&self, argument: &[u8], into: &mut Vec<u8>, desk: &mut dyn Desk) -> Result<(), Raised> {
         Python::attach(|py| {
-            let argument = neutral::read(py, argument).map_err(|error| told(py, &error))?;
-            started();
+            let argument = neutral::read(py, argument, Some(desk)).map_err(|error| told(py, &error))?;
+            desk.started();
             let result = self.0.bind(py).call1((argument,)).map_err(|error| told(py, &error))?;
-            neutral::write(&result, &mut Writer::new(into)).map_err(|error| {
+            neutral::write(&result, &mut Writer::new(into), Some(desk)).map_err(|error| {
                 let told = told(py, &error);
                 Raised { message: format!("the result cannot be sent: {}", told.message), ..told }
             })

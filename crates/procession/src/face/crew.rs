@@ -11,10 +11,12 @@ use super::job::Answer;
 use super::seed::Seed;
 use super::wire::Reply;
 use crate::channel::neutral::WIRE_VERSION;
-use crate::error::{Error, Result};
+use crate::channel::{BLOCK_HEAD, give_back};
+use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Watched, file_key};
 use crate::pool::{Driver, JobId};
 use crate::process::{self, Program, StartMethod, Started};
+use crate::shared_memory::{Segment, View};
 
 /// What a pool asks of its workers.
 #[derive(Clone, Debug)]
@@ -73,6 +75,16 @@ impl Member {
             self.started.child.kill();
         }
     }
+}
+
+/// A part of a result, which its worker's block goes back with.
+fn part_at(segment: Option<&Arc<Segment>>, offset: u64, size: u64) -> Result<Arc<View>> {
+    let place = || Some((segment?.clone(), usize::try_from(offset).ok()?, usize::try_from(size).ok()?));
+    let nowhere = || Error::new(ErrorKind::Protocol, "a part of a result that lies nowhere");
+    let (segment, offset, size) = place().ok_or_else(nowhere)?;
+    let its = segment.clone();
+    let go_back = Box::new(move || give_back(&its, offset, size));
+    View::lent(segment, offset.saturating_add(BLOCK_HEAD), size, go_back)
 }
 
 /// A descriptor that workers have, or will get.
@@ -242,12 +254,14 @@ impl Crew {
         self.members.values_mut().for_each(Member::take_notes);
     }
 
-    /// The answer that a reply is, with its descriptors.
-    pub(super) fn answer(&mut self, reply: Reply<'_>) -> Answer {
-        let (index, note, count, bytes) = match reply {
+    /// The answer that a reply is, with its descriptors, and its parts in the segment of its worker.
+    pub(super) fn answer(&mut self, reply: Reply<'_>, segment: Option<&Arc<Segment>>) -> Answer {
+        let (index, note, count, parts, bytes) = match reply {
             Reply::Failed(failure) => return Answer::failed(failure.into()),
-            Reply::Attached { index, note, count, bytes } => (index, note, count, bytes),
+            Reply::Attached { index, note, count, parts, bytes } => (index, note, count, parts, bytes),
         };
+        // Before anything else may fail: who drops a view gives the block back.
+        let parts: Result<Vec<_>> = parts.into_iter().map(|(offset, size)| part_at(segment, offset, size)).collect();
         let mut files = Vec::new();
         if let Some(member) = self.members.get_mut(&(index as usize)) {
             member.take_notes();
@@ -260,7 +274,12 @@ impl Crew {
             let message = "descriptors of the result were lost: too many files may be open".into();
             return Answer::failed(TaskError::Codec { message });
         }
-        Answer::Attached(bytes.to_vec(), files)
+        match parts {
+            Ok(parts) => Answer::Attached(bytes.to_vec(), files, parts),
+            Err(error) => {
+                Answer::failed(TaskError::Codec { message: format!("an array of the result cannot be had: {error}") })
+            }
+        }
     }
 
     /// Whether a worker has yet to get a note.

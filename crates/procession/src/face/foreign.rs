@@ -5,7 +5,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-pub use super::callee::{Callee, Raised};
+pub use super::callee::{Callee, Desk, Raised};
 use super::child::WORK_FOR;
 use super::current;
 use super::seed::Seed;

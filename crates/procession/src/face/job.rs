@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::error::TaskError;
-use crate::function::Form;
+use crate::function::{Form, Part};
 use crate::pool::{Entry, Grant};
-use crate::shared_memory::Block;
+use crate::shared_memory::{Block, View};
 
 /// The bytes of a result that need no memory of their own.
 const SMALL_BYTES: usize = 22;
@@ -44,8 +44,8 @@ impl Function {
 pub(super) enum Answer {
     Small(u8, [u8; SMALL_BYTES]),
     Large(Vec<u8>),
-    /// With descriptors.
-    Attached(Vec<u8>, Vec<Arc<OwnedFd>>),
+    /// With descriptors, and parts in blocks of its worker, which go back with them.
+    Attached(Vec<u8>, Vec<Arc<OwnedFd>>, Vec<Arc<View>>),
     Failed(Box<TaskError>),
 }
 
@@ -104,6 +104,8 @@ pub(super) struct Job {
     pub has_failed: bool,
     /// The descriptors of its items.
     pub files: Vec<u64>,
+    /// The parts of items that have not all of them in their bytes, until their outcomes are there.
+    pub parts: HashMap<u64, Vec<Part>>,
     /// How often an item was sent again.
     pub retried: HashMap<u64, u32>,
     /// Whether its tasks have a limit of time.
@@ -152,6 +154,9 @@ impl Job {
         self.done += 1;
         self.has_failed |= failed;
         self.failed += u64::from(failed);
+        if !self.parts.is_empty() {
+            self.parts.remove(&item);
+        }
         if let Items::Each { base, items } = &mut self.items {
             if let Some(bytes) = item.checked_sub(*base).and_then(|index| items.get_mut(index as usize)) {
                 *bytes = None;
@@ -199,6 +204,7 @@ impl Job {
             *base += items.len() as u64;
             items.clear();
         }
+        self.parts.clear();
         self.done = self.total;
         self.has_failed = true;
     }
@@ -216,6 +222,7 @@ pub(super) fn new_job(function: Arc<Function>, items: Items, total: u64, files: 
         is_strict: false,
         has_failed: false,
         files,
+        parts: HashMap::new(),
         retried: Default::default(),
         is_timed: false,
         is_detached: false,

@@ -5,6 +5,7 @@ mod callee;
 mod child;
 mod crew;
 mod current;
+mod desk;
 mod drive;
 mod error;
 pub mod foreign;

@@ -1,5 +1,6 @@
 //! `Pool`: worker processes that run tasks.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use super::seed::Seed;
 use super::task::Task;
 use super::wire::{Item, Preamble};
 use crate::error::Result;
-use crate::function::{self, Bare, Form, Stateless, WithState};
+use crate::function::{self, Bare, Form, Part, Stateless, WithState};
 use crate::pool::{Chunk, JobId};
 
 /// Worker processes that run tasks, whichever is free the next one.
@@ -228,11 +229,11 @@ impl Pool {
             Ok(function) => function,
             Err(error) => return Task::failed(error.into()),
         };
-        self.submit_to(function, &argument)
+        self.submit_to(function, argument)
     }
 
     /// As [`Pool::submit`], for a function that the workers know.
-    pub(super) fn submit_to<A, R>(&self, function: Arc<Function>, argument: &A) -> Task<R>
+    pub(super) fn submit_to<A, R>(&self, function: Arc<Function>, argument: A) -> Task<R>
     where
         A: Serialize + 'static,
         R: DeserializeOwned + 'static,
@@ -240,12 +241,15 @@ impl Pool {
         self.start_keeper();
         let form = function.form;
         let mut bytes = Vec::new();
-        let mut files = Vec::new();
-        if let Err(message) = self.encode(form, argument, &mut bytes, &mut files) {
+        let (mut files, mut parts) = (Vec::new(), Vec::new());
+        if let Err(message) = self.encode(form, argument, &mut bytes, &mut files, &mut parts) {
             return Task::failed(TaskError::Codec { message: format!("the argument cannot be sent: {message}") });
         }
         let ends = vec![bytes.len()];
         let mut job = new_job(function, Items::Row { bytes, ends }, 1, files);
+        if !parts.is_empty() {
+            job.parts.insert(0, parts);
+        }
         job.is_detached = true;
         job.method = "submit";
         Task::new(self.inner.clone(), self.inner.submit(job, true, Chunk::Adaptive), form)
@@ -330,16 +334,17 @@ impl Pool {
         Ok(Arc::new(Function { preamble: bytes, block, files, title, form: Form::Own, crossing }))
     }
 
-    /// Adds a value to `into` as an item; the numbers of its descriptors go to `files` too.
+    /// Adds a value to `into` as an item; the numbers of its descriptors go to `files` too, and what stays apart to `parts`.
     pub(super) fn encode<T: Serialize + 'static>(
         &self,
         form: Form,
-        value: &T,
+        value: T,
         into: &mut Vec<u8>,
         files: &mut Vec<u64>,
+        parts: &mut Vec<Part>,
     ) -> std::result::Result<(), String> {
         Item::encode(into, |into| {
-            let (encoded, attached) = function::sending(|| form.encode(value, into));
+            let (encoded, attached) = function::sending(|| form.encode_apart(value, into, parts));
             encoded?;
             if attached.is_empty() {
                 return Ok(Vec::new());
@@ -405,15 +410,20 @@ impl Pool {
         I: IntoIterator<Item = A>,
     {
         let (mut bytes, mut ends, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let mut parts = HashMap::new();
         for item in items {
-            if let Err(message) = self.encode(function.form, &item, &mut bytes, &mut files) {
+            let mut apart = Vec::new();
+            if let Err(message) = self.encode(function.form, item, &mut bytes, &mut files, &mut apart) {
                 Item::encode_failure(&mut bytes, &format!("the argument cannot be sent: {message}"));
+            } else if !apart.is_empty() {
+                parts.insert(ends.len() as u64, apart);
             }
             ends.push(bytes.len());
         }
         let total = ends.len() as u64;
         let mut job = new_job(function, Items::Row { bytes, ends }, total, files);
         job.is_strict = is_strict;
+        job.parts = parts;
         let id = self.inner.submit(job, true, Chunk::Adaptive);
         self.inner.wait(None, |shared| shared.jobs.get(&id).is_none_or(Job::is_done));
         match self.forget(id).map(|job| job.answers) {

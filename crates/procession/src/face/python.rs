@@ -302,7 +302,7 @@ impl PythonPool {
         R: DeserializeOwned + 'static,
     {
         match self.known() {
-            Ok(function) => self.pool.submit_to(function, &argument),
+            Ok(function) => self.pool.submit_to(function, argument),
             Err(error) => Task::failed(error.into()),
         }
     }

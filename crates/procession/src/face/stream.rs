@@ -56,7 +56,7 @@ where
     fn refill(&mut self, id: JobId) {
         let Some(items) = &mut self.items else { return };
         let room = |stream: usize, bytes: usize| stream.min(MOST_BYTES / bytes.max(1)).max(1);
-        let (mut encoded, mut files) = (Vec::new(), Vec::new());
+        let (mut encoded, mut files, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         // Of those there are by now.
         let window = self.window.max(2 * self.pool.workers());
         while self.out < room(window, self.bytes) {
@@ -64,11 +64,16 @@ where
                 self.items = None;
                 break;
             };
-            let mut bytes = Vec::new();
-            if let Err(message) = self.pool.encode(self.form, &item, &mut bytes, &mut files) {
+            let (mut bytes, mut apart) = (Vec::new(), Vec::new());
+            if let Err(message) = self.pool.encode(self.form, item, &mut bytes, &mut files, &mut apart) {
                 Item::encode_failure(&mut bytes, &format!("the argument cannot be sent: {message}"));
+                apart.clear();
             }
-            self.bytes = if self.bytes == 0 { bytes.len() } else { (7 * self.bytes + bytes.len()) / 8 };
+            let size = bytes.len() + apart.iter().map(|part| part.bytes().len()).sum::<usize>();
+            self.bytes = if self.bytes == 0 { size } else { (7 * self.bytes + size) / 8 };
+            if !apart.is_empty() {
+                parts.push((encoded.len() as u64, apart));
+            }
             encoded.push(bytes);
             self.out += 1;
         }
@@ -77,6 +82,7 @@ where
         let verdict = shared.life.look();
         let count = encoded.len();
         if let Some(job) = shared.jobs.get_mut(&id) {
+            job.parts.extend(parts.into_iter().map(|(item, parts)| (job.total + item, parts)));
             job.total += count as u64;
             job.files.append(&mut files);
             if let Answers::Ordered { answers, .. } = &mut job.answers {

@@ -53,6 +53,38 @@ impl<'a> Preamble<'a> {
     }
 }
 
+/// Where a part of a value lies in its sender's segment: its offset there, and its bytes.
+pub(super) type PartPlace = (u64, u64);
+
+/// Adds where the parts of a record's items lie, each with the number of its item in the record; stands between preamble and
+/// items of a record for another language.
+pub(super) fn encode_places(places: &[(u32, PartPlace)], into: &mut Vec<u8>) {
+    into.extend_from_slice(&(places.len() as u64).to_le_bytes());
+    for (item, (offset, size)) in places {
+        for word in [u64::from(*item), *offset, *size] {
+            into.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+/// The words of a list from the start of `bytes`, `each` for each of its entries, whose number comes first.
+fn words_of<'a>(bytes: &mut &'a [u8], each: usize) -> Result<impl Iterator<Item = u64> + use<'a>> {
+    let size = usize::try_from(word(bytes)?).ok().and_then(|count| count.checked_mul(each * 8)).ok_or_else(cut_off)?;
+    let (words, rest) = bytes.split_at_checked(size).ok_or_else(cut_off)?;
+    *bytes = rest;
+    Ok(words.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)))
+}
+
+/// Takes what [`encode_places`] adds from the start of `bytes`.
+pub(super) fn decode_places(bytes: &mut &[u8]) -> Result<Vec<(u32, PartPlace)>> {
+    let mut words = words_of(bytes, 3)?;
+    let mut places = Vec::new();
+    while let (Some(item), Some(offset), Some(size)) = (words.next(), words.next(), words.next()) {
+        places.push((u32::try_from(item).map_err(|_| cut_off())?, (offset, size)));
+    }
+    Ok(places)
+}
+
 /// Stands where the count of descriptors would.
 const FAILURE: u64 = 0xffff;
 
@@ -115,11 +147,13 @@ impl<'a> Item<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply<'a> {
     Failed(Failure),
-    /// A result, and which notes of which worker have its descriptors, and how many they are.
+    /// A result, which notes of which worker have its descriptors, how many they are, and where its parts lie in the worker's
+    /// segment.
     Attached {
         index: u64,
         note: u64,
         count: u64,
+        parts: Vec<PartPlace>,
         bytes: &'a [u8],
     },
 }
@@ -128,17 +162,24 @@ impl<'a> Reply<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Reply::Failed(failure) => [&[0], &failure.encode()[..]].concat(),
-            Reply::Attached { index, note, count, bytes } => {
-                let words = [index, note, count].map(|word| word.to_le_bytes()).concat();
-                [&[1], &words[..], bytes].concat()
+            Reply::Attached { index, note, count, parts, bytes } => {
+                let words = [index, note, count, &(parts.len() as u64)].map(|word| word.to_le_bytes()).concat();
+                let places: Vec<u8> =
+                    parts.iter().flat_map(|(offset, size)| [*offset, *size]).flat_map(u64::to_le_bytes).collect();
+                [&[1], &words[..], &places, bytes].concat()
             }
         }
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Reply<'a> {
         let attached = |mut bytes: &'a [u8]| {
-            let (index, note) = (word(&mut bytes)?, word(&mut bytes)?);
-            Ok(Reply::Attached { index, note, count: word(&mut bytes)?, bytes })
+            let (index, note, count) = (word(&mut bytes)?, word(&mut bytes)?, word(&mut bytes)?);
+            let mut words = words_of(&mut bytes, 2)?;
+            let mut parts = Vec::new();
+            while let (Some(offset), Some(size)) = (words.next(), words.next()) {
+                parts.push((offset, size));
+            }
+            Ok(Reply::Attached { index, note, count, parts, bytes })
         };
         match bytes.split_first() {
             Some((0, failure)) => Reply::Failed(Failure::decode(failure)),
@@ -156,6 +197,7 @@ pub(crate) fn decode_body(mut bytes: &[u8]) {
         assert!(own.len() < bytes.len());
     }
     let _ = Preamble::decode(&mut bytes);
+    let _ = decode_places(&mut &bytes[..]);
     while let Ok(item) = Item::decode(&mut bytes) {
         assert!(item.files().count() * 8 == item.numbers.len());
     }
@@ -195,9 +237,10 @@ mod tests {
         }
 
         #[test]
-        fn replies_come_back(words in any::<[u64; 3]>(), bytes in any::<Vec<u8>>(), message in any::<String>()) {
+        fn replies_come_back(words in any::<[u64; 3]>(), parts in any::<Vec<PartPlace>>(), bytes in any::<Vec<u8>>(),
+                             message in any::<String>()) {
             let [index, note, count] = words;
-            let attached = Reply::Attached { index, note, count, bytes: &bytes };
+            let attached = Reply::Attached { index, note, count, parts, bytes: &bytes };
             let encoded = attached.encode();
             prop_assert_eq!(Reply::decode(&encoded), attached);
             let failed = Reply::Failed(Failure::Codec { message });
@@ -206,8 +249,19 @@ mod tests {
         }
 
         #[test]
+        fn places_come_back(places in any::<Vec<(u32, PartPlace)>>(), rest in any::<Vec<u8>>()) {
+            let mut bytes = Vec::new();
+            encode_places(&places, &mut bytes);
+            bytes.extend_from_slice(&rest);
+            let mut left = &bytes[..];
+            prop_assert_eq!(decode_places(&mut left).unwrap(), places);
+            prop_assert_eq!(left, &rest[..]);
+        }
+
+        #[test]
         fn any_bytes_decode_without_panic(bytes in any::<Vec<u8>>()) {
             let _ = Preamble::decode(&mut &bytes[..]);
+            let _ = decode_places(&mut &bytes[..]);
             let _ = Item::decode(&mut &bytes[..]);
             let _ = Reply::decode(&bytes);
         }

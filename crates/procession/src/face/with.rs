@@ -117,7 +117,7 @@ impl Pool {
         self.inner.check_ours()?;
         let mut bytes = Vec::new();
         let mut files = Vec::new();
-        self.encode(Form::Own, &context, &mut bytes, &mut files)
+        self.encode(Form::Own, context, &mut bytes, &mut files, &mut Vec::new())
             .map_err(|reason| Error::new(ErrorKind::InvalidInput, format!("the context cannot be sent: {reason}")))?;
         Ok(With { pool: self, bytes, files, context: PhantomData })
     }

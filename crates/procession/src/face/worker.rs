@@ -6,9 +6,10 @@ use std::os::unix::process::parent_id;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::callee::{Called, Callee, FOREIGN, Find};
+use super::callee::{Callee, FOREIGN, Find};
 use super::current;
-use super::wire::{Item, Preamble, Reply};
+use super::desk::WorkerDesk;
+use super::wire::{Item, PartPlace, Preamble, Reply, decode_places};
 use crate::channel::FrameKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{self, Failure, Routine};
@@ -21,6 +22,12 @@ const ROUTINES: usize = 4;
 /// How long notes that found no room wait.
 const NOTES_AGAIN: Duration = Duration::from_millis(1);
 
+/// What is called for each item.
+enum Called {
+    Routine(Box<dyn Routine>),
+    Foreign(Arc<dyn Callee>),
+}
+
 /// The part of a worker that a record does not change.
 struct WorkerSetup {
     worker: Worker,
@@ -30,7 +37,7 @@ struct WorkerSetup {
     /// How many results with descriptors there were.
     noted: u64,
     /// The one that ran last at the end.
-    routines: Vec<(u64, Box<dyn Routine>)>,
+    routines: Vec<(u64, Called)>,
     /// Descriptors by the number that the parent gave them.
     files: HashMap<u64, Arc<OwnedFd>>,
     notes: OwnedFd,
@@ -110,7 +117,8 @@ impl WorkerSetup {
 
     fn items(&mut self, head: RecordHead, mut body: &[u8], left: &mut u64) -> Result<()> {
         let preamble = Preamble::decode(&mut body)?;
-        let mut routine = self.routine(&preamble)?;
+        let mut called = self.called(&preamble)?;
+        let places = if preamble.crossing == FOREIGN { decode_places(&mut body)? } else { Vec::new() };
         current::begin(preamble.crossing, preamble.seed);
         for done in 1..=head.count {
             let item = Item::decode(&mut body)?;
@@ -118,30 +126,47 @@ impl WorkerSetup {
                 self.worker.decoding();
             }
             current::runs(head.first + u64::from(done) - 1);
-            let panicked = self.item(&mut routine, &item)?;
+            let parts = places.iter().filter(|(item, _)| item + 1 == done).map(|(_, place)| *place).collect();
+            let panicked = self.item(&mut called, &item, parts)?;
             *left = if panicked && self.retires { 0 } else { left.saturating_sub(1) };
             if done == head.count {
                 break;
             }
             let slow = self.worker.between();
             if *left == 0 || (slow && head.splittable) {
-                self.keep(&preamble, routine);
+                self.keep(&preamble, called);
                 return self.worker.hand_back();
             }
         }
-        self.keep(&preamble, routine);
+        self.keep(&preamble, called);
         self.worker.done()
     }
 
     /// Runs an item and sends its outcome; says whether it panicked.
-    fn item(&mut self, routine: &mut std::result::Result<Box<dyn Routine>, Failure>, item: &Item<'_>) -> Result<bool> {
+    fn item(
+        &mut self,
+        called: &mut std::result::Result<Called, Failure>,
+        item: &Item<'_>,
+        parts: Vec<PartPlace>,
+    ) -> Result<bool> {
         let files = self.files_of(item)?;
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        let worker = &self.worker;
-        let answer = match (routine, files) {
-            (Ok(routine), Ok(files)) => function::receiving(files, || {
+        let worker = &mut self.worker;
+        let mut lent = Vec::new();
+        let answer = match (called, files) {
+            (Ok(Called::Routine(routine)), Ok(files)) => function::receiving(files, || {
                 function::guarded(|| routine.run(item.bytes, &mut out, &mut || worker.running()))
+            }),
+            (Ok(Called::Foreign(callee)), Ok(files)) => function::receiving(files, || {
+                let mut desk = WorkerDesk::new(worker, &parts);
+                let ran = function::guarded(|| {
+                    let (answer, files) = function::sending(|| callee.call(item.bytes, &mut out, &mut desk));
+                    answer?;
+                    Ok(files)
+                });
+                lent = desk.end(ran.is_ok());
+                ran
             }),
             (Err(failure), _) => Err(failure.clone()),
             (_, Err(failure)) => Err(failure),
@@ -150,8 +175,8 @@ impl WorkerSetup {
         self.worker.running();
         let panicked = matches!(answer, Err(Failure::Panicked { .. }));
         let sent = match answer {
-            Ok(files) if files.is_empty() => self.worker.outcome(FrameKind::Returned, &out),
-            Ok(files) => self.attached(&files, &out),
+            Ok(files) if files.is_empty() && lent.is_empty() => self.worker.outcome(FrameKind::Returned, &out),
+            Ok(files) => self.attached(&files, lent, &out),
             Err(failure) => self.worker.outcome(FrameKind::Raised, &Reply::Failed(failure).encode()),
         };
         let sent = sent.or_else(|error| {
@@ -165,8 +190,9 @@ impl WorkerSetup {
         sent.map(|()| panicked)
     }
 
-    /// Sends a result with descriptors: these first, so that they are there when it is read.
-    fn attached(&mut self, files: &[OwnedFd], bytes: &[u8]) -> Result<()> {
+    /// Sends a result with descriptors, these first, so that they are there when it is read; or with parts in blocks that the
+    /// parent gives back.
+    fn attached(&mut self, files: &[OwnedFd], parts: Vec<PartPlace>, bytes: &[u8]) -> Result<()> {
         self.noted += 1;
         for some in files.chunks(platform::MOST_FILES) {
             let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
@@ -176,12 +202,17 @@ impl WorkerSetup {
                 std::thread::sleep(NOTES_AGAIN);
             }
         }
-        let reply = Reply::Attached { index: self.index, note: self.noted, count: files.len() as u64, bytes };
-        self.worker.returned_with_more(&reply.encode())
+        let blocks: Vec<_> = parts.iter().map(|(offset, _)| *offset as usize).collect();
+        let reply = Reply::Attached { index: self.index, note: self.noted, count: files.len() as u64, parts, bytes };
+        let sent = self.worker.returned_with_more(&reply.encode());
+        if sent.is_err() {
+            blocks.into_iter().for_each(|offset| self.worker.unlend(offset));
+        }
+        sent
     }
 
     /// The function of a record, made on first sight.
-    fn routine(&mut self, preamble: &Preamble<'_>) -> Result<std::result::Result<Box<dyn Routine>, Failure>> {
+    fn called(&mut self, preamble: &Preamble<'_>) -> Result<std::result::Result<Called, Failure>> {
         if let Some(at) = self.routines.iter().position(|(name, _)| *name == preamble.routine) {
             return Ok(Ok(self.routines.remove(at).1));
         }
@@ -191,7 +222,7 @@ impl WorkerSetup {
         let nonsense = || Error::new(ErrorKind::Protocol, "a record without a function");
         if preamble.crossing == FOREIGN {
             let callee = self.callee.clone().ok_or_else(nonsense)?;
-            return Ok(Ok(Box::new(Called(callee))));
+            return Ok(Ok(Called::Foreign(callee)));
         }
         let crossing = function::arrived(preamble.crossing).ok_or_else(nonsense)?;
         let mut context = Vec::new();
@@ -206,12 +237,13 @@ impl WorkerSetup {
             Ok(files) => files,
             Err(failure) => return Ok(Err(failure)),
         };
-        Ok(function::receiving(files, || function::guarded(|| crossing.prepare(context.bytes))))
+        let prepared = function::receiving(files, || function::guarded(|| crossing.prepare(context.bytes)));
+        Ok(prepared.map(Called::Routine))
     }
 
-    fn keep(&mut self, preamble: &Preamble<'_>, routine: std::result::Result<Box<dyn Routine>, Failure>) {
-        let Ok(routine) = routine else { return };
-        self.routines.push((preamble.routine, routine));
+    fn keep(&mut self, preamble: &Preamble<'_>, called: std::result::Result<Called, Failure>) {
+        let Ok(called) = called else { return };
+        self.routines.push((preamble.routine, called));
     }
 
     /// The descriptors of an item; waits for those that are still on their way.

@@ -1,10 +1,14 @@
 //! In which form values cross.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::shared_memory::View;
+
 use super::codec::{decode, decode_owned, encode};
-use super::neutral::{decode_neutral, encode_neutral};
+use super::neutral::{Part, decode_apart, decode_neutral, encode_apart, encode_neutral};
 
 /// How values become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,31 @@ impl Form {
         match self {
             Form::Own => encode(value, into),
             Form::Neutral => encode_neutral(value, into),
+        }
+    }
+
+    /// As [`Form::encode`] of a value that is given away; large rows of numbers become `parts` where the form has them.
+    pub(crate) fn encode_apart<T: Serialize + 'static>(
+        self,
+        value: T,
+        into: &mut Vec<u8>,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), String> {
+        match self {
+            Form::Own => encode(&value, into),
+            Form::Neutral => encode_apart(value, into, parts),
+        }
+    }
+
+    /// As [`Form::decode`], with the parts beside the bytes.
+    pub(crate) fn decode_apart<T: DeserializeOwned + 'static>(
+        self,
+        bytes: &[u8],
+        parts: &[Arc<View>],
+    ) -> Result<T, String> {
+        match self {
+            Form::Own => decode(bytes),
+            Form::Neutral => decode_apart(bytes, parts),
         }
     }
 

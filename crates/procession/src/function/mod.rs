@@ -28,8 +28,8 @@ pub use json::Json;
 pub use neutral::Array;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use neutral::decode_neutral;
-pub(crate) use neutral::{OWN_NAME, SHARED_NAME, item_of, title};
+pub(crate) use neutral::{OWN_NAME, Part, SHARED_NAME, item_of, title};
 #[cfg(feature = "bytemuck")]
 pub use plain::Plain;
-pub(crate) use routines::{Bare, Crossing, Initializer, Ran, Routine, WithContext, WithState, arrived};
+pub(crate) use routines::{Bare, Crossing, Initializer, Routine, WithContext, WithState, arrived};
 pub use stateless::Stateless;

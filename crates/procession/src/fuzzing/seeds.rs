@@ -58,7 +58,7 @@ fn values() -> Vec<Vec<u8>> {
 
 /// Values as programs of another language write them.
 fn neutral() -> Vec<Vec<u8>> {
-    let mut all = vec![Vec::new(); 4];
+    let mut all = vec![Vec::new(); 5];
     let mut writer = Writer::new(&mut all[0]);
     writer.tuple(5);
     writer.text("text");
@@ -85,6 +85,10 @@ fn neutral() -> Vec<Vec<u8>> {
     let item = ItemType { kind: 0, size: 0 };
     let place = SharedAt { kind: SharedKind::Event, item, file: 0, at: 64, size: 64 };
     Writer::new(&mut all[3]).shared(&place);
+    let mut writer = Writer::new(&mut all[4]);
+    writer.tuple(2);
+    writer.apart(ItemType { kind: b'f', size: 8 }, true, &[1, 2], 0);
+    writer.apart(ItemType { kind: b'u', size: 1 }, false, &[1 << 20], 1);
     all
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::outside;
+use super::{outside, words};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::{self, Mapping};
 use crate::shared_memory::{Segment, Span};
@@ -208,6 +208,19 @@ impl View {
     /// How many bytes there are.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// The bytes of a lent view.
+    pub(crate) fn lent_bytes(&self) -> Option<&[u8]> {
+        match &self.backing {
+            Some(Backing::Lent { segment, pages, span, .. }) => {
+                let mapping = span.mapping(segment);
+                let before = self.address.checked_sub(mapping.address(span.offset)?)?;
+                let fits = before.checked_add(self.size).is_some_and(|end| end <= pages.len());
+                fits.then(|| words::lent(mapping, span.offset + before, self.size))?
+            }
+            _ => None,
+        }
     }
 
     /// The descriptor of the segment of a shared view.

@@ -263,6 +263,38 @@ macro_rules! numbers {
 #[cfg(not(feature = "bytemuck"))]
 numbers!(u8, i8, u16, i16, u32, i32, u64, i64, u128, i128, usize, isize, f32, f64);
 
+/// The bytes of numbers, as they lie in memory.
+pub(crate) fn bytes_of<T: Number>(numbers: &[T]) -> &[u8] {
+    // SAFETY: the bytes are those of the slice, whose borrow they keep; the trait is sealed to the plain numbers and to
+    // `bytemuck::Pod`, which has no padding, so each of them is set.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}
+
+/// The numbers whose bytes, as they lie in memory, these are; of a last number that is cut off nothing.
+pub(crate) fn numbers_of<T: Number>(bytes: &[u8]) -> Vec<T> {
+    let count = bytes.len() / size_of::<T>().max(1);
+    let mut numbers: Vec<T> = Vec::with_capacity(count);
+    // SAFETY: room for `count` numbers is reserved, apart from `bytes`, which has at least as many; any bytes are a number, as
+    // in `NumberRow::get`; all of them are set before the length is.
+    unsafe {
+        copy(bytes.as_ptr(), numbers.as_mut_ptr().cast(), count * size_of::<T>());
+        numbers.set_len(count);
+    }
+    numbers
+}
+
+/// The `size` bytes at `offset`, or none if they are out of bounds.
+///
+/// Only for bytes of a block that was lent to this process, and for no longer than that: its lender writes there no more.
+pub(crate) fn lent(mapping: &Mapping, offset: usize, size: usize) -> Option<&[u8]> {
+    let fits = offset.checked_add(size).is_some_and(|end| end <= mapping.size());
+    // SAFETY:
+    //   * in bounds: checked above; any bytes are u8, and the mapping outlives the reference, which is tied to it;
+    //   * nobody writes meanwhile: the caller was lent the block. A process that writes there all the same can break that, as
+    //     it could write to this process's memory.
+    fits.then(|| unsafe { std::slice::from_raw_parts(mapping.start().as_ptr().add(offset), size) })
+}
+
 /// A row of numbers in a mapping, for whoever keeps all others away from it meanwhile: the one that holds its lock.
 #[derive(Debug)]
 pub(crate) struct NumberRow<T> {

@@ -12,7 +12,7 @@ pub use write::Writer;
 
 /// Of all that programs of two languages share: this form, the words of what is shared, the order of a worker. Whoever attaches
 /// to something of another version says so.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// How deep lists, tuples and dicts nest.
 pub const MOST_DEPTH: usize = 128;
@@ -32,6 +32,10 @@ pub(super) const TUPLE: u8 = 9;
 pub(super) const DICT: u8 = 10;
 pub(crate) const ARRAY: u8 = 11;
 pub(crate) const SHARED: u8 = 12;
+pub(crate) const APART: u8 = 13;
+
+/// From how many bytes on the items of an array may lie apart from its value.
+pub const APART_BYTES: usize = 32 << 10;
 
 /// What the items of an array are: `kind` is `b`ool, `i`nteger, `u`nsigned, `f`loat or `c`omplex, and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +145,7 @@ mod tests {
                 writer.array(item, is_fortran, &shape);
                 writer.raw(items);
             }
+            Token::Apart { item, is_fortran, shape, part, .. } => writer.apart(item, is_fortran, &shape, part),
             Token::Shared(at) => writer.shared(&at),
         }
         Ok(())
@@ -157,11 +162,12 @@ mod tests {
             .into_iter()
             .for_each(|n| writer.int(n));
         writer.bytes(b"\0\xff");
-        writer.list(5);
+        writer.list(6);
         writer.none();
         writer.bool(true);
         writer.float(-0.5);
         writer.array(ItemType { kind: b'f', size: 4 }, true, &[2, 0, 3]);
+        writer.apart(ItemType { kind: b'c', size: 16 }, false, &[1 << 20, 3], 7);
         let item = ItemType { kind: b'u', size: 2 };
         writer.shared(&SharedAt { kind: SharedKind::Slice, item, file: 3, at: 64, size: 20 });
         let mut again = Vec::new();

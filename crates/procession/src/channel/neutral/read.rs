@@ -1,7 +1,7 @@
 //! Reading values.
 
 use super::{
-    ARRAY, BYTES, DICT, FALSE, FLOAT, INT, ItemType, LIST, MOST_DEPTH, MOST_DIMENSIONS, NONE, SHARED, SharedAt,
+    APART, ARRAY, BYTES, DICT, FALSE, FLOAT, INT, ItemType, LIST, MOST_DEPTH, MOST_DIMENSIONS, NONE, SHARED, SharedAt,
     SharedKind, TEXT, TRUE, TUPLE, WIDE,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -38,6 +38,19 @@ pub enum Token<'a> {
         /// Their bytes.
         items: &'a [u8],
     },
+    /// An array whose items lie apart.
+    Apart {
+        /// What its items are.
+        item: ItemType,
+        /// Whether they lie in the order of Fortran, not of C.
+        is_fortran: bool,
+        /// How many there are in each dimension.
+        shape: Vec<u64>,
+        /// Which of the parts beside the value they are.
+        part: u32,
+        /// How many bytes they have.
+        size: usize,
+    },
     /// A shared thing.
     Shared(SharedAt),
 }
@@ -55,7 +68,7 @@ impl Token<'_> {
             Token::List(_) => "a list",
             Token::Tuple(_) => "a tuple",
             Token::Dict(_) => "a dict",
-            Token::Array { .. } => "an array",
+            Token::Array { .. } | Token::Apart { .. } => "an array",
             Token::Shared(at) => at.kind.name(),
         }
     }
@@ -101,7 +114,14 @@ impl<'a> Reader<'a> {
             LIST => Token::List(self.enter(1)?),
             TUPLE => Token::Tuple(self.enter(1)?),
             DICT => Token::Dict(self.enter(2)?),
-            ARRAY => self.array_token()?,
+            ARRAY => {
+                let (item, is_fortran, shape, size) = self.array_head()?;
+                Token::Array { item, is_fortran, shape, items: self.take(size)? }
+            }
+            APART => {
+                let (item, is_fortran, shape, size) = self.array_head()?;
+                Token::Apart { item, is_fortran, shape, part: u32::from_le_bytes(self.array()?), size }
+            }
             SHARED => Token::Shared(self.shared()?),
             _ => return Err(wrong("a value with an unknown tag")),
         })
@@ -161,7 +181,8 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
-    fn array_token(&mut self) -> Result<Token<'a>> {
+    /// What an array's items are, whether they lie in the order of Fortran, their shape and their bytes.
+    fn array_head(&mut self) -> Result<(ItemType, bool, Vec<u64>, usize)> {
         let [kind, size, order, dimensions] = self.array()?;
         let item = ItemType { kind, size };
         if !item.is_known() || order > 1 || usize::from(dimensions) > MOST_DIMENSIONS {
@@ -172,8 +193,8 @@ impl<'a> Reader<'a> {
         let bytes = shape.iter().filter(|length| **length > 0).try_fold(u64::from(size), |all, l| all.checked_mul(*l));
         let bytes = bytes.filter(|bytes| *bytes <= i64::MAX as u64).ok_or_else(|| wrong("an array that is cut off"))?;
         let bytes = if shape.contains(&0) { 0 } else { bytes };
-        let items = self.take(usize::try_from(bytes).map_err(|_| wrong("an array that is cut off"))?)?;
-        Ok(Token::Array { item, is_fortran: order == 1, shape, items })
+        let bytes = usize::try_from(bytes).map_err(|_| wrong("an array that is cut off"))?;
+        Ok((item, order == 1, shape, bytes))
     }
 
     fn shared(&mut self) -> Result<SharedAt> {

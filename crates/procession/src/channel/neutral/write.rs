@@ -1,6 +1,8 @@
 //! Writing values down.
 
-use super::{ARRAY, BYTES, DICT, FALSE, FLOAT, INT, ItemType, LIST, NONE, SHARED, SharedAt, TEXT, TRUE, TUPLE, WIDE};
+use super::{
+    APART, ARRAY, BYTES, DICT, FALSE, FLOAT, INT, ItemType, LIST, NONE, SHARED, SharedAt, TEXT, TRUE, TUPLE, WIDE,
+};
 
 /// Adds values in the neutral form to bytes.
 #[derive(Debug)]
@@ -66,6 +68,21 @@ impl<'a> Writer<'a> {
     pub fn array(&mut self, item: ItemType, is_fortran: bool, shape: &[u64]) {
         self.raw(&[ARRAY, item.kind, item.size, is_fortran.into(), shape.len() as u8]);
         shape.iter().for_each(|length| self.raw(&length.to_le_bytes()));
+    }
+
+    /// An array whose items lie apart: which of the parts beside the value they are.
+    pub fn apart(&mut self, item: ItemType, is_fortran: bool, shape: &[u64], part: u32) {
+        self.raw(&[APART, item.kind, item.size, is_fortran.into(), shape.len() as u8]);
+        shape.iter().for_each(|length| self.raw(&length.to_le_bytes()));
+        self.raw(&part.to_le_bytes());
+    }
+
+    /// The array that begins at `place`, with its head and no item yet, is one whose items lie apart.
+    pub fn apart_at(&mut self, place: usize, part: u32) {
+        if let Some(tag) = self.0.get_mut(place) {
+            *tag = APART;
+            self.raw(&part.to_le_bytes());
+        }
     }
 
     /// A shared thing.

@@ -5,6 +5,7 @@ use super::super::error::TaskError;
 use super::super::job::{Answer, Job};
 use super::super::wire::Reply;
 use super::Shared;
+use crate::channel::forsake_worker;
 use crate::pool::{Batch, Counts, JobId, timeline};
 
 /// Shows what a job has come to since it had so many outcomes, and failures among them.
@@ -27,8 +28,8 @@ impl Shared {
         let counts = self.driver.board.counts();
         for outcome in &batch.outcomes {
             let mut bytes = &batch.bytes[outcome.payload.clone()];
-            // Descriptors are taken out even when nobody wants them any more.
-            let reply = (!outcome.returned).then(|| self.crew.answer(Reply::decode(bytes)));
+            // Descriptors and parts are taken out even when nobody wants them any more.
+            let reply = (!outcome.returned).then(|| self.crew.answer(Reply::decode(bytes), outcome.segment.as_ref()));
             let Some(job) = self.jobs.get_mut(&outcome.job) else { continue };
             let was_done = job.is_done();
             let before = (job.done, job.failed);
@@ -68,6 +69,8 @@ impl Shared {
             self.replace(terms);
         }
         for death in &batch.deaths {
+            // Its results are taken out above, and what is still to be read of their parts stays.
+            forsake_worker(&death.segment);
             self.bury(death, terms);
         }
     }

@@ -1,9 +1,13 @@
 //! Publishing what the scheduler grants.
 
 use super::super::error::TaskError;
-use super::super::job::Answer;
+use super::super::job::{Answer, Job};
+use super::super::wire::encode_places;
 use super::Shared;
-use crate::pool::{Grant, ItemLimits};
+use crate::error::Result;
+use crate::function::Form;
+use crate::pool::{Driver, Grant, ItemLimits};
+use crate::shared_memory::Block;
 
 impl Shared {
     /// Publishes records as long as the scheduler grants some.
@@ -24,7 +28,13 @@ impl Shared {
                 None => None,
                 Some(row) => {
                     let given = ItemLimits { timed: job.is_timed, ..ItemLimits::default() };
-                    Some(self.driver.publish_parts(grant, given, &job.function.preamble, row, Vec::new()))
+                    let preamble = &job.function.preamble[..];
+                    Some(match job.function.form {
+                        Form::Own => self.driver.publish_parts(grant, given, &[preamble, row], Vec::new()),
+                        Form::Neutral => provide(&mut self.driver, job, &grant).and_then(|(places, blocks)| {
+                            self.driver.publish_parts(grant, given, &[preamble, &places, row], blocks)
+                        }),
+                    })
                 }
             },
         };
@@ -53,4 +63,29 @@ impl Shared {
             }
         }
     }
+}
+
+/// Copies the parts of a grant's items into blocks; gives where they lie, and the blocks.
+///
+/// # Errors
+/// No memory: nothing is kept then.
+fn provide(driver: &mut Driver, job: &Job, grant: &Grant) -> Result<(Vec<u8>, Vec<Block>)> {
+    let (mut places, mut blocks, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+    if !job.parts.is_empty() {
+        let items = (0..grant.count).filter_map(|item| Some((item, job.parts.get(&(grant.first + u64::from(item)))?)));
+        for (item, part) in items.flat_map(|(item, parts)| parts.iter().map(move |part| (item, part.bytes()))) {
+            match driver.hold(part) {
+                Ok(block) => {
+                    places.push((item, (block.offset as u64, part.len() as u64)));
+                    blocks.push(block);
+                }
+                Err(error) => {
+                    blocks.into_iter().for_each(|block| driver.release(block));
+                    return Err(error);
+                }
+            }
+        }
+    }
+    encode_places(&places, &mut bytes);
+    Ok((bytes, blocks))
 }

@@ -1,12 +1,18 @@
 //! `Array`: numbers in a shape, as numpy has them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::de::SeqAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::channel::neutral::{ItemType, MOST_DIMENSIONS};
+use crate::channel::neutral::{APART_BYTES, ItemType, MOST_DIMENSIONS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::{Bytes, unread};
+use crate::shared_memory::{Number, bytes_of, numbers_of};
 
 use super::ARRAY_NAME;
+use super::parts::{Row, offering};
 
 /// Calls `macro` with the numbers that rows are made of, but bytes.
 macro_rules! rows {
@@ -17,10 +23,10 @@ macro_rules! rows {
 pub(super) use rows;
 
 mod sealed {
-    use super::ItemType;
+    use super::{ItemType, Number};
 
     /// A number that arrays are made of.
-    pub trait Element: Copy + 'static {
+    pub trait Element: Number {
         /// What programs of other languages call it.
         const ITEM: ItemType;
         /// Adds the bytes of all.
@@ -37,13 +43,16 @@ macro_rules! row {
             const ITEM: ItemType = ItemType { kind: $kind, size: size_of::<$number>() as u8 };
 
             fn write(row: &[Self], into: &mut Vec<u8>) {
-                let start = into.len();
-                into.resize(start + size_of_val(row), 0);
-                let places = into[start..].chunks_exact_mut(size_of::<$number>());
-                places.zip(row).for_each(|(place, number)| place.copy_from_slice(&number.to_le_bytes()));
+                if cfg!(target_endian = "little") {
+                    return into.extend_from_slice(bytes_of(row));
+                }
+                row.iter().for_each(|number| into.extend_from_slice(&number.to_le_bytes()));
             }
 
             fn read(bytes: &[u8]) -> Vec<Self> {
+                if cfg!(target_endian = "little") {
+                    return numbers_of(bytes);
+                }
                 let numbers = bytes.chunks_exact(size_of::<$number>());
                 numbers.map(|bytes| <$number>::from_le_bytes(bytes.try_into().expect("a chunk of its size"))).collect()
             }
@@ -84,7 +93,8 @@ pub(crate) fn title(item: ItemType) -> String {
 /// Numbers in a shape: what `numpy.ndarray` is to a Python program.
 ///
 /// They lie in one row, in the order of C (the last index changes first) unless the sender had them in that of Fortran.
-/// `T` is an integer of 8 to 64 bits, `f32` or `f64`.
+/// `T` is an integer of 8 to 64 bits, `f32` or `f64`. A clone has its items in common with what it is a clone of, and so has what
+/// is on its way to another process.
 ///
 /// ```
 /// # fn main() -> procession::Result<()> {
@@ -99,7 +109,7 @@ pub(crate) fn title(item: ItemType) -> String {
 pub struct Array<T> {
     shape: Vec<usize>,
     is_fortran: bool,
-    items: Vec<T>,
+    items: Arc<Vec<T>>,
 }
 
 impl<T: Element> Array<T> {
@@ -124,7 +134,7 @@ impl<T: Element> Array<T> {
             let message = format!("an array of shape {shape:?} with {} items", items.len());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        Ok(Array { shape, is_fortran, items })
+        Ok(Array { shape, is_fortran, items: Arc::new(items) })
     }
 
     /// How many items there are in each dimension.
@@ -145,13 +155,13 @@ impl<T: Element> Array<T> {
         &self.items
     }
 
-    /// The items, as they lie in memory.
+    /// The items, as they lie in memory; copied if somebody else has them too.
     ///
     /// ```
     /// assert_eq!(procession::Array::from(vec![0.5, 1.5]).into_items(), [0.5, 1.5]);
     /// ```
     pub fn into_items(self) -> Vec<T> {
-        self.items
+        Arc::unwrap_or_clone(self.items)
     }
 
     /// Whether they lie in the order of Fortran, the first index changing first; a row lies in both.
@@ -172,22 +182,73 @@ impl<T: Element> Array<T> {
 
 impl<T: Element> From<Vec<T>> for Array<T> {
     fn from(items: Vec<T>) -> Array<T> {
-        Array { shape: vec![items.len()], is_fortran: false, items }
+        Array { shape: vec![items.len()], is_fortran: false, items: Arc::new(items) }
     }
 }
 
 impl<T: Element> Serialize for Array<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        if cfg!(target_endian = "little") {
+            let array = (self.head(), Items(Cow::Borrowed(bytes_of(&self.items))));
+            if array.1.0.len() < APART_BYTES {
+                return serializer.serialize_newtype_struct(ARRAY_NAME, &array);
+            }
+            return offering(self.items.clone(), || serializer.serialize_newtype_struct(ARRAY_NAME, &array));
+        }
         let mut items = Vec::new();
         T::write(&self.items, &mut items);
-        serializer.serialize_newtype_struct(ARRAY_NAME, &(self.head(), Bytes(items)))
+        serializer.serialize_newtype_struct(ARRAY_NAME, &(self.head(), Items(Cow::Owned(items))))
+    }
+}
+
+impl<T: Element> Row for Vec<T> {
+    fn bytes(&self) -> &[u8] {
+        bytes_of(self)
+    }
+}
+
+/// The bytes of an array's items, where they lie if that can be.
+struct Items<'a>(Cow<'a, [u8]>);
+
+impl Serialize for Items<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Items<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_bytes(Taker)
+    }
+}
+
+struct Taker;
+
+impl<'de> serde::de::Visitor<'de> for Taker {
+    type Value = Items<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_borrowed_bytes<E: serde::de::Error>(self, bytes: &'de [u8]) -> std::result::Result<Items<'de>, E> {
+        Ok(Items(Cow::Borrowed(bytes)))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> std::result::Result<Items<'de>, E> {
+        Ok(Items(Cow::Owned(bytes.to_vec())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> std::result::Result<Items<'de>, A::Error> {
+        let bytes = Bytes::deserialize(serde::de::value::SeqAccessDeserializer::new(row))?;
+        Ok(Items(Cow::Owned(bytes.0)))
     }
 }
 
 struct Parts;
 
 impl<'de> serde::de::Visitor<'de> for Parts {
-    type Value = (Bytes, Bytes);
+    type Value = (Bytes, Items<'de>);
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an array")
@@ -209,10 +270,10 @@ impl<'de, T: Element> Deserialize<'de> for Array<T> {
             let (found, expected) = (title(item), title(T::ITEM));
             return Err(unread(format_args!("an array of {found} where one of {expected} is expected")));
         }
-        if lengths.len() != 8 * usize::from(*dimensions) || !items.len().is_multiple_of(size_of::<T>()) {
+        if lengths.len() != 8 * usize::from(*dimensions) || !items.0.len().is_multiple_of(size_of::<T>()) {
             return Err(unread("an array that is cut off"));
         }
         let shape = lengths.as_chunks::<8>().0.iter().map(|length| u64::from_le_bytes(*length) as usize).collect();
-        Array::with_order(shape, T::read(&items), *order != 0).map_err(unread)
+        Array::with_order(shape, T::read(&items.0), *order != 0).map_err(unread)
     }
 }

@@ -7,29 +7,30 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use crate::channel::neutral::{ItemType, Reader, Token};
+use crate::channel::neutral::{ItemType, Token};
 
+use super::source::Source;
 use super::{ARRAY_NAME, Failed, SHARED_NAME};
 
 /// Rebuilds one value.
 pub(super) struct De<'a, 'de> {
-    reader: &'a mut Reader<'de>,
+    source: &'a mut Source<'de>,
 }
 
 impl<'a, 'de> De<'a, 'de> {
-    pub(super) fn new(reader: &'a mut Reader<'de>) -> Self {
-        De { reader }
+    pub(super) fn new(source: &'a mut Source<'de>) -> Self {
+        De { source }
     }
 
     fn seq<V: Visitor<'de>>(self, count: u64, visitor: V) -> Result<V::Value, Failed> {
-        let mut rest = Rest { reader: self.reader, left: count };
+        let mut rest = Rest { source: self.source, left: count };
         let value = visitor.visit_seq(&mut rest)?;
         rest.end(count)?;
         Ok(value)
     }
 
     fn map<V: Visitor<'de>>(self, count: u64, visitor: V) -> Result<V::Value, Failed> {
-        let mut rest = Rest { reader: self.reader, left: count };
+        let mut rest = Rest { source: self.source, left: count };
         let value = visitor.visit_map(&mut rest)?;
         rest.end(count)?;
         Ok(value)
@@ -73,14 +74,14 @@ fn integer<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, Fa
 }
 
 /// Takes a value that nobody wants.
-fn skip(reader: &mut Reader<'_>) -> Result<(), Failed> {
-    let values = match reader.token()? {
+fn skip(source: &mut Source<'_>) -> Result<(), Failed> {
+    let values = match source.token()? {
         Token::List(count) | Token::Tuple(count) => count,
         Token::Dict(count) => 2 * count,
         _ => return Ok(()),
     };
-    (0..values).try_for_each(|_| skip(reader))?;
-    reader.leave();
+    (0..values).try_for_each(|_| skip(source))?;
+    source.leave();
     Ok(())
 }
 
@@ -88,7 +89,7 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
     type Error = Failed;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        match self.reader.token()? {
+        match self.source.token()? {
             Token::None => visitor.visit_unit(),
             Token::Bool(value) => visitor.visit_bool(value),
             Token::Int(value) => integer(value, visitor),
@@ -102,22 +103,24 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
                 let count = shape.len();
                 Err(Failed::custom(format!("an array of {count} dimensions: its type here is procession::Array")))
             }
-            shared @ Token::Shared(_) => Err(Failed::invalid_type(Unexpected::Other(shared.name()), &visitor)),
+            other @ (Token::Shared(_) | Token::Apart { .. }) => {
+                Err(Failed::invalid_type(Unexpected::Other(other.name()), &visitor))
+            }
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        if self.reader.peek()? == Token::None {
-            self.reader.token()?;
+        if self.source.peek()? == Token::None {
+            self.source.token()?;
             return visitor.visit_none();
         }
         visitor.visit_some(self)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        match self.reader.peek()? {
+        match self.source.peek()? {
             Token::Bytes(bytes) => {
-                self.reader.token()?;
+                self.source.token()?;
                 items(ItemType { kind: b'u', size: 1 }, bytes, visitor)
             }
             _ => self.deserialize_any(visitor),
@@ -139,7 +142,7 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Failed> {
         match name {
-            ARRAY_NAME => match self.reader.token()? {
+            ARRAY_NAME => match self.source.token()? {
                 Token::Array { item, is_fortran, shape, items } => {
                     let mut head = vec![item.kind, item.size, is_fortran.into(), shape.len() as u8];
                     shape.iter().for_each(|length| head.extend_from_slice(&length.to_le_bytes()));
@@ -147,7 +150,7 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
                 }
                 other => Err(Failed::invalid_type(Unexpected::Other(other.name()), &visitor)),
             },
-            SHARED_NAME => match self.reader.token()? {
+            SHARED_NAME => match self.source.token()? {
                 Token::Shared(it) => {
                     let head = [it.kind as u8, it.item.kind, it.item.size].map(u64::from);
                     let words = head.into_iter().chain([it.file.into(), it.at, it.size]);
@@ -165,11 +168,11 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failed> {
-        match self.reader.token()? {
+        match self.source.token()? {
             Token::Text(name) => visitor.visit_enum(name.into_deserializer()),
             Token::Dict(1) => {
-                let value = visitor.visit_enum(Variant { reader: self.reader })?;
-                self.reader.leave();
+                let value = visitor.visit_enum(Variant { source: self.source })?;
+                self.source.leave();
                 Ok(value)
             }
             other => Err(Failed::invalid_type(Unexpected::Other(other.name()), &visitor)),
@@ -177,7 +180,7 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        skip(self.reader)?;
+        skip(self.source)?;
         visitor.visit_unit()
     }
 
@@ -189,7 +192,7 @@ impl<'de> Deserializer<'de> for De<'_, 'de> {
 
 /// The values of a list, a tuple or a dict that are left.
 struct Rest<'a, 'de> {
-    reader: &'a mut Reader<'de>,
+    source: &'a mut Source<'de>,
     left: u64,
 }
 
@@ -199,7 +202,7 @@ impl Rest<'_, '_> {
             let taken = count - self.left;
             return Err(Failed::custom(format!("{count} values where {taken} are expected")));
         }
-        self.reader.leave();
+        self.source.leave();
         Ok(())
     }
 }
@@ -212,7 +215,7 @@ impl<'de> SeqAccess<'de> for &mut Rest<'_, 'de> {
             return Ok(None);
         }
         self.left -= 1;
-        seed.deserialize(De { reader: self.reader }).map(Some)
+        seed.deserialize(De { source: self.source }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -228,13 +231,13 @@ impl<'de> MapAccess<'de> for &mut Rest<'_, 'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failed> {
-        seed.deserialize(De { reader: self.reader })
+        seed.deserialize(De { source: self.source })
     }
 }
 
 /// A variant that has something: a pair of its name and that.
 struct Variant<'a, 'de> {
-    reader: &'a mut Reader<'de>,
+    source: &'a mut Source<'de>,
 }
 
 impl<'a, 'de> EnumAccess<'de> for Variant<'a, 'de> {
@@ -242,8 +245,8 @@ impl<'a, 'de> EnumAccess<'de> for Variant<'a, 'de> {
     type Variant = De<'a, 'de>;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, De<'a, 'de>), Failed> {
-        let name = seed.deserialize(De { reader: self.reader })?;
-        Ok((name, De { reader: self.reader }))
+        let name = seed.deserialize(De { source: self.source })?;
+        Ok((name, De { source: self.source }))
     }
 }
 
@@ -263,7 +266,7 @@ impl<'de> VariantAccess<'de> for De<'_, 'de> {
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Failed> {
-        match self.reader.token()? {
+        match self.source.token()? {
             Token::Dict(count) => self.map(count, visitor),
             other => Err(Failed::invalid_type(Unexpected::Other(other.name()), &visitor)),
         }

@@ -6,20 +6,26 @@
 
 mod array;
 mod de;
+mod parts;
 mod ser;
+mod source;
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::channel::neutral::{Reader, Token, Writer};
+use crate::channel::neutral::{Token, Writer};
+use crate::shared_memory::View;
 
 use super::causes::told_by;
 pub use array::Array;
 use array::{Element, rows};
 pub(crate) use array::{item_of, title};
+pub(crate) use parts::Part;
+use source::Source;
 
 /// Around the head and the items of an array.
 pub(super) const ARRAY_NAME: &str = "procession::Array";
@@ -58,6 +64,36 @@ impl From<crate::error::Error> for Failed {
     }
 }
 
+/// As [`encode_neutral`] of a value that is given away; large rows of numbers become `parts` beside its bytes.
+pub(crate) fn encode_apart<T: Serialize + 'static>(
+    value: T,
+    into: &mut Vec<u8>,
+    parts: &mut Vec<Part>,
+) -> Result<(), String> {
+    let mut value = Some(value);
+    let any: &mut dyn Any = &mut value;
+    // A row is an array of one dimension, which has its numbers in common with whoever it is sent to.
+    macro_rules! written {
+        ($($number:ty),*) => {$(
+            if let Some(row) = any.downcast_mut::<Option<Vec<$number>>>() {
+                let array = Array::from(row.take().unwrap_or_default());
+                return written(&array, into, Some(parts));
+            }
+        )*};
+    }
+    rows!(written);
+    match &value {
+        Some(value) if (value as &dyn Any).is::<Vec<u8>>() => encode_neutral(value, into),
+        Some(value) => written(value, into, Some(parts)),
+        None => Ok(()),
+    }
+}
+
+fn written<T: Serialize>(value: &T, into: &mut Vec<u8>, parts: Option<&mut Vec<Part>>) -> Result<(), String> {
+    let mut sink = ser::Sink { writer: Writer::new(into), parts };
+    told_by(|| value.serialize(ser::Ser::new(&mut sink)))
+}
+
 /// Adds `value` in the neutral form to `into`.
 pub(crate) fn encode_neutral<T: Serialize + 'static>(value: &T, into: &mut Vec<u8>) -> Result<(), String> {
     let mut writer = Writer::new(into);
@@ -76,18 +112,23 @@ pub(crate) fn encode_neutral<T: Serialize + 'static>(value: &T, into: &mut Vec<u
         )*};
     }
     rows!(written);
-    told_by(|| value.serialize(ser::Ser::new(&mut writer)))
+    written(value, into, None)
 }
 
 /// The value whose neutral form these bytes are, all of them.
 pub(crate) fn decode_neutral<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, String> {
-    let mut reader = Reader::new(bytes);
+    decode_apart(bytes, &[])
+}
+
+/// As [`decode_neutral`], with the parts beside it.
+pub(crate) fn decode_apart<T: DeserializeOwned + 'static>(bytes: &[u8], parts: &[Arc<View>]) -> Result<T, String> {
+    let mut source = Source::new(bytes, parts);
     let mut value: Option<T> = None;
     let any: &mut dyn Any = &mut value;
     macro_rules! read {
         ($($number:ty),*) => {$(
             if let Some(row) = any.downcast_mut::<Option<Vec<$number>>>()
-                && let Ok(Token::Array { item, shape, items, .. }) = reader.peek()
+                && let Ok(Token::Array { item, shape, items, .. }) = source.peek()
                 && item == <$number as Element>::ITEM
                 && shape.len() == 1
             {
@@ -97,19 +138,19 @@ pub(crate) fn decode_neutral<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Res
     }
     rows!(read);
     if let Some(row) = any.downcast_mut::<Option<Vec<u8>>>()
-        && let Ok(Token::Bytes(bytes)) = reader.peek()
+        && let Ok(Token::Bytes(bytes)) = source.peek()
     {
         *row = Some(bytes.to_vec());
     }
     told_by(|| -> Result<T, Failed> {
         let value = match value {
             Some(value) => {
-                reader.token()?;
+                source.token()?;
                 value
             }
-            None => T::deserialize(de::De::new(&mut reader))?,
+            None => T::deserialize(de::De::new(&mut source))?,
         };
-        reader.end()?;
+        source.end()?;
         Ok(value)
     })
 }

@@ -1,26 +1,66 @@
 //! Writing Rust values down in the neutral form.
 
+use std::ops::{Deref, DerefMut};
+
 use serde::ser::{
     Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use crate::channel::neutral::{ARRAY, SHARED, Writer};
+use crate::channel::neutral::{APART_BYTES, ARRAY, SHARED, Writer};
 
+use super::parts::{Part, offered};
 use super::{ARRAY_NAME, Failed, OWN_NAME, SHARED_NAME};
 
 type Done = Result<(), Failed>;
 
+/// Where values are written to: their bytes, and large rows that stay apart if there is a place for them.
+pub(super) struct Sink<'b> {
+    pub writer: Writer<'b>,
+    pub parts: Option<&'b mut Vec<Part>>,
+}
+
+impl Sink<'_> {
+    /// The items of the array that begins at `place`.
+    fn items(&mut self, place: usize, items: &[u8]) {
+        if let Some(parts) = &mut self.parts
+            && items.len() >= APART_BYTES
+            && let Some(part) = offered(items)
+        {
+            self.writer.apart_at(place, parts.len() as u32);
+            parts.push(part);
+        } else {
+            self.writer.raw(items);
+        }
+    }
+}
+
+impl<'b> Deref for Sink<'b> {
+    type Target = Writer<'b>;
+
+    fn deref(&self) -> &Writer<'b> {
+        &self.writer
+    }
+}
+
+impl<'b> DerefMut for Sink<'b> {
+    fn deref_mut(&mut self) -> &mut Writer<'b> {
+        &mut self.writer
+    }
+}
+
 /// Writes one value.
 pub(super) struct Ser<'a, 'b> {
-    writer: &'a mut Writer<'b>,
+    writer: &'a mut Sink<'b>,
     /// Whether it is a part of what has a tag of its own: its bytes alone are written.
     is_part: bool,
+    /// Where the array begins whose head and items it is.
+    array: Option<usize>,
 }
 
 impl<'a, 'b> Ser<'a, 'b> {
-    pub(super) fn new(writer: &'a mut Writer<'b>) -> Self {
-        Ser { writer, is_part: false }
+    pub(super) fn new(writer: &'a mut Sink<'b>) -> Self {
+        Ser { writer, is_part: false, array: None }
     }
 
     fn number<const N: usize>(self, value: i128, part: [u8; N]) -> Done {
@@ -39,7 +79,8 @@ impl<'a, 'b> Ser<'a, 'b> {
             begin(self.writer, count.unwrap_or(0) as u64);
         }
         let is_open = count.is_none() && !self.is_part;
-        Ok(Many { place: is_open.then_some(place), count: 0, is_part: self.is_part, writer: self.writer })
+        let (is_part, array) = (self.is_part, self.array);
+        Ok(Many { place: is_open.then_some(place), count: 0, is_part, array, writer: self.writer })
     }
 
     /// A dict of one pair: the name of a variant, and what it has.
@@ -52,17 +93,20 @@ impl<'a, 'b> Ser<'a, 'b> {
 
 /// The values of a list, a tuple or a dict.
 pub(super) struct Many<'a, 'b> {
-    writer: &'a mut Writer<'b>,
+    writer: &'a mut Sink<'b>,
     /// Where it begins, if its count is written at its end.
     place: Option<usize>,
     count: u64,
     is_part: bool,
+    array: Option<usize>,
 }
 
 impl Many<'_, '_> {
     fn one<T: Serialize + ?Sized>(&mut self, value: &T) -> Done {
         self.count += 1;
-        value.serialize(Ser { writer: self.writer, is_part: self.is_part })
+        // The second of an array's two are its items.
+        let array = self.array.filter(|_| self.count == 2);
+        value.serialize(Ser { writer: self.writer, is_part: self.is_part, array })
     }
 
     fn done(self, each: u64) -> Done {
@@ -126,10 +170,10 @@ impl<'a, 'b> Serializer for Ser<'a, 'b> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Done {
-        if self.is_part {
-            self.writer.raw(value)
-        } else {
-            self.writer.bytes(value)
+        match (self.is_part, self.array) {
+            (_, Some(place)) => self.writer.items(place, value),
+            (true, None) => self.writer.raw(value),
+            (false, None) => self.writer.bytes(value),
         }
         Ok(())
     }
@@ -156,9 +200,16 @@ impl<'a, 'b> Serializer for Ser<'a, 'b> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Done {
-        match name {
-            ARRAY_NAME => self.writer.raw(&[ARRAY]),
-            SHARED_NAME => self.writer.raw(&[SHARED]),
+        let place = self.writer.place();
+        let array = match name {
+            ARRAY_NAME => {
+                self.writer.raw(&[ARRAY]);
+                Some(place)
+            }
+            SHARED_NAME => {
+                self.writer.raw(&[SHARED]);
+                None
+            }
             OWN_NAME => {
                 return Err(Failed::custom(
                     "programs of another language share queues made by Queue::neutral, Lock<()>, Semaphore, Event and \
@@ -166,8 +217,8 @@ impl<'a, 'b> Serializer for Ser<'a, 'b> {
                 ));
             }
             _ => return value.serialize(self),
-        }
-        value.serialize(Ser { writer: self.writer, is_part: true })
+        };
+        value.serialize(Ser { writer: self.writer, is_part: true, array })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

@@ -250,10 +250,10 @@ impl Driver {
     /// # Errors
     /// No memory for a large body: the grant is not withdrawn, fail its items.
     pub fn publish(&mut self, grant: Grant, given: ItemLimits, body: &[u8], blocks: Vec<Block>) -> Result<bool> {
-        self.publish_parts(grant, given, body, &[], blocks)
+        self.publish_parts(grant, given, &[body], blocks)
     }
 
-    /// As [`Driver::publish`], for a body in two parts.
+    /// As [`Driver::publish`], for a body in several parts.
     ///
     /// # Errors
     /// Those of [`Driver::publish`].
@@ -261,8 +261,7 @@ impl Driver {
         &mut self,
         grant: Grant,
         given: ItemLimits,
-        body: &[u8],
-        rest: &[u8],
+        body: &[&[u8]],
         mut blocks: Vec<Block>,
     ) -> Result<bool> {
         if self.recording != timeline::recording() {
@@ -273,13 +272,12 @@ impl Driver {
         head.has_units = !held.is_empty();
         let held: Vec<u8> = if held.is_empty() { Vec::new() } else { encode_units(held) };
         let head = head.encode();
-        let size = HEAD_BYTES + held.len() + body.len() + rest.len();
+        let size = HEAD_BYTES + held.len() + body.iter().map(|part| part.len()).sum::<usize>();
         let ticket = if size <= Slots::INLINE_BYTES {
             self.record.clear();
             self.record.extend_from_slice(&head);
             self.record.extend_from_slice(&held);
-            self.record.extend_from_slice(body);
-            self.record.extend_from_slice(rest);
+            body.iter().for_each(|part| self.record.extend_from_slice(part));
             self.slots.publish(&self.record, None)
         } else {
             let block = match self.cut(size) {
@@ -290,7 +288,8 @@ impl Driver {
                 }
             };
             blocks.push(block);
-            if let Err(error) = self.segment.write(block.offset, &[&head, &held, body, rest]) {
+            let parts: Vec<&[u8]> = [&head[..], &held].into_iter().chain(body.iter().copied()).collect();
+            if let Err(error) = self.segment.write(block.offset, &parts) {
                 blocks.into_iter().for_each(|block| self.release(block));
                 return Err(error);
             }
