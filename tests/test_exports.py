@@ -135,6 +135,24 @@ def test_a_star_import_gives_all_names_and_loads_what_they_need_only():
     assert {f"procession.{name}" for name in heavy} & set(modules.split()) == set()
 
 
+def test_an_executor_loads_no_standard_multiprocessing_until_its_exception_is_wanted():
+    program = """
+import sys
+from procession.futures import ProcessPoolExecutor
+
+def loaded():
+    return any(name.partition(".")[0] == "multiprocessing" for name in sys.modules)
+
+with ProcessPoolExecutor(1) as executor:
+    assert list(executor.map(abs, [-1])) == [1]
+assert not loaded()
+from procession.futures import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool as standard
+assert BrokenProcessPool is standard and loaded()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 @pytest.mark.parametrize("library", ["multiprocessing", "procession"])
 def test_a_star_import_of_a_replaced_program_gives_the_standard_names(library):
     program = STAR.format(library=library, own=OWN | set(multiprocessing.__all__))

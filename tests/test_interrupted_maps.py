@@ -7,6 +7,8 @@ import glob
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -382,3 +384,42 @@ def test_awaiting_a_result_of_threads_in_vain_cancels_it():
 
 async def gives(result):
     return await result
+
+
+INTERRUPTED = """
+import time
+import procession
+
+def stay(number):
+    if number == 0:
+        print("ready", flush=True)
+    time.sleep(3600)
+
+if __name__ == "__main__":
+    pool = procession.get_context(METHOD).Pool(2)
+    WAIT
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("wait", ["pool.map(stay, range(9))", "pool.apply_async(stay, (0,)).get()"])
+def test_a_program_that_ctrl_c_ends_ends_by_that_signal(method, wait, tmp_path):
+    (tmp_path / "script.py").write_text(INTERRUPTED.replace("METHOD", repr(method)).replace("WAIT", wait))
+    program = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with program:
+        try:
+            assert program.stdout.readline() == "ready\n"
+            os.killpg(program.pid, signal.SIGINT)
+            _, errors = program.communicate(timeout=LIMIT_S)
+        finally:
+            program.kill()
+    assert program.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")

@@ -3,6 +3,8 @@
 Those for misuse are of two types each: the one that the standard library happens to raise, and the telling one.
 """
 
+import sys
+
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from procession._late_exceptions import (
@@ -31,9 +33,23 @@ def __getattr__(name):
     if name in OF_CONTEXTS or name in OF_POOLS:
         from procession import _late_exceptions
 
+        keep_interrupt()
         value = globals()[name] = getattr(_late_exceptions, name)
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def keep_interrupt():
+    """Have a program that Ctrl-C has ended end by that signal still, after something was imported.
+
+    The interpreter notes that it does where a KeyboardInterrupt leaves what was compiled of a text, and forgets it
+    where another such text is run, as modules do that define named tuples or dataclasses.
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        try:
+            exec("raise KeyboardInterrupt")
+        except KeyboardInterrupt:
+            pass
 
 
 class NotStarted(AttributeError, ValueError):

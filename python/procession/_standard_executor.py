@@ -11,8 +11,13 @@ _ours = _theirs = None
 
 
 def stand_in(ours):
-    """Have an executor of ours be what the standard modules call `ProcessPoolExecutor`; a second call does nothing."""
+    """Have an executor of ours be what the standard modules call `ProcessPoolExecutor`.
+
+    A second call does nothing, nor does one before there are these modules: when they have been imported comes another.
+    """
     global _ours, _theirs
+    if _NAME not in vars(sys.modules.get(_HOLDERS[0], sys)):
+        return
     if _theirs is None:
         _ours, _theirs = ours, vars(sys.modules[_HOLDERS[0]])[_NAME]
     _hold(ours)

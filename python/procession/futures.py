@@ -15,9 +15,8 @@ import time
 import weakref
 from _contextvars import copy_context  # without what `contextvars` loads
 from collections import deque
-from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, InvalidStateError
 from concurrent.futures._base import FINISHED, RUNNING
-from concurrent.futures.process import BrokenProcessPool
 
 from procession import _standard, context as contexts
 from procession._checks import few, whole, wishes
@@ -28,6 +27,7 @@ from procession._pool.future import PoolFuture
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing.context import BaseContext as StandardContext
     from typing import Any, ParamSpec, TypeVar, Unpack
 
@@ -46,6 +46,7 @@ __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 # The options of calls that are what they are where the call is submitted, and their modules.
 _CAPTURED = {"context": "procession._pool.context_vars", "tracing": "procession._pool.tracing"}
 
+_ends = False  # whether the interpreter does
 _all_engines: "weakref.WeakSet[_Engine]" = weakref.WeakSet()
 
 
@@ -409,7 +410,7 @@ class _Engine:
 
         # One is made for each use: an exception that was raised keeps alive whatever its traceback shows.
         def error():
-            return BrokenProcessPool(f"the workers were stopped by {how}_workers()")
+            return _broken()(f"the workers were stopped by {how}_workers()")
 
         if self._pid != os.getpid():
             return
@@ -503,13 +504,33 @@ def _fail(future, error):
         pass
 
 
+def _broken():
+    """Return the standard class, imported when it is needed: its module loads all of the standard `multiprocessing`.
+
+    Not while the interpreter ends, when that refuses to be loaded, and nobody has the class.
+    """
+    if _ends and "concurrent.futures.process" not in sys.modules:
+        return BrokenExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    return BrokenProcessPool
+
+
+def __getattr__(name):
+    """Find `BrokenProcessPool` when it is first asked for."""
+    if name != "BrokenProcessPool":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = _broken()
+    return found
+
+
 def _as_broken(error):
     """Return what programs for the standard executor expect in the place of `error`."""
     from procession import pool
 
     told = vars(error.__cause__) if isinstance(error.__cause__, RemoteTraceback) else {}
     if "of_initializer" in told:
-        by_initializer = BrokenProcessPool(f"the initializer failed: {type(error).__name__}: {error}")
+        by_initializer = _broken()(f"the initializer failed: {type(error).__name__}: {error}")
         by_initializer.__cause__ = error
         return by_initializer
     if "refused" in told and isinstance(error, pool.MaybeEncodingError):
@@ -522,13 +543,13 @@ def _as_broken(error):
         refused.__cause__ = error
         return refused
     if isinstance(error, pool.PoolTerminated):
-        return BrokenProcessPool(str(error))
+        return _broken()(str(error))
     died = getattr(pool, "WorkerDied", None)
-    if died is None or not isinstance(error, died) or isinstance(error, BrokenProcessPool):
+    if died is None or not isinstance(error, died) or isinstance(error, _broken()):
         return error
     # Programs written for the standard executor catch BrokenProcessPool.
     kind = type(error)
-    broken = type(kind.__name__, (kind, BrokenProcessPool), {"__module__": __name__})
+    broken = type(kind.__name__, (kind, _broken()), {"__module__": __name__})
     copy = broken.__new__(broken, *error.args)
     copy.args = error.args
     copy.__dict__.update(vars(error))
@@ -538,6 +559,8 @@ def _as_broken(error):
 
 def _finish_at_exit():
     """Wait for the futures of executors that nobody shut down, as the standard executor does."""
+    global _ends
+    _ends = True
     # A `with` block that Ctrl-C ended does not wait for its calls; in a REPL it may have ended something else.
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
     for engine in list(_all_engines):
