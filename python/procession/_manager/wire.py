@@ -75,13 +75,14 @@ class PickleSerializer:
     @staticmethod
     def dumps(message):
         """Return the bytes of a message; the errors of pickling for what cannot be pickled."""
-        # Most messages hold plain values only. They need no reducers of ours, which take longer to set up.
-        plain = type(message[1]) in _PLAIN if len(message) == 2 else _has_plain_arguments(message)
-        return pickle.dumps(message) if plain else reduction.ForkingPickler.dumps(message)
+        return pickle.dumps(message) if _is_plain(message) else engine.dumps(message)
 
 
-def _has_plain_arguments(request):
-    return not request[3] and all(type(argument) in _PLAIN for argument in request[2])
+def _is_plain(message):
+    """Return whether a message holds plain values only, as most do: they need no reducers of ours."""
+    if len(message) == 2:
+        return type(message[1]) in _PLAIN
+    return not message[3] and all(type(argument) in _PLAIN for argument in message[2])
 
 
 class ValueSerializer:
@@ -93,7 +94,9 @@ class ValueSerializer:
     @classmethod
     def dumps(cls, message):
         """Return the bytes of a message; the errors of pickling for what cannot be pickled."""
-        return engine.pickling_for(cls._nobody, lambda: PickleSerializer.dumps(message))
+        # What the engine pickles by itself is for anybody.
+        dumps = pickle.dumps if _is_plain(message) else reduction.ForkingPickler.dumps
+        return engine.pickling_for(cls._nobody, lambda: dumps(message))
 
 
 class XmlSerializer:
