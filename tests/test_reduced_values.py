@@ -79,6 +79,103 @@ class Tagged(list):
         return list(self) == list(other) and self.tag == other.tag
 
 
+class Shouting(dict):
+    """Is made of its entries by its own method, and does not count them."""
+
+    def __len__(self):
+        raise ZeroDivisionError("nobody is to ask")
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value if isinstance(value, tuple) else (value,))
+
+
+class Backwards(dict):
+    """Says of its entries what they are not."""
+
+    def items(self):
+        return reversed(list(super().items()))
+
+
+class Attributes(dict):
+    """Finds its entries as attributes, too."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Half(list):
+    """Shows every second item."""
+
+    def __iter__(self):
+        return iter([self[place] for place in range(0, len(self), 2)])
+
+
+class NamedWords(dict):
+    __slots__ = ("name",)
+
+    def __eq__(self, other):
+        return dict(self) == dict(other) and getattr(self, "name", None) == getattr(other, "name", None)
+
+
+@dataclasses.dataclass(slots=True, weakref_slot=True)
+class More(Slotted):
+    third: object = 3
+
+
+class Guarded:
+    """Has slots that it is given by its own method, one of them private, and one that is never set."""
+
+    __slots__ = ("__own", "never", "part")
+
+    def __init__(self, part):
+        self.part, self.__own = part, [part]
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+
+    def __eq__(self, other):
+        return (self.part, self.__own) == (other.part, other.__own) and not hasattr(other, "never")
+
+
+class Computing:
+    """Answers for its slots by its own method."""
+
+    __slots__ = ("part",)
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        return [found] if name == "part" else found
+
+    def __eq__(self, other):
+        return self.part == other.part
+
+
+def with_attributes(value, **attributes):
+    vars(value).update(attributes)
+    return value
+
+
+def named_words(name=None, **entries):
+    words = NamedWords(entries)
+    if name is not None:
+        words.name = name
+    return words
+
+
+def other_entries():
+    """Stands for the method of a dict of which an object says itself what it has."""
+    return iter([("b", 2)])
+
+
+def computing(part):
+    value = Computing()
+    value.part = part
+    return value
+
+
 class Color(enum.Enum):
     RED = 1
     GREEN = [2]
@@ -154,7 +251,18 @@ VALUES = [
     Stateful({1: 2}),
     [Reduced(1), Stateful(2)],
     Words(a=1, b=[2]),
+    Words(),
+    Words((str(number), [number]) for number in range(20)),
+    [Words(a=1), Words(b={1})],
+    with_attributes(Words(a=1), extra=[1]),
+    Attributes(a=1, b=[2]),
+    named_words(a=1),
+    named_words("name", a=[1]),
+    More(1, [2]),
+    Guarded([1]),
     Tagged([1, [2]], "tag"),
+    Tagged(),
+    Tagged(range(30)),
     collections.OrderedDict(b=1, a=[2]),
     collections.Counter("abca"),
     collections.defaultdict(list, {"a": [1]}),
@@ -205,12 +313,26 @@ VALUES = [
 ]
 
 
+# What makes objects that are not what they were once they have been pickled, and what is in such an object.
+CHANGING = [
+    (lambda: Shouting(a=1, b=[2]), lambda value: list(dict.items(value))),
+    (lambda: Backwards(a=1, b=[2]), lambda value: list(dict.items(value))),
+    (lambda: with_attributes(Words(a=1), items=other_entries), lambda value: list(dict.items(value))),
+    (lambda: Half([1, 2, 3, 4, 5, 6]), lambda value: [value[place] for place in range(len(value))]),
+    (lambda: computing([1]), lambda value: object.__getattribute__(value, "part")),
+]
+
+
 RECORDS = numpy.dtype([("x", "f8"), ("n", "i4")])
 NESTED = numpy.dtype([("in", [("x", "f8"), ("n", "i4")]), ("more", "i4")])
 
 
 def fresh(index):
     return copy.deepcopy(VALUES[index % len(VALUES)])
+
+
+def changing(index):
+    return CHANGING[index % len(CHANGING)][0]()
 
 
 def kept(index):
@@ -244,6 +366,8 @@ def assert_alike(found, expected):
     assert type(found) is type(expected)
     if isinstance(expected, collections.defaultdict):
         assert found.default_factory is expected.default_factory
+    if isinstance(expected, (dict, list)):
+        assert getattr(found, "__dict__", None) == getattr(expected, "__dict__", None)
     if isinstance(expected, collections.deque):
         assert found.maxlen == expected.maxlen
     if isinstance(expected, numpy.ma.MaskedArray):
@@ -277,6 +401,22 @@ def test_values_arrive_as_they_were_in_both_directions(context):
                 assert len(results) == count, name
                 for found, expected in zip(results, itertools.cycle(VALUES), strict=False):
                     assert_alike(found, expected)
+    pool.join()
+
+
+def test_objects_that_pickling_changes_are_changed_as_it_does(context):
+    makers, readers = zip(*CHANGING, strict=True)
+    made = [make() for make in makers] * 4
+    once = [pickle.loads(pickle.dumps(value)) for value in made]
+    twice = [pickle.loads(pickle.dumps(value)) for value in once]
+    with context.Pool(2) as pool:
+        for name, run in METHODS.items():
+            for expected, results in (
+                (once, run(pool, changing, range(len(made)))),
+                (twice, run(pool, same, made)),
+            ):
+                for read, one, other in zip(itertools.cycle(readers), results, expected, strict=False):
+                    assert (type(one), read(one)) == (type(other), read(other)), name
     pool.join()
 
 

@@ -25,6 +25,10 @@ pub(super) enum InstanceForm {
     Reduced,
     /// By a reducer that is asked once, as it may do more than answer: what it says goes to the pickler if need be.
     Asked,
+    /// As every object by default, with nothing but the entries of a dict, or the items of a list, that it is derived from.
+    Derived(Base),
+    /// As every object by default, with slots that have names and no dict.
+    Slots,
     /// By its reducer, which changes nothing, where it is small.
     Small(small::Kind),
     /// As one of few objects of its class, which stay as they are and are wanted again and again.
@@ -33,6 +37,13 @@ pub(super) enum InstanceForm {
     Records,
     /// In another way.
     Other,
+}
+
+/// What a class is derived from whose objects have more than attributes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    Dict,
+    List,
 }
 
 /// How instances of a class are pickled.
@@ -49,6 +60,10 @@ pub(super) fn form_of(class: &Bound<'_, PyType>) -> PyResult<InstanceForm> {
         Ok(InstanceForm::Small(kind))
     } else if is_harmless(class)? {
         Ok(InstanceForm::Reduced)
+    } else if let Some(base) = base_of(class)? {
+        Ok(InstanceForm::Derived(base))
+    } else if has_slots_only(class)? {
+        Ok(InstanceForm::Slots)
     } else if !is_pickled_at_once(class) && is_asked_alone(class)? {
         Ok(InstanceForm::Asked)
     } else {
@@ -104,6 +119,8 @@ fn is_type_of_arrays(class: &Bound<'_, PyType>) -> PyResult<bool> {
 struct PlainObjects {
     methods: Vec<(&'static str, Py<PyAny>)>,
     size: usize,
+    /// The same of one that has nothing at all.
+    bare: usize,
     slots: Py<PyAny>,
 }
 
@@ -116,34 +133,84 @@ fn plain(py: Python<'_>) -> PyResult<&PlainObjects> {
         let methods = ["__reduce_ex__", "__reduce__", "__getstate__"];
         let methods = methods.map(|name| object.getattr(name).map(|method| (name, method.unbind())));
         let names = PyDict::new(py);
-        let class = builtins.getattr("type")?.call1(("Plain", (object,), names))?;
+        let class = builtins.getattr("type")?.call1(("Plain", (&object,), names))?;
         Ok(PlainObjects {
             methods: methods.into_iter().collect::<PyResult<_>>()?,
             size: class.getattr("__basicsize__")?.extract()?,
+            bare: object.getattr("__basicsize__")?.extract()?,
             slots: py.import("copyreg")?.getattr("_slotnames")?.unbind(),
         })
     })
 }
 
-/// Whether instances of a class are pickled by the class and their attributes alone.
-fn has_attributes(class: &Bound<'_, PyType>) -> PyResult<bool> {
-    let py = class.py();
-    let plain = plain(py)?;
-    for (name, method) in &plain.methods {
+/// Whether a class leaves it to that of every object how its instances are pickled, and gives no arguments to make them of.
+fn is_pickled_as_object(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    for (name, method) in &plain(class.py())?.methods {
         if !class.getattr(*name)?.is(method) {
             return Ok(false);
         }
     }
-    for name in ["__getnewargs__", "__getnewargs_ex__", "__setstate__"] {
-        if class.hasattr(name)? {
-            return Ok(false);
-        }
+    Ok(!class.hasattr("__getnewargs__")? && !class.hasattr("__getnewargs_ex__")?)
+}
+
+/// The names of the slots of a class that its pickles have.
+pub(super) fn slots_of<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyList>> {
+    let py = class.py();
+    Ok(plain(py)?.slots.bind(py).call1((class,))?.cast_into::<PyList>()?)
+}
+
+/// Whether instances of a class are pickled by the class and their attributes alone.
+fn has_attributes(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    if !is_pickled_as_object(class)? || class.hasattr("__setstate__")? {
+        return Ok(false);
     }
     let size: usize = class.getattr("__basicsize__")?.extract()?;
     let items: usize = class.getattr("__itemsize__")?.extract()?;
     let has_dict = class.getattr("__dictoffset__")?.extract::<isize>()? != 0;
-    let slots = plain.slots.bind(py).call1((class,))?;
-    Ok(size == plain.size && items == 0 && has_dict && slots.cast::<PyList>().is_ok_and(|slots| slots.is_empty()))
+    Ok(size == plain(class.py())?.size && items == 0 && has_dict && slots_of(class)?.is_empty())
+}
+
+/// The dict or list that instances of a class are, if their pickles have the entries, or the items, of that as they stand there.
+fn base_of(class: &Bound<'_, PyType>) -> PyResult<Option<Base>> {
+    let py = class.py();
+    let (base, known, reader) = if class.is_subclass_of::<PyDict>()? {
+        (Base::Dict, py.get_type::<PyDict>(), "items")
+    } else if class.is_subclass_of::<PyList>()? {
+        (Base::List, py.get_type::<PyList>(), "__iter__")
+    } else {
+        return Ok(None);
+    };
+    let is_read = !class.is(&known) && class.getattr(reader)?.is(&known.getattr(reader)?);
+    Ok((is_read && is_looked_up_as(class, &known)? && is_pickled_as_object(class)? && slots_of(class)?.is_empty())
+        .then_some(base))
+}
+
+/// Whether all that instances of a class have is in slots with names, which are read without code of the program.
+fn has_slots_only(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let is_sized = class.getattr("__itemsize__")?.extract::<usize>()? == 0;
+    if !is_sized || class.getattr("__dictoffset__")?.extract::<isize>()? != 0 || class.hasattr("__setstate__")? {
+        return Ok(false);
+    }
+    let object = class.py().import("builtins")?.getattr("object")?;
+    if !is_looked_up_as(class, &object)? || !is_pickled_as_object(class)? {
+        return Ok(false);
+    }
+    let slots = slots_of(class)?;
+    // That for weak references is in no pickle.
+    let weak = usize::from(class.getattr("__weakrefoffset__")?.extract::<isize>()? != 0);
+    let size = plain(class.py())?.bare + (slots.len() + weak) * size_of::<usize>();
+    let is_all = class.getattr("__basicsize__")?.extract::<usize>()? == size;
+    let is_slot = |name: Bound<'_, PyAny>| {
+        let slot = class.getattr(name.cast_into::<PyString>()?)?.get_type();
+        Ok::<_, PyErr>(slot.name()? == "member_descriptor")
+    };
+    Ok(is_all && !slots.is_empty() && slots.iter().map(is_slot).collect::<PyResult<Vec<_>>>()?.into_iter().all(|is| is))
+}
+
+/// Whether the attributes of instances are looked up as those of `base`, which looks them up as every object.
+fn is_looked_up_as(class: &Bound<'_, PyType>, base: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let name = "__getattribute__";
+    Ok(class.getattr(name)?.is(&base.getattr(name)?) && !class.hasattr("__getattr__")?)
 }
 
 /// Whether a class is that of named tuples, with nothing added that their pickles would have.

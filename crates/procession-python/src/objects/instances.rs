@@ -9,8 +9,9 @@ use pyo3::types::{PyCFunction, PyDict, PyFunction, PyList, PyModule, PyString, P
 use rustc_hash::FxHashMap;
 
 use crate::objects::entries::entries_of;
-use crate::objects::forms::{InstanceForm, form_of};
+use crate::objects::forms::{Base, InstanceForm, form_of, slots_of};
 use crate::objects::naming::is_named;
+use crate::objects::rebuilt::new_object;
 use crate::objects::reducers::{Answer, has_new_reducer, has_reducer, note_answer};
 use crate::objects::small;
 use crate::objects::unsettled::{begin_moment, is_settled};
@@ -28,7 +29,8 @@ const MISFITS: u32 = 8;
 
 /// What an instance is made of.
 pub(crate) enum InstanceParts<'py> {
-    /// A tuple of the class and the names of the attributes, which stays the same for all with these names, and the values.
+    /// A tuple of the class and the names of the attributes, or of the class, None and those of slots, which stays the same for
+    /// all with these names; and the values.
     Attributes(Bound<'py, PyTuple>, Vec<Bound<'py, PyAny>>),
     /// The class and the fields.
     Fields(Bound<'py, PyType>, Bound<'py, PyTuple>),
@@ -57,9 +59,11 @@ struct KnownClass {
     form: InstanceForm,
     /// Whether its reducer, if there is one, changes nothing.
     is_settled: bool,
-    /// The class and the names of the attributes of the instance that came last.
+    /// Whether instances of a derived class may have attributes.
+    has_dict: bool,
+    /// The class and the names of the attributes of the instance that came last; of a derived class the arguments of its objects.
     names: Option<Py<PyTuple>>,
-    /// The callable that made the instance that came last; the names of a type of records.
+    /// The callable that made the instance that came last; the names of a type of records, or of slots.
     callable: Option<Py<PyAny>>,
     /// How many instances had to be pickled after all.
     misfits: u32,
@@ -141,9 +145,11 @@ impl Classes {
                 let attributes = attributes.ok().and_then(|found| found.cast_into_exact::<PyDict>().ok());
                 attributes.filter(|attributes| attributes.len() <= TUPLE_ITEMS).and_then(|attributes| {
                     let (names, values): (Vec<_>, Vec<_>) = entries_of(&attributes).into_iter().unzip();
-                    Some(InstanceParts::Attributes(self.names(&class, &names)?, values))
+                    Some(InstanceParts::Attributes(self.names(&class, &names, 1)?, values))
                 })
             }
+            InstanceForm::Derived(base) if asks => self.derived(value, &class, base)?.map(InstanceParts::Reduced),
+            InstanceForm::Slots if asks => self.slots(value, &class)?,
             InstanceForm::Fields => {
                 let fields = value.cast::<PyTuple>()?;
                 (fields.len() <= TUPLE_ITEMS).then(|| InstanceParts::Fields(class, fields.clone()))
@@ -167,14 +173,18 @@ impl Classes {
                 parts.map(InstanceParts::Reduced)
             }
             InstanceForm::Small(kind) if asks => small_parts(value, class, kind)?.map(InstanceParts::Reduced),
-            InstanceForm::Small(_) | InstanceForm::Member | InstanceForm::Records | InstanceForm::Other => None,
+            InstanceForm::Small(_) | InstanceForm::Derived(_) | InstanceForm::Slots => None,
+            InstanceForm::Member | InstanceForm::Records | InstanceForm::Other => None,
         })
     }
 
     /// An instance has been asked, and had to be pickled after all, because of its parts.
     pub(crate) fn note_misfit(&mut self, value: &Bound<'_, PyAny>) {
         let known = self.known(&value.get_type());
-        if matches!(known.form, InstanceForm::Asked | InstanceForm::Small(_)) {
+        if matches!(
+            known.form,
+            InstanceForm::Asked | InstanceForm::Small(_) | InstanceForm::Derived(_) | InstanceForm::Slots
+        ) {
             known.misfits += 3; // one that fits takes one back
             if known.misfits > MISFITS {
                 known.form = InstanceForm::Other;
@@ -212,14 +222,98 @@ impl Classes {
         Ok(None)
     }
 
-    /// The tuple of a class and these names.
-    fn names<'py>(&mut self, class: &Bound<'py, PyType>, names: &[Bound<'py, PyAny>]) -> Option<Bound<'py, PyTuple>> {
+    /// What the reducer of every object says of one that is derived from a dict or a list, which needs no reducer for that; none if
+    /// it is to be pickled.
+    fn derived<'py>(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        class: &Bound<'py, PyType>,
+        base: Base,
+    ) -> PyResult<Option<Reduction<'py>>> {
+        let py = value.py();
+        // What the dict or the list has, whatever the class says of that.
+        let count = match base {
+            Base::Dict => value.cast::<PyDict>()?.len(),
+            Base::List => value.cast::<PyList>()?.len(),
+        };
+        if count > TUPLE_ITEMS {
+            return Ok(None);
+        }
+        let known = self.known(class);
+        let mut state = None;
+        if known.has_dict {
+            state =
+                Some(value.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?).filter(|dict| !dict.is_empty());
+        }
+        // It would be called for what the dict has.
+        if state.as_ref().is_some_and(|state| state.contains(intern!(py, "items")).unwrap_or(true)) {
+            return Ok(None);
+        }
+        let arguments = match &known.names {
+            Some(arguments) => arguments.bind(py).clone(),
+            None => {
+                let arguments = PyTuple::new(py, [class])?;
+                known.names = Some(arguments.clone().unbind());
+                arguments
+            }
+        };
+        known.misfits = known.misfits.saturating_sub(1);
+        let (mut items, mut entries) = (None, None);
+        match base {
+            Base::Dict => {
+                let pairs = entries_of(value.cast::<PyDict>()?).into_iter();
+                entries = Some(PyList::new(py, pairs.flat_map(|(key, item)| [key, item]).collect::<Vec<_>>())?);
+            }
+            Base::List => items = Some(PyList::new(py, value.cast::<PyList>()?.iter().collect::<Vec<_>>())?),
+        }
+        let state = state.map(Bound::into_any);
+        Ok(Some(Reduction { callable: new_object(py)?.clone(), arguments, state, items, entries }))
+    }
+
+    /// The slots of an instance that have a value; none if it is to be pickled.
+    fn slots<'py>(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        class: &Bound<'py, PyType>,
+    ) -> PyResult<Option<InstanceParts<'py>>> {
+        let known = self.known(class);
+        let names = match &known.callable {
+            Some(names) => names.bind(class.py()).clone().cast_into::<PyList>()?,
+            None => {
+                let names = slots_of(class)?;
+                known.callable = Some(names.clone().into_any().unbind());
+                names
+            }
+        };
+        if names.len() > TUPLE_ITEMS {
+            return Ok(None);
+        }
+        let (mut given, mut values) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+        for name in names.iter() {
+            let name = name.cast_into::<PyString>()?;
+            // One that was never set is missed.
+            if let Ok(found) = value.getattr(&name) {
+                given.push(name.into_any());
+                values.push(found);
+            }
+        }
+        self.known(class).misfits = self.known(class).misfits.saturating_sub(1);
+        Ok(self.names(class, &given, 2).map(|names| InstanceParts::Attributes(names, values)))
+    }
+
+    /// The tuple of a class and these names, which stand from its place `first` on.
+    fn names<'py>(
+        &mut self,
+        class: &Bound<'py, PyType>,
+        names: &[Bound<'py, PyAny>],
+        first: usize,
+    ) -> Option<Bound<'py, PyTuple>> {
         let py = class.py();
         let known = self.known(class);
         if let Some(last) = &known.names {
             let last = last.bind(py);
-            if last.len() == names.len() + 1
-                && names.iter().zip(last.iter_borrowed().skip(1)).all(|(name, last)| name.is(&*last))
+            if last.len() == names.len() + first
+                && names.iter().zip(last.iter_borrowed().skip(first)).all(|(name, last)| name.is(&*last))
             {
                 return Some(last.clone());
             }
@@ -227,7 +321,8 @@ impl Classes {
         if !names.iter().all(|name| name.is_exact_instance_of::<PyString>()) {
             return None;
         }
-        let all = std::iter::once(class.as_any().clone()).chain(names.iter().cloned()).collect::<Vec<_>>();
+        let none = std::iter::repeat_n(py.None().into_bound(py), first - 1);
+        let all = std::iter::once(class.as_any().clone()).chain(none).chain(names.iter().cloned()).collect::<Vec<_>>();
         let made = PyTuple::new(py, all).ok()?;
         let before = known.names.replace(made.clone().unbind());
         drop(before);
@@ -245,6 +340,7 @@ impl Classes {
             KnownClass {
                 _class: class.clone().unbind(),
                 form,
+                has_dict: class.getattr(intern!(class.py(), "__dictoffset__")).is_ok_and(|at| at.ne(0).unwrap_or(true)),
                 is_settled: form == InstanceForm::Reduced || form == InstanceForm::Asked && is_settled(class),
                 names: None,
                 callable: None,
@@ -326,7 +422,8 @@ fn read<'py>(said: &Bound<'py, PyAny>, entries: usize) -> PyResult<Option<Reduct
     if !(2..=5).contains(&parts.len()) {
         return Ok(None);
     }
-    let part = |at: usize| parts.get_item(at).ok().filter(|part| !part.is_none());
+    // Without an index beyond the end, each of which would make an exception.
+    let part = |at: usize| parts.iter_borrowed().nth(at).filter(|part| !part.is_none()).map(|part| part.to_owned());
     let Some(Ok(arguments)) = part(1).map(Bound::cast_into_exact::<PyTuple>) else { return Ok(None) };
     let Some(callable) = part(0) else { return Ok(None) };
     let is_long = || match (part(3), part(4)) {

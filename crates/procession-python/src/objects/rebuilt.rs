@@ -6,11 +6,17 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
-/// What a callable makes of its arguments; of the function that pickles name for a new object of a class, without calling it.
-pub(crate) fn made<'py>(callable: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+/// The function that pickles name for a new object of a class.
+pub(crate) fn new_object<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
     static NEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = callable.py();
     let new = NEW.get_or_try_init(py, || Ok::<_, PyErr>(py.import("copyreg")?.getattr("__newobj__")?.unbind()))?;
+    Ok(new.bind(py))
+}
+
+/// What a callable makes of its arguments; [`new_object`] is not called for that.
+pub(crate) fn made<'py>(callable: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    let py = callable.py();
+    let new = new_object(py)?;
     match arguments.iter_borrowed().next() {
         Some(class) if callable.is(new) => class.getattr(intern!(py, "__new__"))?.call1(arguments),
         _ => callable.call1(arguments),
@@ -38,15 +44,21 @@ pub(crate) fn fill(object: &Bound<'_, PyAny>, items: &Bound<'_, PyAny>, entries:
     Ok(())
 }
 
-/// An instance of the class that `class` begins with, with the attributes that it names.
+/// An instance of the class that `class` begins with, with the attributes that it names; behind None stand names of slots.
 pub(crate) fn rebuild<'py>(
     class: &Bound<'py, PyTuple>,
     values: &mut dyn Iterator<Item = PyResult<Bound<'py, PyAny>>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
-    let mut names = class.iter_borrowed();
+    let mut names = class.iter_borrowed().peekable();
     let class = names.next().ok_or_else(|| PyValueError::new_err("an instance arrived without its class"))?;
     let object = class.call_method1(intern!(py, "__new__"), (class,))?;
+    if names.next_if(|name| name.is_none()).is_some() {
+        for (name, value) in names.zip(values) {
+            object.setattr(name.cast::<PyString>()?, value?)?;
+        }
+        return Ok(object);
+    }
     let attributes = object.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?;
     for (name, value) in names.zip(values) {
         attributes.set_item(name, value?)?;

@@ -89,11 +89,13 @@ pub(super) fn read<'py>(
             let (scope, forgotten) = (u32::from_le_bytes(take_word(bytes)?), u16::from_le_bytes(take_word(bytes)?));
             shelf.begin(scope, forgotten);
             check_inner(tag, bytes)?;
-            let value = skip_at(bytes, depth)?;
-            match decode_at(py, &mut &value[..], shelf, depth) {
+            let mut whole = *bytes;
+            match decode_at(py, bytes, shelf, depth) {
                 Ok(object) => object,
                 Err(error) => {
                     // Others may want the objects behind the one that failed.
+                    let value = skip_at(&mut whole, depth)?;
+                    *bytes = whole;
                     keep_rest(py, &mut &value[..], shelf, depth);
                     return Err(error);
                 }
