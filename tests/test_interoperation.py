@@ -3,8 +3,11 @@
 Up to Python 3.11 both sides answer with HMAC-MD5; since 3.12 a challenge names its digest.
 """
 
+import importlib
 import importlib.machinery
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -176,3 +179,22 @@ def test_a_module_that_another_thread_is_loading_is_asked_nothing(context, monke
     child.start()
     child.join()
     assert child.exitcode == 0
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [("multiprocessing", "procession"), ("procession", "multiprocessing")])
+def test_descriptors_are_sent_one_by_one_as_the_standard_library_of_this_version_sends_them(sender, receiver):
+    sender, receiver = (importlib.import_module(f"{library}.reduction") for library in (sender, receiver))
+    one, other = socket.socketpair()
+    with one, other, open(os.devnull) as file:
+        one.settimeout(LIMIT)
+        other.settimeout(LIMIT)
+        sending = threading.Thread(target=sender.sendfds, args=(one, [file.fileno()]))
+        sending.start()
+        [received] = receiver.recvfds(other, 1)
+        os.close(received)
+        sending.join(LIMIT)
+        assert not sending.is_alive()
+        # Nothing is left that the next to read would take for a message.
+        one.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            one.recv(1)

@@ -108,6 +108,15 @@ def on_closed_queue(call, kind="Queue"):
     return run
 
 
+def on_held_condition(call):
+    def run(mp):
+        condition = mp.Condition()
+        with condition:
+            return call(condition)
+
+    return run
+
+
 def on_memory(call, size=16):
     def run(mp):
         memory = mp.shared_memory.SharedMemory(create=True, size=size)
@@ -363,6 +372,7 @@ MISUSES = {
     "Connection.send_bytes(size=9)": on_pipe(lambda left, right: left.send_bytes(b"abc", 1, 9)),
     "Connection.send_bytes(offset=str)": on_pipe(lambda left, right: left.send_bytes(b"abc", "1")),
     "Connection.recv_bytes(-1)": on_pipe(lambda left, right: left.recv_bytes(-1)),
+    "Connection.recv_bytes(10**30)": on_pipe(lambda left, right: (right.send_bytes(b"abc"), left.recv_bytes(10**30))),
     "Connection.recv_bytes(str)": on_pipe(lambda left, right: left.recv_bytes("1")),
     "Connection.recv_bytes(too small)": on_pipe(lambda left, right: (right.send_bytes(b"abc"), left.recv_bytes(2))),
     "Connection.recv_bytes_into(small)": on_pipe(
@@ -423,10 +433,15 @@ MISUSES = {
     "Condition(semaphore)": lambda mp: mp.Condition(mp.Semaphore()),
     "Condition.wait free": wait_without_lock,
     "Condition.notify free": lambda mp: mp.Condition().notify(),
+    "Condition.notify(-1) free": lambda mp: mp.Condition().notify(-1),
+    "Condition.notify(-1)": on_held_condition(lambda condition: condition.notify(-1)),
+    "Condition.notify(10**30)": on_held_condition(lambda condition: condition.notify(10**30)),
     "Condition.notify_all free": lambda mp: mp.Condition().notify_all(),
     "Condition.release free": lambda mp: mp.Condition().release(),
     "Barrier(0)": lambda mp: mp.Barrier(0),
     "Barrier(-1)": lambda mp: mp.Barrier(-1),
+    "Barrier(2**31)": lambda mp: mp.Barrier(2**31),
+    "Barrier(10**30)": lambda mp: mp.Barrier(10**30),
     "Barrier(str)": lambda mp: mp.Barrier("3"),
     "Barrier(action=3)": lambda mp: mp.Barrier(1, action=3).wait(),
     "Barrier.wait(timeout)": lambda mp: mp.Barrier(2).wait(0.01),
@@ -532,6 +547,8 @@ ON_PURPOSE = {
     "Condition(semaphore)": ("TypeError", "a semaphore has no owner that could wait"),
     "Barrier(0)": ("ValueError", "nobody could ever pass"),
     "Barrier(-1)": ("ValueError", "nobody could ever pass"),
+    "Barrier(2**31)": ("ValueError", "there cannot be as many threads, and each party has its place in memory"),
+    "Barrier(10**30)": ("ValueError", "there cannot be as many threads, and each party has its place in memory"),
     "Barrier(str)": ("TypeError", "found out there by the last who waits"),
     "Manager().Barrier(0)": ("RemoteError", "nobody could ever pass: a ValueError in the server"),
 }

@@ -426,6 +426,7 @@ class Arrived:
 class Barrier:
     """A meeting point of several processes."""
 
+    MOST: int
     def __new__(cls, cell: Cell, parties: int | None = None) -> Self: ...
     @staticmethod
     def bytes(parties: int) -> int: ...

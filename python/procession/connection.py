@@ -2,6 +2,7 @@
 
 import _socket  # without what `socket` loads
 import os
+import sys
 
 from procession import _exceptions, _procession as engine, reduction, util
 from procession._objects.descriptors import pipe
@@ -55,7 +56,7 @@ class Connection(engine.Connection):
         """
         if maxlength is not None and maxlength < 0:
             raise ValueError("maxlength is negative")
-        message = self._receive(maxlength)
+        message = self._receive(None if maxlength is None else min(maxlength, sys.maxsize))
         if message is None:
             self._stop_reading()
             raise OSError("bad message length")

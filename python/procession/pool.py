@@ -410,7 +410,7 @@ class Pool(_Maps):
         self._check_running()
         chunksize = min(positive(chunksize, "chunksize"), 2**31)
         if buffersize is not None:
-            buffersize = positive(buffersize, "buffersize")
+            buffersize = min(positive(buffersize, "buffersize"), 2**31)
         ordered = kind is IMapIterator
         if (further or self._further) and (further := self._with_common(further)):
             order = "imap" if ordered else "imap_unordered"

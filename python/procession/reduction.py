@@ -87,7 +87,7 @@ def dump(obj: object, file: "_Writer", protocol: int | None = None) -> None:
 
 
 def send_handle(conn: "Connection", handle: int, destination_pid: int | None, timeout: float | None = None) -> None:
-    """Send a descriptor over a connection, and wait until it is taken.
+    """Send a descriptor over a connection; from Python 3.14 on it waits until it is taken.
 
     Args:
         conn: the connection, over a unix socket.

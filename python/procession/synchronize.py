@@ -291,8 +291,8 @@ class Barrier(engine.Barrier):
     _timeout: float | None
 
     def __new__(cls, parties, action=None, timeout=None, *, ctx=None):
-        if whole(parties, "parties") < 1:
-            raise ValueError(f"parties must be 1 or more, not {parties}")
+        if not 1 <= whole(parties, "parties") <= cls.MOST:
+            raise ValueError(f"parties must be 1 to {cls.MOST}, as many threads as there can be, not {parties}")
         return super().__new__(cls, engine.Cell.create(cls.bytes(parties)), parties)
 
     def __init__(

@@ -1,6 +1,7 @@
 """Descriptors on their way to another process, within a pickle or one by one; `rights.py` has how they travel."""
 
 import os
+import sys
 
 from procession import process
 from procession._procession import above_streams
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DupFd", "pipe", "recvfds", "sendfds"]
 
-_ANSWER = b"A"  # some byte must travel with descriptors
+_ANSWER = b"A"
+# The standard library of this version, which may be the other side, sends an answer and waits for it.
+_ANSWERS = sys.version_info >= (3, 14)
 
 
 def pipe() -> tuple[int, int]:
@@ -48,13 +51,13 @@ def DupFd(fd: int) -> "Detaching":
 
 
 def sendfds(sock: "socket.socket", fds: "Iterable[int]") -> None:
-    """Send descriptors over a unix socket."""
+    """Send descriptors over a unix socket; from Python 3.14 on it waits until they are taken."""
     import array
     import socket
 
     numbers = array.array("i", fds)
     sock.sendmsg([bytes([len(numbers) % 256])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
-    if sock.recv(1) != _ANSWER:
+    if _ANSWERS and sock.recv(1) != _ANSWER:
         raise RuntimeError("did not receive acknowledgement of fd")
 
 
@@ -68,7 +71,8 @@ def recvfds(sock: "socket.socket", size: int) -> list[int]:
     if not message and not fds:
         raise EOFError
     try:
-        sock.send(_ANSWER)
+        if _ANSWERS:
+            sock.send(_ANSWER)
         if len(fds) != size or message[0] != size % 256 or flags & socket.MSG_CTRUNC:
             raise RuntimeError(f"received {len(fds)} descriptors instead of {size}")
     except BaseException:

@@ -38,6 +38,9 @@ pub struct Barrier {
 }
 
 impl Barrier {
+    /// The most parties that can ever meet: Linux has no more threads. Each has its place in memory from the start.
+    pub const MOST: u32 = 1 << 22;
+
     /// Bytes of the cell of a barrier for `parties`.
     pub const fn bytes(parties: usize) -> usize {
         // A party may come again while another of the last round has yet to wake.

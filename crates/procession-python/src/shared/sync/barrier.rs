@@ -25,6 +25,9 @@ pub(crate) struct Arrived {
 
 #[pymethods]
 impl Barrier {
+    #[classattr]
+    const MOST: u32 = sync::Barrier::MOST;
+
     /// A new barrier for `parties`, or without them the one that another process made in the cell.
     #[new]
     #[pyo3(signature = (cell, parties=None))]

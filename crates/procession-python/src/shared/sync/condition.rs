@@ -1,7 +1,7 @@
 //! `Condition`.
 
 use procession::sync;
-use pyo3::exceptions::{PyAssertionError, PyTypeError};
+use pyo3::exceptions::{PyAssertionError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
 
@@ -20,6 +20,22 @@ impl AnyLock {
         match self {
             AnyLock::Plain(l) => l.get().lock.is_mine(),
             AnyLock::Recursive(l) => l.get().lock.is_mine(),
+        }
+    }
+}
+
+/// How many to wake: any integer, of which less than none is none, and more than there can be is all.
+struct AtMost(usize);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for AtMost {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<AtMost> {
+        match object.extract() {
+            Err(e) if PyErr::is_instance_of::<PyOverflowError>(&e, object.py()) => {
+                Ok(AtMost(if object.lt(0)? { 0 } else { usize::MAX }))
+            }
+            n => n.map(AtMost),
         }
     }
 }
@@ -118,12 +134,12 @@ impl Condition {
     ///
     /// Raises:
     ///     AssertionError: this thread does not hold the lock.
-    #[pyo3(signature = (n=1))]
-    fn notify(&self, n: usize) -> PyResult<()> {
+    #[pyo3(signature = (n=AtMost(1)), text_signature = "($self, n=1)")]
+    fn notify(&self, n: AtMost) -> PyResult<()> {
         if !self.lock.is_mine() {
             return Err(PyAssertionError::new_err("lock is not owned"));
         }
-        self.waiters.wake(n, sync::Waiters::WOKEN).map(drop).map_err(raised)
+        self.waiters.wake(n.0, sync::Waiters::WOKEN).map(drop).map_err(raised)
     }
 
     /// Wake all who wait.
@@ -131,7 +147,7 @@ impl Condition {
     /// Raises:
     ///     AssertionError: this thread does not hold the lock.
     fn notify_all(&self) -> PyResult<()> {
-        self.notify(usize::MAX)
+        self.notify(AtMost(usize::MAX))
     }
 
     /// How many wait and are alive.

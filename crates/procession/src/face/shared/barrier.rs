@@ -9,9 +9,6 @@ use super::{after, patiently, read_cell, write_cell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{self, Arrival, Cell};
 
-/// The most parties of a barrier.
-const MOST: u32 = 1 << 16;
-
 /// A place where a number of processes wait until all have come. A party that dies while it waits is not counted.
 ///
 /// ```
@@ -46,10 +43,11 @@ impl Barrier {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for none, or more than 65,536; the system's.
+    /// `InvalidInput` for none, or more than Linux can have threads, 4,194,304; the system's.
     pub fn new(parties: u32) -> Result<Barrier> {
-        if parties == 0 || parties > MOST {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("a barrier has 1 to {MOST} parties")));
+        let most = sync::Barrier::MOST;
+        if parties == 0 || parties > most {
+            return Err(Error::new(ErrorKind::InvalidInput, format!("a barrier has 1 to {most} parties")));
         }
         let cell = Cell::create(sync::Barrier::bytes(parties as usize))?;
         Ok(Barrier { barrier: Arc::new(sync::Barrier::create(cell, parties)) })
