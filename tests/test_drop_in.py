@@ -1,6 +1,7 @@
 """`python -m procession` and `procession.install()`: unchanged programs on procession."""
 
 import multiprocessing as standard
+import py_compile
 import subprocess
 import sys
 import textwrap
@@ -85,6 +86,19 @@ START_METHODS = """
             print(multiprocessing.get_all_start_methods()[0], multiprocessing.get_start_method(), pool.apply(tell))
 """
 
+LEAVES_ITS_FOLDER = """
+    import multiprocessing, os, sys
+    from beside import answer
+
+    def name():
+        return __name__
+
+    if __name__ == "__main__":
+        os.chdir("/")
+        with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+            print(pool.apply(answer), pool.apply(name), os.path.isabs(__file__))
+"""
+
 STANDARD_KEPT = """
     import sys, types
     from procession import _drop_in
@@ -127,6 +141,21 @@ def test_every_form_of_a_program_sees_its_own_arguments(tmp_path):
         output = run("-m", "procession", *form, "-x", "1", folder=tmp_path)
         assert output == f"procession {[argv0, '-x', '1']} __main__\n"
     assert run("-m", "procession", "-", "a", folder=tmp_path, given=SHOW) == "procession ['-', 'a'] __main__\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("form", ["program.py", "../folder/program.py", "link.py", "program.pyc"])
+def test_children_find_a_program_and_its_modules_whatever_way_led_to_it(tmp_path, method, form):
+    (folder := tmp_path / "folder").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    program = write(tmp_path / "elsewhere" if form == "link.py" else folder, "program.py", LEAVES_ITS_FOLDER)
+    write(program.parent, "beside.py", "def answer():\n    return 42\n")
+    (folder / "link.py").symlink_to("../elsewhere/program.py")
+    if form.endswith("c"):
+        py_compile.compile(str(program), str(folder / form), doraise=True)
+    # What stands in another file than the program's own, here the source, travels by value.
+    name = "__main__" if method == "fork" or form.endswith("c") else "__mp_main__"
+    assert run("-m", "procession", form, method, folder=folder) == f"42 {name} True\n"
 
 
 def test_a_program_and_all_its_children_run_on_procession(tmp_path):

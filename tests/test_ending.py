@@ -1,6 +1,9 @@
 """How a child ends: its exit status and what runs before, the same for every start method and Python version."""
 
 import atexit
+import concurrent.futures.process
+import concurrent.futures.thread
+import multiprocessing as standard
 import os
 import subprocess
 import sys
@@ -187,6 +190,32 @@ if __name__ == "__main__":
     child.join()
     print("the parent alone:", child.exitcode)
 """
+
+
+def threads_of_executors(_=None):
+    return len(concurrent.futures.thread._threads_queues) + len(concurrent.futures.process._threads_wakeups)
+
+
+def start_a_child_and_a_pool(context):
+    child = context.Process(target=threads_of_executors)
+    child.start()
+    child.join()
+    with context.Pool(2) as pool:
+        known = pool.map(threads_of_executors, range(4))
+        pool.close()
+        pool.join()
+    return child.exitcode, known
+
+
+def test_children_that_a_thread_of_an_executor_starts_end_as_any(context, capfd):
+    with (
+        concurrent.futures.ThreadPoolExecutor(2) as threads,
+        # The standard one, whose process starts with its first call.
+        concurrent.futures.ProcessPoolExecutor(1, standard.get_context("spawn")) as processes,
+    ):
+        processes.submit(abs, -1).result(LIMIT_S)
+        assert threads.submit(start_a_child_and_a_pool, context).result(LIMIT_S) == (0, [0] * 4)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_hook_that_exits_after_a_fork_ends_the_child_alone(tmp_path):

@@ -9,6 +9,7 @@ import multiprocessing.shared_memory
 import os
 import subprocess
 import sys
+import types
 
 import procession
 import pytest
@@ -120,10 +121,20 @@ def test_what_the_package_adds_is_exported_too():
 
 STAR = """
 import sys
+import types
 from {library} import *
 print(*sorted(set(globals()) & {own!r}))
 print(*sys.modules)
 """
+
+
+def test_the_package_has_no_public_values_but_those_it_exports():
+    values = {
+        name
+        for name in vars(procession)
+        if not name.startswith("_") and not isinstance(vars(procession)[name], types.ModuleType)
+    }
+    assert values <= {*procession.__all__, "SUBDEBUG", "SUBWARNING"}
 
 
 def test_a_star_import_gives_all_names_and_loads_what_they_need_only():
@@ -237,6 +248,7 @@ DISPENSABLE = {
 }  # fmt: skip
 PLAIN = """
 import sys
+import types
 before = set(sys.modules)
 import procession
 
@@ -262,6 +274,7 @@ def test_a_plain_pool_and_process_load_little(tmp_path, method):
 
 CHILD = """
 import sys
+import types
 import procession
 
 def tell(*_):
@@ -329,6 +342,7 @@ print([name for name in ("threading", "logging", "signal", "multiprocessing") if
 
 IN_A_SUBINTERPRETER = """
 import sys
+import types
 try:
     import _interpreters as interpreters
 except ImportError:
@@ -389,6 +403,7 @@ PIPE_BUDGET = 30  # modules of the interpreter included
 
 COUNTING = """
 import sys
+import types
 before = set(sys.modules)
 import procession
 

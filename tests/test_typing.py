@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PACKAGE = ROOT / "python" / "procession"
+
+pytestmark = pytest.mark.timeout(330)  # for a run of mypy, which is given 300 s
 
 
 def run_mypy(*arguments):

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         util as util,
     )
     from procession._typed.package import *  # what `__getattr__` and `_METHODS` give
+del TYPE_CHECKING  # it is none of the package's names
 
 SUBDEBUG = 5
 SUBWARNING = 25

@@ -1,6 +1,7 @@
 """`python -m procession script.py args...`: runs a program with `multiprocessing` replaced by procession."""
 
 import os
+import pkgutil
 import runpy
 import sys
 
@@ -93,11 +94,20 @@ def _run_script(path, arguments, drops_in):
         _become([path, *arguments], path, drops_in)
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
-    module = _become([path, *arguments], os.path.dirname(os.path.abspath(path)), drops_in)
-    module.__file__ = path
+    module = _become([path, *arguments], _directory(path), drops_in)
+    # As the interpreter does: the program may leave the directory before its children look for the file.
+    module.__file__ = whole = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec")
+        code = pkgutil.read_code(file)
+        if code is None:
+            file.seek(0)
+            code = compile(file.read(), whole, "exec")
     exec(code, module.__dict__)
+
+
+def _directory(path):
+    """Return where a script's own modules are: beside the file itself, whatever links lead to it."""
+    return os.path.dirname(os.path.realpath(path))
 
 
 def _become(argv, directory, drops_in):
@@ -123,7 +133,7 @@ def search_as(arguments):
     directory = {"-m": os.getcwd(), "-c": "", "-": ""}.get(first)
     if directory is None:
         is_whole = os.path.isdir(first) or os.path.exists(first) and _is_archive(first)
-        directory = first if is_whole else os.path.dirname(os.path.abspath(first))
+        directory = first if is_whole else _directory(first)
     _search(first, directory)
 
 

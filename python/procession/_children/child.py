@@ -160,7 +160,16 @@ def first_chores(parent_sentinel, handlers, mask, heeds_interrupts=True):
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None and hasattr(numpy_random, "seed"):
         chores.append((numpy_random.seed, ()))  # `random` sees to itself
+    for module, threads in _OF_EXECUTORS:
+        # Whether there are any is not asked: one that has just begun is noted by another thread, as late as now.
+        if module in sys.modules and (known := getattr(sys.modules[module], threads, None)) is not None:
+            chores.append((known.data.clear, ()))
     return _ALWAYS, tuple(chores)
+
+
+# Where the standard executors note their threads, which an exit function joins. A child has none of them but the one
+# that forked it, which is its main thread now. From 3.13 on those of `ThreadPoolExecutor` are forgotten without us.
+_OF_EXECUTORS = (("concurrent.futures.thread", "_threads_queues"), ("concurrent.futures.process", "_threads_wakeups"))
 
 
 def signals_to_reset():
