@@ -47,7 +47,7 @@ def main(arguments=None):
     parser.add_argument("--python", default=sys.executable, help="the interpreter with the tests, if not this one")
     parser.add_argument("--quick", action="store_true", help="a part that takes about half a minute")
     parser.add_argument("-k", default="", metavar="REGEX", help="only tests whose id matches, such as fork/.*TestPool")
-    parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS", help="for one test")
+    parser.add_argument("--limit", type=float, default=300.0, metavar="SECONDS", help="for one test")
     parser.add_argument("--jobs", type=int, default=2, help="classes at a time")
     parser.add_argument("--standard", action="store_true", help="against the standard library: what fails without ours")
     parser.add_argument("-v", action="store_true", help="show the details of what does not pass as expected, too")
