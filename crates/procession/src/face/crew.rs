@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::child::{WORK, WORK_FOR};
 use super::error::TaskError;
-use super::job::Answer;
+use super::job::{Answer, Attached};
 use super::seed::Seed;
 use super::wire::Reply;
 use crate::channel::neutral::WIRE_VERSION;
@@ -275,7 +275,7 @@ impl Crew {
             return Answer::failed(TaskError::Codec { message });
         }
         match parts {
-            Ok(parts) => Answer::Attached(bytes.to_vec(), files, parts),
+            Ok(parts) => Answer::Attached(bytes.to_vec(), Box::new(Attached { files, parts })),
             Err(error) => {
                 Answer::failed(TaskError::Codec { message: format!("an array of the result cannot be had: {error}") })
             }

@@ -39,13 +39,20 @@ impl Function {
     }
 }
 
+/// What is beside the bytes of a result: descriptors, and parts in blocks of its worker, which go back with them.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub files: Vec<Arc<OwnedFd>>,
+    pub parts: Vec<Arc<View>>,
+}
+
 /// What came of an item.
 #[derive(Debug)]
 pub(super) enum Answer {
     Small(u8, [u8; SMALL_BYTES]),
     Large(Vec<u8>),
-    /// With descriptors, and parts in blocks of its worker, which go back with them.
-    Attached(Vec<u8>, Vec<Arc<OwnedFd>>, Vec<Arc<View>>),
+    /// With more beside it.
+    Attached(Vec<u8>, Box<Attached>),
     Failed(Box<TaskError>),
 }
 

@@ -18,7 +18,9 @@ pub(super) fn rebuild<R: DeserializeOwned + 'static>(form: Form, answer: Option<
         Some(Answer::Failed(error)) => return Err(*error),
         Some(Answer::Small(size, bytes)) => form.decode(&bytes[..usize::from(size)]),
         Some(Answer::Large(bytes)) => form.decode_owned(bytes),
-        Some(Answer::Attached(bytes, files, parts)) => function::receiving(files, || form.decode_apart(&bytes, &parts)),
+        Some(Answer::Attached(bytes, more)) => {
+            function::receiving(more.files, || form.decode_apart(&bytes, &more.parts))
+        }
     };
     value.map_err(TaskError::unreadable::<R>)
 }

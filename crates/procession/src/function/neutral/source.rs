@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::Error as _;
 
 use super::Failed;
-use crate::channel::neutral::{Reader, Token};
+use crate::channel::neutral::{ItemType, Reader, Token};
 use crate::shared_memory::View;
 
 /// Takes values, and the items of arrays that lie apart.
@@ -20,14 +20,17 @@ impl<'de> Source<'de> {
     }
 
     /// As [`Reader::token`], but that an array has its items wherever they lie.
+    #[inline(always)]
     pub(super) fn token(&mut self) -> Result<Token<'de>, Failed> {
-        let token = self.reader.token()?;
-        self.whole(token)
+        match self.reader.token()? {
+            Token::Apart { item, is_fortran, shape, part, size } => self.whole(item, is_fortran, shape, part, size),
+            token => Ok(token),
+        }
     }
 
     /// As [`Reader::peek`], likewise.
     pub(super) fn peek(&self) -> Result<Token<'de>, Failed> {
-        self.whole(self.reader.peek()?)
+        Source { reader: self.reader.clone(), parts: self.parts }.token()
     }
 
     pub(super) fn leave(&mut self) {
@@ -38,8 +41,15 @@ impl<'de> Source<'de> {
         Ok(self.reader.end()?)
     }
 
-    fn whole(&self, token: Token<'de>) -> Result<Token<'de>, Failed> {
-        let Token::Apart { item, is_fortran, shape, part, size } = token else { return Ok(token) };
+    #[cold]
+    fn whole(
+        &self,
+        item: ItemType,
+        is_fortran: bool,
+        shape: Vec<u64>,
+        part: u32,
+        size: usize,
+    ) -> Result<Token<'de>, Failed> {
         let items = self.parts.get(part as usize).and_then(|view| view.lent_bytes());
         let items = items.filter(|items| items.len() == size);
         let items = items.ok_or_else(|| Failed::custom("an array arrived without its items"))?;
