@@ -61,7 +61,13 @@ impl Bells {
     #[inline]
     pub fn wake_one(&self, ready: u64) {
         fence(SeqCst);
-        if ready <= u64::from(self.count(POLLING_AT)) {
+        let mut polling = 0;
+        if ready == 0
+            || self.counts(POLLING_AT).any(|count| {
+                polling += u64::from(count);
+                ready <= polling
+            })
+        {
             return;
         }
         self.wake_any();
@@ -103,11 +109,15 @@ impl Bells {
     /// Parent: how many workers sleep, about: it is not known of those who go to sleep just now. Whoever relies on that
     /// number alone looks again before long.
     pub fn sleepers(&self) -> usize {
-        self.count(SLEEPING_AT) as usize
+        self.counts(SLEEPING_AT).sum::<u32>() as usize
     }
 
-    fn count(&self, base: usize) -> u32 {
-        (0..WORDS).map(|index| self.segment.word64(base + index * 8).load(Relaxed).count_ones()).sum()
+    /// How many bits each word has, of which most are empty: few pools have more than 64 workers.
+    fn counts(&self, base: usize) -> impl Iterator<Item = u32> {
+        (0..WORDS).map(move |index| match self.segment.word64(base + index * 8).load(Relaxed) {
+            0 => 0,
+            bits => bits.count_ones(),
+        })
     }
 
     /// Parent: takes back what a dead worker had set.
@@ -172,13 +182,13 @@ mod tests {
                 let bells = bells.clone();
                 scope.spawn(move || bells.sleep(worker, None, || false).unwrap());
             }
-            while bells.count(SLEEPING_AT) < sleepers.len() as u32 {
+            while bells.sleepers() < sleepers.len() {
                 std::thread::yield_now();
             }
             bells.wake_all();
         });
         let rung = |worker: usize| bells.segment.word32(BELLS_AT + worker * 4).load(SeqCst);
         assert!(sleepers.into_iter().all(|worker| rung(worker) == 1) && rung(1) == 0);
-        assert_eq!(bells.count(SLEEPING_AT), 0);
+        assert_eq!(bells.sleepers(), 0);
     }
 }

@@ -318,11 +318,11 @@ impl Driver {
             self.blocks.insert(key(ticket), (blocks, bytes));
         }
         self.scheduler.published(grant, key(ticket));
-        let processors = platform::processors();
-        let awake = self.glance.rings.len().saturating_sub(self.bells.sleepers());
-        // Fewer are awake where records went to those that polled.
-        if awake >= processors.max(2)
-            && awake < self.glance.rings.len()
+        let (workers, processors) = (self.glance.rings.len(), platform::processors());
+        // Fewer are awake than this says where records went to those that polled.
+        let awake = || workers.saturating_sub(self.bells.sleepers());
+        if workers > processors.max(2)
+            && (processors.max(2)..workers).contains(&awake())
             && self.scheduler.is_served(grant.job, processors)
         {
             self.held_back = true;
