@@ -106,6 +106,14 @@ class Attributes(dict):
             raise AttributeError(name) from None
 
 
+class Numbered(dict):
+    """Says itself what it has for attributes."""
+
+    @property
+    def __dict__(self):
+        return len(self)
+
+
 class Half(list):
     """Shows every second item."""
 
@@ -318,6 +326,7 @@ CHANGING = [
     (lambda: Shouting(a=1, b=[2]), lambda value: list(dict.items(value))),
     (lambda: Backwards(a=1, b=[2]), lambda value: list(dict.items(value))),
     (lambda: with_attributes(Words(a=1), items=other_entries), lambda value: list(dict.items(value))),
+    (lambda: Numbered(a=1, b=[2]), lambda value: list(dict.items(value))),
     (lambda: Half([1, 2, 3, 4, 5, 6]), lambda value: [value[place] for place in range(len(value))]),
     (lambda: computing([1]), lambda value: object.__getattribute__(value, "part")),
 ]

@@ -242,8 +242,12 @@ impl Classes {
         let known = self.known(class);
         let mut state = None;
         if known.has_dict {
-            state =
-                Some(value.getattr(intern!(py, "__dict__"))?.cast_into::<PyDict>()?).filter(|dict| !dict.is_empty());
+            let found = value.getattr(intern!(py, "__dict__")).ok();
+            // What a class says itself of its attributes is not what is pickled.
+            let Some(attributes) = found.and_then(|found| found.cast_into_exact::<PyDict>().ok()) else {
+                return Ok(None);
+            };
+            state = Some(attributes).filter(|attributes| !attributes.is_empty());
         }
         // It would be called for what the dict has.
         if state.as_ref().is_some_and(|state| state.contains(intern!(py, "items")).unwrap_or(true)) {
