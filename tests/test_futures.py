@@ -14,6 +14,7 @@ import time
 import pytest
 from procession.futures import BrokenProcessPool, ProcessPoolExecutor
 from procession.pool import MaybeEncodingError
+from tasks.ctrl_c import check_ended_by_ctrl_c
 
 LIMIT_S = 60
 
@@ -256,25 +257,8 @@ if __name__ == "__main__":
 )
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_ctrl_c_ends_a_program_whose_calls_run(method, wait, tmp_path):
-    (tmp_path / "script.py").write_text(INTERRUPTED.replace("METHOD", repr(method)).replace("WAIT", wait))
-    program = subprocess.Popen(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    with program:
-        try:
-            assert program.stdout.readline() == "ready\n"
-            os.killpg(program.pid, signal.SIGINT)
-            _, errors = program.communicate(timeout=LIMIT_S)
-        finally:
-            program.kill()
-    assert program.returncode == -signal.SIGINT
-    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")
+    text = INTERRUPTED.replace("METHOD", repr(method)).replace("WAIT", wait)
+    check_ended_by_ctrl_c(tmp_path, text, "ready\n", LIMIT_S)
 
 
 def test_a_map_with_options_of_maps_takes_items_and_ends_as_any_other():

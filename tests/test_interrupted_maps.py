@@ -7,8 +7,6 @@ import glob
 import itertools
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -16,6 +14,7 @@ import procession
 import pytest
 from procession.futures import ProcessPoolExecutor
 from procession.pool import ThreadPool
+from tasks.ctrl_c import check_ended_by_ctrl_c
 from tasks.interrupted import HOURS, note_and_sleep, square, tell_and_sleep, tell_and_sleep_of, tell_and_stay
 
 LIMIT_S = 60
@@ -404,22 +403,5 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("wait", ["pool.map(stay, range(9))", "pool.apply_async(stay, (0,)).get()"])
 def test_a_program_that_ctrl_c_ends_ends_by_that_signal(method, wait, tmp_path):
-    (tmp_path / "script.py").write_text(INTERRUPTED.replace("METHOD", repr(method)).replace("WAIT", wait))
-    program = subprocess.Popen(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    with program:
-        try:
-            assert program.stdout.readline() == "ready\n"
-            os.killpg(program.pid, signal.SIGINT)
-            _, errors = program.communicate(timeout=LIMIT_S)
-        finally:
-            program.kill()
-    assert program.returncode == -signal.SIGINT
-    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")
+    text = INTERRUPTED.replace("METHOD", repr(method)).replace("WAIT", wait)
+    check_ended_by_ctrl_c(tmp_path, text, "ready\n", LIMIT_S)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from procession._children import main_code
+from tasks.ctrl_c import begun, check_ended_by_ctrl_c
 
 LIMIT = 60
 
@@ -315,19 +316,7 @@ def test_ctrl_c_ends_a_program_and_its_children(method, last, tmp_path):
     import signal
 
     text = INTERRUPTED.replace("METHOD", repr(method)).replace("DAEMON", "daemon=True").replace("LAST", last)
-    (tmp_path / "script.py").write_text(text)
-    program = subprocess.Popen(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    with program:
-        assert program.stdout.readline() == "ready\n"
+    with begun(tmp_path, text, "ready\n", stdin=subprocess.PIPE) as program:
         os.killpg(program.pid, signal.SIGINT)
         program.wait(LIMIT)
         assert program.returncode == -signal.SIGINT
@@ -351,25 +340,7 @@ if __name__ == "__main__":
 
 
 def test_ctrl_c_while_workers_start_prints_one_traceback(tmp_path):
-    import os
-    import signal
-
-    (tmp_path / "script.py").write_text(IMPORTING)
-    program = subprocess.Popen(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    with program:
-        assert program.stdout.readline() == "importing\n"
-        os.killpg(program.pid, signal.SIGINT)
-        _, errors = program.communicate(timeout=LIMIT)
-    assert program.returncode == -signal.SIGINT
-    assert errors.count("Traceback") == 1 and errors.endswith("KeyboardInterrupt\n")
+    check_ended_by_ctrl_c(tmp_path, IMPORTING, "importing\n", LIMIT)
 
 
 STUBBORN = """
