@@ -72,6 +72,19 @@ class Reported:
         Reported.alive -= 1
 
 
+class Numbered:
+    """Is pickled by its own code."""
+
+    def __init__(self, number):
+        self.names = [str(number)]
+
+    def __getstate__(self):
+        return self.names
+
+    def __setstate__(self, names):
+        self.names = names
+
+
 class Calling:
     """Calls something while it is pickled."""
 
@@ -330,6 +343,30 @@ def test_what_items_have_in_common_and_cannot_be_rebuilt_fails_each_of_them(cont
             pool.starmap(use_with, [(index, common) for index in range(100)])
         assert pool.starmap(use_with, [(1, Counted())]) == [(1, 1)]
     pool.join()
+
+
+def test_what_has_run_of_a_group_is_let_go(context):
+    with context.Pool(1) as pool:
+        before = pool.apply(alive)  # a forked worker has the parent's count
+        chunk = 40 // (4 * 1)
+        now = pool.map(alive, [Reported() for _ in range(4 * chunk)])
+    pool.join()
+    assert all(before < count <= before + chunk - at % chunk for at, count in enumerate(now))
+
+
+def stop_at_seven(item):
+    if item.names[0] == "7":
+        raise StopIteration
+    return item.names[0]
+
+
+def test_a_task_of_a_group_that_raises_stop_iteration_fails_alone(context):
+    items = [Numbered(at) for at in range(40)]
+    with context.Pool(2) as pool:
+        results = pool.map(stop_at_seven, items, on_error="return")
+    pool.join()
+    assert [at for at, result in enumerate(results) if result != str(at)] == [7]
+    assert isinstance(results[7].exception, StopIteration)
 
 
 def test_values_of_many_kinds_come_back_in_order(context):

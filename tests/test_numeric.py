@@ -11,6 +11,7 @@ import pytest
 from procession import _procession, reduction
 
 TYPES = "?bBhHiIlLqQefdFD"
+CHANNELS = ["Pool", "Queue", "JoinableQueue", "SimpleQueue", "Pipe"]
 SHAPES = [(), (0,), (1,), (5,), (3, 4), (0, 7), (2, 3, 4), (1,) * 8, (1,) * 9]
 
 
@@ -85,6 +86,21 @@ def test_numbers_keep_every_bit():
         assert (back.tobytes(), type(back), taken) == (number.tobytes(), type(number), len(code))
 
 
+def is_one_of_two(value):
+    return value is numpy.True_ or value is numpy.False_
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_booleans_are_those_of_the_process(context, channel):
+    with context.Pool(2) as pool:
+        back = [through(context, channel, pool, numpy.bool_(number)) for number in range(2)]
+        assert back[0] is numpy.False_ and back[1] is numpy.True_
+        values = [numpy.bool_(number % 3) for number in range(300)]
+        assert pool.map(is_one_of_two, values) == [True] * 300
+        assert all(one is other for one, other in zip(pool.map(give, values), values, strict=True))
+    pool.join()
+
+
 def test_a_small_array_is_a_copy_of_its_own_that_can_be_written_to(context):
     fixed = numpy.arange(5)
     fixed.flags.writeable = False
@@ -147,9 +163,9 @@ def as_text(value):
 
 
 def test_a_reducer_that_was_registered_is_used_for_small_arrays_and_numbers_too(context, reducers):
-    reducers[numpy.ndarray] = reducers[numpy.float32] = as_text
+    reducers[numpy.ndarray] = reducers[numpy.float32] = reducers[numpy.bool_] = as_text
     with context.Pool(1) as pool:
-        for value in (numpy.arange(2), numpy.float32(2)):
+        for value in (numpy.arange(2), numpy.float32(2), numpy.True_):
             text = f"text of {value}"
             assert repr(pool.map(give, [value, (value,), [value] * 20])) == repr([text, (text,), [text] * 20])
         assert pool.apply(give, (numpy.float64(2),)) == 2
@@ -194,9 +210,6 @@ def through(context, channel, pool, array):
     queue = getattr(context, channel)()
     queue.put(array)
     return queue.get()
-
-
-CHANNELS = ["Pool", "Queue", "JoinableQueue", "SimpleQueue", "Pipe"]
 
 
 def test_small_arrays_own_their_memory_and_can_be_resized_whatever_brought_them(context):

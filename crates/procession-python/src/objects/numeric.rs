@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyFloat, PyTuple};
 
 use crate::memory::buffer::{append_items, bytes_of, fill_items};
 use crate::memory::place::LARGE;
-use crate::objects::numpy::{Numpy, TYPES, numpy_of};
+use crate::objects::numpy::{BOOLEAN, Numpy, TYPES, numpy_of};
 use crate::objects::reducers::has_reducer;
 
 /// The most dimensions.
@@ -18,6 +18,8 @@ const DIMENSIONS: usize = 8;
 pub(crate) enum Numeric {
     Array,
     Number,
+    /// One of the two booleans that each process has, and which of them.
+    Boolean(bool),
 }
 
 /// Whether a value is a small array of numbers, or a number, of exactly numpy's own classes.
@@ -32,8 +34,14 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> Option<Numeric> {
         let size: usize = value.getattr(pyo3::intern!(py, "nbytes")).ok()?.extract().ok()?;
         return (size < LARGE).then_some(Numeric::Array);
     }
-    let is_number = numpy.classes.iter().any(|known| class.is(known));
-    (is_number && !has_reducer(&class)).then_some(Numeric::Number)
+    let code = numpy.classes.iter().position(|known| class.is(known))?;
+    let kind = if code == BOOLEAN { Numeric::Boolean(value.is(&numpy.truth)) } else { Numeric::Number };
+    (!has_reducer(&class)).then_some(kind)
+}
+
+/// The code of a boolean behind [`encode_number`]'s tag.
+pub(crate) fn boolean(is_true: bool) -> [u8; 2] {
+    [BOOLEAN as u8, is_true.into()]
 }
 
 /// Whether items of at most so many bytes lie in a row, and not in memory that is shared on purpose: then only the place travels.
@@ -188,6 +196,9 @@ pub(crate) fn decode_number<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Boun
     let dtype = numpy.types.get(usize::from(*code)).ok_or_else(malformed)?;
     if bytes.len() != numpy.sizes[usize::from(*code)] {
         return Err(malformed());
+    }
+    if usize::from(*code) == BOOLEAN {
+        return Ok(if bytes[0] != 0 { &numpy.truth } else { &numpy.falsehood }.bind(py).clone());
     }
     numpy.scalar.bind(py).call1((dtype, bytes_of(py, bytes)?))
 }

@@ -11,6 +11,8 @@ use crate::package::loaded_module;
 
 /// The characters of the types of numbers that have a code: their places here.
 pub(crate) const TYPES: &str = "?bBhHiIlLqQefdFD";
+/// The place of booleans.
+pub(crate) const BOOLEAN: usize = 0;
 
 /// The parts of numpy that are used.
 pub(crate) struct Numpy {
@@ -20,6 +22,9 @@ pub(crate) struct Numpy {
     pub classes: Vec<Py<PyAny>>,
     pub types: Vec<Py<PyAny>>,
     pub sizes: Vec<usize>,
+    /// The two booleans.
+    pub truth: Py<PyAny>,
+    pub falsehood: Py<PyAny>,
     /// Makes an array of a shape and a type.
     pub empty: Py<PyAny>,
     /// Makes a number of a type from bytes.
@@ -35,11 +40,14 @@ impl Numpy {
         let dtype = part("dtype")?;
         let types = TYPES.chars().map(|char| dtype.call1((char,))).collect::<PyResult<Vec<_>>>()?;
         let number = part("float64")?.call1((0.0,))?;
+        let boolean = types[BOOLEAN].getattr("type")?;
         Ok(Numpy {
             array: part("ndarray")?.unbind(),
             classes: types.iter().map(|one| one.getattr("type").map(Bound::unbind)).collect::<PyResult<_>>()?,
             sizes: types.iter().map(|one| one.getattr("itemsize")?.extract()).collect::<PyResult<_>>()?,
             types: types.into_iter().map(Bound::unbind).collect(),
+            truth: boolean.call1((true,))?.unbind(),
+            falsehood: boolean.call1((false,))?.unbind(),
             empty: part("empty")?.unbind(),
             scalar: number.call_method0("__reduce__")?.get_item(0)?.unbind(),
         })

@@ -85,6 +85,10 @@ impl<'py> Message<'py> {
             let (kind, is_encoded) = match kind {
                 Numeric::Array => (ARRAY, numeric::encode_array(value, &mut code)),
                 Numeric::Number => (NUMBER, numeric::encode_number(value, &mut code)),
+                Numeric::Boolean(is_true) => {
+                    code.extend_from_slice(&numeric::boolean(is_true));
+                    (NUMBER, true)
+                }
             };
             if is_encoded {
                 return Ok(Message::new(kind, None, QueueBody::Pickle(code)));

@@ -219,6 +219,10 @@ pub(super) fn encode_numeric(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, seen: 
     let encoded = match kind {
         Numeric::Array => seen.is_new(value) && numeric::encode_array(value, out),
         Numeric::Number => numeric::encode_number(value, out),
+        Numeric::Boolean(is_true) => {
+            out.extend_from_slice(&numeric::boolean(is_true));
+            true
+        }
     };
     if !encoded {
         return undo(start, out);

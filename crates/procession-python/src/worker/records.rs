@@ -154,7 +154,7 @@ impl WorkerCore {
             }
             let last = done + count == head.count;
             let (ran, on) = match &share.function {
-                Ok(function) => self.plain_row(py, function.bind(py), &row, count, last)?,
+                Ok(function) => self.plain_row(py, function.bind(py), &row, count, last, None)?,
                 Err(error) => {
                     for _ in 0..count {
                         self.failed(py, error.clone_ref(py))?;
@@ -208,6 +208,15 @@ impl WorkerCore {
         done: &mut u32,
         left: &mut u64,
     ) -> PyResult<bool> {
+        if mode == Mode::Map {
+            let count = (items.len() as u64).min(*left) as u32;
+            let last = *done + count == head.count;
+            let (ran, on) = self.plain_row(py, function, items.as_any(), count, last, Some(items))?;
+            *done += ran;
+            self.reached = head.first + u64::from(*done);
+            *left = left.saturating_sub(ran.into());
+            return Ok(*done == head.count || on && *left > 0);
+        }
         for index in 0..items.len() {
             self.item(py, function, mode, Ok(taken_out(items, index)?), false)?;
             *done += 1;
@@ -273,8 +282,9 @@ impl WorkerCore {
         Ok(())
     }
 
-    /// Runs many plain items: the interpreter's own `map` calls without a tuple of arguments for each. False when the
-    /// rest of the record should go back; `done` counts the items.
+    /// Runs many items: the interpreter's own `map` calls without a tuple of arguments for each. False when the rest of the
+    /// record should go back; `done` counts the items. What has run is taken out of `held`, so that those that wait do not keep it.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn plain_row(
         &mut self,
         py: Python<'_>,
@@ -282,6 +292,7 @@ impl WorkerCore {
         row: &Bound<'_, PyAny>,
         count: u32,
         last: bool,
+        held: Option<&Bound<'_, PyList>>,
     ) -> PyResult<(u32, bool)> {
         let mut results = self.map.bind(py).call1((function, row))?.cast_into::<PyIterator>()?;
         for done in 1..=count {
@@ -303,6 +314,9 @@ impl WorkerCore {
                 }
             };
             self.worker.sending();
+            if let Some(items) = held {
+                items.set_item(done as usize - 1, py.None())?;
+            }
             match answer {
                 Some(Ok(result)) => self.returned(&result)?,
                 Some(Err(error)) => self.failed(py, error)?,

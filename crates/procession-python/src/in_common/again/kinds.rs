@@ -38,7 +38,7 @@ pub(super) fn is_memory(value: &Bound<'_, PyAny>) -> bool {
 
 /// Whether an object is a number of numpy.
 pub(super) fn is_number(value: &Bound<'_, PyAny>) -> bool {
-    matches!(numeric::kind_of(value), Some(Numeric::Number))
+    matches!(numeric::kind_of(value), Some(Numeric::Number | Numeric::Boolean(_)))
 }
 
 /// Whether an object to which so many references are known has no others: it goes when they do. What can be referred to
