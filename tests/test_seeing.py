@@ -14,7 +14,7 @@ from procession._procession import Look
 from procession.cli import stacks, table
 from procession.cli.survey import Survey, belonging
 from procession.pool import WorkerDied
-from tasks.seeing import crash, fork_and_say, held, named, nap, raise_odd, say, use
+from tasks.seeing import crash, fork_and_say, held, held_too, named, nap, raise_odd, say, use
 from tasks.waiting import until
 from test_other_users import as_nobody
 
@@ -89,6 +89,25 @@ def test_calls_of_one_function_are_one_line_and_each_has_its_number(holding):
     assert sorted(worker["task"]["index"] for worker in seen["workers"]) == [0, 1]
     go.set()
     assert [result.get(LIMIT_S) for result in results] == list(range(5))
+
+
+def test_what_runs_has_its_name_and_number_however_many_jobs_wait(holding):
+    """Calls of two functions by turns, and maps, each a job with a line of its own: more than are shown."""
+    pool, go = holding
+    results = [pool.apply_async((held, held_too)[n % 2], (n,)) for n in range(200)]
+    maps = [pool.map_async(held_too, range(2), 1) for _ in range(5)]
+    (seen,) = until(lambda: [one for one in pools_of(os.getpid()) if len(running(one)) == 2], "two tasks that run")
+    tasks = sorted((worker["task"]["index"], worker["task"]["function"]) for worker in running(seen))
+    assert tasks == [(0, "held"), (1, "held_too")]
+    assert [(job["function"], job["ended"]) for job in seen["jobs"][:2]] == [("held", None), ("held_too", None)]
+    go.set()
+    assert [result.get(LIMIT_S) for result in results] == list(range(200))
+    assert [result.get(LIMIT_S) for result in maps] == [[0, 1]] * 5
+    jobs = pools_of(os.getpid())[0]["jobs"]
+    assert [(job["function"], job["method"], job["done"], job["total"]) for job in jobs[-5:]] == [
+        ("held_too", "map", 2, 2)
+    ] * 5
+    assert all(job["ended"] is not None and job["done"] == job["total"] for job in jobs)
 
 
 def test_what_long_tasks_were_given_is_shown(context):

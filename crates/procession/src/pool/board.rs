@@ -1,8 +1,11 @@
 //! What a pool shows of itself to whoever looks: a page of words in its segment, between the bells and the slots.
 //!
 //! The driver's thread writes, nobody waits for it, and no file, call or thread is there for it: a job's entry is filled once,
-//! its counts are added to as outcomes are handed out. Who looks reads a copy ([`super::look`]). Entries are used in turn: of more
-//! jobs than there are entries the latest are shown. Calls of one function, each of which is a job, have an entry in common.
+//! its counts are added to as outcomes are handed out. Who looks reads a copy ([`super::look`]). Entries are used in turn, and one
+//! of a job that has not ended is kept: of more such jobs than there are entries the first are shown, as they run first, and the
+//! others wait for a place ([`super::overflow`]). Calls of one function, each of which is a job, have an entry in common.
+//!
+//! A long file: those who write the words and those who read them stand side by side, with their tests.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -14,6 +17,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
+use super::overflow::{Overflow, Row};
 use super::timeline;
 use crate::channel::{short, text_in, word_in};
 use crate::platform::{coarse_now, identity};
@@ -67,14 +71,31 @@ const FUNCTION_TEXT: usize = 39;
 /// A total that is not known yet.
 const UNKNOWN: u64 = u64::MAX;
 
-/// The entry of a job: none, or the number of the entry among all that were given.
+/// The entry of a job: none, or the number of the entry among all that were given, and its place on the board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry(u64);
 
+/// The place of an entry that had none when it was given.
+const LATE: usize = 255;
+const _: () = assert!(ENTRIES < LATE);
+
 impl Entry {
-    fn at(self) -> usize {
-        BOARD_AT + ENTRY_BYTES * (1 + (self.0 as usize - 1) % ENTRIES)
+    fn new(number: u64, place: usize) -> Entry {
+        Entry(number << 8 | place as u64)
     }
+
+    fn number(self) -> u64 {
+        self.0 >> 8
+    }
+
+    fn place(self) -> usize {
+        self.0 as usize & 0xff
+    }
+}
+
+/// Where an entry at a place begins.
+fn at(place: usize) -> usize {
+    BOARD_AT + ENTRY_BYTES * (1 + place)
 }
 
 /// What a job is called.
@@ -96,6 +117,8 @@ pub struct Board {
     counts: Counts,
     serial: u64,
     given: u64,
+    /// The place whose turn it is.
+    next: usize,
     /// The function that was called last by a call of its own, and the entry of such calls.
     calls: (u64, Entry),
 }
@@ -105,6 +128,7 @@ pub struct Board {
 pub struct Counts {
     segment: Arc<Segment>,
     serial: u64,
+    overflow: Arc<Overflow>,
 }
 
 impl Board {
@@ -112,7 +136,8 @@ impl Board {
     pub fn new(segment: Arc<Segment>) -> Board {
         static POOLS: AtomicU64 = AtomicU64::new(0);
         let serial = 1 + POOLS.fetch_add(1, Relaxed);
-        Board { counts: Counts { segment, serial }, serial, given: 0, calls: (0, Entry::default()) }
+        let counts = Counts { segment, serial, overflow: Arc::default() };
+        Board { counts, serial, given: 0, next: 0, calls: (0, Entry::default()) }
     }
 
     /// The number of the pool among those of this process.
@@ -148,34 +173,44 @@ impl Board {
             timeline::begin(self.serial, job, total, title);
         }
         let (function, entry) = self.calls;
-        let segment = &self.counts.segment;
-        if title.is_call && function == title.id && entry.0 > 0 && self.given < entry.0 + ENTRIES as u64 {
-            self.counts.add(entry, TOTAL, 1);
-            segment.word64(entry.at() + LAST_JOB).store(job, Relaxed);
-            if segment.word32(entry.at() + OPEN).fetch_add(1, Relaxed) == 0 {
-                segment.word64(entry.at() + ENDED).store(0, Relaxed);
-            }
+        if title.is_call && function == title.id && self.counts.join(entry, job) {
             return entry;
         }
         self.given += 1;
-        let entry = Entry(self.given);
+        let row = Row {
+            number: self.given,
+            jobs: (job, job),
+            total,
+            done: 0,
+            failed: 0,
+            retried: 0,
+            open: 1,
+            started: coarse_now().as_nanos() as u64,
+            method: title.method.into(),
+            function: title.function.into(),
+        };
+        let place = self.place(row);
+        let entry = Entry::new(self.given, place);
         if title.is_call {
             self.calls = (title.id, entry);
         }
-        let at = entry.at();
-        segment.word64(at).store(2 * self.given - 1, Relaxed);
-        fence(Release);
-        let word = |field: usize, value: u64| segment.word64(at + field).store(value, Relaxed);
-        word(FIRST_JOB, job);
-        word(LAST_JOB, job);
-        word(TOTAL, total.unwrap_or(UNKNOWN));
-        [DONE, FAILED, RETRIED, ENDED].into_iter().for_each(|field| word(field, 0));
-        segment.word32(at + OPEN).store(1, Relaxed);
-        word(STARTED, coarse_now().as_nanos() as u64);
-        self.write(at + BY, BY_TEXT, title.method);
-        self.write(at + FUNCTION, FUNCTION_TEXT, title.function);
-        segment.word64(at).store(2 * self.given, Release);
         entry
+    }
+
+    /// Has a new entry stand at the next place whose jobs have all ended, or wait for one.
+    fn place(&mut self, row: Row<'_>) -> usize {
+        let counts = &self.counts;
+        let mut places = counts.overflow.places();
+        let has_ended = |place: &usize| counts.segment.word32(at(*place) + OPEN).load(Relaxed) == 0;
+        if counts.overflow.is_empty()
+            && let Some(place) = (self.next..ENTRIES).chain(0..self.next).find(has_ended)
+        {
+            counts.fill(place, &row);
+            self.next = (place + 1) % ENTRIES;
+            return place;
+        }
+        places.push(row);
+        LATE
     }
 
     /// What is added to while jobs run.
@@ -184,55 +219,137 @@ impl Board {
     }
 
     fn write(&self, at: usize, most: usize, text: &str) {
-        copy_in(self.counts.segment.mapping(), at, &short(text, most));
+        self.counts.write(at, most, text);
     }
 }
 
 impl Counts {
-    /// Whether there is an entry, which was not given away since.
-    #[inline]
-    fn has(&self, entry: Entry) -> bool {
-        entry.0 > 0 && self.segment.word64(entry.at()).load(Relaxed) == 2 * entry.0
+    fn write(&self, at: usize, most: usize, text: &str) {
+        copy_in(self.segment.mapping(), at, &short(text, most));
     }
 
-    #[inline]
-    fn add(&self, entry: Entry, field: usize, count: u64) {
-        if self.has(entry) {
-            let word = self.segment.word64(entry.at() + field);
-            word.store(word.load(Relaxed).wrapping_add(count), Relaxed);
+    /// Has an entry stand at a place.
+    fn fill(&self, place: usize, row: &Row<'_>) {
+        let (segment, at) = (&self.segment, at(place));
+        segment.word64(at).store(2 * row.number - 1, Relaxed);
+        fence(Release);
+        let word = |field: usize, value: u64| segment.word64(at + field).store(value, Relaxed);
+        word(FIRST_JOB, row.jobs.0);
+        word(LAST_JOB, row.jobs.1);
+        word(TOTAL, row.total.unwrap_or(UNKNOWN));
+        word(DONE, row.done);
+        word(FAILED, row.failed);
+        word(ENDED, 0);
+        segment.word32(at + RETRIED).store(row.retried, Relaxed);
+        segment.word32(at + OPEN).store(row.open, Relaxed);
+        word(STARTED, row.started);
+        self.write(at + BY, BY_TEXT, &row.method);
+        self.write(at + FUNCTION, FUNCTION_TEXT, &row.function);
+        segment.word64(at).store(2 * row.number, Release);
+    }
+
+    /// Adds a call to an entry of calls; says whether that is still there.
+    fn join(&self, entry: Entry, job: u64) -> bool {
+        let Some(at) = self.at(entry) else {
+            return self.change(entry, |row| {
+                row.total = row.total.map(|total| total + 1);
+                row.jobs.1 = job;
+                row.open += 1;
+            });
+        };
+        let total = self.segment.word64(at + TOTAL);
+        total.store(total.load(Relaxed).wrapping_add(1), Relaxed);
+        self.segment.word64(at + LAST_JOB).store(job, Relaxed);
+        if self.segment.word32(at + OPEN).fetch_add(1, Relaxed) == 0 {
+            self.segment.word64(at + ENDED).store(0, Relaxed);
         }
+        true
+    }
+
+    /// Where an entry begins; none if there is none, or it waits, or was given away since.
+    #[inline]
+    fn at(&self, entry: Entry) -> Option<usize> {
+        let is_at = |at: &usize| self.segment.word64(*at).load(Relaxed) == 2 * entry.number();
+        match entry.place() {
+            _ if entry.number() == 0 => None,
+            LATE => self.late(entry),
+            place => Some(at(place)).filter(is_at),
+        }
+    }
+
+    #[cold]
+    fn late(&self, entry: Entry) -> Option<usize> {
+        (0..ENTRIES).map(at).find(|at| self.segment.word64(*at).load(Relaxed) == 2 * entry.number())
+    }
+
+    /// Changes the row of an entry that waits; says whether it does.
+    #[cold]
+    fn change(&self, entry: Entry, change: impl FnOnce(&mut Row<'static>)) -> bool {
+        entry.place() == LATE && self.overflow.change(entry.number(), change)
     }
 
     /// Counts items of a job that have returned.
     #[inline]
     pub fn done(&self, entry: Entry, count: u64) {
-        self.add(entry, DONE, count);
+        match self.at(entry) {
+            Some(at) => self.add(at + DONE, count),
+            None => _ = self.change(entry, |row| row.done += count),
+        }
     }
 
     /// An item of a job has failed.
     pub fn failed(&self, entry: Entry) {
-        self.add(entry, FAILED, 1);
+        match self.at(entry) {
+            Some(at) => self.add(at + FAILED, 1),
+            None => _ = self.change(entry, |row| row.failed += 1),
+        }
     }
 
     /// An item of a job is tried once more.
     pub fn retried(&self, entry: Entry) {
-        if self.has(entry) {
-            self.segment.word32(entry.at() + RETRIED).fetch_add(1, Relaxed);
+        match self.at(entry) {
+            Some(at) => _ = self.segment.word32(at + RETRIED).fetch_add(1, Relaxed),
+            None => _ = self.change(entry, |row| row.retried += 1),
         }
     }
 
     /// All items of a job are known: so many.
     pub fn complete(&self, entry: Entry, total: u64) {
-        if self.has(entry) {
-            self.segment.word64(entry.at() + TOTAL).store(total, Relaxed);
+        match self.at(entry) {
+            Some(at) => self.segment.word64(at + TOTAL).store(total, Relaxed),
+            None => _ = self.change(entry, |row| row.total = Some(total)),
         }
     }
 
     /// A job has ended, with or without outcomes of all its items.
     pub fn end(&self, entry: Entry) {
-        if self.has(entry) && self.segment.word32(entry.at() + OPEN).fetch_sub(1, Relaxed) == 1 {
-            self.segment.word64(entry.at() + ENDED).store(coarse_now().as_nanos() as u64, Relaxed);
+        let Some(at) = self.at(entry) else {
+            self.change(entry, |row| row.open -= 1);
+            return;
+        };
+        if self.segment.word32(at + OPEN).fetch_sub(1, Relaxed) == 1 {
+            self.segment.word64(at + ENDED).store(coarse_now().as_nanos() as u64, Relaxed);
+            if !self.overflow.is_empty() {
+                self.admit(at);
+            }
         }
+    }
+
+    /// Gives the place at `at` to the entry that has waited longest, unless somebody has it again.
+    #[cold]
+    fn admit(&self, at: usize) {
+        let mut places = self.overflow.places();
+        if self.segment.word32(at + OPEN).load(Relaxed) == 0
+            && let Some(row) = places.pop()
+        {
+            self.fill((at - BOARD_AT) / ENTRY_BYTES - 1, &row);
+        }
+    }
+
+    #[inline]
+    fn add(&self, at: usize, count: u64) {
+        let word = self.segment.word64(at);
+        word.store(word.load(Relaxed).wrapping_add(count), Relaxed);
     }
 
     /// Why an item of a job has failed, in a line: for a recording.
@@ -434,14 +551,55 @@ mod tests {
         let mut board = board();
         board.entitle("a.py", "spawn", 4, None);
         let old = board.begin(1, Some(1), map("old"));
+        board.counts().end(old);
         for job in 2..=ENTRIES as u64 + 1 {
-            board.begin(job, Some(1), map("new"));
+            let entry = board.begin(job, Some(1), map("new"));
+            board.counts().end(entry);
         }
         board.counts().done(old, 5);
         board.counts().end(old);
         let jobs = read(&board).jobs;
         assert_eq!((jobs.len(), jobs[0].jobs.0, jobs[ENTRIES - 1].jobs.0), (ENTRIES, 2, ENTRIES as u64 + 1));
-        assert!(jobs.iter().all(|job| job.done == 0 && job.ended.is_none() && job.function == "new"));
+        assert!(jobs.iter().all(|job| job.done == 0 && job.ended.is_some() && job.function == "new"));
+    }
+
+    #[test]
+    fn rows_of_jobs_that_have_not_ended_are_kept_and_others_wait_for_them() {
+        let mut board = board();
+        board.entitle("a.py", "spawn", 4, None);
+        let counts = board.counts();
+        let many = ENTRIES as u64;
+        let call =
+            |id: u64| Title { function: if id == 1 { "odd" } else { "even" }, id, method: "apply", is_call: true };
+        let first: Vec<Entry> = (1..=many).map(|job| board.begin(job, Some(1), call(1 + job % 2))).collect();
+        let late = board.begin(many + 1, None, map("late"));
+        let calls: Vec<Entry> = (2..=4).map(|job| board.begin(many + job, Some(1), call(7))).collect();
+        let cancelled = board.begin(many + 5, Some(1), map("cancelled"));
+        let last = board.begin(many + 6, Some(1), map("last"));
+        assert_eq!((calls[0], calls[1]), (calls[1], calls[2]));
+        let shown = |board: &Board| read(board).jobs.into_iter().map(|job| job.jobs).collect::<Vec<_>>();
+        assert_eq!(shown(&board), (1..=many).map(|job| (job, job)).collect::<Vec<_>>());
+        counts.complete(late, 9);
+        counts.done(late, 2);
+        counts.failed(late);
+        counts.retried(late);
+        counts.end(cancelled);
+        counts.end(calls[0]);
+        (first[..3].iter()).for_each(|entry| counts.end(*entry));
+        counts.done(late, 3);
+        let jobs = read(&board).jobs;
+        let (found, rest) = (&jobs[ENTRIES - 3..], &jobs[..ENTRIES - 3]);
+        assert!(rest.iter().all(|job| job.ended.is_none()) && rest[0].jobs.0 == 4);
+        assert_eq!((found[0].function.as_str(), found[0].total, found[0].done), ("late", Some(9), 5));
+        assert_eq!((found[0].failed, found[0].retried, found[0].ended), (1, 1, None));
+        assert_eq!((found[1].jobs, found[1].total, found[1].ended), ((many + 2, many + 4), Some(3), None));
+        assert_eq!((found[2].function.as_str(), found[2].jobs.0), ("last", many + 6));
+        // With no row that waits entries are used in turn again, without those of jobs that have not ended.
+        counts.end(last);
+        board.begin(many + 7, Some(1), map("next"));
+        let jobs = shown(&board);
+        assert_eq!((jobs[0].0, jobs[ENTRIES - 1].0, jobs.len()), (4, many + 7, ENTRIES));
+        assert!(!jobs.contains(&(many + 6, many + 6)) && jobs.contains(&(many + 1, many + 1)));
     }
 
     #[test]

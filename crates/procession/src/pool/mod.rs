@@ -7,6 +7,7 @@ mod holdings;
 mod life;
 mod limits;
 mod look;
+mod overflow;
 mod record;
 mod scheduler;
 pub mod timeline;
