@@ -1,19 +1,24 @@
 """Rates of a pool on a cluster of two nodes on this machine, beside the engine's own ways and a local pool, by turns.
 
 Run it by `python -m benches.clusters dask` or `ray`, or by `mpiexec -n 3 python -m procession.mpi -m benches.clusters
-mpi`; `--rounds 3` for more, the best round of each counts. After each row stands how many times as fast as the engine's
-own ways procession is, and whether that is what it aims at.
+mpi`; `--rounds 9` for more: the medians count. CPU time a task is that of the program, and of it with all processes of
+the cluster. After each row stands how many times as fast as the engine's own ways procession is, and whether that is
+what it aims at.
 """
 
 import argparse
 import functools
 import importlib
+import os
+import statistics
 import tempfile
 import time
 from pathlib import Path
 
 import numpy
 import procession
+
+from benches.sweep.usage import cpu_s_of, family
 
 ROWS: dict = {}
 
@@ -146,21 +151,34 @@ def peers_of(engine, cluster):
     return {"rays_pool": OfPool(Pool(2))}
 
 
-def measure(ways, rounds):
+def measure(ways, rounds, names):
     """Print a line for each row and way."""
-    for name, (run, count, aims) in ROWS.items():
-        best: dict = {}
-        for _ in range(rounds):
-            for label, way in ways.items():
-                began = time.perf_counter()
-                run(way)
-                best[label] = min(best.get(label, 1e9), time.perf_counter() - began)
-        for label, seconds in best.items():
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the start, medians of {rounds} rounds by turns")
+    print(f"{'':20} {'':14} {'tasks/s':>11} {'ms each':>9} {'CPU us: program':>16} {'all':>8}")
+    for name in names or ROWS:
+        run, count, aims = ROWS[name]
+        found: dict = {label: [] for label in ways}
+        for turn in range(rounds):
+            for label in list(ways)[:: -1 if turn % 2 else 1]:
+                found[label].append(_used(run, ways[label]))
+        # Of each way the median of its rounds: seconds, CPU seconds of the program, and of all.
+        medians = {label: [*map(statistics.median, zip(*rows, strict=True))] for label, rows in found.items()}
+        for label, (seconds, own, whole) in medians.items():
             print(
-                f"{name:20} {label:14} {count / seconds:12,.0f} tasks/s {1000 * seconds / count:10.3f} ms each",
-                f"{_beside(seconds / best['procession'], aims.get(label))}",
+                f"{name:20} {label:14} {count / seconds:11,.0f} {1e3 * seconds / count:9.3f}",
+                f"{1e6 * own / count:16,.1f} {1e6 * whole / count:8,.1f}",
+                _beside(seconds / medians["procession"][0], aims.get(label)),
                 flush=True,
             )
+
+
+def _used(run, way):
+    """Return what a row takes: seconds, CPU seconds of this program, and of it and all that it has started."""
+    members = family()
+    whole, own, began = cpu_s_of(members), time.process_time(), time.perf_counter()
+    run(way)
+    seconds, own = time.perf_counter() - began, time.process_time() - own
+    return seconds, own, cpu_s_of(members) - whole
 
 
 def _beside(times, aim):
@@ -173,7 +191,8 @@ def _beside(times, aim):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("engine", choices=("dask", "mpi", "ray"))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", default="", help="the rows, with commas between them (default: all)")
     arguments = parser.parse_args()
     engine = arguments.engine
     cluster = importlib.import_module(f"tests.{engine}_nodes").Cluster(Path(tempfile.mkdtemp()))
@@ -183,7 +202,7 @@ def main():
             ways |= peers_of(engine, cluster)
             for way in ways.values():
                 way.all(double, range(100))
-            measure(ways, arguments.rounds)
+            measure(ways, arguments.rounds, list(filter(None, arguments.rows.split(","))))
     finally:
         cluster.close()
 

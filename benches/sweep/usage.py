@@ -12,11 +12,11 @@ def watched():
     used = {}
     members = family()
     before_mib = sum(map(_restart_peak, members))
-    cpu_s, started = _cpu_s(members), time.perf_counter()
+    cpu_s, started = cpu_s_of(members), time.perf_counter()
     yield used
     used["seconds"] = time.perf_counter() - started
     members = family()
-    used["cpu_s"] = _cpu_s(members) - cpu_s
+    used["cpu_s"] = cpu_s_of(members) - cpu_s
     used["peak_mib"] = max(0.0, sum(map(_peak_mib, members)) - before_mib)
 
 
@@ -32,7 +32,8 @@ def family():
     return found
 
 
-def _cpu_s(members):
+def cpu_s_of(members):
+    """The CPU time that processes have used, and those of this one's children that have ended, in seconds."""
     ended = os.times()
     return ended.children_user + ended.children_system + sum(map(_process_s, members))
 
