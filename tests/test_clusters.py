@@ -99,6 +99,10 @@ def test_what_travels_arrives_as_it_was(context):
         came += 1  # can be written to, as with processes of this machine
         large = functools.partial(tasks.total, array)
         assert pool.map(large, range(3)) == [array.sum() + n for n in range(3)]
+        changing = functools.partial(tasks.count_in, array)
+        assert pool.map(changing, range(6), 1) == [1.0] * 6 and array[0] == 0.0, (
+            "a task saw what another one had written"
+        )
         array[:] = 0  # is seen as it is now
         assert pool.map(large, range(3)) == [0.0, 1.0, 2.0]
         with pytest.raises((TypeError, AttributeError), match="thread"):
@@ -754,13 +758,35 @@ def test_parcels_grow_with_what_a_node_does_in_a_moment():
         parcel = work.next_parcel(node, 1, False)
         sizes.append(len(parcel.items))
         work.pace.learn(len(parcel.items), 1e-5 * len(parcel.items), node.workers)
-    assert sizes == [2, 32, 512, 8192]
+    assert sizes == [32, 512, 8192, 10_000]
     for number in itertools.count(1):
         parcel = work.next_parcel(node, 1, True)
         if parcel is None:
             break
         node.flights[number] = parcel
     assert number == 3, "a node has more than it can do, or less"
+
+
+def sizes_for(nodes, works, seconds=None):
+    """How many items each parcel has if all nodes of one worker do theirs at once, from the first on, of each map."""
+    pace, found = None, []
+    for count in works:
+        work = flights.Work(1, type("Job", (), {"items": range(count)}), None)
+        work.pace = pace = flights.Pace(pace)
+        sizes = []
+        while (parcel := work.next_parcel(flights.Node("a", 1, None, 0.0), nodes, False)) is not None:
+            sizes.append(len(parcel.items))
+            if seconds is not None:
+                pace.learn(len(parcel.items), seconds * len(parcel.items), 1)
+        found.append(sizes)
+    return found
+
+
+def test_few_messages_carry_a_map_of_short_tasks_and_those_of_long_ones_are_even_at_the_end():
+    assert sizes_for(2, [2000, 2000], 2**-17) == [[16, 256, 1728], [125, 1875]]
+    assert sizes_for(2, [40], None) == [[1] * 40]
+    (long,) = sizes_for(2, [64], 2**-7)
+    assert sum(long) == 64 and long[-2:] == [2, 2] and max(long) <= 16
 
 
 def test_what_takes_long_does_not_wait_at_one_node_while_another_has_room():

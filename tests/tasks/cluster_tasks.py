@@ -96,5 +96,10 @@ def add_one(array):
     return array
 
 
+def count_in(array, number):
+    array[0] += 1
+    return float(array[0])
+
+
 def total(array, number):
     return float(numpy.sum(array)) + number

@@ -5,6 +5,7 @@ import socket
 import threading
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 
 from procession import context
 from procession._cluster.mailbox import COLLECT_S as COLLECT_S, Mailbox
@@ -51,12 +52,22 @@ class Agent(Mailbox):
         self._places, self._settings = terms["places"], terms["settings"]
         self._calls: dict = {}  # the functions of jobs
         self._parcels: dict = {}
+        self._held: dict = {}  # the parts of maps with outcomes that are not told yet, by number
         self.begin()
 
     # -- in the agent's thread ----------------------------------------------------------------------------------------
 
     def _hear(self, event):
         self._drain(event[1])
+
+    def _patience(self):
+        return min((parcel.hold for parcel in self._held.values()), default=super()._patience())
+
+    def _tell_held(self):
+        now = monotonic() if self._held else 0.0
+        for parcel in list(self._held.values()):
+            if now - parcel.told_at >= parcel.hold:
+                self._tell_of(parcel, False)
 
     def _finish(self):
         self._pool.terminate()
@@ -68,28 +79,29 @@ class Agent(Mailbox):
     def _forget_ordered(self, name):
         self._calls.pop(name, None)
 
-    def _parcel_ordered(self, number, name, places, items, chunk, wishes):
-        """A part of a map: outcomes are told in order."""
-        self._map(number, name, self._call(name, places), items, chunk, wishes, ordered=True)
+    def _parcel_ordered(self, number, name, places, items, chunk, wishes, hold):
+        """A part of a map: outcomes are told in order, the last one at once, others after at most `hold` seconds, as
+        each news costs an engine much."""
+        self._map(_Parcel(number, len(items), True, name, hold), self._call(name, places), items, chunk, wishes)
 
-    def _each_ordered(self, number, name, places, items, chunk, wishes):
+    def _each_ordered(self, number, name, places, items, chunk, wishes, hold):
         """A part of a map whose outcomes are told as they come, each with its place in it."""
         call = self._call(name, places).placed()
-        self._map(number, name, call, list(enumerate(items)), chunk, wishes, ordered=False)
+        self._map(_Parcel(number, len(items), False, name, hold), call, list(enumerate(items)), chunk, wishes)
 
     def _call(self, name, places):
         kind, *function = self._calls[name]
         return kind(*function, places)
 
-    def _map(self, number, name, call, items, chunk, wishes, ordered):
-        parcel = self._parcels[number] = _Parcel(number, len(items), ordered, name)
+    def _map(self, parcel, call, items, chunk, wishes):
+        self._parcels[parcel.number] = parcel
         try:
-            parcel.job = self._core.imap(call, iter(items), chunk, ordered, None, wishes)
+            parcel.job = self._core.imap(call, iter(items), chunk, parcel.ordered, None, wishes)
         except Exception as error:
-            del self._parcels[number]
-            self._tell("outcomes", number, 0, [_raised(error)] * len(items))
+            del self._parcels[parcel.number]
+            self._tell("outcomes", parcel.number, 0, [_raised(error)] * len(items))
             return
-        self._drain(number)
+        self._drain(parcel.number)
 
     def _calls_ordered(self, number, functions, calls):
         """Several calls."""
@@ -121,6 +133,7 @@ class Agent(Mailbox):
 
         if place is None:
             del self._parcels[number]
+            self._held.pop(number, None)
             if parcel.job is not None:
                 parcel.job.close()
         for handle in parcel.handles if place is None else parcel.handles[place : place + 1]:
@@ -161,8 +174,9 @@ class Agent(Mailbox):
         parcel = self._parcels.get(number)
         if parcel is None:
             return
+        outcomes = parcel.untold
         while True:
-            outcomes, is_over, found = [], False, None
+            is_over, found = False, None
             while len(outcomes) < _MOST_AT_ONCE:
                 try:
                     found = parcel.job.next(0)
@@ -174,17 +188,25 @@ class Agent(Mailbox):
                     break
                 except BaseException as error:
                     outcomes.append(_raised(error))
-            if (is_over or parcel.told + len(outcomes) >= parcel.size) and (retried := parcel.job.progress()[3]):
+            is_last = is_over or parcel.told + len(outcomes) >= parcel.size
+            if is_last and (retried := parcel.job.progress()[3]):
                 self._tell("retried", parcel.number, retried)  # before the program forgets the part
-            self._tell_of(parcel, outcomes, is_over)
+            if is_last or found is not None or monotonic() - parcel.told_at >= parcel.hold:
+                self._tell_of(parcel, is_over)
+            elif outcomes:
+                self._held[number] = parcel
             if is_over or parcel.told >= parcel.size:
                 self._parcels.pop(number, None)
                 return
             if found is None and parcel.job.watch(partial(self._events.put, ("ready", number))):
                 return
 
-    def _tell_of(self, parcel, outcomes, is_over):
+    def _tell_of(self, parcel, is_over):
         """Tell outcomes of a part of a map. Each item has one, whatever became of the pool."""
+        self._held.pop(parcel.number, None)
+        parcel.told_at = monotonic()
+        outcomes = parcel.untold[:]
+        parcel.untold.clear()
         for outcome in outcomes:
             if type(outcome) is Raised:
                 parcel.last = outcome
@@ -225,7 +247,8 @@ class _Parcel:
     """Some items of a job, as the agent knows them.
 
     Attributes:
-        told: how many outcomes were told.
+        told: how many outcomes were told, the last ones at the time `told_at`.
+        untold: outcomes of a part of a map that are to be told with the next ones, after `hold` seconds at most.
         last: the last failure.
         job: of a part of a map, and `name` is that of the map.
         handles: of single calls.
@@ -233,12 +256,15 @@ class _Parcel:
         unplaced: failures of which the place is not known.
     """
 
-    def __init__(self, number, size, ordered=True, name=None):
+    def __init__(self, number, size, ordered=True, name=None, hold=0.0):
         self.number = number
         self.size = size
         self.ordered = ordered
         self.name = name
+        self.hold = hold
         self.told = 0
+        self.told_at = monotonic()
+        self.untold: list = []
         self.last: Raised | None = None
         self.job: Any = None
         self.handles: list = []

@@ -11,7 +11,7 @@ from time import monotonic
 
 from procession import _exceptions
 from procession._cluster.events import Events
-from procession._cluster.flights import Calls, Lazy, Node, Ordered, Work
+from procession._cluster.flights import Calls, Lazy, Node, Ordered, Pace, Work
 from procession._cluster.packing import Message, outcome_of, seal
 from procession._cluster.work import Again
 from procession._pool.jobs import Failure, Stream
@@ -34,7 +34,7 @@ FROZEN_S = 60.0
 # How long a pool waits for another node when the last one is lost.
 NO_NODE_S = 30.0
 END_S = 10.0
-
+MOST_PACES = 64  # of functions that are remembered
 
 _USUAL = 0, ()
 
@@ -62,6 +62,7 @@ class Driver(threading.Thread):
         self._numbers = iter(range(1, 1 << 62))
         self._answers: dict = {}
         self._sealed: dict = {}  # functions that calls have in common which have come together
+        self._paces: dict = {}  # what was learnt of functions, by the hashes of their pickles
         self._alone_since = None
         self._ends = False
 
@@ -116,6 +117,7 @@ class Driver(threading.Thread):
             wishes, retry_on = _wishes_of(job)
             work.function, work.retry_on, work.wishes = seal(job.function), retry_on, wishes
             work.most = self._most_of(job)
+            work.pace = self._pace_of(work.function)
         except BaseException as error:
             job.settle(False, error)
             return
@@ -142,6 +144,15 @@ class Driver(threading.Thread):
             calls.add(job, function, (given, retry_on, wishes, function_name(job.function), job.number))
         except BaseException as error:
             job.settle(False, error)
+
+    def _pace_of(self, function):
+        """Return the pace of a new map, which begins with what earlier ones of its function have shown."""
+        key = hash(function.data)
+        pace = Pace(self._paces.pop(key, None))
+        self._paces[key] = pace  # as the last one
+        if len(self._paces) > MOST_PACES:
+            del self._paces[next(iter(self._paces))]
+        return pace
 
     def _most_of(self, job):
         """Return how many tasks of a job a node can run at once, by what they hold, None for any number."""
@@ -247,7 +258,7 @@ class Driver(threading.Thread):
             star, title = work.job.order == "starmap", function_name(work.job.function)
             node.orders.append(("job", work.name, work.function, star, work.retry_on, title))
         chunk = work.chunk_for(parcel, node)
-        node.orders.append((work.kind, number, work.name, parcel.places, parcel.items, chunk, work.wishes))
+        node.orders.append((work.kind, number, work.name, parcel.places, parcel.items, chunk, work.wishes, work.hold))
 
     def _post(self, node, orders):
         number, node.posts = node.posts, node.posts + 1

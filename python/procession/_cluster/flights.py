@@ -11,14 +11,22 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-__all__ = ["MOST_BYTES", "Calls", "Lazy", "Node", "Parcel", "Work"]
+__all__ = ["MOST_BYTES", "Calls", "Lazy", "Node", "Pace", "Parcel", "Work"]
 
 # A parcel is to keep a node busy for about so long: much longer than a message takes.
 PARCEL_S = 0.1
 # Items that take longer do not wait at a node while another one may have room.
 SLOW_S = 0.5
-# A parcel may have so many times as many items as the one before.
+# A parcel that takes less is not worth its message, though others have nothing to do for so long at the end of a map.
+LEAST_S = 0.02
+# A parcel may have so many times as many items as the one before, and the first one so many for each worker, if that is
+# no more than this part of what there is for a node. Where an earlier map tells how long items take it may have the
+# other part: these may take longer.
 GROWTH = 16
+FIRST_PART, GUESSED_PART = 32, 8
+# How long outcomes may wait at a node for others that are told with them: those of a map, and those that somebody
+# reads one after the other.
+HOLD_S, HOLD_READ_S = 0.1, 0.02
 MOST_ITEMS = 1 << 15
 MOST_BYTES = 64 << 20  # of a parcel; a node has two
 # A parcel that was on so many lost nodes travels on item by item, and an item that was on one more is given up.
@@ -119,11 +127,23 @@ class Parcel:
 
 
 class Pace:
-    """How many items make a parcel."""
+    """How many items make a parcel.
 
-    def __init__(self):
+    Args:
+        before: that of an earlier map of the same function, or None.
+    """
+
+    def __init__(self, before=None):
         self._each = None  # seconds of a worker for an item
+        self._guess = None if before is None else before._each or before._guess
         self._last = 0
+
+    def first(self, workers, left):
+        """Return how many items a node with so many workers is to get first, of which there are `left` for it."""
+        if self._guess is None:
+            return max(workers, min(GROWTH * workers, left // FIRST_PART))
+        wanted = int(PARCEL_S * workers / max(self._guess, 1e-9))
+        return max(workers, min(wanted, left // GUESSED_PART, MOST_ITEMS))
 
     def size(self, workers):
         """Return how many items a node with so many workers is to get at once."""
@@ -131,6 +151,14 @@ class Pace:
             return workers
         wanted = int(PARCEL_S * workers / max(self._each, 1e-9))
         return max(workers, min(wanted, GROWTH * self._last, MOST_ITEMS))
+
+    def least(self, workers):
+        """Return how many items are worth a message to a node with so many workers, 0 where nobody knows."""
+        return 0 if self._each is None else int(LEAST_S * workers / max(self._each, 1e-9))
+
+    def is_known(self):
+        """Return whether items were measured."""
+        return self._each is not None
 
     def is_slow(self):
         """Return whether nothing is to wait at a node: items take long, or nobody knows how long."""
@@ -156,6 +184,7 @@ class Work:
     """
 
     kind = "parcel"
+    hold = HOLD_S
     most: "int | None" = None
 
     def __init__(self, name, job, chunk, priority=0):
@@ -190,17 +219,23 @@ class Work:
         if self.is_empty():
             return None
         workers = node.workers if self.most is None else min(self.most, node.workers)
-        size, busy = self.pace.size(workers), node.outstanding(self)
+        size = self.pace.size(workers) if self.pace.is_known() else self._first(workers, nodes)
+        busy = node.outstanding(self)
         if busy >= workers and not (ahead and busy <= size and not self.pace.is_slow()):
             return None
         if busy and not ahead:
             size = workers - busy
         return self.again.popleft() if self.again else self._cut(size, node, nodes)
 
+    def _first(self, workers, nodes):
+        """Return how many items a node with so many workers is to get at once while nobody knows how long they take."""
+        return self.pace.first(workers, (len(self.job.items) - self._next) // nodes)
+
     def _cut(self, size, node, nodes):
         items = self.job.items
         start = self._next
-        size = min(size, max(node.workers, -(-(len(items) - start) // (2 * nodes))))
+        even = -(-(len(items) - start) // (2 * nodes))
+        size = min(size, max(node.workers, self.pace.least(node.workers), even))
         self._next = min(len(items), start + max(size, self.chunk or 1))
         return self._seal(range(start, self._next), items[start : self._next])
 
@@ -242,6 +277,9 @@ class Ordered(Work):
         chunks = (range(first, first + self.chunk) for first in (self.chunk * number for number in job.sequence))
         self._order = [place for place in chain.from_iterable(chunks) if place < len(job.items)]
 
+    def _first(self, workers, nodes):
+        return workers
+
     def _cut(self, size, node, nodes):
         items, start = self.job.items, self._next
         size = max(min(size, max(node.workers, (len(items) - start) // (2 * nodes))), 1)
@@ -252,6 +290,8 @@ class Ordered(Work):
 
 class Lazy(Work):
     """A map whose items come one after the other."""
+
+    hold = HOLD_READ_S
 
     def __init__(self, name, job, chunk, priority=0):
         super().__init__(name, job, chunk, priority)
@@ -268,6 +308,9 @@ class Lazy(Work):
 
     def is_empty(self):
         return not self.again and not self._waiting
+
+    def _first(self, workers, nodes):
+        return workers
 
     def _cut(self, size, node, nodes):
         start, items = self._waiting.popleft()
@@ -303,6 +346,9 @@ class Calls(Work):
 
     def is_empty(self):
         return not self.again and not self._waiting
+
+    def _first(self, workers, nodes):
+        return workers
 
     def _cut(self, size, node, nodes):
         jobs, sealed, nbytes = [], [], 0

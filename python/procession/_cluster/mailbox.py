@@ -109,20 +109,23 @@ class Mailbox:
         try:
             while True:
                 try:
-                    event = self._events.get(timeout=SILENT_S / 4)
+                    event = self._events.get(timeout=self._patience())
                 except queue.Empty:
                     if monotonic() - self._seen > SILENT_S:
                         return
-                    continue
+                    event = ("nothing",)
                 if event[0] == "stop":
                     return
-                if event[0] == "post":
+                if event[0] == "nothing":
+                    pass
+                elif event[0] == "post":
                     self._inbox[event[1]] = event[2]
                     while (message := self._inbox.pop(self._next, None)) is not None:
                         self._next += 1
                         self._heed(message.read())
                 else:
                     self._hear(event)
+                self._tell_held()
         finally:
             self._finish()
             with self._news:
@@ -132,6 +135,13 @@ class Mailbox:
     def _heed(self, orders):
         for name, *arguments in orders:
             getattr(self, f"_{name}_ordered")(*arguments)
+
+    def _patience(self):
+        """Return for how many seconds at most it waits for an event."""
+        return SILENT_S / 4
+
+    def _tell_held(self):
+        """Tell what was held back for long enough."""
 
     def _hear(self, event):
         """Something has happened that a subclass has put into the events."""

@@ -77,7 +77,9 @@ def _as_it_was(part, fixed):
     view = memoryview(part)
     if fixed:
         return view.toreadonly()
-    return bytearray(view) if view.readonly else view
+    if not view.readonly:
+        return view
+    return engine.own_memory(view.cast("B")) or bytearray(view)
 
 
 class Raised:

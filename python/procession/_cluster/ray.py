@@ -4,6 +4,7 @@ import os
 import pickle
 import threading
 import warnings
+import weakref
 from functools import partial
 
 import ray
@@ -29,6 +30,8 @@ LOOK_S = 1.0
 # Calls of an agent that run beside each other: the posts that are on their way, `collect`, `stop`.
 CALLS = 6
 THREADS = "OMP_NUM_THREADS"
+# What several nodes may be sent, such as the arrays of a function, is put once into Ray's store from so many bytes on.
+PUT_BYTES = 1 << 20
 
 
 class Host:
@@ -74,12 +77,12 @@ def _restore(name):
 
 def _packed(message):
     """Return what Ray carries of a message: buffers go to its store, and are not copied into a pickle."""
-    return message.data, [pickle.PickleBuffer(part) for part in message.parts]
+    return message.data, *map(pickle.PickleBuffer, message.parts)
 
 
 def _unpacked(packed):
     """Return the message again; its buffers are those of Ray's store, which nobody may write to."""
-    data, parts = packed
+    data, *parts = packed
     return Message(data, [memoryview(part) for part in parts])
 
 
@@ -94,6 +97,7 @@ class Ray(Engine):
     def __init__(self):
         _connect()
         self._job = _job()
+        self._put: Any = weakref.WeakKeyDictionary()  # what is in Ray's store of the buffers that are here
         self._closed = threading.Event()
 
     def places(self):
@@ -136,7 +140,21 @@ class Ray(Engine):
 
     def post(self, handle, number, message, done):
         """Call the actor."""
-        self._call(lambda: handle.post.remote(number, *_packed(message)), lambda _, error: done(error))
+
+        def call():
+            parts = map(self._stored, message.parts)
+            return handle.post.remote(number, message.data, *parts)  # Ray has what is in its store at the node, too
+
+        self._call(call, lambda _, error: done(error))
+
+    def _stored(self, part):
+        """Return what Ray is to carry of a buffer."""
+        if type(part) is not pickle.PickleBuffer or memoryview(part).nbytes < PUT_BYTES:
+            return pickle.PickleBuffer(part)
+        reference = self._put.get(part)
+        if reference is None:
+            reference = self._put[part] = ray.put(part)
+        return reference
 
     def collect(self, handle, acked, done):
         """Call the actor."""

@@ -338,6 +338,15 @@ fn place_of(buffer: &Bound<'_, PyAny>) -> Option<PlaceParts> {
     Some(parts_of(&place))
 }
 
+/// The bytes of a contiguous buffer that a message has brought, or that lie in memory that is shared on purpose, as a memoryview that
+/// can be written to; nobody else sees what is. None for any other memory.
+#[pyfunction]
+fn own_memory<'py>(py: Python<'py>, buffer: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyMemoryView>>> {
+    let bytes = PyBuffer::<u8>::get(buffer)?;
+    let found = View::own(bytes.buf_ptr() as usize, bytes.len_bytes()).map_err(raised)?;
+    found.map(|(view, offset)| Buffer::memory(py, view, offset, bytes.len_bytes())).transpose()
+}
+
 /// Adds the class, and what is called before each fork.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Buffer>()?;
@@ -346,6 +355,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(has_shared, module)?)?;
     module.add_function(wrap_pyfunction!(find_shared, module)?)?;
     module.add_function(wrap_pyfunction!(place_of, module)?)?;
+    module.add_function(wrap_pyfunction!(own_memory, module)?)?;
     module.add_function(wrap_pyfunction!(before_fork, module)?)?;
     let options = pyo3::types::PyDict::new(module.py());
     options.set_item("before", module.getattr("before_fork")?)?;

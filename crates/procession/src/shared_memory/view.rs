@@ -172,6 +172,26 @@ impl View {
         Some((view, place))
     }
 
+    /// The view of this process that `size` bytes of its memory at `address` lie in, and where there, so that it may write to them
+    /// and nobody else sees that: what is shared is mapped once more, copy-on-write. None where they lie in no view.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn own(address: usize, size: usize) -> Result<Option<(Arc<View>, usize)>> {
+        let nearest = live().range(..=address).next_back().and_then(|(_, view)| view.upgrade());
+        let Some(view) = nearest else { return Ok(None) };
+        let offset = address - view.address;
+        if offset.checked_add(size).is_none_or(|end| end > view.size) {
+            return Ok(None);
+        }
+        match &view.backing {
+            Some(Backing::Shared { segment, .. }) => {
+                View::copied(segment, offset, size, Box::new(|| ())).map(|copy| Some((copy, 0)))
+            }
+            _ => Ok(Some((view, offset))),
+        }
+    }
+
     /// Whether this process has any shared view.
     pub fn any_shared() -> bool {
         SHARED.load(Ordering::Relaxed) > 0
@@ -361,6 +381,21 @@ mod tests {
     fn a_view_outside_of_its_segment_does_not_exist() {
         assert!(View::lent(segment(), 15 * PAGE, PAGE + 1, Box::new(|| ())).is_err());
         assert!(View::copied(&segment(), usize::MAX, 2, Box::new(|| ())).is_err());
+    }
+
+    #[test]
+    fn what_is_owned_is_written_for_this_process_alone() {
+        let shared = View::create(3 * PAGE).unwrap();
+        let Some(Backing::Shared { segment, .. }) = &shared.backing else { panic!() };
+        assert!(copy_in(segment.mapping(), PAGE + 8, b"ab"));
+        let (own, offset) = View::own(shared.address() + PAGE + 8, 100).unwrap().unwrap();
+        let Some(Backing::Copied { pages, .. }) = &own.backing else { panic!() };
+        assert_eq!((offset, own.size()), (0, 100));
+        assert!(copy_in(pages, 8, b"cd"));
+        assert_eq!(text(segment, PAGE + 8), b"ab");
+        let (again, offset) = View::own(own.address() + 4, 10).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&again, &own) && offset == 4);
+        assert!(View::own(shared.address() + PAGE, 3 * PAGE).unwrap().is_none());
     }
 
     #[test]
