@@ -5,6 +5,7 @@ import importlib.metadata
 import inspect
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -57,7 +58,11 @@ def test_the_engine_has_what_a_crew_and_its_jobs_supply():
     for name in ("begin", "survey", "stacks", "terminate", "forgotten", "await_end", "accompanied", "is_ours"):
         ours, theirs = (list(inspect.signature(getattr(kind, name)).parameters) for kind in (crews.Crew, crew.Crew))
         assert ours == theirs, name
-    assert {"unusable", "offers"} <= public(crew.Crew)
+    wanted = {"count", "offers", "shares_memory", "unusable"}
+    assert wanted <= public(crew.Crew) & public(crews.Crew)
+    asked = set(re.findall(r"_crew\.([a-z]\w*)", inspect.getsource(sys.modules["procession.pool"])))
+    with Pool(1) as pool:
+        assert asked - {"refuse"} <= {*dir(pool._crew)}  # nothing is refused by it
     handle = public(procession._procession.JobCore)
     assert {"ready", "successful", "done", "wait", "finish", "value", "counts", "cancel", "watch"} <= handle
     assert {"next", "close", "forsake"} <= handle

@@ -64,7 +64,7 @@ TERMINATE = "TERMINATE"
 
 
 class Pool(_Maps):
-    """Worker processes that work off tasks.
+    """Worker processes that work off tasks. The end of a `with` block terminates it.
 
     Args:
         processes: how many workers; None for as many as this process may use CPUs: by its affinity, the quota of its
@@ -105,11 +105,27 @@ class Pool(_Maps):
         progress, seed, seed_globals, on_error, first_error, priority: what these options of the methods are for calls
             that have none of their own.
 
-    The methods that start tasks take, by name, beside what they say: `timeout`, `retries`, `retry_on`; `seed` and
-    `seed_globals`, by which each task has random numbers of its own; `priority`, from -100 to 100, of calls that wait;
-    `resources`. Maps take further: `progress`, which draws how far they are; `on_error` ("return", "skip") and
-    `first_error` ("time"), for what becomes of failures; `resume`, `on_mismatch` and `fsync`, for a journal by which
-    the same call goes on after a crash; `order="longest"` with `cost`, for the most expensive items first.
+    The methods that start tasks take, by name, beside what they say:
+
+    * `timeout`: how many seconds a task may run once it has started. Then `TaskTimeout` is raised inside of it; half a
+      second later its worker is killed. Other tasks go on. None for no limit.
+    * `retries`, `retry_on`: how often a task is tried again whose worker died, or that raised one of these exception
+      classes. A task that has killed two workers is not tried again.
+    * `seed`, `seed_globals`: by which each task has random numbers of its own.
+    * `priority`: from -100 to 100, of calls that wait; the higher goes first.
+    * `resources`: how many units of each kind a task holds.
+
+    Maps take further:
+
+    * `progress`: whether the thread that waits draws how far the map is, on standard error: True for the best there is
+      (rich, tqdm, lines), "rich", "tqdm", "plain", or a callable that gets a `Progress` ten times a second and at the
+      end.
+    * `on_error`: what stands for a task that has failed: "raise", an exception of the map; "return", a `TaskFailed`;
+      "skip", nothing. `first_error`: whose exception the map raises, by "position" or by "time".
+    * `resume`, `on_mismatch`, `fsync`: a file, by which the same call goes on after a crash.
+    * `order="longest"` with `cost`: the most expensive items first.
+
+    Once the pool was closed, has ended, or belongs to the parent of a fork, they raise ValueError.
 
     Raises:
         ValueError, TypeError: an argument makes no sense.
@@ -155,7 +171,10 @@ class Pool(_Maps):
 
     def __repr__(self):
         cls = type(self)
-        return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={len(self._pool)}>"
+        size = len(self._pool)
+        if not size and type(self._crew) is Crew:  # it has ended, and is told by how many it was to have
+            size = self._processes
+        return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={size}>"
 
     def _repr_html_(self):
         from procession._pool import html
@@ -181,15 +200,8 @@ class Pool(_Maps):
 
     # -- tasks ------------------------------------------------------------------------------------------------------
 
-    # The last arguments of all methods below; those in `further` are listed in `_pool/further.py`:
-    #
-    #   timeout: how many seconds a task may run once it has started. Then `TaskTimeout` is raised inside of it; half a
-    #     second later its worker is killed. Other tasks go on. None for no limit.
-    #   retries: how often a task is tried again whose worker died, or that raised one of `retry_on`. A task that has
-    #     killed two workers is not tried again.
-    #   progress (of maps): whether the thread that waits draws how far the map is, on standard error: True for the best
-    #     there is (rich, tqdm, lines), "rich", "tqdm", "plain", or a callable that gets a `Progress` ten times a second
-    #     and at the end.
+    # The last arguments of all methods below are those that the class tells of; those in `further` are listed in
+    # `_pool/further.py`.
 
     def apply(
         self,
@@ -204,9 +216,18 @@ class Pool(_Maps):
     ) -> "_R":
         """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it.
 
+        Args:
+            timeout: how many seconds it may run once it has started, None for no limit.
+            retries: how often it is tried again if its worker died, or it raised one of `retry_on`.
+            further: see the class.
+
         Raises:
+            Exception: what it raised.
             TaskTimeout: it ran for more than `timeout` seconds.
-            WorkerDied: its worker ended, and `retries` further tries did not help.
+            WorkerDied, OverMemory: its worker ended, or was ended for its memory, and `retries` did not help.
+            PoolTerminated: the pool was terminated before.
+            ValueError: the pool takes no tasks any more.
+            PicklingError, TypeError, AttributeError: the function or an argument cannot be sent; the message says why.
         """
         self._check_running()
         if (further or self._further) and (further := self._with_common(further)):
@@ -232,10 +253,14 @@ class Pool(_Maps):
         retry_on: "_Errors" = (),
         **further: "Unpack[TaskOptions]",
     ) -> "ApplyResult[_R]":
-        """Like `apply`, without waiting: return an `AsyncResult`.
+        """Like `apply`, without waiting: return an `AsyncResult`, whose `get` raises what `apply` would.
 
-        `callback` gets the result, or `error_callback` the exception, in a thread of the pool, before the result
-        counts as ready.
+        Args:
+            callback, error_callback: the one gets the result, or the other the exception, in a thread of the pool,
+                before the result counts as ready. What they raise is printed.
+
+        Raises:
+            TypeError: one of them cannot be called.
         """
         self._check_running()
         callbacks = _callbacks(callback, error_callback)
@@ -265,9 +290,13 @@ class Pool(_Maps):
 
             Args:
                 chunksize: how many items are sent together; None: chosen and adapted by the time that items take.
+                timeout: how many seconds each item may take once it has started, None for no limit.
+                retries: how often an item is tried again if its worker died, or it raised one of `retry_on`.
+                further: see the class.
 
             Raises:
-                Exception: what the first item that failed raised, once all have ended.
+                Exception: what the first item that failed raised, once all have ended; see `apply` for what may become
+                    of an item beside that.
             """
             return self._map(func, iterable, chunksize, False, wishes(timeout, retries, retry_on), further)
 
@@ -336,7 +365,8 @@ class Pool(_Maps):
             """Call `func` on each item; return an iterator over the results, in order.
 
             Items are taken from `iterable` as there is room for them: at most `buffersize` items are ahead of the
-            results that were read (None: chosen by their size), so the iterable may be endless.
+            results that were read (None: chosen by their size), so the iterable may be endless. Does not wait; reading
+            does, and raises what the item raised that comes next.
             """
             wanted = wishes(timeout, retries, retry_on)
             return self._imap(IMapIterator, func, iterable, chunksize, buffersize, wanted, further)
@@ -462,7 +492,7 @@ class Pool(_Maps):
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Take no more tasks; the workers end when all tasks have."""
+        """Take no more tasks; the workers end when all tasks have. Does not wait."""
         util.debug("closing pool")
         if self._state == RUN:
             self._state = CLOSE
@@ -470,7 +500,7 @@ class Pool(_Maps):
                 self._core.close()
 
     def terminate(self) -> None:
-        """End the workers now; tasks without an outcome fail with `PoolTerminated`."""
+        """End the workers now; tasks without an outcome fail with `PoolTerminated`. `join` waits for the end of all."""
         util.debug("terminating pool")
         self._state = TERMINATE
         self._finalizer.cancel()
@@ -478,7 +508,7 @@ class Pool(_Maps):
             self._crew.terminate()
 
     def join(self) -> None:
-        """Wait for the workers to end, after `close` or `terminate`.
+        """Wait for the workers to end, after `close` or `terminate`; after `close` that is when all tasks have ended.
 
         Raises:
             ValueError: neither was called.
@@ -517,7 +547,7 @@ class ThreadPool(Pool):
     that is in it.
 
     Args:
-        processes: how many threads; None for as many as CPUs may be used.
+        processes: how many threads; None for as many as this process may use CPUs.
         initializer: what each calls first, with `initargs`. If it raises, every task gets its exception.
 
     Raises:
@@ -536,6 +566,9 @@ class ThreadPool(Pool):
 def _callbacks(callback, error_callback):
     if callback is None and error_callback is None:
         return None
+    for name, function in (("callback", callback), ("error_callback", error_callback)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be a callable or None, not {function!r}")
     return callback, error_callback
 
 

@@ -247,7 +247,13 @@ def reports(make, offers, directory):
         stacks = offered(offers, "stacks", pool.dump_stacks)
         assert stacks is None or isinstance(stacks, str)
         assert pool.apply(length_and_first, (pool.share(b"x" * 100_000),)) == (100_000, ord("x"))
+        writable = pool.share(bytearray(b"x" * 100_000), writable=True)
+        writable[0] = ord("y")
+        assert pool.apply(length_and_first, (writable,)) == (100_000, ord("y"))
         assert f"pool_size={len(pool._pool)}" in repr(pool)
+        shown = repr(pool)
+    pool.join()
+    assert repr(pool) == shown.replace("RUN", "TERMINATE")  # its size is still that of the pool that it was
 
 
 def wrong_arguments(make, offers, directory):
@@ -257,6 +263,10 @@ def wrong_arguments(make, offers, directory):
                 call(double, [1], chunksize=0)
         with pytest.raises(ValueError, match="buffersize"):
             pool.imap(double, [1], buffersize=0)
+        for name in ("callback", "error_callback"):
+            for call in (pool.apply_async, pool.map_async, pool.starmap_async):
+                with pytest.raises(TypeError, match=f"{name} must be a callable or None, not 3"):
+                    call(double, (1,), **{name: 3})
         with pytest.raises(NotImplementedError):
             pool.__reduce__()
 

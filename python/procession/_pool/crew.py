@@ -111,6 +111,7 @@ class Crew:
         + ("cpu_affinity", "forward_logs", "capture_output", "resize", "min_workers", "max_workers", "idle_timeout")
         + ("finalizer", "seed", "seed_globals", "priority", "order", "resources")
     )
+    shares_memory = True
 
     def __init__(self, ctx, terms):
         count = few(terms.count, "the number of processes")
