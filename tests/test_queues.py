@@ -210,3 +210,36 @@ def test_queues_are_generic_and_pickled_for_a_child_that_starts_only():
     assert procession.queues.Queue[int].__origin__ is procession.queues.Queue
     with pytest.raises(RuntimeError):
         pickle.dumps(procession.Queue())
+
+
+class Named(procession.queues.Queue):
+    """What it is made with is none of what a queue is made with."""
+
+    def __init__(self, name, room=0, *, ctx=None):
+        super().__init__(room, ctx=ctx)
+        self.name = name
+
+
+class NamedAndJoinable(procession.queues.JoinableQueue):
+    def __init__(self, name, room=0, *, ctx=None):
+        super().__init__(room, ctx=ctx)
+
+
+def take_and_tell(q, answers):
+    answers.put((q.get(), q.qsize(), q.full()))
+
+
+@pytest.mark.parametrize("kind", [Named, NamedAndJoinable])
+def test_a_subclass_has_arguments_of_its_own(context, kind):
+    answers = context.Queue()
+    q = kind("post", 2, ctx=context)
+    q.put(1)
+    q.put(2)
+    assert q.full()
+    with pytest.raises(queue.Full):
+        q.put(3, block=False)
+    join(start(context, take_and_tell, q, answers))
+    assert answers.get() == (1, 1, False)
+    assert not kind(name="open").full()
+    with pytest.raises(TypeError, match="maxsize must be an integer"):
+        kind("post", "2")

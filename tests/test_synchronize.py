@@ -387,3 +387,21 @@ def test_a_killed_consumer_makes_no_event_of_a_counting_semaphore(context):
     child = killed_holder(context, semaphore)
     child.join(LIMIT)
     assert not semaphore.acquire(timeout=0.2)
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Event"])
+def test_a_subclass_has_arguments_of_its_own(kind):
+    parent = getattr(procession.synchronize, kind)
+
+    class Named(parent):
+        def __init__(self, name, *, ctx=None):
+            super().__init__(ctx=ctx)
+            self.name_of_mine = name
+
+    assert isinstance(Named("gate", ctx=procession.get_context()), parent)
+    assert list(inspect.signature(Named).parameters) == ["name", "ctx"]
+    assert "ctx" in inspect.signature(parent).parameters and "args" not in inspect.signature(parent).parameters
+    with pytest.raises(TypeError, match="positional argument"):
+        parent("gate")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'name'"):
+        parent(name="gate")

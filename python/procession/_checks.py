@@ -1,10 +1,15 @@
-"""Checks of what users give: numbers, limits of tasks and of workers."""
+"""Checks of what users give: numbers, limits of tasks and of workers; and what is told of what they may give."""
 
 import operator
 
 from procession._procession import MAX_WORKERS
 
-__all__ = ["age", "few", "max_tasks", "memory", "positive", "seconds", "whole", "wishes"]
+TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
+if TYPE_CHECKING:
+    import inspect
+    from typing import Any
+
+__all__ = ["Signature", "age", "few", "max_tasks", "memory", "positive", "seconds", "whole", "wishes"]
 
 _SIZE = r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*"
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
@@ -166,3 +171,13 @@ def max_tasks(maxtasksperchild, tasks):
     if maxtasksperchild not in (None, tasks):
         raise ValueError("max_tasks and maxtasksperchild are two names of one limit: give one of them")
     return tasks
+
+
+class Signature:
+    """The signature of a class as its `__init__` has it, where `__new__` takes whatever a subclass may be given."""
+
+    def __get__(self, obj: object, cls: "type[Any]") -> "inspect.Signature":
+        import inspect
+
+        whole = inspect.signature(cls.__init__)
+        return whole.replace(parameters=list(whole.parameters.values())[1:], return_annotation=whole.empty)

@@ -3,7 +3,7 @@
 from queue import Empty as Empty, Full as Full
 
 from procession import _procession as engine, process, reduction
-from procession._checks import whole
+from procession._checks import Signature, whole
 from procession._shared import queue_ends
 from procession._shared.simple_queue import SimpleQueue as SimpleQueue
 from procession.synchronize import SEM_VALUE_MAX
@@ -37,16 +37,16 @@ class Queue(_Queue[_T], engine.Queue):
         TypeError, OverflowError: `maxsize` is no integer, or more than `SEM_VALUE_MAX`.
     """
 
-    def __new__(cls, *args, **kwds):
-        # The room is fixed before a subclass (the standard executor has one) can pass it on by its own __init__.
-        maxsize = args[0] if args else kwds.get("maxsize", kwds.get("max_size", 0))
-        maxsize = whole(maxsize, "maxsize")
-        if maxsize > SEM_VALUE_MAX:
-            raise OverflowError(f"maxsize must be {SEM_VALUE_MAX} or less, not {maxsize}; 0 is no limit")
-        return super().__new__(cls, maxsize if maxsize > 0 else SEM_VALUE_MAX)
+    __signature__ = Signature()
+
+    def __new__(cls, maxsize=0, *args, ctx=None, **kwds):
+        # What the arguments of a subclass mean its own __init__ knows, which passes the room on.
+        return super().__new__(cls, _most(maxsize) if cls.__init__ is Queue.__init__ else SEM_VALUE_MAX)
 
     def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:
-        self._maxsize = maxsize if maxsize > 0 else SEM_VALUE_MAX
+        self._maxsize = _most(maxsize)
+        if type(self).__init__ is not Queue.__init__:
+            self._limit(self._maxsize)
 
     def __reduce__(self):
         process.assert_spawning(self)
@@ -55,7 +55,8 @@ class Queue(_Queue[_T], engine.Queue):
     _reader, _writer = queue_ends.QueueEnd(queue_ends.Reader), queue_ends.QueueEnd(queue_ends.Writer)
 
     def put_many(self, objects: "Iterable[_T]", block: object = True, timeout: float | None = None) -> None:
-        """Put several objects, each as `put` does."""
+        """Put several objects, one after the other, each as `put` does: what that raises leaves those before in the
+        queue."""
         for obj in objects:
             self.put(obj, block, timeout)
 
@@ -72,6 +73,14 @@ class Queue(_Queue[_T], engine.Queue):
 
 for _name in queue_ends.LACKING:
     setattr(Queue, _name, queue_ends.Lacking(_name))
+
+
+def _most(maxsize):
+    """Return how many objects there is room for."""
+    maxsize = whole(maxsize, "maxsize")
+    if maxsize > SEM_VALUE_MAX:
+        raise OverflowError(f"maxsize must be {SEM_VALUE_MAX} or less, not {maxsize}; 0 is no limit")
+    return maxsize if maxsize > 0 else SEM_VALUE_MAX
 
 
 def _put_or_report(self, obj, block=True, timeout=None):
@@ -102,5 +111,5 @@ class JoinableQueue(Queue[_T]):
         self._report_done()
 
     def join(self) -> None:
-        """Wait until all objects that were put are reported done."""
+        """Wait until all objects that were put are reported done, by whatever process."""
         self._wait_until_done()

@@ -8,7 +8,7 @@ import threading
 import time
 
 from procession import _procession as engine, process, reduction
-from procession._checks import whole
+from procession._checks import Signature, whole
 from procession._notices import ProcessionWarning
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -81,14 +81,16 @@ class SemLock:
 
 
 class Lock(engine.Lock, SemLock):
-    """A lock that any process or thread may release.
+    """A lock that any process or thread may release. The body of a `with` statement holds it.
 
     Args:
         robust: when its owner has died, `acquire` raises `OwnerDied`, holding the lock, instead of warning.
         ctx: the context it is for.
     """
 
-    def __new__(cls, *, robust=False, ctx=None):
+    __signature__ = Signature()
+
+    def __new__(cls, *args, robust=False, ctx=None, **kwds):  # what else a subclass takes, its own __init__ knows
         return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
 
     def __init__(self, *, robust: bool = False, ctx: "BaseContext | None" = None) -> None:
@@ -106,14 +108,17 @@ class Lock(engine.Lock, SemLock):
 
 
 class RLock(engine.RLock, SemLock):
-    """A lock that its owner may acquire again, and must release as often.
+    """A lock that its owner, a thread, may acquire again, and must release as often. The body of a `with` statement
+    holds it.
 
     Args:
         robust: when its owner has died, `acquire` raises `OwnerDied`, holding the lock, instead of warning.
         ctx: the context it is for.
     """
 
-    def __new__(cls, *, robust=False, ctx=None):
+    __signature__ = Signature()
+
+    def __new__(cls, *args, robust=False, ctx=None, **kwds):  # what else a subclass takes, its own __init__ knows
         return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
 
     def __init__(self, *, robust: bool = False, ctx: "BaseContext | None" = None) -> None:
@@ -166,7 +171,8 @@ class Semaphore(engine.Semaphore, SemLock):
 
 
 class BoundedSemaphore(Semaphore):
-    """A semaphore that cannot be released above its first value: that is a ValueError."""
+    """A semaphore that cannot be released above its first value: that is a ValueError. Its arguments are those of
+    `Semaphore`."""
 
     def __new__(cls, value=1, *, ctx=None):
         value = _permits(value)
@@ -246,7 +252,14 @@ class Condition(engine.Condition):
         return f"<{type(self).__name__}({self._lock!r}, {self._waiting()})>"
 
     def wait_for(self, predicate: "Callable[[], _R]", timeout: float | None = None) -> "_R":
-        """Wait until `predicate()` is true; return its last answer, which is false when the time ran out."""
+        """Wait until `predicate()`, called with the lock held, is true; return its last answer.
+
+        Args:
+            timeout: for how many seconds at most, None for no limit; then the answer is false.
+
+        Raises:
+            AssertionError: it has to wait, and this thread does not hold the lock.
+        """
         end = None if timeout is None else time.monotonic() + timeout
         while not (answer := predicate()):
             left = None if end is None else end - time.monotonic()
@@ -257,9 +270,15 @@ class Condition(engine.Condition):
 
 
 class Event(engine.Event):
-    """A flag that processes wait for."""
+    """A flag that processes wait for.
 
-    def __new__(cls, *, ctx=None):
+    Args:
+        ctx: the context it is for.
+    """
+
+    __signature__ = Signature()
+
+    def __new__(cls, *args, ctx=None, **kwds):
         return super().__new__(cls, engine.Cell.create(cls.BYTES))
 
     def __init__(self, *, ctx: "BaseContext | None" = None) -> None:
@@ -283,8 +302,11 @@ class Barrier(engine.Barrier):
     Args:
         parties: how many meet; the dead among those who came are not counted.
         action: called by one of them when all have come.
-        timeout: seconds that `wait` waits when it is not told otherwise.
+        timeout: seconds that `wait` waits when it is not told otherwise; None for no limit.
         ctx: the context it is for.
+
+    Raises:
+        TypeError, ValueError: `parties` is no number of parties.
     """
 
     _action: "Callable[[], object] | None"
@@ -322,6 +344,9 @@ class Barrier(engine.Barrier):
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until all parties have come.
+
+        Args:
+            timeout: for how many seconds at most, which breaks the barrier; None for what it was made with.
 
         Returns:
             An index from 0 to parties - 1, another for each party.

@@ -196,18 +196,23 @@ impl Queue {
         Ok(Queue::of(queue.map_err(raised)?))
     }
 
+    /// Have room for `most` objects only, before another process has the queue.
+    fn _limit(&self, most: u32) {
+        self.queue.limit(most);
+    }
+
     fn _share(&self) -> i32 {
         use std::os::fd::{AsFd, AsRawFd};
         self.queue.as_fd().as_raw_fd()
     }
 
-    /// Put an object if there is room now.
+    /// Put an object if there is room now; `queue.Full` if there is none, and what else `put` raises.
     fn put_nowait<'py>(slf: &Bound<'py, Queue>, obj: &Bound<'py, PyAny>) -> PyResult<()> {
         Queue::check_open(slf)?;
         slf.get().send(slf.py(), &Message::of(obj)?, Patience::None)
     }
 
-    /// Take the oldest object out if there is one now.
+    /// Take the oldest object out if there is one now; `queue.Empty` if there is none, and what else `get` raises.
     fn get_nowait<'py>(slf: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
         Queue::check_open(slf)?;
         match slf.get().receive(slf.py(), Patience::None)? {
@@ -216,7 +221,10 @@ impl Queue {
         }
     }
 
-    /// Take up to `most` objects out, waiting for the first; an empty list when the time runs out.
+    /// Take up to `most` objects out, waiting for the first for `timeout` seconds (None: no limit); return a list of them, which
+    /// is empty when the time runs out.
+    ///
+    /// Raises ValueError on a closed queue.
     #[pyo3(signature = (most, timeout=None))]
     fn get_many<'py>(
         slf: &Bound<'py, Queue>,
@@ -237,7 +245,7 @@ impl Queue {
         taken.into_iter().map(|one| one.object()).collect()
     }
 
-    /// How many objects are in the queue.
+    /// Return how many objects are in the queue at this moment: those that are put and not yet taken out.
     fn qsize(&self) -> usize {
         self.queue.len()
     }

@@ -119,6 +119,11 @@ impl Queue {
         Queue::create_of(most, OWN)
     }
 
+    /// Sets how many messages there may be, which is less than before: for who made it, before anybody else has it.
+    pub fn limit(&self, most: u32) {
+        self.word64(MOST).store(most.into(), Ordering::Relaxed);
+    }
+
     /// As [`Queue::create`], of messages in the neutral form: those of [`Queue::create`] are in that of whoever puts them.
     ///
     /// # Errors
@@ -243,7 +248,8 @@ impl Queue {
         self.count() == 0
     }
 
-    /// As [`Queue::is_full`], for those who hold the lock or look again. The most there may be never changes.
+    /// As [`Queue::is_full`], for those who hold the lock or look again. The most there may be
+    /// changes no more once others have the queue.
     #[inline]
     fn has_no_room(&self) -> bool {
         self.count() as u64 >= self.word64(MOST).load(Ordering::Relaxed)
