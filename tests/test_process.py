@@ -625,3 +625,20 @@ def test_a_number_that_another_process_has_got_is_neither_signalled_nor_waited_f
         os.close(reader)
         other.kill()
         other.stdin.close()
+
+
+def test_an_argument_that_a_process_does_not_take_is_named():
+    for kind in (procession.Process, procession.get_context("fork").Process):
+        with pytest.raises(TypeError, match=rf"{kind.__name__}\(\) got an unexpected keyword argument 'niceness'"):
+            kind(target=print, niceness=3)
+
+
+@pytest.mark.parametrize("method", ["terminate", "kill", "interrupt"])
+def test_the_running_process_is_not_ended_by_its_own_object(method):
+    with pytest.raises(ValueError, match=f"cannot {method} <_MainProcess .*only its parent can"):
+        getattr(procession.current_process(), method)()
+
+
+def test_the_logger_has_what_the_standard_one_has():
+    logger = procession.get_logger()
+    assert logger.name == "multiprocessing" and logger.propagate == 0 and type(logger.propagate) is int

@@ -3,6 +3,7 @@
 import os
 import pickle
 import stat
+import struct
 import subprocess
 import sys
 
@@ -153,3 +154,31 @@ def test_a_list_refuses_what_it_cannot_hold():
     with pytest.raises(TypeError):
         ShareableList([[]])
     assert procession.shared_memory.ShareableList[int]
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**70])
+def test_an_integer_of_too_many_bits_is_refused_and_leaves_nothing(number):
+    with pytest.raises(struct.error, match="integers of 64 bits"):
+        ShareableList([1, number])
+    numbers = ShareableList([2**63 - 1, -(2**63)])
+    try:
+        with pytest.raises(struct.error, match="integers of 64 bits"):
+            numbers[0] = number
+        assert list(numbers) == [2**63 - 1, -(2**63)]
+    finally:
+        numbers.shm.close()
+        numbers.shm.unlink()
+
+
+def test_a_list_that_cannot_be_written_leaves_no_memory(monkeypatch):
+    made = []
+
+    def fail(self, place, item, item_format):
+        made.append(self.shm.name)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ShareableList, "_write", fail)
+    with pytest.raises(ZeroDivisionError):
+        ShareableList([1])
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(made[0])

@@ -61,7 +61,7 @@ def get_logger() -> "logging.Logger":
         import logging
 
         logger = logging.getLogger(LOGGER_NAME)
-        logger.propagate = False
+        logger.propagate = 0  # type: ignore[assignment]  # as the standard library has it
         logging.addLevelName(SUBDEBUG, "SUBDEBUG")
         logging.addLevelName(SUBWARNING, "SUBWARNING")
         _logger = logger

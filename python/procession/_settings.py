@@ -4,7 +4,9 @@ import os
 
 from procession._procession import set_variables
 
-__all__ = ["apply", "check"]
+__all__ = ["apply", "check", "names"]
+
+names = frozenset(("env", "cwd", "nice", "cpu_affinity", "max_memory"))
 
 
 def check(env=None, cwd=None, nice=None, cpu_affinity=None, max_memory=None):

@@ -87,8 +87,18 @@ class BaseProcess:
         name: for people; by default made of the class's name and a number.
         args, kwargs: what `target` is called with; None as kwargs is none.
         daemon: whether the process is terminated when its parent exits; None takes the parent's value.
-        settings: `env`, `cwd`, `nice`, `cpu_affinity`, `max_memory`, which the child has before it imports anything
-            of the program's; see `settings.check`.
+        env: variables of the environment, a mapping of texts; None as a value removes one. The others are the parent's.
+        cwd: the working directory, a path.
+        nice: what is added to the number of its priority; more is kinder to others.
+        cpu_affinity: the numbers of the CPUs that it may use.
+        max_memory: bytes of private memory; more is a MemoryError in the child.
+
+    The child has the last five before it imports anything of the program's; what the system refuses of them ends it
+    with a traceback.
+
+    Raises:
+        AssertionError: `group` is not None.
+        TypeError, ValueError: another argument makes no sense.
     """
 
     _start_method: "str | None" = None  # that its children have, too; None leaves it
@@ -136,8 +146,11 @@ class BaseProcess:
         if daemon is not None:
             self.daemon = daemon
         if settings:
-            from procession._settings import check
+            from procession._settings import check, names
 
+            unknown = next((name for name in settings if name not in names), None)
+            if unknown is not None:
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown!r}")
             self._settings = check(**settings)
         _alive.add(ref(self, _forget))
 
@@ -153,11 +166,13 @@ class BaseProcess:
         return child.run_whole(self)
 
     def start(self) -> None:
-        """Start the process.
+        """Start the process. Does not wait until it runs the target.
 
         Raises:
             AssertionError: it was started before, or belongs to another process.
+            ValueError: the object is closed.
             PicklingError, TypeError, AttributeError: something it needs cannot be pickled; the message says what.
+            OSError: the system refuses a process.
         """
         if self._closed:
             self._check_closed()
@@ -181,26 +196,41 @@ class BaseProcess:
         if self._popen is None:
             from procession._exceptions import NotStarted
 
+            if self in (_current_process, _parent_process):
+                raise NotStarted(f"cannot {name} {self!r}: only its parent can, by the object that it started")
             raise NotStarted(f"cannot {name} a process that was not started: call start() first")
         getattr(self._popen, name)()
 
     def terminate(self) -> None:
-        """Send SIGTERM."""
+        """Send SIGTERM, which ends the process unless it handles that. Does not wait. One that has ended is left alone.
+
+        Raises:
+            ValueError: the object is closed, or was not started: then an AttributeError, too.
+        """
         self._signal("terminate")
 
     def kill(self) -> None:
-        """Send SIGKILL."""
+        """Send SIGKILL, which ends the process at once. Does not wait. One that has ended is left alone.
+
+        Raises:
+            ValueError: the object is closed, or was not started: then an AttributeError, too.
+        """
         self._signal("kill")
 
     def interrupt(self) -> None:
-        """Send SIGINT."""
+        """Send SIGINT, a KeyboardInterrupt there unless it handles it. Does not wait. One that has ended is left alone.
+
+        Raises:
+            ValueError: the object is closed, or was not started: then an AttributeError, too.
+        """
         self._signal("interrupt")
 
     def join(self, timeout: "float | None" = None) -> None:
-        """Wait until the process ends or `timeout` seconds are over.
+        """Wait until the process ends or `timeout` seconds are over (None: no limit; `exitcode` tells which it was).
 
         Raises:
             AssertionError: it was not started, or not by this process.
+            ValueError: the object is closed.
         """
         if self._closed:
             self._check_closed()
@@ -212,7 +242,12 @@ class BaseProcess:
             _children.discard(self)
 
     def is_alive(self) -> bool:
-        """Return whether the process runs."""
+        """Return whether the process runs. Does not wait.
+
+        Raises:
+            AssertionError: it belongs to another process.
+            ValueError: the object is closed.
+        """
         self._check_closed()
         if self is _current_process:
             return True
@@ -245,6 +280,7 @@ class BaseProcess:
 
     @property
     def name(self) -> str:
+        """The name, for people: it need not be another for each process, and can be set."""
         return self._name
 
     @name.setter
@@ -255,7 +291,7 @@ class BaseProcess:
 
     @property
     def daemon(self) -> bool:
-        """Whether the process is terminated when its parent exits."""
+        """Whether the process is terminated when its parent exits; it can be set until the process is started."""
         return self._config.get("daemon", False)
 
     @daemon.setter
@@ -275,7 +311,7 @@ class BaseProcess:
 
     @property
     def exitcode(self) -> "int | None":
-        """The exit status, the negative number of the signal that ended the process, or None while it runs."""
+        """The exit status, or the negative number of the signal that ended the process; None before it has ended."""
         self._check_closed()
         return None if self._popen is None or self is _current_process else self._popen.poll()
 
@@ -291,7 +327,11 @@ class BaseProcess:
 
     @property
     def sentinel(self) -> int:
-        """A descriptor that becomes ready when the process ends."""
+        """A descriptor that becomes readable when the process ends, for `connection.wait` among others.
+
+        Raises:
+            ValueError: it was not started, or the object is closed.
+        """
         self._check_closed()
         if self._popen is None:
             raise ValueError("a process has a sentinel only after it is started")

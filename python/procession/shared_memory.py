@@ -58,8 +58,10 @@ class SharedMemory:
             did. By default only those who create a block are answerable for it, not those who attach to it.
 
     Raises:
-        ValueError: `size` is not positive for a new block.
-        FileExistsError, FileNotFoundError, OSError: the system's.
+        ValueError: `size` is not positive for a new block, or there is no name to attach to.
+        TypeError: `size` is no integer.
+        FileExistsError, FileNotFoundError: there is a block of that name, or none.
+        OSError: there is not enough memory, or the system refuses it.
     """
 
     _name: "Any" = None
@@ -160,7 +162,11 @@ class SharedMemory:
             self._fd = -1
 
     def unlink(self) -> None:
-        """Remove the name; the memory is freed when everybody has let go of it. For one process to call, once."""
+        """Remove the name; the memory is freed when everybody has let go of it. For one process to call, once.
+
+        Raises:
+            FileNotFoundError: somebody has removed it.
+        """
         if self._name:
             _remove(self._name)
             if self._track or resource_tracker._resource_tracker._fd is not None:
@@ -196,6 +202,11 @@ class ShareableList(_Listed[_V]):
     Args:
         sequence: the items of a new list; with a name and None, the list of that name is attached to.
         name: the name of the shared memory.
+
+    Raises:
+        KeyError, TypeError: an item is of another type (one exception, of both kinds).
+        struct.error: an integer has more than 64 bits.
+        OSError: as of `SharedMemory`.
     """
 
     def __init__(self, sequence: "Iterable[_V] | None" = None, *, name: str | None = None) -> None:
@@ -213,9 +224,14 @@ class ShareableList(_Listed[_V]):
             end = -(-end // _BOX) * _BOX
             self._ends.append(end)
         self.shm = SharedMemory(name, create=True, size=self._data_start + max(end, 1))
-        struct.pack_into(f"q{self._list_len}q", self.shm.buf, 0, self._list_len, *self._ends)
-        for place, (item, item_format) in enumerate(zip(items, formats, strict=True)):
-            self._write(place, item, item_format)
+        try:
+            struct.pack_into(f"q{self._list_len}q", self.shm.buf, 0, self._list_len, *self._ends)
+            for place, (item, item_format) in enumerate(zip(items, formats, strict=True)):
+                self._write(place, item, item_format)
+        except BaseException:  # nobody has it, to remove it
+            self.shm.close()
+            self.shm.unlink()
+            raise
 
     @staticmethod
     def _room_for(item):
@@ -227,6 +243,8 @@ class ShareableList(_Listed[_V]):
 
     @staticmethod
     def _number_format(item):
+        if isinstance(item, int) and not -(2**63) <= item < 2**63:
+            raise struct.error(f"a ShareableList holds integers of 64 bits, not {item}")
         for kind, item_format in ((bool, "xxxxxxx?"), (int, "q"), (float, "d"), (type(None), "xxxxxx?x")):
             if isinstance(item, kind):
                 return item_format
