@@ -135,7 +135,8 @@ def test_checkers_see_the_names_of_the_package():
             seen |= {alias.asname for alias in statement.names if alias.asname}
         elif isinstance(statement, ast.Assign):
             seen |= {target.id for target in statement.targets}
-    program = "import procession as p; print(*p.__all__); print(*p._SUBMODULES); print(*p._STANDARD, *p._OWN)"
+    names_of = "print('reducer', *p._METHODS, *p._EXCEPTIONS, *p._OWN)"
+    program = f"import procession as p; print(*p.__all__); print(*p._SUBMODULES); {names_of}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     names, submodules, at_run_time = (set(line.split()) for line in done.stdout.splitlines())
     assert names == at_run_time

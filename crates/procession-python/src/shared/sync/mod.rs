@@ -70,6 +70,7 @@ fn won<T>(answer: Result<T>) -> PyResult<Option<T>> {
 
 /// What a process takes, waiting for it if need be, and gives back: a lock, recursive or not, or a permit.
 trait Takeable: Sync {
+    /// Takes it if it is free. What a dead owner has is left to [`Takeable::acquire`], which tells of that.
     fn try_acquire(&self) -> bool;
     fn acquire(&self, until: Option<Instant>) -> Result<Acquired>;
     fn release(&self) -> Result<()>;

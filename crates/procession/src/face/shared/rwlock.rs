@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::guarded::{GUARDED_AT, Guarded, Poisoned, judged};
-use super::{ArrivedPart, after, in_time, kept, read_file, write_file};
+use super::{ArrivedPart, after, in_time, kept, patiently, read_file, write_file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::function::unread;
 use crate::platform::{identity, is_alive};
@@ -193,7 +193,8 @@ impl<T: Serialize + DeserializeOwned + 'static> RwLock<T> {
 
     /// Waits until `enough` places of readers are free; gives the inner lock back when that fails.
     fn wait_for_readers(&self, until: Option<Instant>, enough: usize) -> Result<()> {
-        readers::wait_for(&*self.memory, until, enough, is_alive).inspect_err(|_| self.memory.unlock())
+        let wait = || readers::wait_for(&*self.memory, until, enough, is_alive);
+        patiently(wait).inspect_err(|_| self.memory.unlock())
     }
 }
 

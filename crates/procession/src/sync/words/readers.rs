@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::patience::nap;
+use super::super::patience::{look_for_signals, nap};
 use crate::error::Result;
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence, fence_after_swap, wait, wake};
 
@@ -48,7 +48,7 @@ pub fn leave(readers: &impl Readers, place: usize) {
 /// Waits, with the lock held, until `enough` places are free; those of the dead are.
 ///
 /// # Errors
-/// `TimedOut`, and the system's.
+/// `TimedOut`; `Interrupted` when it is time to look for signals: call again, or give the lock back.
 pub fn wait_for(
     readers: &impl Readers,
     until: Option<Instant>,
@@ -69,7 +69,6 @@ pub fn wait_for(
         sleepers.store(0, Ordering::Relaxed);
         match answer {
             Ok(true) => {}
-            Err(error) if error.is_interrupted() => {}
             answer => {
                 for place in places() {
                     let who = place.load(Ordering::Acquire);
@@ -77,10 +76,8 @@ pub fn wait_for(
                         let _ = place.compare_exchange(who, 0, Ordering::AcqRel, Ordering::Relaxed);
                     }
                 }
-                if let Err(error) = answer
-                    && free() < enough
-                {
-                    return Err(error);
+                if free() < enough {
+                    return answer.and_then(|_| look_for_signals());
                 }
             }
         }
