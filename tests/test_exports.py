@@ -119,6 +119,48 @@ def test_what_the_package_adds_is_exported_too():
     assert issubclass(procession.OverMemory, procession.WorkerDied)
 
 
+# Of these the module is what a child imports that is sent one, or that serves them: not all of managers, or reducers.
+OF_THEIR_CHILDREN = {
+    "managers": {"BaseManager", "BaseProxy", "SharedMemoryManager", "Token"},
+    "reduction": {"DupFd", "recvfds", "sendfds"},
+    "spawn": {"freeze_support", "get_executable", "set_executable"},
+    "popen_fork": {"Popen"}, "popen_forkserver": {"Popen"}, "popen_spawn_posix": {"Popen"},
+    "util": {
+        "Finalize", "ForkAwareLocal", "ForkAwareThreadLock", "debug", "info", "register_after_fork", "sub_debug",
+        "sub_warning", "warn",
+    },
+}  # fmt: skip
+
+
+def test_what_programs_are_shown_is_of_a_module_for_them():
+    """Tracebacks, `repr` and `help` name the module of a class or function: it is one that programs import."""
+    shown = {"procession": procession}
+    for path in procession.__path__:
+        for name in {entry.removesuffix(".py") for entry in os.listdir(path)}:
+            if name.isidentifier() and not name.startswith("_") and name not in ("cli", "joblib"):
+                shown[name] = importlib.import_module(f"procession.{name}")
+    assert len(shown) > 25
+    for name, module in shown.items():
+        for own in sorted({*getattr(module, "__all__", ())} - OF_THEIR_CHILDREN.get(name, set())):
+            where = getattr(getattr(module, own), "__module__", None)
+            assert not isinstance(where, str) or where == "_thread" or "._" not in where, f"{name}.{own}: {where}"
+    for name in ("ApplyResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "RemoteTraceback"):
+        assert getattr(procession.pool, name).__module__ == "procession.pool"
+    assert procession.managers.RemoteError.__module__ == "procession.managers"
+
+
+def test_each_constructor_is_one_of_clusters_too():
+    """It would else make something of this machine for processes on others; pools find their crew by themselves."""
+    from procession._cluster.contexts import ClusterContext
+    from procession.context import Constructors
+
+    made_here = {name for name in procession._METHODS if name[0].isupper() and hasattr(Constructors, name)}
+    inherited = {name for name in made_here if getattr(ClusterContext, name) is getattr(Constructors, name)}
+    assert inherited == {"Pool"} and len(made_here) > 15
+    for name in made_here:
+        assert "self._elsewhere is not None" in inspect.getsource(getattr(Constructors, name)), name
+
+
 STAR = """
 import sys
 import types

@@ -63,6 +63,9 @@ def install() -> None:
     _rebind_globals()
 
 
+install.__module__ = "procession"  # where programs find it
+
+
 def _is_standard(name):
     return name == STANDARD or name.startswith(STANDARD + ".")
 

@@ -7,3 +7,6 @@ from procession._testing.faults import Fault, full_memory, kill_worker_at, slow_
 from procession._testing.left import Left, nothing_left
 
 __all__ = ["Fault", "Left", "full_memory", "kill_worker_at", "nothing_left", "slow_worker"]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -36,6 +36,9 @@ class RemoteError(Exception):
         return f"in the server of the manager:\n{self.args[0]}" if self.args else ""
 
 
+RemoteError.__module__ = "procession.managers"  # where programs find it
+
+
 class State:
     """Where a manager is in its life."""
 

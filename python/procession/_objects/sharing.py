@@ -43,6 +43,8 @@ if not TYPE_CHECKING:  # its overloads: `_typed.shared`
         """
         return _share(obj, writable)
 
+    share.__module__ = "procession"  # where programs find it
+
 
 def _share(obj, writable):
     if isinstance(obj, (bytes, bytearray, memoryview)):

@@ -46,6 +46,9 @@ def context_var(name: str, *, default: "_T" = _MISSING) -> "ContextVar[_T]":
     return variable
 
 
+context_var.__module__ = "procession"  # where programs find it
+
+
 def captured() -> "dict[str, Any]":
     """Return the marked variables that are set here, by name."""
     context = copy_context()

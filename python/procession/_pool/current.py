@@ -249,5 +249,6 @@ def current_worker() -> Worker:
     return _own
 
 
-Worker.__module__ = "procession.pool"  # where programs find it
-Task.__module__ = "procession.pool"  # where programs find it
+# Where programs find them.
+Worker.__module__ = Task.__module__ = "procession.pool"
+current_task.__module__ = current_worker.__module__ = "procession"

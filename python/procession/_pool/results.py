@@ -29,7 +29,7 @@ __all__ = [
 
 
 class ApplyResult(Generic[_R]):
-    """The result of `apply_async`: there at some time."""
+    """The result of `apply_async`, also called `AsyncResult`: there at some time. `await` gives what `get` gives."""
 
     def __init__(self, pool, core):
         # The pool lives as long as somebody waits for one of its results.
@@ -42,7 +42,7 @@ class ApplyResult(Generic[_R]):
         return html.of_result(self)
 
     def ready(self) -> bool:
-        """Return whether the task has ended."""
+        """Return whether the task has ended. Does not wait."""
         return self._core.ready()
 
     def successful(self) -> bool:
@@ -75,7 +75,7 @@ class ApplyResult(Generic[_R]):
 
         Raises:
             TimeoutError: `procession.TimeoutError`, the task goes on.
-            WorkerDied: its worker ended.
+            Exception: what the task raised, or what became of it: see `Pool.apply`.
         """
         if not self._core.wait(seconds(timeout)):
             raise _exceptions.TimeoutError(f"the result is not there after {timeout} seconds")
@@ -243,3 +243,8 @@ class IMapIterator(Generic[_R]):
 
 class IMapUnorderedIterator(IMapIterator[_R]):
     """The results of `imap_unordered`, as they come."""
+
+
+# Where programs find them.
+for _class in (ApplyResult, MapResult, IMapIterator, IMapUnorderedIterator):
+    _class.__module__ = "procession.pool"

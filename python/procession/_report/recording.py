@@ -142,7 +142,7 @@ class Recording:
             json.dump(trace(self._read()), file)
 
 
-Recording.__module__ = "procession"
+recording.__module__ = Recording.__module__ = "procession"  # where programs find it
 
 
 def _remove(path, process):

@@ -30,6 +30,11 @@ class SimpleQueue(_SimpleQueue[_T], engine.SimpleQueue):
 
     _reader, _writer = queue_ends.QueueEnd(queue_ends.SimpleReader), queue_ends.QueueEnd(queue_ends.SimpleWriter)
 
+    def __reduce__(self):
+        # By the module that a child needs; that of the class is where programs find it.
+        kind = type(self)
+        return _new, () if kind is SimpleQueue else (kind,), self.__getstate__()
+
     def __getstate__(self):
         process.assert_spawning(self)
         return tuple(reduction.DupFd(descriptor) for descriptor in self._share())
@@ -37,3 +42,10 @@ class SimpleQueue(_SimpleQueue[_T], engine.SimpleQueue):
     def __setstate__(self, state):
         memory, bell = state
         self._open((memory.detach(), bell.detach()))
+
+
+def _new(kind=SimpleQueue):
+    return kind.__new__(kind)
+
+
+SimpleQueue.__module__ = "procession.queues"
