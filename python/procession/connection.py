@@ -45,14 +45,26 @@ class Connection(engine.Connection):
     """One end of a pipe or socket.
 
     Every receiving method waits for a message and raises EOFError when the other side is closed and nothing is left;
-    every method raises OSError when the connection is closed or is not for that direction.
+    every method raises OSError when the connection is closed or is not for that direction. Sending waits while the pipe
+    is full; BrokenPipeError or ConnectionResetError, both OSErrors, tell that the other side is closed.
+
+    Args:
+        handle: the number of a descriptor, which the connection owns from then on.
+        readable, writable: for which directions it is.
+
+    Raises:
+        OSError, ValueError: `handle` is no descriptor; it is for no direction.
     """
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Receive a message as bytes.
 
+        Args:
+            maxlength: how many bytes it may have; None is no limit.
+
         Raises:
-            OSError: it is longer than `maxlength`; the connection cannot be read any more.
+            OSError: it is longer; the connection cannot be read any more.
+            ValueError: `maxlength` is negative.
         """
         if maxlength is not None and maxlength < 0:
             raise ValueError("maxlength is negative")
@@ -70,6 +82,7 @@ class Connection(engine.Connection):
 
         Raises:
             BufferTooShort: the message, in its first argument, does not fit.
+            ValueError: `offset` lies outside of the buffer.
         """
         with memoryview(buf) as whole, whole.cast("B") as room:
             if offset < 0:
@@ -129,8 +142,12 @@ def wait(object_list: "Iterable[_Waitable]", timeout: float | None = None) -> "l
     Returns:
         Those that are ready; an empty list when the time ran out.
 
+    Without a limit an empty list is waited for until a signal handler raises.
+
     Raises:
-        ValueError: something in the list is closed, or is not what one can wait for.
+        OSError: a connection in the list is closed, or a number is no open descriptor.
+        ValueError: something in the list is not what one can wait for, or is a closed socket.
+        TypeError: `timeout` is no number.
     """
     objects = list(object_list)
     strange = [obj for obj in objects if not isinstance(obj, int) and not hasattr(obj, "fileno")]
@@ -191,6 +208,11 @@ class Listener:
         authkey: bytes that both sides must know; without them nobody is asked.
 
     A path that was made up lies in a directory of this user's own, and only this user's processes are let in.
+
+    Raises:
+        OSError: the address is in use, or the system refuses it.
+        ValueError: there is no such family.
+        TypeError: `authkey` is no bytes.
     """
 
     def __init__(
@@ -261,8 +283,16 @@ def Client(address: "_Address", family: "_Family | None" = None, authkey: bytes 
 
     With a key this waits until the listener accepts, as long as that takes; a signal ends the wait.
 
+    Args:
+        address: of the listener: a path, or a host and a port.
+        family: "AF_UNIX" or "AF_INET"; without one, that of the address.
+        authkey: bytes that both sides must know; None if the listener asks for none.
+
     Raises:
         AuthenticationError: the other side does not know the key.
+        OSError: nobody listens there, or the system refuses it.
+        EOFError: the listener went away meanwhile.
+        TypeError, ValueError: an argument makes no sense.
     """
     _check_family(family or address_type(address))
     _check_key(authkey)

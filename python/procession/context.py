@@ -62,7 +62,11 @@ class Constructors(_Overloads):
     _elsewhere: "Any" = None  # the context that makes all of it, where its processes are not those of this machine
 
     def Manager(self) -> "SyncManager":
-        """Return a started manager: a process that holds objects which others use through proxies."""
+        """Return a started manager: a process that holds objects which others use through proxies. Waits until it runs.
+
+        Raises:
+            OSError: the system refuses a process.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Manager()
         from procession.managers import SyncManager
@@ -72,7 +76,14 @@ class Constructors(_Overloads):
         return manager
 
     def Pipe(self, duplex: bool = True) -> "tuple[Connection, Connection]":
-        """Return two connections, the ends of a pipe."""
+        """Return two connections, the ends of a pipe.
+
+        Args:
+            duplex: whether both can send and receive; otherwise the first only receives, the second only sends.
+
+        Raises:
+            OSError: the system refuses descriptors.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Pipe(duplex)
         from procession.connection import Pipe
@@ -104,7 +115,14 @@ class Constructors(_Overloads):
         return RLock(robust=robust, ctx=self.get_context())
 
     def Condition(self, lock: "synchronize.Lock | synchronize.RLock | None" = None) -> "synchronize.Condition":
-        """Return a condition variable."""
+        """Return a condition variable.
+
+        Args:
+            lock: a lock of this context; None for a new `RLock`.
+
+        Raises:
+            TypeError: another kind of lock.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Condition(lock)
         from procession.synchronize import Condition
@@ -112,7 +130,15 @@ class Constructors(_Overloads):
         return Condition(lock, ctx=self.get_context())
 
     def Semaphore(self, value: int = 1) -> "synchronize.Semaphore":
-        """Return a semaphore."""
+        """Return a semaphore.
+
+        Args:
+            value: how many permits there are at the beginning.
+
+        Raises:
+            TypeError: it is no integer.
+            ValueError: it is negative, or too many.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Semaphore(value)
         from procession.synchronize import Semaphore
@@ -120,7 +146,14 @@ class Constructors(_Overloads):
         return Semaphore(value, ctx=self.get_context())
 
     def BoundedSemaphore(self, value: int = 1) -> "synchronize.BoundedSemaphore":
-        """Return a semaphore that cannot be released above its first value."""
+        """Return a semaphore that cannot be released above its first value: that is a ValueError.
+
+        Args:
+            value: how many permits there are at the beginning.
+
+        Raises:
+            TypeError, ValueError: as for `Semaphore`.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.BoundedSemaphore(value)
         from procession.synchronize import BoundedSemaphore
@@ -128,7 +161,7 @@ class Constructors(_Overloads):
         return BoundedSemaphore(value, ctx=self.get_context())
 
     def Event(self) -> "synchronize.Event":
-        """Return an event."""
+        """Return an event: a flag to wait for, which is not set."""
         if self._elsewhere is not None:
             return self._elsewhere.Event()
         from procession.synchronize import Event
@@ -138,7 +171,16 @@ class Constructors(_Overloads):
     def Barrier(
         self, parties: int, action: "Callable[[], object] | None" = None, timeout: "float | None" = None
     ) -> "synchronize.Barrier":
-        """Return a barrier."""
+        """Return a barrier, where a number of parties meet.
+
+        Args:
+            parties: how many meet before any goes on.
+            action: called by one of them when all have come.
+            timeout: seconds that its `wait` waits when it is not told otherwise; None for no limit.
+
+        Raises:
+            TypeError, ValueError: `parties` is no number of parties.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Barrier(parties, action, timeout)
         from procession.synchronize import Barrier
@@ -146,7 +188,14 @@ class Constructors(_Overloads):
         return Barrier(parties, action, timeout, ctx=self.get_context())
 
     def Queue(self, maxsize: int = 0) -> "queues.Queue[Any]":
-        """Return a queue."""
+        """Return a queue of objects.
+
+        Args:
+            maxsize: how many objects there is room for; 0 for as many as memory holds.
+
+        Raises:
+            TypeError, OverflowError: that is no integer, or too many.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Queue(maxsize)
         from procession.queues import Queue
@@ -154,7 +203,7 @@ class Constructors(_Overloads):
         return Queue(maxsize, ctx=self.get_context())
 
     def JoinableQueue(self, maxsize: int = 0) -> "queues.JoinableQueue[Any]":
-        """Return a queue that counts the items that are done."""
+        """Return a queue that counts the objects that are done; for `maxsize` see `Queue`."""
         if self._elsewhere is not None:
             return self._elsewhere.JoinableQueue(maxsize)
         from procession.queues import JoinableQueue
@@ -162,7 +211,7 @@ class Constructors(_Overloads):
         return JoinableQueue(maxsize, ctx=self.get_context())
 
     def SimpleQueue(self) -> "queues.SimpleQueue[Any]":
-        """Return a queue with the fewest methods."""
+        """Return a queue with the fewest methods: `put`, `get`, `empty`, `close`."""
         if self._elsewhere is not None:
             return self._elsewhere.SimpleQueue()
         from procession.queues import SimpleQueue
@@ -177,7 +226,18 @@ class Constructors(_Overloads):
         maxtasksperchild: "int | None" = None,
         **options: "Unpack[PoolOptions]",
     ) -> "pool.Pool":
-        """Return a pool of worker processes; `options` are those of `procession.pool.Pool`."""
+        """Return a pool of worker processes.
+
+        Args:
+            processes: how many workers; None for as many as this process may use CPUs.
+            initializer: what each worker calls first, with `initargs`.
+            maxtasksperchild: after so many chunks a worker is replaced; None for never.
+            options: what else `procession.pool.Pool` takes, by name; its page says what each means.
+
+        Raises:
+            ValueError, TypeError: an argument makes no sense.
+            OSError: a worker could not be started.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.Pool(processes, initializer, initargs, maxtasksperchild, **options)
         from procession.pool import Pool
@@ -192,7 +252,15 @@ class Constructors(_Overloads):
     if not TYPE_CHECKING:  # its overloads: `_typed.context`
 
         def RawValue(self, typecode_or_type, *args):
-            """Return a ctypes object in shared memory."""
+            """Return a ctypes object in shared memory, without a lock.
+
+            Args:
+                typecode_or_type: a ctypes type, or a letter as the `array` module has them.
+                args: what the type is called with.
+
+            Raises:
+                TypeError: there is no such type, or it does not take `args`.
+            """
             if self._elsewhere is not None:
                 return self._elsewhere.RawValue(typecode_or_type, *args)
             from procession.sharedctypes import RawValue
@@ -200,7 +268,15 @@ class Constructors(_Overloads):
             return RawValue(typecode_or_type, *args)
 
         def RawArray(self, typecode_or_type, size_or_initializer):
-            """Return a ctypes array in shared memory."""
+            """Return a ctypes array in shared memory, without a lock.
+
+            Args:
+                typecode_or_type: a ctypes type, or a letter as the `array` module has them.
+                size_or_initializer: how many elements, all zero, or a sequence of them.
+
+            Raises:
+                TypeError, ValueError: there is no such type, or no array of that size or with these elements.
+            """
             if self._elsewhere is not None:
                 return self._elsewhere.RawArray(typecode_or_type, size_or_initializer)
             from procession.sharedctypes import RawArray
@@ -208,7 +284,17 @@ class Constructors(_Overloads):
             return RawArray(typecode_or_type, size_or_initializer)
 
         def Value(self, typecode_or_type, *args, lock=True):
-            """Return a ctypes object in shared memory with a lock."""
+            """Return a ctypes object in shared memory with a lock.
+
+            Args:
+                typecode_or_type: a ctypes type, or a letter as the `array` module has them.
+                args: what the type is called with.
+                lock: True for a new `RLock`, a lock, or False for none: then it is as of `RawValue`.
+
+            Raises:
+                TypeError: there is no such type, or it does not take `args`.
+                AttributeError: `lock` is no lock.
+            """
             if self._elsewhere is not None:
                 return self._elsewhere.Value(typecode_or_type, *args, lock=lock)
             from procession.sharedctypes import Value
@@ -216,7 +302,17 @@ class Constructors(_Overloads):
             return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
 
         def Array(self, typecode_or_type, size_or_initializer, *, lock=True):
-            """Return a ctypes array in shared memory with a lock."""
+            """Return a ctypes array in shared memory with a lock.
+
+            Args:
+                typecode_or_type: a ctypes type, or a letter as the `array` module has them.
+                size_or_initializer: how many elements, all zero, or a sequence of them.
+                lock: True for a new `RLock`, a lock, or False for none: then it is as of `RawArray`.
+
+            Raises:
+                TypeError, ValueError: there is no such type, or no array of that size or with these elements.
+                AttributeError: `lock` is no lock.
+            """
             if self._elsewhere is not None:
                 return self._elsewhere.Array(typecode_or_type, size_or_initializer, lock=lock)
             from procession.sharedctypes import Array
@@ -224,29 +320,45 @@ class Constructors(_Overloads):
             return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
 
     def freeze_support(self) -> None:
-        """Run the child and exit, in a frozen executable that was started as one."""
+        """Run the child and exit, in a frozen executable that was started as one; else do nothing. To be called right
+        behind `if __name__ == "__main__":`."""
         from procession.spawn import freeze_support
 
         freeze_support()
 
     def get_logger(self) -> "logging.Logger":
-        """Return the logger of this package."""
+        """Return the logger of this package, `multiprocessing`, which has no handler until a program adds one, and
+        hands nothing on to others."""
         from procession.util import get_logger
 
         return get_logger()
 
     def log_to_stderr(self, level: "int | str | None" = None) -> "logging.Logger":
-        """Have the logger print to stderr."""
+        """Have the logger print to stderr, and return it.
+
+        Args:
+            level: the least that it prints, a number or name of `logging`; None leaves it.
+
+        Raises:
+            ValueError: there is no such level.
+        """
         from procession.util import log_to_stderr
 
         return log_to_stderr(level)
 
     def allow_connection_pickling(self) -> None:
-        """Make connections and sockets picklable."""
+        """Make connections and sockets picklable, which they are anyway."""
         from procession import connection  # noqa: F401
 
     def set_executable(self, executable: "str | bytes | PathLike[str] | None") -> None:
-        """Set the interpreter that new children run."""
+        """Set the interpreter that new children of `spawn` and `forkserver` run.
+
+        Args:
+            executable: its path; None for that of this process.
+
+        Raises:
+            TypeError: it is no path.
+        """
         from procession.spawn import set_executable
 
         set_executable(executable)
@@ -257,6 +369,7 @@ class Constructors(_Overloads):
         """Set the modules that the forkserver imports before it forks.
 
         Args:
+            module_names: names of modules, for the next server that is started.
             on_error: what happens when one cannot be imported: "ignore" leaves it to the children, "warn" has the
                 server write an ImportWarning to stderr as well, with "fail" the server ends with the traceback on
                 stderr, and starting a process raises EOFError.
@@ -295,7 +408,11 @@ class BaseContext(Constructors):
         return get_context, (self._name,)
 
     def cpu_count(self) -> int:
-        """Return the number of CPUs that this process may use."""
+        """Return the number of CPUs that this process may use, by its affinity.
+
+        Raises:
+            NotImplementedError: the system does not tell.
+        """
         if self._elsewhere is not None:
             return self._elsewhere.cpu_count()
         from procession._pool import cpus
@@ -326,7 +443,7 @@ class BaseContext(Constructors):
                 raise kind(f"cannot find context for {method!r}: the start methods are {known}") from None
 
     def get_start_method(self, allow_none: bool = False) -> "str | None":
-        """Return the name of the start method."""
+        """Return the name of the start method: that of this context, whatever `allow_none` is."""
         return self._name
 
     def set_start_method(self, method: "str | None", force: bool = False) -> None:
@@ -367,7 +484,15 @@ def _also_standard(cls, base):
 
 
 class Process(process.BaseProcess):
-    """A process started by the default context's start method."""
+    """A process started by the default context's start method.
+
+    Args:
+        target: what the process calls, with `args` and `kwargs`; a subclass may define `run` instead.
+        name: for people; by default made of the class's name and a number.
+        daemon: whether the process is terminated when its parent exits; None takes the parent's value.
+        settings: what the child has of its own, by name: `env`, `cwd`, `nice`, `cpu_affinity`, `max_memory`; see
+            `procession.process.BaseProcess`, which has the methods, too.
+    """
 
     _start_method = None
 
@@ -377,7 +502,7 @@ class Process(process.BaseProcess):
 
 
 class ForkProcess(process.BaseProcess):
-    """A process that starts as a copy of its parent."""
+    """A process that starts as a copy of its parent; its arguments are those of `BaseProcess`."""
 
     _start_method = "fork"
 
@@ -398,7 +523,7 @@ def _load_popen_fork():
 
 
 class SpawnProcess(process.BaseProcess):
-    """A process that starts as a fresh interpreter."""
+    """A process that starts as a fresh interpreter; its arguments are those of `BaseProcess`."""
 
     _start_method = "spawn"
 
@@ -410,7 +535,8 @@ class SpawnProcess(process.BaseProcess):
 
 
 class ForkServerProcess(process.BaseProcess):
-    """A process that starts as a copy of the forkserver, which has imported the main module."""
+    """A process that starts as a copy of the forkserver, which has imported the main module; its arguments are those of
+    `BaseProcess`."""
 
     _start_method = "forkserver"
 
@@ -503,10 +629,15 @@ class DefaultContext(BaseContext):
         return self._actual_context
 
     def set_start_method(self, method: "str | None", force: bool = False) -> None:
-        """Set the start method; None with `force` goes back to the default.
+        """Set the start method of all that asks for none, once, before the first child.
+
+        Args:
+            method: "fork", "spawn" or "forkserver"; None, with `force`, goes back to the default.
+            force: whether one that is set already may be replaced.
 
         Raises:
             RuntimeError: it is set already and `force` is false.
+            ValueError: there is no such start method.
         """
         if self._actual_context is not None and not force:
             if getattr(process.current_process(), "_inheriting", False):
@@ -520,7 +651,7 @@ class DefaultContext(BaseContext):
         self._actual_context = self.get_context(method)
 
     def get_start_method(self, allow_none: bool = False) -> "str | None":
-        """Return the name of the start method; with `allow_none`, None while it is not fixed."""
+        """Return the name of the start method, and fix it; with `allow_none`, None while it is not fixed."""
         if self._actual_context is None:
             if allow_none:
                 return None

@@ -30,9 +30,18 @@ LOOK_EVERY_S = 1.0
 class BaseManager:
     """A manager of the types that were given to `register`.
 
-    `address` is where its server listens (None: a new local one), `authkey` what clients must know (None:
-    the key of the current process), `serializer` "pickle" or "xmlrpclib". Use `start` and `shutdown`, or
-    `with`; or `connect` to a server that runs already; or `get_server().serve_forever()`.
+    Use `start` and `shutdown`, or `with`; or `connect` to a server that runs already; or
+    `get_server().serve_forever()`.
+
+    Args:
+        address: where its server listens: a path, or a host and a port; None for a new path.
+        authkey: bytes that clients must know; None for the key of the current process.
+        serializer: "pickle" or "xmlrpclib".
+        ctx: the context that the server's process is started by; None for that of the default start method.
+        shutdown_timeout: how many seconds `shutdown` gives the server to end by itself.
+
+    Raises:
+        KeyError: there is no such serializer; it is a ValueError, too.
     """
 
     _registry: dict = {}
@@ -72,7 +81,12 @@ class BaseManager:
         return self._Server(self._registry, self._address, self._authkey, self._serializer)
 
     def connect(self) -> None:
-        """Use a server that runs at `address` already. Raises OSError or AuthenticationError."""
+        """Use a server that runs at `address` already.
+
+        Raises:
+            OSError: nobody listens there.
+            AuthenticationError: it has another key.
+        """
         self._links = links_to(self._address, self._serializer)
         self._links.greet(self._authkey)
         self._state.value = State.STARTED
@@ -121,7 +135,7 @@ class BaseManager:
         )
 
     def join(self, timeout: float | None = None) -> None:
-        """Block until the process of the server has ended, at most `timeout` seconds."""
+        """Wait until the process of the server has ended, at most `timeout` seconds (None: no limit)."""
         if self._process is not None:
             self._process.join(timeout)
             if not self._process.is_alive():
@@ -238,7 +252,7 @@ class BaseManager:
 
             create.__name__ = typeid
             create.__qualname__ = f"{cls.__qualname__}.{typeid}"
-            create.__doc__ = f"Make a {typeid} in the server and return a proxy of it."
+            create.__doc__ = f"Have the server make an object of type {typeid} of the arguments; return its proxy."
             setattr(cls, typeid, create)
 
 

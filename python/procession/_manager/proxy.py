@@ -223,6 +223,7 @@ def _forwarder(method):
         return self._callmethod(method, args, kwds)
 
     forward.__name__ = forward.__qualname__ = method
+    forward.__doc__ = f"Call `{method}` of the object in the server, and return or raise what it does there."
     return forward
 
 

@@ -340,7 +340,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Send the bytes of a buffer as one message.
+    /// Send the bytes of a buffer as one message: `size` from byte `offset` on, None for all behind that; waits while the pipe
+    /// is full.
+    ///
+    /// Raises ValueError for what lies outside of the buffer.
     #[pyo3(signature = (buf, offset=0, size=None))]
     fn send_bytes(&self, py: Python<'_>, buf: &Bound<'_, PyAny>, offset: isize, size: Option<isize>) -> PyResult<()> {
         let stream = self.check_writable()?;
@@ -359,12 +362,16 @@ impl Connection {
     }
 
     /// Send an object; waits while the pipe is full.
+    ///
+    /// Raises PicklingError, TypeError or AttributeError for what cannot be pickled; nothing is sent then.
     fn send(&self, py: Python<'_>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
         let stream = self.check_writable()?;
         self.send_parts(py, stream, MessageParts::of(obj)?.slices())
     }
 
     /// Receive an object, waiting for it.
+    ///
+    /// Raises EOFError when the other side is closed and nothing is left, and what unpickling the object raises.
     fn recv<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let stream = self.check_readable()?;
         let size = self.receive_size(py, stream)?;

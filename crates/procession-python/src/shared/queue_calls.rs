@@ -18,8 +18,16 @@ impl Method for Put {
     type Of = Queue;
     const NAME: &'static CStr = c"put";
     const DOC: &'static CStr = c"put($self, obj, block=True, timeout=None)\n--\n\n\
-        Put an object; it is pickled now.\n\n\
-        Raises Full when there is no room within the time, ValueError on a closed queue.";
+        Put an object; it is pickled now, so what is done to it later does not matter.\n\n\
+        Args:\n    \
+            obj: the object.\n    \
+            block: whether to wait for room.\n    \
+            timeout: for how many seconds at most, None for no limit.\n\n\
+        Raises:\n    \
+            queue.Full: there is no room, or was none in time.\n    \
+            ValueError: the queue is closed in this process.\n    \
+            PicklingError, TypeError, AttributeError: the object cannot be pickled; the message says what of it.\n    \
+            OSError: there is not enough memory.";
 
     #[inline]
     fn call<'py>(py: Python<'py>, this: &Queue, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -47,7 +55,13 @@ impl Method for Get {
     const NAME: &'static CStr = c"get";
     const DOC: &'static CStr = c"get($self, block=True, timeout=None)\n--\n\n\
         Take the oldest object out.\n\n\
-        Raises Empty when there is none within the time, ValueError on a closed queue.";
+        Args:\n    \
+            block: whether to wait for one.\n    \
+            timeout: for how many seconds at most, None for no limit.\n\n\
+        Raises:\n    \
+            queue.Empty: there is none, or was none in time.\n    \
+            ValueError: the queue is closed in this process.\n    \
+            Exception: what unpickling the object raises; it is out of the queue then.";
 
     #[inline]
     fn call<'py>(py: Python<'py>, this: &Queue, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {

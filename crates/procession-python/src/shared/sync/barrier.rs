@@ -45,16 +45,19 @@ impl Barrier {
         sync::Barrier::bytes(parties)
     }
 
+    /// How many meet.
     #[getter]
     fn parties(&self) -> usize {
         self.0.parties()
     }
 
+    /// How many have come and wait, without the dead.
     #[getter]
     fn n_waiting(&self) -> usize {
         self.0.waiting()
     }
 
+    /// Whether the barrier is broken: whoever comes is sent away.
     #[getter]
     fn broken(&self) -> bool {
         self.0.is_broken()

@@ -27,7 +27,15 @@ impl<T: Holdable> Method for Acquire<T> {
     type Of = T;
     const NAME: &'static CStr = c"acquire";
     const DOC: &'static CStr = c"acquire($self, block=True, timeout=None)\n--\n\n\
-        Take it, waiting for it unless `block` is false, and no longer than `timeout` seconds; say whether it was to be had.";
+        Take it, waiting for it unless `block` is false.\n\n\
+        Args:\n    \
+            block: whether to wait.\n    \
+            timeout: for how many seconds at most, None for no limit; a negative number is none.\n\n\
+        Returns:\n    \
+            Whether it was to be had.\n\n\
+        Raises:\n    \
+            OwnerDied: the process that had it ended without giving it back; of a lock made with `robust=True`, which is\n        \
+                held then. For others that is a warning.";
 
     #[inline]
     fn call<'py>(py: Python<'py>, this: &T, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -43,7 +51,11 @@ impl<T: Holdable> Method for Acquire<T> {
 impl<T: Holdable> Method for Release<T> {
     type Of = T;
     const NAME: &'static CStr = c"release";
-    const DOC: &'static CStr = c"release($self)\n--\n\nGive it back.";
+    const DOC: &'static CStr = c"release($self)\n--\n\n\
+        Give it back.\n\n\
+        Raises:\n    \
+            ValueError: it is free, or has its first value again.\n    \
+            AssertionError: it is an RLock that this thread does not have.";
 
     #[inline]
     fn call<'py>(py: Python<'py>, this: &T, given: CallArguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
