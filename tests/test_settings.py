@@ -82,3 +82,13 @@ def test_settings_of_the_wrong_type_are_refused_at_once(context, wrong):
 def test_settings_out_of_range_are_refused_at_once(context, wrong):
     with pytest.raises(ValueError):
         context.Process(**wrong)
+
+
+@pytest.mark.parametrize("refused", [{"cwd": "/nowhere/at/all"}, {"cpu_affinity": [1023]}])
+def test_the_error_for_a_setting_that_the_system_refuses_says_which(context, refused, capfd):
+    [(name, value)] = refused.items()
+    process = context.Process(target=print, args=("it ran",), **refused)
+    process.start()
+    assert finish(process) == 1
+    output = capfd.readouterr()
+    assert f"the process could not be given {name}={value!r}" in output.err and "it ran" not in output.out

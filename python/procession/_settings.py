@@ -76,6 +76,15 @@ def apply(settings, is_worker=False):
         do(*arguments)
 
 
+def _give(name, value, do, *arguments):
+    """Give a process a setting; the error for what the system refuses says which it was."""
+    try:
+        do(*arguments)
+    except Exception as error:
+        error.add_note(f"the process could not be given {name}={value!r}")
+        raise
+
+
 refused: tuple = ()  # in a worker: the error for what the system refuses it, and what that was
 
 
@@ -108,7 +117,7 @@ def _chores(settings, is_worker=False):
     chores: list = []
 
     def add(name, do, *arguments):
-        chores.append((_attempt, (name, settings[name], do, *arguments)) if is_worker else (do, arguments))
+        chores.append((_attempt if is_worker else _give, (name, settings[name], do, *arguments)))
 
     if "group" in settings:
         from procession._procession import enter_group
