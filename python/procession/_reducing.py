@@ -76,11 +76,11 @@ class ReducingPool(Pool):
         return list(sent) if hasattr(items, "__len__") else sent
 
     def apply(self, func, args=(), kwds={}, **wanted):  # noqa: B006
-        """As of `Pool`."""
+        """Do what `Pool.apply` does."""
         return super().apply(self._answering(func), *self._sent_all(args, kwds), **wanted)
 
     def apply_async(self, func, args=(), kwds={}, *callbacks, **wanted):  # noqa: B006
-        """As of `Pool`."""
+        """Do what `Pool.apply_async` does."""
         return super().apply_async(self._answering(func), *self._sent_all(args, kwds), *callbacks, **wanted)
 
     def _map(self, func, iterable, chunksize, star, *others):

@@ -43,7 +43,7 @@ else:
 
 __all__ = ["BrokenProcessPool", "PoolFuture", "ProcessPoolExecutor"]
 
-# The options of calls that are what they are where the call is submitted, and their modules.
+# The options that a call takes from where it is submitted, and their modules.
 _CAPTURED = {"context": "procession._pool.context_vars", "tracing": "procession._pool.tracing"}
 
 _ends = False  # whether the interpreter does

@@ -446,6 +446,6 @@ def _wishes_of(job):
 
 
 def work_of(job, number, chunk):
-    """Return what is to be cut of a map."""
+    """Return the items of a map, of which parts are cut for the nodes."""
     kind = Lazy if isinstance(job, Stream) else Work if job.sequence is None else Ordered
     return kind(number, job, chunk, job.priority)

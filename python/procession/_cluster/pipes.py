@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipe", "PipeProxy"]
 
-# How long who waits for several ends pauses between two looks.
+# The pause between two looks of who waits for several ends.
 _LEAST_PAUSE_S, _MOST_PAUSE_S = 0.001, 0.05
 MOST_WAITING = 4096  # what was sent and not received; then senders wait
 

@@ -41,7 +41,7 @@ class Host:
     """
 
     def __init__(self, terms):
-        # Ray's own, which workers would take for the wish of their user.
+        # Ray sets these variables for its own tasks; workers would take them for the wish of their user.
         for name in (THREADS, *(terms.get("options", {}).get("resource_env") or {}).values()):
             _restore(name)
         self._agent = agent_for(terms)

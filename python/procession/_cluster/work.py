@@ -148,7 +148,7 @@ class Whole(_Opened):
     """The function of a single call."""
 
     def place_of(self, item):
-        """Return its place: it is alone."""
+        """Return the place of a single call in its job: it is alone there."""
         return 0
 
     def task_of(self, item, call):

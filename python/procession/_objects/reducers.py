@@ -84,7 +84,7 @@ def library(cls):
 
 
 def _found(cls):
-    """Return that, and whether it stays so whatever methods the class is given."""
+    """Return the reducer of a class of some library, and whether it stays so whatever methods the class is given."""
     for base in cls.__mro__:
         module = getattr(base, "__module__", None)
         found = LIBRARIES.get((module.partition(".")[0], base.__name__)) if isinstance(module, str) else None

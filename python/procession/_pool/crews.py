@@ -66,7 +66,7 @@ def _class_of(name):
     raise ValueError(f"no crew is called {name!r}: there are {', '.join(sorted({*CREWS, *others}))}")
 
 
-class _Desk:
+class _Intake:
     """Where jobs are handed in, by the methods of the engine's pool."""
 
     crew: "Any"  # the `Crew`
@@ -143,7 +143,7 @@ class _Desk:
         return job
 
 
-class Crew(_Desk):
+class Crew(_Intake):
     """What works for a pool.
 
     A crew of its own defines `begin`, `start` and `dismiss`, and what of the rest it does in another way. Jobs are
@@ -358,7 +358,7 @@ class Crew(_Desk):
         return _Share(self)
 
 
-class _Share(_Desk):
+class _Share(_Intake):
     """A desk of one user of a crew."""
 
     def __init__(self, crew):

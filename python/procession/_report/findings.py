@@ -39,7 +39,7 @@ class Finding:
     end: float | None = None
 
 
-# What tasks stand in line for more than by their own number is by other programs.
+# Other programs have the CPUs where tasks wait for one by so much more than their own number explains.
 _OTHERS = 0.15
 
 

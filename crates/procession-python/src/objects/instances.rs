@@ -22,7 +22,7 @@ pub(crate) const TUPLE_ITEMS: usize = 16;
 const MOST: usize = 256;
 /// The protocol that reducers are asked for.
 const PROTOCOL: u8 = 5;
-/// That for arrays, which have no buffers for it.
+/// The protocol of the pickles of small arrays, which offer no buffers with it.
 const SMALL_PROTOCOL: u8 = 4;
 /// After so many instances of a class that had to be pickled after all no more are asked.
 const MISFITS: u32 = 8;
@@ -249,7 +249,7 @@ impl Classes {
             };
             state = Some(attributes).filter(|attributes| !attributes.is_empty());
         }
-        // It would be called for what the dict has.
+        // An attribute of this name would be called for the entries of the dict.
         if state.as_ref().is_some_and(|state| state.contains(intern!(py, "items")).unwrap_or(true)) {
             return Ok(None);
         }

@@ -213,7 +213,7 @@ impl Inner {
         self.settle(py, last, told);
     }
 
-    /// The job of what was told has outcomes more, its last if so.
+    /// Tells of new outcomes of the job that was told, its last ones if `last`.
     fn settle(&self, py: Python<'_>, last: bool, told: &Delivered) {
         let Some(job) = &told.job else { return };
         if last {

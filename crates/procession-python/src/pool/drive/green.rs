@@ -18,7 +18,7 @@ use crate::error::raised;
 use crate::wait::wait_green;
 
 impl Inner {
-    /// As `sleep`.
+    /// Sleeps as `sleep` does, while other green threads run.
     pub(super) fn sleep_green(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<()> {
         let follower = Arc::new(Follower::new().map_err(raised)?);
         follower.poller.add(self.waiter.poller(), 1).map_err(raised)?;
@@ -48,7 +48,7 @@ impl Inner {
         }
     }
 
-    /// As the wait of the thread that drives for its bell.
+    /// Waits as the thread that drives does for its bell, while other green threads run; says whether it rang.
     pub(super) fn await_bell_green(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<bool> {
         let owner = identity();
         let rang = wait_green(py, &[(self.driver_bell.as_raw_fd(), Readiness::Read)], until)?;

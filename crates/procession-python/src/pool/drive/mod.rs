@@ -60,7 +60,7 @@ pub(crate) struct Inner {
     duty: Mutex<Duty>,
     batch: Mutex<Vec<Batch>>,
     deliveries: Mutex<Deliveries>,
-    /// Who has it encodes records.
+    /// The right to encode records.
     pen: Pen,
     /// Memory to encode records in, used again and again.
     bodies: Mutex<Vec<Vec<u8>>>,
@@ -183,12 +183,12 @@ struct Duty {
 /// A sleep of whoever has the duty.
 struct Nap {
     begun: Instant,
-    /// When it is over, whatever happens.
+    /// When the sleep is over, whatever happens.
     latest: Instant,
 }
 
 impl Nap {
-    /// Its end, for a caller who waits until then at most.
+    /// When the sleep ends, for a caller who waits until `until` at most.
     fn end(&self, until: Option<Instant>) -> Instant {
         until.map_or(self.latest, |until| until.min(self.latest))
     }
