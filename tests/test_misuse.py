@@ -228,6 +228,15 @@ def accept_closed(mp):
     listener.accept()
 
 
+def of_closed_listener(name):
+    def run(mp):
+        listener = mp.connection.Listener()
+        listener.close()
+        getattr(listener, name)
+
+    return run
+
+
 def imap_next(call):
     def run(mp):
         with mp.Pool(1) as pool:
@@ -244,6 +253,7 @@ def connect_to_nobody(mp):
 MISUSES = {
     # processes
     "Process(group)": lambda mp: mp.Process(1),
+    "current_process().kill()": lambda mp: mp.current_process().kill(),
     "Process(unknown=)": lambda mp: mp.Process(unknown=1),
     "Process(args=int)": lambda mp: mp.Process(target=abs, args=3),
     "Process(kwargs=int)": lambda mp: mp.Process(target=abs, kwargs=3),
@@ -299,6 +309,7 @@ MISUSES = {
     "Pool.apply(3)": on_pool(lambda pool: pool.apply(3)),
     "Pool.apply(kwds=int)": on_pool(lambda pool: pool.apply(abs, (1,), 3)),
     "Pool.apply(wrong arguments)": on_pool(lambda pool: pool.apply(abs, (1, 2))),
+    "Pool.apply_async(callback=3)": on_pool(lambda pool: pool.apply_async(abs, (1,), callback=3)),
     "Pool.map(int)": on_pool(lambda pool: pool.map(abs, 3)),
     "Pool.map(3)": on_pool(lambda pool: pool.map(3, [1])),
     "Pool.map(chunksize=0)": on_pool(lambda pool: pool.map(abs, [1, 2], chunksize=0)),
@@ -409,6 +420,8 @@ MISUSES = {
     "Listener(('localhost', str))": listener_on(("localhost", "x")),
     "Listener twice": same_address,
     "Listener.accept closed": accept_closed,
+    "Listener.address closed": of_closed_listener("address"),
+    "Listener.last_accepted closed": of_closed_listener("last_accepted"),
     "Client(nobody)": lambda mp: mp.connection.Client("/nonexistent/socket"),
     "Client(port of nobody)": lambda mp: mp.connection.Client(("127.0.0.1", 1)),
     "Client(3)": lambda mp: mp.connection.Client(3),
@@ -541,6 +554,7 @@ ON_PURPOSE = {
     "Pool.map(chunksize=0)": ("ValueError", "no item is run there, and a list of None returned"),
     "Pool.map(chunksize=-1)": ("ValueError", "no item is run there, and a list of None returned"),
     "Pool.map(chunksize=float)": ("TypeError", "hangs there"),
+    "Pool.apply_async(callback=3)": ("TypeError", "it ends the thread there that hands out all results"),
     "Pool.imap(int)": ("TypeError", "raised there when the first result is read"),
     "Queue.put unpicklable": ("TypeError", "a thread prints it there, and the object is lost"),
     "Client(authkey=str)": ("TypeError", "found out there once the other side has answered"),
@@ -553,7 +567,7 @@ ON_PURPOSE = {
     "Manager().Barrier(0)": ("RemoteError", "nobody could ever pass: a ValueError in the server"),
 }
 # What the standard library would leave running, or wait for.
-NOT_TRIED_THERE = {"Pool(initargs=3)", "Pool.map(chunksize=float)"}
+NOT_TRIED_THERE = {"Pool.apply_async(callback=3)", "Pool(initargs=3)", "Pool.map(chunksize=float)"}
 
 
 def names_of(error):

@@ -307,6 +307,9 @@ def test_a_rust_program_that_is_given_something_else_says_so(program, capfd):
         neutral.Program("no-such-program-anywhere").start()
     with pytest.raises(ValueError, match="empty"):
         neutral.Program([])
+    for command in (3, ["echo", 3]):
+        with pytest.raises(TypeError, match="a program and its arguments, all texts"):
+            neutral.Program(command)
     with pytest.raises(TypeError, match="no neutral form"):
         neutral.Program(program, object()).start()
 

@@ -263,13 +263,26 @@ class Listener:
 
     @property
     def address(self) -> "Any":
-        """The address that clients connect to."""
-        return self._listener._address
+        """The address that clients connect to.
+
+        Raises:
+            AttributeError: the listener is closed.
+        """
+        return self._of_socket("address")
 
     @property
     def last_accepted(self) -> "Any":
-        """The address of the last client, where it has one."""
-        return self._listener._last_accepted
+        """The address of the last client, where it has one; None before the first.
+
+        Raises:
+            AttributeError: the listener is closed.
+        """
+        return self._of_socket("last_accepted")
+
+    def _of_socket(self, name):
+        if self._listener is None:
+            raise AttributeError(f"the listener is closed: it has no {name} any more", name=name, obj=self)
+        return getattr(self._listener, f"_{name}")
 
     def __enter__(self) -> "Self":
         return self

@@ -200,10 +200,14 @@ class Program(process.BaseProcess):
         name: "str | None" = None,
         daemon: "bool | None" = None,
     ) -> None:
-        words = [command] if isinstance(command, (str, bytes, os.PathLike)) else list(command)
+        try:
+            words = [command] if isinstance(command, (str, bytes, os.PathLike)) else list(command)
+            self._command = [os.fsencode(word) for word in words]
+        except TypeError:
+            text = f"a command is a program, or a sequence of a program and its arguments, all texts, not {command!r}"
+            raise TypeError(text) from None
         if not words:
             raise ValueError("a command begins with a program, and this one is empty")
-        self._command = [os.fsencode(word) for word in words]
         self._given = given
         super().__init__(name=name, daemon=daemon)
 

@@ -40,7 +40,7 @@ class Queue(_Queue[_T], engine.Queue):
     __signature__ = Signature()
 
     def __new__(cls, maxsize=0, *args, ctx=None, **kwds):
-        # What the arguments of a subclass mean its own __init__ knows, which passes the room on.
+        # A subclass has arguments of its own, and its __init__ passes the room on.
         return super().__new__(cls, _most(maxsize) if cls.__init__ is Queue.__init__ else SEM_VALUE_MAX)
 
     def __init__(self, maxsize: int = 0, *, ctx: "BaseContext | None" = None) -> None:

@@ -90,7 +90,7 @@ class Lock(engine.Lock, SemLock):
 
     __signature__ = Signature()
 
-    def __new__(cls, *args, robust=False, ctx=None, **kwds):  # what else a subclass takes, its own __init__ knows
+    def __new__(cls, *args, robust=False, ctx=None, **kwds):  # the arguments of a subclass are its __init__'s affair
         return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
 
     def __init__(self, *, robust: bool = False, ctx: "BaseContext | None" = None) -> None:
@@ -118,7 +118,7 @@ class RLock(engine.RLock, SemLock):
 
     __signature__ = Signature()
 
-    def __new__(cls, *args, robust=False, ctx=None, **kwds):  # what else a subclass takes, its own __init__ knows
+    def __new__(cls, *args, robust=False, ctx=None, **kwds):  # the arguments of a subclass are its __init__'s affair
         return super().__new__(cls, engine.Cell.create(cls.BYTES), robust)
 
     def __init__(self, *, robust: bool = False, ctx: "BaseContext | None" = None) -> None:
