@@ -24,8 +24,8 @@ ROWS: dict = {}
 
 
 def row(count, **aims):
-    """Register a row: a function that has one way do something, how many tasks that is, and how many times as fast as
-    other ways procession is to be."""
+    """Register a row: a function that has one way do something, how many tasks that is (None: as `many` says), and how
+    many times as fast as other ways procession is to be."""
 
     def register(function):
         ROWS[function.__name__] = function, count, aims
@@ -47,7 +47,9 @@ def same(array):
 
 
 class OfPool:
-    """What a pool with the interface of multiprocessing does."""
+    """What a pool with the interface of multiprocessing does; `many` items it is given for how many there may be."""
+
+    many = 20_000
 
     def __init__(self, pool):
         self._pool = pool
@@ -72,6 +74,8 @@ class OfPool:
 class OfClient:
     """What a client of Dask does."""
 
+    many = 5000
+
     def __init__(self, client):
         self._client = client
 
@@ -90,7 +94,9 @@ class OfClient:
 
 
 class OfExecutor:
-    """What an executor does."""
+    """What an executor does. That of Dask sends each item by itself, whatever `chunksize` says."""
+
+    many = 500
 
     def __init__(self, executor):
         self._executor = executor
@@ -114,9 +120,9 @@ def chunksize_1(way):
     way.each(double, range(2000))
 
 
-@row(20_000, rays_pool=2)
+@row(None, rays_pool=2)
 def default_map(way):
-    way.all(double, range(20_000))
+    way.all(double, range(way.many))
 
 
 @row(300, rays_pool=3)
@@ -160,25 +166,25 @@ def measure(ways, rounds, names):
         found: dict = {label: [] for label in ways}
         for turn in range(rounds):
             for label in list(ways)[:: -1 if turn % 2 else 1]:
-                found[label].append(_used(run, ways[label]))
-        # Of each way the median of its rounds: seconds, CPU seconds of the program, and of all.
+                found[label].append(_used(run, ways[label], count or ways[label].many))
+        # Of each way the median of its rounds, of a task: seconds, CPU seconds of the program, and of all.
         medians = {label: [*map(statistics.median, zip(*rows, strict=True))] for label, rows in found.items()}
         for label, (seconds, own, whole) in medians.items():
             print(
-                f"{name:20} {label:14} {count / seconds:11,.0f} {1e3 * seconds / count:9.3f}",
-                f"{1e6 * own / count:16,.1f} {1e6 * whole / count:8,.1f}",
+                f"{name:20} {label:14} {1 / seconds:11,.0f} {1e3 * seconds:9.3f}",
+                f"{1e6 * own:16,.1f} {1e6 * whole:8,.1f}",
                 _beside(seconds / medians["procession"][0], aims.get(label)),
                 flush=True,
             )
 
 
-def _used(run, way):
-    """Return what a row takes: seconds, CPU seconds of this program, and of it and all that it has started."""
+def _used(run, way, count):
+    """Return what a task of a row takes: seconds, CPU seconds of this program, and of it and its descendants."""
     members = family()
     whole, own, began = cpu_s_of(members), time.process_time(), time.perf_counter()
     run(way)
     seconds, own = time.perf_counter() - began, time.process_time() - own
-    return seconds, own, cpu_s_of(members) - whole
+    return [used / count for used in (seconds, own, cpu_s_of(members) - whole)]
 
 
 def _beside(times, aim):

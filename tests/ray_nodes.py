@@ -81,7 +81,8 @@ class Cluster(Processes):
         common = ("--block", "--node-ip-address", "127.0.0.1", "--object-store-memory", 300_000_000)
         ports = ("--min-worker-port", 0, "--max-worker-port", 0)  # several nodes on one machine
         words = ("start", *options, *common, *ports)
-        patience = {"RAY_gcs_server_port_wait_time_s": str(LIMIT_S)}
+        # Ray has its workers wait for all else that a machine does, for as long as it takes.
+        patience = {"RAY_gcs_server_port_wait_time_s": str(LIMIT_S), "RAY_worker_niceness": "0"}
         return self.run("ray.log", "ray.scripts.scripts", *words, RAY_USAGE_STATS_ENABLED="0", **patience)
 
     def workers_of(self, node):
