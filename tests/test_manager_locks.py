@@ -523,20 +523,78 @@ def test_a_client_of_the_standard_library_takes_a_lock_of_the_dead_untold(contex
         lock.release()
 
 
-def test_an_interrupted_request_leaves_its_thread_the_owner_of_its_lock(manager):
-    lock, values = manager.RLock(), manager.Queue()
-    lock.acquire()
+def interrupted(wait):
+    """Have a signal's handler end a wait."""
     alarm = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError))
     try:
         with pytest.raises(TimeoutError):
             signal.setitimer(signal.ITIMER_REAL, 0.1)
-            values.get()
+            wait()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, alarm)
+
+
+def elsewhere(call, *args):
+    """Return what a call gives in another thread, which is another owner of locks."""
+    return begun(call, *args)()
+
+
+def begun(call, *args):
+    """Begin a call in another thread; return what waits for its end and gives what it gave."""
+    given = queue.Queue()
+    thread = threading.Thread(target=lambda: given.put(call(*args)), daemon=True)
+    thread.start()
+
+    def end():
+        thread.join(LIMIT_S)
+        return given.get(timeout=0)
+
+    return end
+
+
+def test_an_interrupted_request_leaves_its_thread_the_owner_of_its_lock(manager):
+    lock, values = manager.RLock(), manager.Queue()
+    lock.acquire()
+    interrupted(values.get)
     lock.release()
     with pytest.raises(RuntimeError):
         lock.release()
+
+
+@pytest.mark.parametrize("kind, depth", [("none", 1), ("none", 2), ("RLock", 2), ("Lock", 1)])
+def test_an_interrupted_wait_for_a_condition_has_its_lock_again(manager, kind, depth):
+    condition = manager.Condition(*([] if kind == "none" else [getattr(manager, kind)()]))
+    for _ in range(depth):
+        condition.acquire()
+    interrupted(condition.wait)
+    for _ in range(depth):
+        assert not elsewhere(condition.acquire, False)
+        condition.release()
+    with pytest.raises(RuntimeError):
+        condition.release()
+    # Whoever waits next is the one who is woken.
+    in_wait = threading.Event()
+
+    def wait():
+        with condition:
+            in_wait.set()
+            return condition.wait(LIMIT_S)
+
+    woken = begun(wait)
+    assert in_wait.wait(LIMIT_S)
+    with condition:
+        condition.notify()
+    assert woken()
+
+
+def test_an_interrupted_wait_at_a_barrier_is_not_counted(manager):
+    barrier = manager.Barrier(2)
+    interrupted(barrier.wait)
+    assert barrier.n_waiting == 0
+    interrupted(barrier.wait)  # or it had passed alone
+    other = begun(barrier.wait, LIMIT_S)
+    assert {barrier.wait(LIMIT_S), other()} == {0, 1}
 
 
 def test_a_condition_shares_the_lock_of_a_proxy(manager, context):

@@ -30,7 +30,7 @@ _LOOKS = (
 
 # Guards the notes of all clients and of all that they hold. Whoever has it waits for nothing.
 notes = threading.RLock()
-_attended = threading.local()  # of each thread: .client and .thread that it acts for, .told
+_attended = threading.local()  # of each thread: .client and .thread that it acts for, .connection, .told
 _numbers = itertools.count(1)
 _thread = threading.local()
 _me = None
@@ -44,16 +44,18 @@ class Client:
     """A process that uses the server.
 
     `identity` is its engine identity if it can be seen from here, `peer` a function that finds that out when it is
-    needed; `held` has what it holds, each with a number.
+    needed; `held` has what it holds, each with a number, and `waits` by their numbers the waits of its threads for a
+    condition of which they have not heard yet that they are over.
     """
 
-    __slots__ = ("connections", "ended", "held", "identity", "peer", "told_who")
+    __slots__ = ("connections", "ended", "held", "identity", "peer", "told_who", "waits")
 
     def __init__(self, identity=None, peer=None):
         self.identity, self.peer = identity, peer
         self.connections = set()
         self.ended = self.told_who = False
         self.held = {}
+        self.waits = {}
 
     def hold(self, thing):
         """Note that it holds `thing`, once more; ClientGone when it has ended."""
@@ -178,6 +180,16 @@ def forked():
     global _me, notes
     _me = None
     notes = threading.RLock()
+
+
+def serve(connection):
+    """The calling thread serves a connection from here on."""
+    _attended.connection = connection
+
+
+def served():
+    """Return the connection that the calling thread serves, or None."""
+    return getattr(_attended, "connection", None)
 
 
 def attend(client, thread):

@@ -137,6 +137,10 @@ class Lock(_Heritable):
     def _acquire_restore(self, _state):
         self.acquire()
 
+    def _give_up(self, _state):
+        """Undo `_acquire_restore`."""
+        self.release()
+
     def __repr__(self):
         return f"<{'locked' if self.locked() else 'unlocked'} {type(self).__name__} of a manager>"
 
@@ -183,9 +187,17 @@ class RLock(Lock):
             self.release()
             return depth
 
+    # Its owner may have it already: by a connection that has taken the place of a broken one.
+
     def _acquire_restore(self, depth):
         self.acquire()
-        self._depth = depth
+        with holders.notes:
+            self._depth += depth - 1
+
+    def _give_up(self, depth):
+        with holders.notes:
+            self._depth -= depth - 1
+            self.release()
 
 
 class Semaphore(_Heritable):

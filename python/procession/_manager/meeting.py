@@ -18,11 +18,15 @@ class Condition(threading.Condition):
     _of_manager = True
     if TYPE_CHECKING:
         _lock: Any
+        _waiters: Any
         _release_save: Callable[[], Any]
+        _acquire_restore: Callable[[Any], Any]
 
     def __init__(self, lock: "Any" = None) -> None:
         own: Any = RLock() if lock is None else itself(lock)
         super().__init__(own)
+        self._let_go, self._take = self._release_save, self._acquire_restore
+        self._release_save, self._acquire_restore = self._begin_wait, self._end_wait
 
     def locked(self):
         """Return whether the lock is taken."""
@@ -34,6 +38,11 @@ class Condition(threading.Condition):
         client, _thread = holders.acting_for()
         try:
             woken = super().wait(timeout)
+        except _Interrupted as error:
+            woken = False
+            if not error.wait.is_withdrawn:
+                self.pass_on()
+            raise
         except holders.ClientGone:
             woken = True  # or so it may be: who is woken for nothing waits again
             raise
@@ -42,16 +51,67 @@ class Condition(threading.Condition):
                 self.pass_on()
         return woken
 
+    def _begin_wait(self):
+        """Give the lock up for a wait, and note that it is to be taken again."""
+        (client, thread), connection = holders.acting_for(), holders.served()
+        if connection is None:  # the server itself waits
+            return None, self._let_go()
+        with holders.notes:
+            if holders.has_hung_up(connection):  # an exception has ended the wait before it began
+                self._waiters.pop()
+                raise holders.ClientGone("nobody is there to wait")
+            wait = client.waits[thread] = _Wait(self, self._waiters[-1])
+            wait.state = self._let_go()
+        return wait, wait.state
+
+    def _end_wait(self, begun):
+        """Take the lock again at the end of a wait, unless the client has it already."""
+        wait, state = begun
+        self._take(state)
+        if wait is None:
+            return
+        client, thread = holders.acting_for()
+        with holders.notes:
+            if client.waits.get(thread) is wait:
+                wait.has_lock = True
+                return
+            self._give_up(state)
+        raise _Interrupted(wait)
+
+    def resume(self):
+        """Take the lock for a client whose wait was ended by an exception there, as often as it had it."""
+        client, thread = holders.acting_for()
+        with holders.notes:
+            wait = client.waits.pop(thread, None)
+            if wait is None or wait.condition is not self or wait.has_lock:
+                return
+        self._take(wait.state)
+        # Whoever has the lock may look at those who wait.
+        with contextlib.suppress(ValueError):  # it was notified: that goes to another one
+            self._waiters.remove(wait.waiter)
+            wait.is_withdrawn = True
+            wait.waiter.release()
+
+    def _give_up(self, state):
+        if hasattr(self._lock, "_give_up"):
+            self._lock._give_up(state)
+        else:
+            self._let_go()
+
     def undo_acquire(self, told):
         """The client that got the lock died before it learnt of that."""
         undo_acquire(self._lock, told)
 
     def undo_wait(self, woken, told):
-        """The client died before it learnt that its wait was over, and whether it was told that another one had."""
+        """The client died or gave up before it learnt that its wait was over, and whether it was told of a death."""
+        client, thread = holders.acting_for()
         with holders.notes, contextlib.suppress(RuntimeError):  # it has gone to the next already
-            if told:
-                self._lock.orphan()
-            self._release_save()
+            wait = client.waits.get(thread)
+            if wait is not None and wait.has_lock:
+                wait.has_lock = False
+                if told:
+                    self._lock.orphan()
+                self._give_up(wait.state)
         if woken:
             self.pass_on()
 
@@ -59,6 +119,32 @@ class Condition(threading.Condition):
         """Wake the next one in place of one that has died."""
         with holders.ourselves(), self:
             self.notify()
+
+
+class _Wait:
+    """The wait of a client's thread for a condition, until that thread knows that it is over."""
+
+    __slots__ = ("condition", "has_lock", "is_withdrawn", "state", "waiter")
+
+    def __init__(self, condition, waiter):
+        self.condition, self.waiter = condition, waiter
+        self.state = None
+        self.has_lock = self.is_withdrawn = False
+
+
+class _Interrupted(holders.ClientGone):
+    def __init__(self, wait):
+        super().__init__("the wait was given up")
+        self.wait = wait
+
+
+def answered():
+    """The client knows that the wait for which the calling thread acts is over."""
+    client, thread = holders.acting_for()
+    with holders.notes:
+        wait = client.waits.get(thread)
+        if wait is not None and wait.has_lock:
+            del client.waits[thread]
 
 
 class Barrier:
@@ -76,7 +162,7 @@ class Barrier:
     @property
     def n_waiting(self):
         """How many wait."""
-        return sum(not client.look() for client in list(self._round.waiting.values()))
+        return sum(not party.look() for party in list(self._round.waiting.values()))
 
     def wait(self, timeout=None):
         """Block until all parties wait; return this one's number, from 0 to parties - 1.
@@ -109,7 +195,7 @@ class Barrier:
         self._changed.notify_all()
 
     def _stay(self, this, number, client, timeout):
-        this.waiting[number] = client
+        this.waiting[number] = _Party(client, holders.served())
         client.hold(self)
         try:
             over = self._changed.wait_for(lambda: this.is_over or this.is_broken or client.ended, timeout)
@@ -160,9 +246,20 @@ class _Round:
 
     def forget_the_dead(self, looking):
         """Leave out who has ended; `looking`: also those of whom that is not known yet, which takes a look at each."""
-        for number, client in list(self.waiting.items()):
-            if client.ended or (looking and client.look()):
+        for number, party in list(self.waiting.items()):
+            if party.client.ended or (looking and party.look()):
                 del self.waiting[number]
+
+
+class _Party:
+    """Who waits at a barrier."""
+
+    def __init__(self, client, connection):
+        self.client, self._connection = client, connection
+
+    def look(self):
+        """Return whether nobody waits any more: the process has ended, or an exception the wait."""
+        return self.client.look() or self._connection is not None and holders.has_hung_up(self._connection)
 
 
 def itself(lock):

@@ -13,8 +13,7 @@ import threading
 import traceback
 
 from procession import connection, process, util
-from procession._manager import holders, locks, wire
-from procession._manager.meeting import Condition
+from procession._manager import holders, locks, meeting, wire
 from procession._manager.referents import Referents, public_methods
 from procession._shared import key
 
@@ -207,6 +206,7 @@ class Server:
             holders.watch(client)
         lent = self.lent
         lent.stop, lent.proxies, lent.client = False, [], self.clients.of(client)
+        holders.serve(client)
         holders.attend(lent.client, threading.get_ident())
         while not lent.stop:
             payload = client.recv_bytes()
@@ -264,6 +264,8 @@ class Server:
         """Answer the methods that every proxy may call, whatever its type exposes."""
         if method == "#GETVALUE":
             return wire.RETURN, referent.obj
+        if method == wire.RESUME:
+            return wire.RETURN, referent.used.resume()
         if method in ("__str__", "__repr__"):
             return wire.RETURN, (str if method == "__str__" else repr)(referent.obj)
         raise AttributeError(f"method {method!r} of a {type(referent.obj).__name__} is not exposed")
@@ -278,6 +280,8 @@ class Server:
             if self._is_remote and request is not None and request[1] in WAITING and holders.has_hung_up(client):
                 raise EOFError("the client has hung up")
             client.send_bytes(payload)
+            if self.lent.client.waits:
+                meeting.answered()
         except (OSError, EOFError):
             if request is not None and answer[0] == wire.RETURN:
                 self._undo(request, answer[1])
@@ -295,7 +299,7 @@ class Server:
             obj = referent.obj
             if method == "acquire" and result:
                 locks.undo_acquire(referent.used, told)
-            elif method == "wait" and isinstance(obj, Condition):
+            elif method == "wait" and isinstance(obj, meeting.Condition):
                 obj.undo_wait(result, told)
             elif method in ("get", "get_nowait"):
                 _put_back(obj, result)

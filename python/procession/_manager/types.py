@@ -1,7 +1,9 @@
 """The proxy classes of what a SyncManager makes, and the two plain objects behind some of them."""
 
+import contextlib
 from time import monotonic
 
+from procession._manager import wire
 from procession._manager.proxy import BaseProxy, MakeProxyType
 
 TYPE_CHECKING = False  # checkers take it for true; `typing` would be loaded for it alone
@@ -103,8 +105,16 @@ class ConditionProxy(AcquirerProxy):
     _exposed_ = ("acquire", "release", "locked", "wait", "notify", "notify_all")
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Give the lock up, block until notified, take it again; False after `timeout` seconds."""
-        return self._callmethod("wait", (timeout,))
+        """Give the lock up, block until notified, take it again; False after `timeout` seconds.
+
+        What ends the wait otherwise, such as the exception of a signal handler, is raised with the lock taken again.
+        """
+        try:
+            return self._callmethod("wait", (timeout,))
+        except BaseException:
+            with contextlib.suppress(Exception):  # the server is gone, or is none of ours
+                self._callmethod(wire.RESUME)
+            raise
 
     def notify(self, n: int = 1) -> None:
         """Wake up to `n` waiters."""

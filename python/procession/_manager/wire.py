@@ -25,8 +25,10 @@ OWNER_DIED = "#OWNER_DIED"
 MANY_REQUESTS = "many requests"
 # Its answers to an introduction: it learns of the end of this process by itself; or only by its connections.
 SEEN, UNSEEN = "seen", "unseen"
+# What a client asks of a condition when an exception has ended its wait: the lock, as it was before.
+RESUME = "#RESUME"
 # The methods of whatever can be taken, which a client asks for after it has introduced itself.
-TAKING = frozenset(("acquire", "release", "wait", "notify", "notify_all", "__enter__", "__exit__"))
+TAKING = frozenset(("acquire", "release", "wait", "notify", "notify_all", "__enter__", "__exit__", RESUME))
 
 
 class RemoteError(Exception):
