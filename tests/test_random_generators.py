@@ -84,14 +84,30 @@ SHARED = {
         "rng = np.random.default_rng()\ndef inner(): return rng.random()\ndef draw(x): return inner()",
         "rng of __main__",
     ),
+    "one of a class": (
+        "class Base:\n    rng = random.Random()\nclass Sim(Base):\n    def step(self, x): return self.rng.random()\n"
+        "draw = Sim().step",
+        "Base.rng of __main__",
+    ),
+    "one around a function": (
+        "def made(rng):\n    def inner(): return rng.random()\n    return inner\nroll = made(random.Random())\n"
+        "def draw(x): return roll()",
+        "roll.rng of __main__",
+    ),
+    "a parameter's": ("def draw(x, *, rng=random.Random()): return rng.random()", "draw.rng of __main__"),
+    "one in a partial": (
+        "import functools\nroll = functools.partial(random.Random().gauss, 0)\ndef draw(x): return roll(1)",
+        "roll of __main__",
+    ),
 }
 
 
 # The parent looks at what a function draws from; by forkserver the copies are the server's.
 OF_BOTH = ["numpy's generator", "one in an object", "one in another module"]
+OF_FORKSERVER = [*OF_BOTH, "one of a class", "one around a function", "a parameter's"]
 
 
-@pytest.mark.parametrize("method, cases", [("fork", list(SHARED)), ("forkserver", OF_BOTH)], ids=COPIES)
+@pytest.mark.parametrize("method, cases", [("fork", list(SHARED)), ("forkserver", OF_FORKSERVER)], ids=COPIES)
 def test_a_generator_that_workers_have_copies_of_is_told_once(tmp_path, method, cases):
     told = run_all(tmp_path, method, cases, lambda case: SHARED[case][0], lambda case: SHARED[case][1])
     for case, (texts, expected) in told.items():
@@ -116,6 +132,15 @@ OWN = {
     "one that the task replaces": (
         "rng = random.Random()\ndef draw(x):\n    global rng\n    rng = random.Random(x)\n    return rng.random()"
     ),
+    "one that an object has in the place of its class's": (
+        "class Sim:\n    rng = random.Random()\n    def __init__(self, x): self.rng = random.Random(x)\n"
+        "def draw(x): return Sim(x).rng.random()"
+    ),
+    "one that the task gives to a class": (
+        "class Sim:\n    rng = random.Random()\ndef draw(x):\n    Sim.rng = random.Random(x)\n"
+        "    return Sim.rng.random()"
+    ),
+    "one that is replaced in a parameter": "def draw(x, rng=random.SystemRandom()): return rng.random()",
 }
 
 

@@ -43,9 +43,12 @@ def may_read(function):
     if type(function) is not _FUNCTION:
         built_in = type(function) is types.BuiltinFunctionType
         return not built_in and not (type(function) is type and function.__module__ == "builtins")
-    # Without generators: it is asked of each process that is forked, which makes every object cost something.
+    # Few objects are made: it is asked of each process that is forked, which makes every object cost something.
     names, code = function.__globals__, function.__code__
-    if function.__closure__ is not None:
+    defaults = function.__defaults__ or ()
+    if function.__kwdefaults__:
+        defaults += tuple(function.__kwdefaults__.values())
+    if function.__closure__ is not None or any(type(one).__module__ != "builtins" for one in defaults):
         return True
     for name in code.co_names:
         if name in names and (type(names[name]) is not types.ModuleType or leads_to_program(names[name])):

@@ -7,6 +7,7 @@ import functools
 import sys
 import types
 
+from procession._objects import generators
 from procession._objects.main_module import is_of_program, leads_to_program
 from procession._procession import SignalsHeld
 
@@ -31,6 +32,9 @@ class Reads:
         written: those that it sets.
         changed: containers that it may change.
         names: all names in its code.
+        held: random generators that it may use and that no variable of a module holds, as pairs of a module's name and
+            a path with dots: attributes of classes, what functions have around them or by default.
+        attributes: that it sets of any object, outside of `__init__`; and those that `__init__` sets.
     """
 
     def __init__(self):
@@ -38,6 +42,8 @@ class Reads:
         self.written = set()
         self.changed = set()
         self.names = set()
+        self.held = set()
+        self.attributes = set(), set()
 
 
 def plain(function):
@@ -110,24 +116,33 @@ class _Walk:
                 for name, value in [pair for base in cls.__mro__ for pair in vars(base).items()]:
                     if name in self.reads.names or name in _IMPLIED:
                         self.meet(_method(value))
+        set_anywhere = self.reads.attributes[0] | self.reads.attributes[1]
+        for base in {base for cls in self.classes for base in cls.__mro__ if is_of_program(_module(base))}:
+            for name in generators.of_class(base, self.reads.names - set_anywhere):
+                self.reads.held.add((base.__module__, f"{base.__qualname__}.{name}"))
 
-    def meet(self, value):
-        """Take note of a function or class."""
+    def meet(self, value, path=None):
+        """Take note of a function or class, which a variable with that name holds."""
         if isinstance(value, types.FunctionType):
-            self._function(value)
+            self._function(value, path)
         value, owner = plain(value) if callable(value) else (None, None)
-        if owner is not None and owner not in self.classes and is_of_program(sys.modules.get(owner.__module__)):
+        if owner is not None and owner not in self.classes and is_of_program(_module(owner)):
             self.classes.append(owner)
         if isinstance(value, types.FunctionType):
-            self._function(value)
+            self._function(value, path)
 
-    def _function(self, function):
+    def _function(self, function, path=None):
         names = function.__globals__
-        module = sys.modules.get(names.get("__name__"))
+        home = names.get("__name__")
+        module = sys.modules.get(home)
         if id(function.__code__) in self._met or len(self._met) >= _MOST_CODES:
             return
         if getattr(module, "__dict__", None) is names and is_of_program(module):
             self._code(function.__code__, names)
+            path = path or function.__qualname__
+            if "<locals>" not in path:  # of those there may be several, each with its own
+                held = generators.of_function(function)
+                self.reads.held.update((home, f"{path}.{name}") for name in held)
             for cell in function.__closure__ or ():
                 try:
                     inner = cell.cell_contents
@@ -147,6 +162,7 @@ class _Walk:
             return
         steps = _steps(code)
         self.reads.written.update((module, name) for name in steps.stored)
+        self.reads.attributes[code.co_name == "__init__"].update(steps.attributes_set)
         for name in steps.loaded:
             if name in names:
                 self._value(module, name, names[name], steps, name)
@@ -166,10 +182,12 @@ class _Walk:
                 self.reads.written.update((inside["__name__"], attr) for owner, attr in steps.set_on if owner == path)
             return
         if isinstance(value, _NO_VARIABLES) or type(value).__module__ == "functools":
-            self.meet(value)
+            self.meet(value, name)
+            if isinstance(value, functools.partial):  # whose arguments count
+                self.reads.places[module, name] = None
             return
         cls = type(value)
-        if cls not in self.classes and is_of_program(sys.modules.get(cls.__module__)):
+        if cls not in self.classes and is_of_program(_module(cls)):
             self.classes.append(cls)
         self.reads.places[module, name] = None
         if steps.sets_items or any(owner == path and attr in _CHANGING for owner, attr in steps.attributes):
@@ -179,6 +197,10 @@ class _Walk:
 _BUILTINS = frozenset(dir(__builtins__) if isinstance(__builtins__, types.ModuleType) else __builtins__)
 _NO_VARIABLES: tuple[type, ...] = (type, types.FunctionType, functools.partial)
 _IMPLIED = frozenset(("__init__", "__new__", "__post_init__", "__call__", "__enter__", "__exit__", "__iter__"))
+
+
+def _module(cls):
+    return sys.modules.get(cls.__module__)
 
 
 def _method(value):
@@ -201,7 +223,7 @@ class _steps:
 
     def __init__(self, code):
         self.loaded, self.stored = {}, set()
-        self.attributes, self.set_on = set(), set()
+        self.attributes, self.set_on, self.attributes_set = set(), set(), set()
         self.sets_items = False
         names, number, before = code.co_names, 0, None
         kinds = _kinds()
@@ -231,8 +253,10 @@ class _steps:
             name = names[number >> 1 if shift else number]
             self.attributes.add((before, name))
             return f"{before}.{name}"
-        elif before is not None and kind == "STORE_ATTR":
-            self.set_on.add((before, names[number]))
+        elif kind == "STORE_ATTR":
+            self.attributes_set.add(names[number])
+            if before is not None:
+                self.set_on.add((before, names[number]))
         return None
 
 

@@ -111,7 +111,8 @@ class Expected:
         name: of the function.
         place: the file and line where it stands.
         marks: of each variable, by the names of its module and its own.
-        generators: the variables among them that hold random generators.
+        generators: the variables that hold random generators, and with dots attributes of classes and what functions
+            have beside them.
         method: the start method.
     """
 
@@ -165,9 +166,9 @@ def _is_copy(module, name):
     server = sys.modules.get("procession.forkserver")
     if server is None or module not in server.preloaded or module not in sys.modules:
         return False
-    from procession._objects.generators import holds_generator
+    from procession._objects import generators
 
-    return holds_generator(vars(sys.modules[module]).get(name))
+    return generators.holds_generator(generators.inside(module, name))
 
 
 def tell_of_generators(what):

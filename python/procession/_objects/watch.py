@@ -17,9 +17,10 @@ def expected(function, known, method, spared, with_generators):
         function: what is called.
         known: its `reads.Reads`.
         method: the start method.
-        spared: variables of which nothing is said.
+        spared: variables, and names of attributes, of which nothing is said.
         with_generators: whether those are of interest.
     """
+    with_generators = with_generators and not known.names & _SEEDING
     marks, held = {}, []
     for place in known.places.keys() - spared - known.written - known.changed:
         module, name = place
@@ -29,8 +30,10 @@ def expected(function, known, method, spared, with_generators):
         value = there[name]
         if method != "fork" and (marked := variables.mark(value)) is not None:
             marks[place] = marked
-        if with_generators and not known.names & _SEEDING and generators.holds_generator(value):
+        if with_generators and generators.holds_generator(value):
             held.append(place)
+    if with_generators:
+        held += [place for place in known.held if place[1].rpartition(".")[2] not in spared | known.attributes[0]]
     if not marks and not held:
         return None
     function, _ = reads.plain(function)
@@ -64,7 +67,7 @@ class VariableWatch:
             if known is not None:
                 self.of_initializer = self._expected(initializer, known)
                 self._nothing_known = bool(known.names & reads.SETTING_ANY)
-                self._spared |= known.written | known.places.keys()
+                self._spared |= known.written | known.places.keys() | known.attributes[0]
 
     def sent(self, function, by_value):
         """Return what is to be pickled in the place of a function; False for the function itself.
@@ -82,7 +85,7 @@ class VariableWatch:
         if known is None or self._nothing_known:
             return False
         what = self._expected(function, known)
-        self._spared |= known.written | known.changed
+        self._spared |= known.written | known.changed | known.attributes[0]
         if what is None:
             return False
         if by_value or self._method == "fork":
