@@ -658,3 +658,24 @@ if __name__ == "__main__":
 def test_members_of_enums_whose_values_equal_no_copy_travel_by_their_names(tmp_path, method):
     (tmp_path / "script.py").write_text(ENUMS)
     assert run("script.py", method, cwd=tmp_path) == "['A|B', 'True'] {True} (2, True) True\n"
+
+
+def test_an_error_names_what_cannot_be_made_where_it_arrives():
+    class Settings:
+        def __init__(self, text):
+            self.text = text
+
+        def __reduce__(self):
+            return Settings, ()
+
+    class Reader:
+        settings = Settings("a")
+
+    class Lister(list):
+        settings = Settings("a")
+
+    with procession.get_context("forkserver").Pool(1) as pool:
+        for cls in (Reader, Lister):
+            with pytest.raises(pickle.UnpicklingError, match="by value.*copyreg.*TypeError: .*'text'") as told:
+                pool.apply(type, (cls(),))
+            assert cls is Reader or str(told.value).startswith(f"{cls.__qualname__} of {__name__}"), told.value

@@ -244,10 +244,27 @@ def restore(identity, definition, buffers, *kin):
     mark = hash(definition)
     if found is not None and (token not in _filled or _filled[token] == mark):
         return found
-    made = pickle.loads(definition, buffers=buffers)
+    try:
+        made = pickle.loads(definition, buffers=buffers)
+    except (ImportError, MemoryError) as error:
+        error.add_note(_unmade(identity, *kin))
+        raise
+    except Exception as error:
+        raise pickle.UnpicklingError(_unmade(identity, *kin) + f" ({type(error).__name__}: {error})") from error
     if token in _filled:
         _filled[token] = mark
     return made
+
+
+def _unmade(identity, _base=None, module="__main__", path=None):
+    """Return what to say of a function or class that cannot be made here, and of what to do."""
+    name = path or identity[1]
+    unnamed = "a function" if identity[0] is None else "a class"
+    return (
+        f"{f'{name} of {module}' if name else unnamed}, which is not found here by its name and so was sent by value, "
+        f"cannot be made. Define it at the top of a module that can be imported, see to it that what it holds can "
+        "be pickled and unpickled, or say by copyreg.pickle how its objects are pickled"
+    )
 
 
 def _find(identity):
