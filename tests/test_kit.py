@@ -101,9 +101,10 @@ def planted(pytester, *options):
     (pytester.path / "test_leaks.py").write_text(head)
     (pytester.path / "test_clean.py").write_text(head.partition("kept = []")[0] + "def test_clean" + clean)
     pytest_here = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *options]
-    return pytester.run(sys.executable, *pytest_here, timeout=100)
+    return pytester.run(sys.executable, *pytest_here, timeout=300)
 
 
+@pytest.mark.timeout(330)
 def test_each_of_eight_planted_leaks_is_found_and_told_of(pytester):
     done = planted(
         pytester,
@@ -133,6 +134,7 @@ def test_a_file_is_told_of_as_what_was_opened_whatever_part_of_it_is_found_first
             assert told._objects()["file"] == {file.fileno(): file}
 
 
+@pytest.mark.timeout(330)
 def test_what_leaves_nothing_passes_and_without_the_setting_nothing_is_looked_at(pytester):
     planted(pytester, "-o", "procession_strict=true", *PATIENT, "test_clean.py").assert_outcomes(passed=1)
     done = planted(pytester, "-W", "error", "--setup-show", "test_clean.py")
