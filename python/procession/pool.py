@@ -62,6 +62,8 @@ RUN = "RUN"
 CLOSE = "CLOSE"
 TERMINATE = "TERMINATE"
 
+_NO_ERRORS: "tuple[type[BaseException], ...]" = ()  # the same object for each call that names none
+
 
 class Pool(_Maps):
     """Worker processes that work off tasks. The end of a `with` block terminates it.
@@ -211,7 +213,7 @@ class Pool(_Maps):
         *,
         timeout: float | None = None,
         retries: int = 0,
-        retry_on: "_Errors" = (),
+        retry_on: "_Errors" = _NO_ERRORS,
         **further: "Unpack[TaskOptions]",
     ) -> "_R":
         """Call `func(*args, **kwds)` in a worker and return what it returns. Waits for it.
@@ -229,11 +231,12 @@ class Pool(_Maps):
             ValueError: the pool takes no tasks any more.
             PicklingError, TypeError, AttributeError: the function or an argument cannot be sent; the message says why.
         """
-        self._check_running()
+        if self._state != RUN:
+            self._check_running()
         if (further or self._further) and (further := self._with_common(further)):
             return self._run(further, "apply", func, (args, kwds), wishes(timeout, retries, retry_on))
         try:
-            if timeout is None and retries == 0 and retry_on == ():
+            if timeout is None and retries == 0 and retry_on is _NO_ERRORS:
                 return self._core.apply(func, args, kwds)
             return self._core.apply(func, args, kwds, wishes(timeout, retries, retry_on))
         except Exception as error:

@@ -1,7 +1,10 @@
 //! Functions as they are sent: pickled once, and remembered where the pickle stays the same.
 
+use std::sync::Arc;
+
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyString};
 
 use super::PoolCore;
 use crate::error::traced;
@@ -21,8 +24,8 @@ impl PoolCore {
         let lasting = is_named(function);
         if lasting {
             let known = self.known.lock().expect("no panic while locked");
-            if let Some((_, id, pickled)) = known.iter().find(|(other, _, _)| other.is(function)) {
-                return Ok(Function { id: *id, pickled: pickled.clone(), ..Function::default() });
+            if let Some((_, id, pickled, name)) = known.iter().find(|(other, ..)| other.is(function)) {
+                return Ok(Function { id: *id, pickled: pickled.clone(), name: name.clone(), ..Function::default() });
             }
         }
         if !function.is_callable() {
@@ -54,13 +57,29 @@ impl PoolCore {
             shared.next_function += 1;
             shared.next_function
         };
+        let pickled: Arc<[u8]> = pickled.into();
+        let name = name_of(function);
         if stays && room.blocks.is_empty() {
             let mut known = self.known.lock().expect("no panic while locked");
             let old = if known.len() == FUNCTIONS { Some(known.remove(0)) } else { None };
-            known.push((function.clone().unbind(), id, pickled.clone()));
+            known.push((function.clone().unbind(), id, pickled.clone(), name.clone()));
             drop(known);
             drop(old);
         }
-        Ok(Function { id, pickled, parts: room.blocks, ..Function::default() })
+        Ok(Function { id, pickled, name, parts: room.blocks, ..Function::default() })
     }
+}
+
+/// The name of a function for who looks: that of what a partial or a method calls; "?" where it has none.
+pub(super) fn name_of(function: &Bound<'_, PyAny>) -> Arc<str> {
+    let called = qualified(function).or_else(|| {
+        let inner = function.getattr_opt(intern!(function.py(), "func")).ok().flatten();
+        qualified(&inner.unwrap_or_else(|| function.get_type().into_any()))
+    });
+    let name = called.and_then(|name| name.cast_into::<PyString>().ok());
+    name.as_ref().and_then(|name| name.to_str().ok()).unwrap_or("?").into()
+}
+
+fn qualified<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    object.getattr_opt(intern!(object.py(), "__qualname__")).ok().flatten()
 }

@@ -18,8 +18,8 @@ use self::drive::Inner;
 pub(crate) use self::handle::JobCore;
 use self::link::Link;
 
-/// A function that was pickled before: the object, the number that workers know it by, its pickle.
-type Known = (Py<PyAny>, u64, Vec<u8>);
+/// A function that was pickled before: the object, the number that workers know it by, its pickle, and its name.
+type Known = (Py<PyAny>, u64, Arc<[u8]>, Arc<str>);
 
 /// The engine of a pool.
 #[pyclass(frozen, module = "procession._procession")]

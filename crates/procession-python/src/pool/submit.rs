@@ -1,16 +1,16 @@
 //! What a call of a pool's method becomes: a job, handed in with its items and its function.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use procession::pool::{Board, Chunk, Entry, Title, Verdict};
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
+use rustc_hash::FxHashMap;
 
 use super::PoolCore;
+use super::functions::name_of;
 use crate::error::raised;
 use crate::pool::drive::{Inner, exception};
 use crate::pool::job::{Function, Job, Options, Results, State, Wishes};
@@ -50,7 +50,7 @@ pub(super) fn state(
         bytes: 0.0,
         measured: false,
         results,
-        tries: HashMap::new(),
+        tries: FxHashMap::default(),
         callbacks,
         function: None,
         watchers: Vec::new(),
@@ -167,8 +167,7 @@ impl PoolCore {
                 Err(error) => failure = Some(error.value(py).clone().into_any().unbind()),
             },
         }
-        sent.share = if is_stateless(function) { 0 } else { shared_by(inner, chunk, state.total) };
-        sent.sharing = sharing(inner, chunk, state.total);
+        (sent.share, sent.sharing) = shares(inner, function, chunk, state.total);
         if state.source.is_none() && state.total == 0 {
             // Nothing to run: it is done, and calls nobody back.
             inner.release(sent.parts);
@@ -177,9 +176,9 @@ impl PoolCore {
             job.is_done.store(true, Ordering::Release);
             return Ok(job);
         }
-        let name = name_of(function);
+        let name = if sent.name.is_empty() { name_of(function) } else { sent.name.clone() };
         let title = Title {
-            function: name.as_ref().and_then(|name| name.to_str().ok()).unwrap_or("?"),
+            function: &name,
             id: sent.id,
             method: method_of(mode, &state.results),
             is_call: mode == Mode::Apply,
@@ -226,7 +225,7 @@ impl PoolCore {
                     return Err(raised(error));
                 }
             }
-            sent.pickled = Vec::new();
+            sent.pickled = Arc::default();
         }
         let id = shared.next_job;
         shared.next_job += 1;
@@ -256,21 +255,6 @@ impl PoolCore {
     }
 }
 
-/// The name of a function for who looks: that of what a partial or a method calls. None where it has none.
-fn name_of<'py>(function: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
-    let py = function.py();
-    let called = function.getattr_opt(intern!(py, "__qualname__")).ok().flatten();
-    let called = match called {
-        Some(name) => Some(name),
-        None => {
-            let inner = function.getattr_opt(intern!(py, "func")).ok().flatten();
-            let inner = inner.unwrap_or_else(|| function.get_type().into_any());
-            inner.getattr_opt(intern!(py, "__qualname__")).ok().flatten()
-        }
-    };
-    called?.cast_into::<PyString>().ok()
-}
-
 /// The method of a pool that makes such jobs.
 fn method_of(mode: Mode, results: &Results) -> &'static str {
     match (mode, results) {
@@ -280,6 +264,12 @@ fn method_of(mode: Mode, results: &Results) -> &'static str {
         (_, Results::Ordered { .. }) => "imap",
         (_, Results::Unordered { .. }) => "imap_unordered",
     }
+}
+
+/// How many items share a function, and how many results may have objects in common.
+fn shares(inner: &Inner, function: &Bound<'_, PyAny>, chunk: Chunk, total: u64) -> (u64, u64) {
+    let share = if is_stateless(function) { 0 } else { shared_by(inner, chunk, total) };
+    (share, sharing(inner, chunk, total))
 }
 
 /// How many results, one after the other, may have objects in common: those of a chunk. Where nobody said, all those of a

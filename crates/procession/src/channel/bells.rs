@@ -57,17 +57,20 @@ impl Bells {
         words::sleep(self.segment.word32(BELLS_AT + worker * 4), bits, bit, until, ready)
     }
 
-    /// Parent, after publishing: wakes one sleeper unless those that poll will take the `ready` records.
+    /// Parent, after publishing: wakes one sleeper unless those that poll will take all that is to be claimed, which `ready` counts
+    /// and is no more than `most`. No worker sits beyond the first `seats`.
+    ///
+    /// Workers write what is looked at here: each look takes it out of the cache of one that is about to take the record up. So it
+    /// begins with what changes least.
     #[inline]
-    pub fn wake_one(&self, ready: u64) {
+    pub fn wake_one(&self, seats: usize, most: u64, ready: impl FnOnce() -> u64) {
         fence(SeqCst);
-        let mut polling = 0;
-        if ready == 0
-            || self.counts(POLLING_AT).any(|count| {
-                polling += u64::from(count);
-                ready <= polling
-            })
-        {
+        let words = seats.div_ceil(64).min(WORDS);
+        if self.counts(SLEEPING_AT).take(words).all(|sleepers| sleepers == 0) {
+            return;
+        }
+        let polling = self.counts(POLLING_AT).take(words).map(u64::from).sum();
+        if most <= polling || ready() <= polling {
             return;
         }
         self.wake_any();

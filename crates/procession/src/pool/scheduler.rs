@@ -254,6 +254,11 @@ impl Scheduler {
         None
     }
 
+    /// Whether some job has items that wait, or may have records that do.
+    pub fn is_waited_for(&self) -> bool {
+        !self.order.is_empty() || self.is_ranked()
+    }
+
     fn has_enough(&self) -> bool {
         self.out() - self.aside >= 4 * self.workers + 4
     }

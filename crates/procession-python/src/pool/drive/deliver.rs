@@ -27,7 +27,7 @@ impl Inner {
         let overdue = {
             let mut shared = self.shared();
             let shared = &mut *shared;
-            if shared.limits.is_empty() && shared.called_off.is_empty() {
+            if !shared.may_interrupt() {
                 return Ok(());
             }
             let scheduler = &shared.driver.scheduler;
@@ -95,9 +95,9 @@ impl Inner {
         })
     }
 
-    pub(super) fn deliver(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
+    pub(super) fn deliver(&self, py: Python<'_>, batch: &Batch) -> Delivery {
         let mut told = Delivered::default();
-        self.begin_delivery(batch);
+        let outermost = self.begin_delivery(batch);
         for outcome in &batch.outcomes {
             let bytes = &batch.bytes[outcome.payload.clone()];
             let named = is_named(outcome, bytes);
@@ -110,19 +110,15 @@ impl Inner {
                 self.delivered();
             }
         }
-        let outermost = self.is_outermost();
         // Outcomes that came while an object was rebuilt, before those in front of them.
-        while outermost && let Some((outcome, bytes)) = self.next_parked() {
+        while let Some((outcome, bytes)) = self.next_parked(outermost, told.news.is_empty()) {
             self.deliver_one(py, &outcome, &bytes, &mut told);
         }
-        self.tell(py, &mut told);
-        lock(&self.deliveries).open.pop();
-        let Delivered { mut trash, mut interrupt, done, failed, .. } = told;
-        if done + failed > 0 {
-            let tally = &mut self.shared().tally;
-            tally.done += done;
-            tally.failed += failed;
+        if !told.news.is_empty() {
+            self.tell(py, &mut told);
+            lock(&self.deliveries).open.pop();
         }
+        let Delivered { mut trash, mut interrupt, done, failed, .. } = told;
         trash.clear();
         for failure in &batch.init_failed {
             let failure = self.failure(py, &batch.bytes[failure.clone()]);
@@ -153,7 +149,7 @@ impl Inner {
                 interrupt = Some(error);
             }
         }
-        interrupt.map_or(Ok(()), Err)
+        Delivery { done, failed, answer: interrupt.map_or(Ok(()), Err) }
     }
 
     fn deliver_one(&self, py: Python<'_>, outcome: &Outcome, bytes: &[u8], told: &mut Delivered) {
@@ -253,11 +249,13 @@ impl Inner {
         job.store_simple_run(py, outcome.item, count, bytes)
     }
 
-    /// Notes which jobs have outcomes in a batch that must be rebuilt in their order.
-    fn begin_delivery(&self, batch: &Batch) {
+    /// Notes which jobs have outcomes in a batch that must be rebuilt in their order; whether this is not within another delivery.
+    fn begin_delivery(&self, batch: &Batch) -> bool {
         let named = |outcome: &&Outcome| is_named(outcome, &batch.bytes[outcome.payload.clone()]);
         let jobs = batch.outcomes.iter().filter(named).map(|outcome| outcome.job).collect();
-        lock(&self.deliveries).open.push(jobs);
+        let open = &mut lock(&self.deliveries).open;
+        open.push(jobs);
+        open.len() == 1
     }
 
     /// Whether outcomes of a job that came before this one wait for the object that is rebuilt now, whose code has come back
@@ -276,20 +274,22 @@ impl Inner {
         }
     }
 
-    /// Whether it is not within another delivery.
-    fn is_outermost(&self) -> bool {
-        lock(&self.deliveries).open.len() == 1
-    }
-
-    /// The next outcome that waited; what comes of its job meanwhile waits, too.
-    fn next_parked(&self) -> Option<(Outcome, Vec<u8>)> {
+    /// The next outcome that waited, for the outermost delivery; what comes of its job meanwhile waits, too. Where there is none, the
+    /// delivery ends if it `closes`.
+    fn next_parked(&self, outermost: bool, closes: bool) -> Option<(Outcome, Vec<u8>)> {
         let mut deliveries = lock(&self.deliveries);
-        let next = deliveries.parked.pop_front()?;
-        if let Some(jobs) = deliveries.open.last_mut() {
-            jobs.clear();
-            jobs.push_back(next.0.job);
+        let next = if outermost { deliveries.parked.pop_front() } else { None };
+        match &next {
+            Some((outcome, _)) => {
+                if let Some(jobs) = deliveries.open.last_mut() {
+                    jobs.clear();
+                    jobs.push_back(outcome.job);
+                }
+            }
+            None if closes => drop(deliveries.open.pop()),
+            None => {}
         }
-        Some(next)
+        next
     }
 
     /// Counts an item that has failed, for who looks.
@@ -350,6 +350,13 @@ impl Inner {
         let line = text.lines().next().unwrap_or("");
         self.counts.explain(job.id, item, &if line.is_empty() { name } else { format!("{name}: {line}") });
     }
+}
+
+/// What a delivery came to: how many items have returned and failed, and what a signal handler has raised.
+pub(super) struct Delivery {
+    pub(super) done: u64,
+    pub(super) failed: u64,
+    pub(super) answer: PyResult<()>,
 }
 
 /// What has been delivered.

@@ -10,20 +10,36 @@ use pyo3::prelude::*;
 
 use super::{Inner, Shared, idle::set_aside};
 use crate::pool::job::{Ended, Job};
+use crate::values::Mode;
 
 /// The least memory of free blocks that is worth a thread that gives it back.
 const WORTH_TRIMMING: usize = 8 << 20;
+
+impl Shared {
+    /// Whether there is memory to give back.
+    fn trims(&self) -> bool {
+        self.driver.warm_bytes() > WORTH_TRIMMING
+    }
+}
 
 impl Inner {
     /// A job has all its outcomes: ends it, unless somebody else has.
     pub(crate) fn finish(&self, py: Python<'_>, job: &Arc<Job>) {
         let Some(ended) = job.end() else { return };
         let callbacks = ended.has_callbacks;
-        let idle = self.remove(job, &ended, callbacks);
+        let (is_idle, mut trims) = self.remove(job, &ended, callbacks);
         drop(ended);
-        job.common.clear();
-        job.received.clear();
-        self.release(job.repeats.clear());
+        if job.mode != Mode::Apply {
+            // One call has nothing in common with others.
+            job.common.clear();
+            job.received.clear();
+        }
+        // Not before, as another thread may just now have found a part that came again.
+        let repeated = job.repeats.clear();
+        if !repeated.is_empty() {
+            self.release(repeated);
+            trims = is_idle && self.shared().trims();
+        }
         if callbacks {
             self.arm_driver(py, true);
             if self.quit.load(Ordering::SeqCst) {
@@ -34,16 +50,16 @@ impl Inner {
             job.is_done.store(true, Ordering::Release);
             self.tell_watchers(py, job);
             self.wake_followers();
-            if idle && self.shared().driver.warm_bytes() > WORTH_TRIMMING {
+            if trims {
                 self.arm_driver(py, false);
             }
         }
     }
 
-    /// Takes a job that has ended from those at hand, and lets go of what waited for the last; whether the pool stays and has none
-    /// now.
-    fn remove(&self, job: &Arc<Job>, ended: &Ended, calls_back: bool) -> bool {
-        let (forgotten, is_last, idle) = {
+    /// Takes a job that has ended from those at hand, and lets go of what waited for the last; whether the pool stays and has none now, and
+    /// whether it then has memory to give back.
+    fn remove(&self, job: &Arc<Job>, ended: &Ended, calls_back: bool) -> (bool, bool) {
+        let (forgotten, is_last, idle, trims) = {
             let mut shared = self.shared();
             let forgotten = shared.jobs.remove(&job.id);
             self.counts.end(job.entry);
@@ -59,13 +75,14 @@ impl Inner {
                 shared.job_ended(job.handle);
             }
             let is_last = shared.jobs.is_empty();
-            (forgotten, is_last, is_last && shared.life.stage() == Stage::Open)
+            let idle = is_last && shared.life.stage() == Stage::Open;
+            (forgotten, is_last, idle, idle && shared.trims())
         };
         drop(forgotten);
         if is_last {
             self.release(self.burst.clear());
         }
-        idle
+        (idle, trims)
     }
 
     /// Calls those who wait for an outcome of the job without driving.

@@ -13,6 +13,7 @@ mod green;
 mod idle;
 mod pen;
 mod pull;
+mod pump;
 mod rooms;
 mod shelf;
 mod watch;
@@ -23,7 +24,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use procession::channel::Spin;
-use procession::platform::{Doorbell, SignalGuard};
+use procession::platform::{Doorbell, SignalGuard, coarse_now};
 use procession::pool::{Batch, Counts, Driver, Heavy, JobId, Life, Verdict, Waiter};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -58,7 +59,6 @@ pub(crate) struct Inner {
     receiver: PyOnceLock<Py<Receiver>>,
     state: Mutex<Shared>,
     duty: Mutex<Duty>,
-    batch: Mutex<Vec<Batch>>,
     deliveries: Mutex<Deliveries>,
     /// The right to encode records.
     pen: Pen,
@@ -99,7 +99,8 @@ pub(crate) struct Shared {
     pub next_handle: u64,
     pub next_job: JobId,
     pub next_function: u64,
-    looked: Instant,
+    /// When ended workers were looked for, by the coarse clock.
+    looked: Duration,
     /// Workers that were killed for their memory.
     heavy: FxHashMap<usize, Heavy>,
     /// When Python wants to start the workers that are missing.
@@ -108,6 +109,8 @@ pub(crate) struct Shared {
     tending: Option<Tending>,
     /// How many notes of workers Python was told of.
     notes: u32,
+    /// Memory to read what comes in, used again and again.
+    batches: Vec<Box<Batch>>,
     pub tally: Tally,
 }
 
@@ -213,6 +216,12 @@ impl Drop for OnDuty<'_> {
     }
 }
 
+/// The thread that asks: the standard library's answer counts references each time.
+fn this_thread() -> ThreadId {
+    thread_local!(static THIS: ThreadId = std::thread::current().id());
+    THIS.with(|id| *id)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic while locked")
 }
@@ -249,15 +258,15 @@ impl Inner {
                 next_handle: 0,
                 next_job: 1,
                 next_function: 1,
-                looked: Instant::now(),
+                looked: coarse_now(),
                 heavy: FxHashMap::default(),
                 alarm: None,
                 tending: None,
                 notes: 0,
+                batches: Vec::new(),
                 tally: Tally::default(),
             }),
             duty: Mutex::default(),
-            batch: Mutex::default(),
             deliveries: Mutex::default(),
             pen: Pen::default(),
             bodies: Mutex::default(),
@@ -289,7 +298,7 @@ impl Inner {
     }
 
     fn take_duty(&self) -> Option<OnDuty<'_>> {
-        let me = std::thread::current().id();
+        let me = this_thread();
         let mut duty = lock(&self.duty);
         match duty.holder {
             Some(holder) if holder != me => return None,
@@ -399,7 +408,7 @@ impl Inner {
         {
             let mut shared = self.shared();
             // After any sleep: it may have been a death that ended it.
-            shared.looked = nap.begun - LOOK_FOR_DEATHS;
+            shared.looked = Duration::ZERO;
             if Instant::now() >= nap.latest {
                 shared.driver.nudge();
             }
@@ -409,47 +418,6 @@ impl Inner {
             self.support.bind(py).call_method0("refill")?;
         }
         Ok(())
-    }
-
-    /// Looks once at what came in and publishes what is next, if nobody else is about to.
-    pub(crate) fn look(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(_duty) = self.take_duty() {
-            self.pump(py)?;
-        }
-        Ok(())
-    }
-
-    /// Reads what came in, hands it to the jobs, publishes what is next; says whether anything came in.
-    fn pump(&self, py: Python<'_>) -> PyResult<bool> {
-        let mut batch = lock(&self.batch).pop().unwrap_or_default();
-        let (looks, noted) = {
-            let mut shared = self.shared();
-            shared.driver.read(&mut batch);
-            let now = Instant::now();
-            let looks = now - shared.looked >= LOOK_FOR_DEATHS;
-            if looks {
-                shared.looked = now;
-                shared.driver.look_for_deaths(&mut batch);
-            }
-            let notes = shared.driver.notes();
-            (looks, notes != std::mem::replace(&mut shared.notes, notes))
-        };
-        // The log records of a task come before its result.
-        let heard = if noted { self.hear(py) } else { Ok(()) };
-        // The batch that was read has to be delivered, whatever a signal handler raises in between.
-        let interrupted = self.interrupt_overdue(py);
-        let progress = !batch.is_empty();
-        let answer = if progress { self.deliver(py, &batch) } else { Ok(()) };
-        batch.clear();
-        lock(&self.batch).push(batch);
-        answer?;
-        interrupted?;
-        heard?;
-        if looks {
-            self.watch(py)?;
-        }
-        self.feed(py)?;
-        Ok(progress)
     }
 
     /// How long to sleep at most.

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::thread::ThreadId;
 
-use super::lock;
+use super::{lock, this_thread};
 
 /// The right to encode, which one thread has.
 #[derive(Default)]
@@ -25,7 +25,7 @@ impl Pen {
     /// Runs `encode`, unless another thread is at it; gives its answer, and whether others came meanwhile, for whom the caller is
     /// to look once more.
     pub(super) fn take<E>(&self, encode: impl FnOnce() -> Result<(), E>) -> (Result<(), E>, bool) {
-        let me = std::thread::current().id();
+        let me = this_thread();
         {
             let mut state = lock(&self.0);
             if state.holder.is_some_and(|holder| holder != me) {

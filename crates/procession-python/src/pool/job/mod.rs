@@ -37,7 +37,9 @@ pub(crate) struct Function {
     /// The results of so many items, from a multiple of that on, may have objects in common; 0 or 1: none.
     pub sharing: u64,
     /// Its pickle, unless that lies in a block.
-    pub pickled: Vec<u8>,
+    pub pickled: Arc<[u8]>,
+    /// Its name, for who looks.
+    pub name: Arc<str>,
     /// Where a large pickle lies until the job ends.
     pub block: Option<(Block, u64)>,
     /// Where its large parts lie until the job ends.

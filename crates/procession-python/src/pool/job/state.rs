@@ -1,9 +1,10 @@
 //! The part of a job that changes: its items, its outcomes, how far it is.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use rustc_hash::FxHashMap;
 
 use crate::pool::row::MapItems;
 
@@ -58,7 +59,7 @@ pub(crate) struct State {
     pub measured: bool,
     pub results: Results,
     /// How often items were tried again, and how many workers they killed.
-    pub tries: HashMap<u64, (u32, u32)>,
+    pub tries: FxHashMap<u64, (u32, u32)>,
     pub callbacks: Option<(Py<PyAny>, Py<PyAny>)>,
     /// The function that the items are given to, for messages about them; until the job ends.
     pub function: Option<Py<PyAny>>,

@@ -235,7 +235,7 @@ impl Driver {
             if let Some(blocks) = self.blocks.remove(&before) {
                 self.blocks.insert(key(ticket), blocks);
             }
-            self.bells.wake_one(self.slots.unclaimed());
+            self.wake_one();
         }
         let large = self.block_bytes > AHEAD_BYTES && self.aside.is_empty();
         if large && self.scheduler.out() > self.scheduler.workers() {
@@ -327,8 +327,12 @@ impl Driver {
         {
             self.held_back = true;
         } else {
-            self.bells.wake_one(self.slots.unclaimed());
+            self.wake_one();
         }
+    }
+
+    fn wake_one(&self) {
+        self.bells.wake_one(self.seats.len(), self.scheduler.out() as u64, || self.slots.unclaimed());
     }
 
     /// Looks for workers that have ended, without waiting.
