@@ -4,6 +4,7 @@ import copyreg
 import gc
 import itertools
 import os
+import pickle
 import signal
 import threading
 import weakref
@@ -329,6 +330,85 @@ def test_a_part_of_an_object_stays_a_part_of_it(context):
             assert result["part"] is result["whole"]["part"]
             assert result["pair"][0] is result["pair"][1] is result["whole"]["more"]
     pool.join()
+
+
+INNER = [1, 2, 3]
+NUMBERS = numpy.arange(1000.0)
+TWICE = {
+    "in dicts": lambda number: {"number": number, "more": {"one": TEXTS, "other": TEXTS}},
+    "in lists": lambda number: [number, [TEXTS, INNER], [INNER, TEXTS]],
+    "in tuples": lambda number: ((number, TEXTS), (TEXTS, [TEXTS])),
+    "in another": lambda number: {"one": Holder.one, "other": TEXTS, "again": Holder.one, "number": number},
+    "before another": lambda number: [TEXTS, Holder.one, number],
+    "arrays": lambda number: [number, NUMBERS, {"again": NUMBERS}],
+    "a part": lambda number: [NESTED, NESTED["part"], NESTED, number],
+    "parts": lambda number: [NESTED["part"], NESTED, NESTED, number],
+    "changed": lambda number: [Growing.append(number), Growing.items, Growing.items],
+}
+
+
+class Holder:
+    def __init__(self):
+        self.texts, self.numbers = TEXTS, list(range(500))
+
+
+Holder.one = Holder()
+
+
+class Growing:
+    items: list = []
+
+    @staticmethod
+    def append(number):
+        Growing.items.append(str(number))
+        return number
+
+
+def give_twice(name, number):
+    return TWICE[name](number)
+
+
+def structure(value, seen):
+    """Return what is in a value, and which of its parts are one object."""
+    if not isinstance(value, (list, dict, tuple, Holder, numpy.ndarray)):
+        return value
+    if id(value) in seen:
+        return "again", seen[id(value)]
+    seen[id(value)] = len(seen)
+    if isinstance(value, numpy.ndarray):
+        return value.tolist()
+    parts = vars(value) if isinstance(value, Holder) else value
+    parts = parts.items() if isinstance(parts, dict) else enumerate(parts)
+    return type(value), [(key, structure(part, seen)) for key, part in parts]
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_an_object_twice_in_a_result_is_one_there(context, name):
+    with context.Pool(1) as pool:
+        results = pool.starmap(give_twice, [(name, number) for number in range(ITEMS)], chunksize=CHUNK)
+    pool.join()
+    del Growing.items[:]
+    for number, result in enumerate(results):
+        wanted = pickle.loads(pickle.dumps(TWICE[name](number)))
+        assert structure(result, {}) == structure(wanted, {})
+
+
+def test_an_object_twice_in_a_result_is_sent_once_for_each_chunk(context):
+    with context.Pool(WORKERS) as pool:
+        for name in ("in dicts", "in tuples", "in another", "arrays"):
+            results = pool.starmap(give_twice, [(name, number) for number in range(ITEMS)], chunksize=CHUNK)
+            found = [found for result in results for found in large_in(result)]
+            assert len(found) > ITEMS and objects(found) == ITEMS // CHUNK, name
+    pool.join()
+
+
+def large_in(value):
+    """Return the texts, or the array, that all results of `TWICE` have, wherever they are."""
+    if isinstance(value, numpy.ndarray) or isinstance(value, dict) and len(value) == len(TEXTS):
+        return [value]
+    parts = vars(value) if isinstance(value, Holder) else value
+    parts = parts.values() if isinstance(parts, dict) else parts if isinstance(parts, (list, tuple)) else ()
+    return [found for part in parts for found in large_in(part)]
 
 
 CHANGED = [

@@ -63,13 +63,29 @@ impl Sent {
             self.forget(place);
             return Ok(false);
         }
-        if !is_opaque {
+        if !is_opaque && !self.is_named(place, encoding) {
             self.mark_seen(place, encoding)?;
         }
         values::encode_again(place as u8, encoding.out);
         encoding.scratch.places.push(place);
         self.comes_again(place);
         Ok(true)
+    }
+
+    /// Whether the result has the object of a place already, by itself or in another that has a place: the parent makes one object of
+    /// both.
+    fn is_named(&self, place: usize, encoding: &Encoding<'_, '_>) -> bool {
+        encoding.scratch.places.iter().any(|at| self.has_within(*at, place))
+    }
+
+    fn has_within(&self, at: usize, place: usize) -> bool {
+        let is_still =
+            |(part, serial): &&(usize, u64)| self.places[*part].as_ref().is_some_and(|known| known.serial == *serial);
+        at == place
+            || self.places[at].as_ref().is_some_and(|known| match &known.was {
+                Was::Walked(_, parts) => parts.iter().filter(is_still).any(|(part, _)| self.has_within(*part, place)),
+                _ => false,
+            })
     }
 
     /// Notes what of an object that has a place must not be in other parts of the result.
