@@ -9,6 +9,7 @@ import pytest
 from procession.futures import ProcessPoolExecutor
 from procession.pool import OverMemory, TaskTimeout, WorkerDied
 from tasks.limits import stuck_in_c
+from tasks.weights import limit_beyond
 
 LIMIT_S = 60
 
@@ -107,7 +108,7 @@ def test_calls_of_an_executor_have_deadlines_and_further_tries(context):
 
 
 def test_an_executor_takes_the_options_of_a_pool(context):
-    with ProcessPoolExecutor(1, context, max_memory="150MB") as executor:
+    with ProcessPoolExecutor(1, context, max_memory=limit_beyond(context, 150)) as executor:
         error = executor.submit(bytes.__mul__, b"x", 1 << 30).exception(LIMIT_S)
         assert isinstance(error, OverMemory) and isinstance(error, WorkerDied)
         assert executor.submit(abs, -1).result(LIMIT_S) == 1

@@ -10,6 +10,7 @@ import pytest
 from procession import testing
 from procession._testing import told
 from procession.futures import ProcessPoolExecutor
+from tasks.weights import limit_beyond
 
 pytest_plugins = ["pytester"]
 
@@ -241,7 +242,7 @@ def large(size):
 
 
 def test_memory_is_full_for_one_task_or_up_to_the_limit_of_its_pool(context):
-    with context.Pool(1, max_memory=300 << 20) as pool:
+    with context.Pool(1, max_memory=limit_beyond(context, 300)) as pool:
         with testing.full_memory() as full:
             with pytest.raises(MemoryError):
                 pool.apply(large, (64 << 20,))

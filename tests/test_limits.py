@@ -5,25 +5,26 @@ import os
 import time
 
 import procession
-import psutil
 import pytest
 from procession._checks import memory
 from procession.pool import OverMemory, WorkerDied
 from tasks.limits import MB, alone, count_and_die_soon, count_and_exit, die, hoard_at_three, keep, nap, pid, square
 from tasks.outcomes import outcome
+from tasks.weights import limit_beyond
 
 LIMIT_S = 60
 
 
 def test_a_task_that_takes_too_much_memory_fails_alone(context):
-    with context.Pool(2, max_memory="200MB") as pool:
+    limit = limit_beyond(context, 200)
+    with context.Pool(2, max_memory=f"{limit // 1_000_000}MB") as pool:
         results = [pool.apply_async(hoard_at_three, (x,)) for x in range(8)]
         outcomes = [outcome(result) for result in results]
         error = outcomes.pop(3)
         assert outcomes == [0, 1, 2, 4, 5, 6, 7]
         assert isinstance(error, OverMemory) and isinstance(error, WorkerDied)
-        assert error.limit == 200_000_000 < error.peak < 1 << 30
-        assert "hoard_at_three(3)" in str(error) and "200 MB" in str(error)
+        assert error.limit == limit < error.peak < 2 << 30
+        assert "hoard_at_three(3)" in str(error) and f"{limit // 1_000_000} MB" in str(error)
         assert (error.function, error.index) == ("hoard_at_three", 0)
         with pytest.raises(OverMemory, match="item 3 of its job, hoard_at_three"):
             pool.map(hoard_at_three, range(8), chunksize=2)
@@ -32,9 +33,7 @@ def test_a_task_that_takes_too_much_memory_fails_alone(context):
 
 
 def test_memory_that_a_task_leaves_behind_is_not_blamed_on_the_next(context):
-    # A forked worker begins with the memory of the program that it is forked from, and that of tests grows.
-    own = psutil.Process().memory_info().rss
-    with context.Pool(1, max_memory=own + 240 * MB) as pool:
+    with context.Pool(1, max_memory=limit_beyond(context, 300)) as pool:
         pids = pool.map(keep, [60 * MB] * 14, chunksize=1)
     pool.join()
     assert len(set(pids)) > 1

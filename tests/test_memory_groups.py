@@ -38,9 +38,9 @@ def groups_in(base):
 
 
 def test_each_worker_is_in_a_group_of_its_own_before_it_runs_code_of_the_user(context, base):
-    with context.Pool(2, note_group, (RebuiltIn(base),), max_memory="200MB") as pool:
+    with context.Pool(2, note_group, (RebuiltIn(base),), max_memory="2GB") as pool:
         pairs = set(pool.map(group_with_limit, range(100), chunksize=1))
-        assert {limit for _, limit in pairs} == {"200000000"}
+        assert {limit for _, limit in pairs} == {"2000000000"}
         assert {name for name, _ in pairs} <= set(groups_in(base))
         assert all(name.startswith(f"procession-{os.getpid()}-") for name in groups_in(base))
         assert len(groups_in(base)) == 2 and (base / "cgroup.subtree_control").read_text() == "+memory"
@@ -50,14 +50,14 @@ def test_each_worker_is_in_a_group_of_its_own_before_it_runs_code_of_the_user(co
 
 
 def test_what_the_kernel_kills_for_its_memory_fails_as_what_the_pool_kills(context, base):
-    with context.Pool(2, max_memory="200MB") as pool:
+    with context.Pool(2, max_memory="2GB") as pool:
         results = [pool.apply_async(use_up_at_three, (base, x)) for x in range(8)]
         outcomes = [outcome(result) for result in results]
         error = outcomes.pop(3)
         assert outcomes == [0, 1, 2, 4, 5, 6, 7]
         assert type(error) is OverMemory
-        assert (error.limit, error.peak, error.function) == (200_000_000, 200_003_456, "use_up_at_three")
-        assert "200 MB" in str(error) and "use_up_at_three" in str(error) and "SIGKILL" in str(error)
+        assert (error.limit, error.peak, error.function) == (2_000_000_000, 2_000_003_456, "use_up_at_three")
+        assert "2 GB" in str(error) and "use_up_at_three" in str(error) and "SIGKILL" in str(error)
         assert pool.map(square, range(100)) == [x * x for x in range(100)]
         assert len(groups_in(base)) == 2
     pool.join()
@@ -65,7 +65,7 @@ def test_what_the_kernel_kills_for_its_memory_fails_as_what_the_pool_kills(conte
 
 
 def test_other_deaths_are_not_taken_for_it(context, base):
-    with context.Pool(1, max_memory="200MB") as pool:
+    with context.Pool(1, max_memory="2GB") as pool:
         assert type(outcome(pool.apply_async(die, (0,)))) is WorkerDied
     pool.join()
     assert groups_in(base) == []

@@ -103,7 +103,7 @@ def use_up_at_three(base, x):
     """At 3, does what the kernel does when the memory of a group is used up."""
     if x == 3:
         group = own_group(base)
-        (group / "memory.peak").write_text("200003456\n")
+        (group / "memory.peak").write_text("2000003456\n")
         (group / "memory.events").write_text("low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 1\n")
         os.kill(os.getpid(), signal.SIGKILL)
     return x
