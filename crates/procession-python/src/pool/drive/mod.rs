@@ -109,7 +109,8 @@ pub(crate) struct Shared {
     tending: Option<Tending>,
     /// How many notes of workers Python was told of.
     notes: u32,
-    /// Memory to read what comes in, used again and again.
+    /// Memory to read what comes in, used again and again. Boxed, as one is moved out and in for each look.
+    #[allow(clippy::vec_box)]
     batches: Vec<Box<Batch>>,
     pub tally: Tally,
 }
