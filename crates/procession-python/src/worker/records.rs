@@ -162,10 +162,7 @@ impl WorkerCore {
                     (count, true)
                 }
             };
-            done += ran;
-            self.reached = head.first + u64::from(done);
-            *left = left.saturating_sub(ran.into());
-            if done < head.count && (!on || *left == 0) {
+            if !self.row_goes_on(head, ran, on, &mut done, left) {
                 return Ok(None);
             }
         }
@@ -181,6 +178,14 @@ impl WorkerCore {
         }
         let slow = self.worker.between();
         !(*left == 0 || (slow && head.splittable) || self.unwanted || self.worker.is_heavy())
+    }
+
+    /// Counts the items of a row, of which `ran` have run; false when the rest of the record is to go back, which `on` says, too.
+    fn row_goes_on(&mut self, head: RecordHead, ran: u32, on: bool, done: &mut u32, left: &mut u64) -> bool {
+        *done += ran;
+        self.reached = head.first + u64::from(*done);
+        *left = left.saturating_sub(ran.into());
+        *done == head.count || on && *left > 0
     }
 
     /// The items that come next in a record, if they were pickled as one.
@@ -212,10 +217,7 @@ impl WorkerCore {
             let count = (items.len() as u64).min(*left) as u32;
             let last = *done + count == head.count;
             let (ran, on) = self.plain_row(py, function, items.as_any(), count, last, Some(items))?;
-            *done += ran;
-            self.reached = head.first + u64::from(*done);
-            *left = left.saturating_sub(ran.into());
-            return Ok(*done == head.count || on && *left > 0);
+            return Ok(self.row_goes_on(head, ran, on, done, left));
         }
         for index in 0..items.len() {
             self.item(py, function, mode, Ok(taken_out(items, index)?), false)?;
